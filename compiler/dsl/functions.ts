@@ -1,0 +1,72 @@
+/** Functions of tensors that read better outside the method chain. */
+import { currentTrace } from './trace.ts';
+import { constant, iota, Tensor, type Operand } from './tensor.ts';
+
+const f = () => currentTrace().f;
+const unary = (op: string) => (x: Tensor) => new Tensor(f().unary(op, x.node));
+
+/** x·sigmoid(x). */
+export const silu = unary('silu');
+/** ½x(1+tanh(√(2/π)(x+0.044715x³))), the tanh form. */
+export const gelu = unary('gelu');
+/** ½x(1+erf(x/√2)). */
+export const geluExact = (x: Tensor) => x.mul(0.5).mul(erf(x.mul(Math.SQRT1_2)).add(1));
+export const erf = unary('erf');
+export const sigmoid = unary('sigmoid');
+export const tanh = unary('tanh');
+export const exp = unary('exp');
+export const log = unary('log');
+export const sqrt = unary('sqrt');
+export const sin = unary('sin');
+export const cos = unary('cos');
+export const abs = unary('abs');
+export const floor = unary('floor');
+export const relu = (x: Tensor) => x.maximum(0);
+
+/** Softmax over the last axis. */
+export const softmax = unary('softmax');
+
+/** (x − mean)/√(var + eps) over the last axis, without an affine part; eps is DiT's 1e-6 unless told. */
+export const layerNorm = (x: Tensor, eps = 1e-6) => new Tensor(f().op('layer_norm', [x.node], { eps }));
+
+/** x/√(mean(x²) + eps) over the last axis. Zhang & Sennrich 2019. */
+export const rmsNorm = (x: Tensor, eps = 1e-6) => x.mul(x.square().mean(-1, { keepDims: true }).add(eps).rsqrt());
+
+/** x·Wᵀ + b: x […, k], W [n, k], b [n]. */
+export const linear = (x: Tensor, weight: Tensor, bias?: Tensor) =>
+  new Tensor(f().op('linear', bias ? [x.node, weight.node, bias.node] : [x.node, weight.node]));
+
+export const concat = (xs: Tensor[], axis = -1) =>
+  new Tensor(f().concat(xs.map((x) => x.node), axis < 0 ? axis + xs[0].rank : axis));
+
+/** Joins tensors of one shape along a new axis. */
+export const stack = (xs: Tensor[], axis = 0) => concat(xs.map((x) => x.unsqueeze(axis)), axis);
+
+export function where(condition: Tensor, x: Operand, y: Operand): Tensor {
+  const dtype = [x, y].find((v) => v instanceof Tensor)?.dtype ?? 'f32';
+  const [a, b] = [x, y].map((v) => (v instanceof Tensor ? v : constant(v, [], dtype)));
+  return new Tensor(f().select(condition.node, a.node, b.node));
+}
+
+/** Where random numbers come from: a key and three counters (u32, broadcast together). Same values, same numbers. */
+export interface RandomSource {
+  readonly key: readonly [Tensor, Tensor];
+  readonly counter: readonly [Tensor, Tensor, Tensor];
+}
+
+const philox = ({ key, counter }: RandomSource, lane: number) =>
+  new Tensor(f().op('philox', [...key, ...counter].map((x) => x.node), { lane }));
+
+/** U(0, 1), never 0 or 1: the top 24 bits of a Philox word, centred. */
+export function randomUniform(source: RandomSource, lane = 0): Tensor {
+  const bits = f().op('shift_right', [philox(source, lane).node, f().constant(8, 'u32')]);
+  return new Tensor(bits).cast('f32').add(0.5).mul(2 ** -24);
+}
+
+/** N(0, 1) by Box & Muller 1958. */
+export function randomNormal(source: RandomSource): Tensor {
+  const radius = randomUniform(source, 0).log().mul(-2).sqrt();
+  return radius.mul(cos(randomUniform(source, 1).mul(2 * Math.PI)));
+}
+
+export { constant, iota };

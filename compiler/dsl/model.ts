@@ -1,0 +1,146 @@
+/** What a model file exports, and the context its entries are traced in. */
+import { DitcError, type DType, type Graph, type Shape } from '../ir/index.ts';
+import { xavierUniform, zeros, type Init } from './init.ts';
+import { linear } from './functions.ts';
+import { Tensor } from './tensor.ts';
+import { currentPlace, Trace, withTrace, type DeclaredParam } from './trace.ts';
+
+/** Parameters under a name prefix: `p.at('blocks', 3).linear('attn.qkv', …)` declares `blocks.3.attn.qkv.weight`. */
+export class Scope {
+  private readonly trace: Trace;
+  readonly path: string;
+
+  constructor(trace: Trace, path = '') {
+    this.trace = trace;
+    this.path = path;
+  }
+
+  at(...names: (string | number)[]): Scope {
+    return new Scope(this.trace, [this.path, ...names].filter((part) => part !== '').join('.'));
+  }
+
+  /** A named weight. Asking twice for one name gives the same tensor. */
+  param(name: string, shape: Shape, init: Init = zeros): Tensor {
+    const full = this.at(name).path;
+    return new Tensor(declare(this.trace, this.trace.params, 'param', full, shape, 'f32', init));
+  }
+
+  /** x·Wᵀ + b with `name.weight` [out, in] (Xavier-uniform unless told) and `name.bias` [out] (zeros unless told). */
+  linear(name: string, x: Tensor, out: number, options: { init?: Init; bias?: boolean; biasInit?: Init } = {}): Tensor {
+    const scope = this.at(name);
+    const fanIn = x.shape[x.rank - 1];
+    const weight = scope.param('weight', [out, fanIn], options.init ?? xavierUniform(fanIn, out));
+    const bias = (options.bias ?? true) ? scope.param('bias', [out], options.biasInit ?? zeros) : undefined;
+    return linear(x, weight, bias);
+  }
+}
+
+function declare(
+  trace: Trace,
+  table: Map<string, DeclaredParam>,
+  op: 'param' | 'state',
+  name: string,
+  shape: Shape,
+  dtype: DType,
+  init: Init,
+) {
+  const node = trace.builder.apply(op, [], { name, dtype, shape: [...shape] });
+  const known = table.get(name);
+  if (known && known.node !== node) {
+    throw new DitcError({
+      code: 'param',
+      where: currentPlace(),
+      what: `${op} ${name} is declared twice with different shapes`,
+      why: `[${known.node.type.shape}] and [${shape}]`,
+      fix: 'give one of them another name',
+    });
+  }
+  if (!known) table.set(name, { node, init });
+  return node;
+}
+
+/** Options an entry is built with: `batch` and whatever the command line passes on (steps, sampler, cfg, …). */
+export type EntryOptions = Readonly<Record<string, unknown>> & { readonly batch: number };
+
+/** The context an entry function gets. */
+export class Entry {
+  readonly options: EntryOptions;
+  readonly params: Scope;
+  private readonly trace: Trace;
+
+  constructor(trace: Trace, options: EntryOptions) {
+    this.trace = trace;
+    this.options = options;
+    this.params = new Scope(trace);
+  }
+
+  get batch(): number {
+    return this.options.batch;
+  }
+
+  /** An argument given for each run. */
+  input(name: string, shape: Shape, dtype: DType = 'f32'): Tensor {
+    const node = this.trace.builder.apply('input', [], { name, dtype, shape: [...shape] });
+    if (!this.trace.inputs.includes(node)) this.trace.inputs.push(node);
+    return new Tensor(node);
+  }
+
+  /** A tensor the device keeps between runs; entries of a model share state by name. */
+  state(name: string, shape: Shape, dtype: DType = 'f32', init: Init = zeros): Tensor {
+    return new Tensor(declare(this.trace, this.trace.states, 'state', name, shape, dtype, init));
+  }
+
+  /** What a state (or parameter) holds after the run. Reads in this run see the old value. */
+  update(target: Tensor, value: Tensor): void {
+    const name = String(target.node.attrs.name);
+    if (target.node.op !== 'state' && target.node.op !== 'param') {
+      throw new DitcError({ code: 'update', where: currentPlace(), what: 'update: the target is not state or a parameter' });
+    }
+    const [to, from] = [target.node.type, value.node.type];
+    if (to.dtype !== from.dtype || String(to.shape) !== String(from.shape)) {
+      throw new DitcError({
+        code: 'shape',
+        where: currentPlace(),
+        what: `update: ${name} is ${to.dtype}[${to.shape}], its new value is ${from.dtype}[${from.shape}]`,
+      });
+    }
+    this.trace.updates.set(name, { state: target.node, node: value.node });
+  }
+}
+
+export type EntryFunction = (entry: Entry) => Record<string, Tensor> | void;
+
+export interface Model {
+  readonly config: Readonly<Record<string, unknown>>;
+  /** `forward`, `sampleStep`, … each traced into one graph. */
+  readonly entries: Readonly<Record<string, EntryFunction>>;
+  /** Defaults of the options that entries read. */
+  readonly options?: Readonly<Record<string, unknown>>;
+}
+
+export const defineModel = (model: Model): Model => model;
+
+export interface TracedEntry {
+  readonly graph: Graph;
+  readonly params: readonly DeclaredParam[];
+  readonly states: readonly DeclaredParam[];
+}
+
+/** Runs an entry function and returns its graph. */
+export function traceEntry(model: Model, name: string, options: EntryOptions): TracedEntry {
+  const build = model.entries[name];
+  if (!build) {
+    const names = Object.keys(model.entries).join(', ');
+    throw new DitcError({ code: 'entry', what: `the model has no entry ${name}`, fix: `choose one of ${names}` });
+  }
+  const trace = new Trace();
+  const outputs = withTrace(trace, () => build(new Entry(trace, { ...model.options, ...options })) ?? {});
+  const graph: Graph = {
+    name,
+    inputs: trace.inputs,
+    outputs: Object.entries(outputs).map(([output, tensor]) => ({ name: output, node: tensor.node })),
+    updates: [...trace.updates.values()],
+  };
+  return { graph, params: [...trace.params.values()], states: [...trace.states.values()] };
+}
+

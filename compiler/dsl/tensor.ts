@@ -1,0 +1,156 @@
+/** The Tensor a model file computes with. Each method appends one op (or a few) to the trace; nothing is computed. */
+import { DitcError, formatShape, sizeOf, type DType, type Node, type Shape } from '../ir/index.ts';
+import { currentPlace, currentTrace } from './trace.ts';
+
+export type Operand = Tensor | number;
+
+const f = () => currentTrace().f;
+const raw = (x: Operand): Node | number => (typeof x === 'number' ? x : x.node);
+
+function misuse(what: string, why?: string, fix?: string): DitcError {
+  return new DitcError({ code: 'shape', where: currentPlace(), what, why, fix });
+}
+
+export class Tensor {
+  readonly node: Node;
+
+  constructor(node: Node) {
+    this.node = node;
+  }
+
+  get shape(): number[] {
+    return [...this.node.type.shape];
+  }
+
+  get dtype(): DType {
+    return this.node.type.dtype;
+  }
+
+  get rank(): number {
+    return this.node.type.shape.length;
+  }
+
+  // Arithmetic, broadcasting as NumPy does.
+  add = (y: Operand) => new Tensor(f().add(this.node, raw(y)));
+  sub = (y: Operand) => new Tensor(f().sub(this.node, raw(y)));
+  mul = (y: Operand) => new Tensor(f().mul(this.node, raw(y)));
+  div = (y: Operand) => new Tensor(f().div(this.node, raw(y)));
+  pow = (y: Operand) => new Tensor(f().pow(this.node, raw(y)));
+  maximum = (y: Operand) => new Tensor(f().max(this.node, raw(y)));
+  minimum = (y: Operand) => new Tensor(f().min(this.node, raw(y)));
+  /** Limits every element to [lo, hi]. */
+  clamp = (lo: number, hi: number) => this.maximum(lo).minimum(hi);
+  eq = (y: Operand) => new Tensor(f().compare('eq', this.node, raw(y)));
+  ne = (y: Operand) => new Tensor(f().compare('ne', this.node, raw(y)));
+  lt = (y: Operand) => new Tensor(f().compare('lt', this.node, raw(y)));
+  le = (y: Operand) => new Tensor(f().compare('le', this.node, raw(y)));
+  gt = (y: Operand) => new Tensor(f().compare('gt', this.node, raw(y)));
+  ge = (y: Operand) => new Tensor(f().compare('ge', this.node, raw(y)));
+  neg = () => new Tensor(f().neg(this.node));
+  exp = () => new Tensor(f().exp(this.node));
+  log = () => new Tensor(f().log(this.node));
+  sqrt = () => new Tensor(f().sqrt(this.node));
+  rsqrt = () => new Tensor(f().rsqrt(this.node));
+  square = () => new Tensor(f().square(this.node));
+  cast = (dtype: DType) => new Tensor(f().cast(this.node, dtype));
+
+  /** Matrix product of the last two axes; leading axes broadcast. */
+  matmul = (y: Tensor) => new Tensor(f().matmul(this.node, y.node));
+
+  /** The same elements under another shape; one size may be −1. */
+  reshape(...shape: number[]): Tensor {
+    const known = shape.reduce((n, size) => (size === -1 ? n : n * size), 1);
+    const inferred = shape.map((size) => (size === -1 ? sizeOf(this.node.type.shape) / known : size));
+    return new Tensor(f().reshape(this.node, inferred));
+  }
+
+  permute = (...perm: number[]) => new Tensor(f().permute(this.node, perm));
+
+  /** Swaps two axes, the last two unless told. */
+  transpose(a = -2, b = -1): Tensor {
+    const perm = this.shape.map((_, i) => i);
+    const [i, j] = [this.axis(a), this.axis(b)];
+    [perm[i], perm[j]] = [j, i];
+    return this.permute(...perm);
+  }
+
+  /** Inserts an axis of size 1. */
+  unsqueeze(axis: number): Tensor {
+    const at = axis < 0 ? axis + this.rank + 1 : axis;
+    return this.reshape(...this.shape.slice(0, at), 1, ...this.shape.slice(at));
+  }
+
+  /** Drops an axis of size 1. */
+  squeeze(axis: number): Tensor {
+    const at = this.axis(axis);
+    if (this.shape[at] !== 1) throw misuse('squeeze: the axis is not of size 1', `axis ${at} of ${formatShape(this.shape)}`);
+    return this.reshape(...this.shape.filter((_, i) => i !== at));
+  }
+
+  broadcastTo = (...shape: number[]) => new Tensor(f().broadcast(this.node, shape));
+
+  /** Elements start, start+step, … below end along one axis; negative positions count from the end. */
+  slice(axis: number, start: number, end = Infinity, step = 1): Tensor {
+    const at = this.axis(axis);
+    const n = this.shape[at];
+    const from = start < 0 ? start + n : start;
+    const to = Math.min(end < 0 ? end + n : end, n);
+    const size = this.shape;
+    size[at] = Math.ceil((to - from) / step);
+    const zeros = this.shape.map(() => 0);
+    const starts = zeros.map((_, i) => (i === at ? from : 0));
+    return new Tensor(f().slice(this.node, starts, size, zeros.map((_, i) => (i === at ? step : 1))));
+  }
+
+  /** `parts` equal pieces along an axis, the last unless told. */
+  split(parts: number, axis = -1): Tensor[] {
+    const at = this.axis(axis);
+    const length = this.shape[at] / parts;
+    if (!Number.isInteger(length)) {
+      throw misuse('split: pieces are not equal', `axis ${at} of ${formatShape(this.shape)} in ${parts}`);
+    }
+    return Array.from({ length: parts }, (_, i) => this.slice(at, i * length, (i + 1) * length));
+  }
+
+  /** The pieces of size 1 along an axis (the first unless told), with the axis dropped. */
+  unstack(axis = 0): Tensor[] {
+    return this.split(this.shape[this.axis(axis)], axis).map((piece) => piece.squeeze(axis));
+  }
+
+  /** Zeros (or `value`) around each axis: low[i] before, high[i] after. */
+  pad = (low: number[], high: number[], value = 0) => new Tensor(f().pad(this.node, low, high, value));
+
+  /** Sum over axes (all of them unless told); reduced axes are dropped unless keepDims. */
+  sum = (axes?: number | number[], options?: { keepDims?: boolean }) => this.reduce('sum', axes, options);
+  mean = (axes?: number | number[], options?: { keepDims?: boolean }) => this.reduce('mean', axes, options);
+  max = (axes?: number | number[], options?: { keepDims?: boolean }) => this.reduce('reduceMax', axes, options);
+
+  private reduce(kind: 'sum' | 'mean' | 'reduceMax', axes?: number | number[], options?: { keepDims?: boolean }): Tensor {
+    const list = axes === undefined ? this.shape.map((_, i) => i) : [axes].flat().map((a) => this.axis(a));
+    if (!list.length) return this;
+    const kept = f()[kind](this.node, [...new Set(list)].sort((a, b) => a - b));
+    if (options?.keepDims) return new Tensor(kept);
+    return new Tensor(f().reshape(kept, this.shape.filter((_, i) => !list.includes(i))));
+  }
+
+  /** Rows of this table: [n, …rest] read at index […batch] gives […batch, …rest]. */
+  gather = (index: Tensor) => new Tensor(f().gather(this.node, index.node));
+
+  /** The value without a gradient. */
+  detach = () => new Tensor(f().op('detach', [this.node]));
+
+  private axis(axis: number): number {
+    const at = axis < 0 ? axis + this.rank : axis;
+    if (!(at >= 0 && at < this.rank)) throw misuse(`no axis ${axis} in ${formatShape(this.shape)}`);
+    return at;
+  }
+}
+
+/** A constant tensor: one number, or row-major data with its shape. */
+export function constant(value: number | ArrayLike<number>, shape: Shape = [], dtype: DType = 'f32'): Tensor {
+  if (typeof value === 'number') return new Tensor(f().constant(value, dtype, shape));
+  return new Tensor(f().op('constant', [], { dtype, shape, data: Float64Array.from(value) }));
+}
+
+/** Each element is its index along `axis`. */
+export const iota = (shape: Shape, axis = 0, dtype: DType = 'f32') => new Tensor(f().iota(dtype, shape, axis));

@@ -1,0 +1,72 @@
+/**
+ * The trace in progress: where ops of a model file land while it runs. The frontend's instrumentation calls `setPlace`
+ * before each call in the user's file and `bind` after each `const x = …`, so values carry the user's names and places.
+ */
+import { DitcError, GraphBuilder, type Node } from '../ir/index.ts';
+import { Functional, opTable } from '../ops/index.ts';
+import type { Init } from './init.ts';
+
+export interface DeclaredParam {
+  readonly node: Node;
+  readonly init: Init;
+}
+
+export class Trace {
+  readonly builder = new GraphBuilder(opTable);
+  readonly f = new Functional(this.builder);
+  readonly inputs: Node[] = [];
+  readonly params = new Map<string, DeclaredParam>();
+  readonly states = new Map<string, DeclaredParam>();
+  readonly updates = new Map<string, { state: Node; node: Node }>();
+
+  constructor() {
+    this.builder.location = () => place;
+  }
+}
+
+let active: Trace | undefined;
+let place: string | undefined;
+
+/** The trace that DSL calls write to. */
+export function currentTrace(): Trace {
+  if (active) return active;
+  throw new DitcError({
+    code: 'no-trace',
+    where: place,
+    what: 'a tensor op was called outside an entry',
+    fix: 'move it into the function of an entry: entries: { forward(e) { … } }',
+  });
+}
+
+/** Runs `f` with `trace` receiving the ops. */
+export function withTrace<T>(trace: Trace, f: () => T): T {
+  const outer = active;
+  active = trace;
+  try {
+    return f();
+  } finally {
+    active = outer;
+    place = undefined;
+  }
+}
+
+/** Instrumentation: the call about to happen is at `where`. Returns its last argument (or receiver) unchanged. */
+export function setPlace<T>(where: string, value: T): T {
+  place = where;
+  return value;
+}
+
+export const currentPlace = (): string | undefined => place;
+
+/** Instrumentation: `value` was bound to variable `name`. The first name sticks; leaves keep their own. */
+export function bind<T>(name: string, value: T): T {
+  const node = (value as { node?: Node } | null | undefined)?.node;
+  if (node && typeof node.op === 'string' && node.inputs.length) node.name ??= name;
+  return value;
+}
+
+/** Instrumentation: `const [a, b] = value`. */
+export function bindAll<T>(names: readonly (string | null)[], value: T): T {
+  if (Array.isArray(value)) names.forEach((name, i) => name && bind(name, value[i]));
+  return value;
+}

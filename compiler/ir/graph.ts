@@ -1,0 +1,138 @@
+/**
+ * The graph IR: hash-consed SSA. A node is one op applied to earlier nodes; its type is computed by the op's rule when it
+ * is made, so an ill-typed node cannot exist. Two equal applications are the same node: common subexpressions never arise.
+ */
+import { DitcError } from './error.ts';
+import type { Attrs, AttrValue, TensorType } from './types.ts';
+
+export interface Node {
+  /** Creation order in its builder, hence a topological order. */
+  readonly id: number;
+  readonly op: string;
+  readonly inputs: readonly Node[];
+  readonly attrs: Attrs;
+  readonly type: TensorType;
+  /** The TypeScript variable the value was bound to, when there is one. */
+  name?: string;
+  /** `file:line:col` of the call that made it. */
+  loc?: string;
+}
+
+export interface Output {
+  readonly name: string;
+  readonly node: Node;
+}
+
+/** A named piece of state and the value it holds after the graph has run. */
+export interface Update {
+  readonly state: Node;
+  readonly node: Node;
+}
+
+export interface Graph {
+  readonly name: string;
+  readonly inputs: readonly Node[];
+  readonly outputs: readonly Output[];
+  readonly updates: readonly Update[];
+}
+
+/** What the IR needs to know of ops; compiler/ops provides it. */
+export interface OpTable {
+  infer(op: string, inputs: readonly TensorType[], attrs: Attrs): TensorType;
+}
+
+export class GraphBuilder {
+  private readonly interned = new Map<string, Node>();
+  private nextId = 0;
+  private readonly ops: OpTable;
+  /** Called for the place in the user's source while a model file is traced. */
+  location: () => string | undefined = () => undefined;
+
+  constructor(ops: OpTable) {
+    this.ops = ops;
+  }
+
+  /** Applies an op. `like` lends its name and location when a pass replaces a node. */
+  apply(op: string, inputs: readonly Node[], attrs: Attrs = {}, like?: Node): Node {
+    const key = `${op}(${inputs.map((n) => n.id).join(',')})${attrsKey(attrs)}`;
+    const known = this.interned.get(key);
+    if (known) return known;
+    const loc = like?.loc ?? this.location();
+    const type = this.infer(op, inputs, attrs, loc);
+    const node: Node = { id: this.nextId++, op, inputs, attrs, type, name: like?.name, loc };
+    this.interned.set(key, node);
+    return node;
+  }
+
+  private infer(op: string, inputs: readonly Node[], attrs: Attrs, loc?: string): TensorType {
+    const types = inputs.map((n) => n.type);
+    try {
+      return this.ops.infer(op, types, attrs);
+    } catch (error) {
+      throw error instanceof DitcError ? error.at(loc) : error;
+    }
+  }
+}
+
+export function attrsKey(attrs: Attrs): string {
+  const keys = Object.keys(attrs).sort();
+  return keys.length ? `{${keys.map((k) => `${k}=${attrKey(attrs[k])}`).join(';')}}` : '';
+}
+
+function attrKey(value: AttrValue): string {
+  if (typeof value === 'string') return JSON.stringify(value);
+  if (value instanceof Float64Array) return `data(${value.join(' ')})`;
+  return String(value) + (Object.is(value, -0) ? '-' : '');
+}
+
+export const results = (graph: Graph): Node[] => [
+  ...graph.outputs.map((o) => o.node),
+  ...graph.updates.map((u) => u.node),
+];
+
+/** Every node the results need, inputs and updated state included, in topological order. */
+export function nodesOf(graph: Graph): Node[] {
+  const seen = new Set<Node>();
+  const stack = [...graph.inputs, ...graph.updates.map((u) => u.state), ...results(graph)];
+  while (stack.length) {
+    const node = stack.pop()!;
+    if (seen.has(node)) continue;
+    seen.add(node);
+    stack.push(...node.inputs);
+  }
+  return [...seen].sort((a, b) => a.id - b.id);
+}
+
+/** Who reads each node, each reader once, in topological order. */
+export function usersOf(nodes: readonly Node[]): Map<Node, Node[]> {
+  const users = new Map<Node, Node[]>(nodes.map((n) => [n, []]));
+  for (const node of nodes) for (const input of new Set(node.inputs)) users.get(input)!.push(node);
+  return users;
+}
+
+/** Rebuilds a graph node by node in a fresh builder; `rule` returns the replacement, or undefined to keep the node. */
+export function rebuild(
+  graph: Graph,
+  ops: OpTable,
+  rule: (node: Node, inputs: readonly Node[], builder: GraphBuilder) => Node | undefined,
+): Graph {
+  const builder = new GraphBuilder(ops);
+  const mapped = new Map<Node, Node>();
+  for (const node of nodesOf(graph)) {
+    const inputs = node.inputs.map((n) => mapped.get(n)!);
+    const made = rule(node, inputs, builder) ?? builder.apply(node.op, inputs, node.attrs, node);
+    made.name ??= node.name;
+    made.loc ??= node.loc;
+    mapped.set(node, made);
+  }
+  return mapGraph(graph, (n) => mapped.get(n)!);
+}
+
+export function mapGraph(graph: Graph, map: (node: Node) => Node): Graph {
+  return {
+    name: graph.name,
+    inputs: graph.inputs.map(map),
+    outputs: graph.outputs.map((o) => ({ name: o.name, node: map(o.node) })),
+    updates: graph.updates.map((u) => ({ state: map(u.state), node: map(u.node) })),
+  };
+}

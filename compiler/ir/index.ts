@@ -1,0 +1,5 @@
+export * from './error.ts';
+export * from './types.ts';
+export * from './graph.ts';
+export * from './print.ts';
+export * from './parse.ts';

@@ -1,0 +1,159 @@
+/** Parses the text form back into graphs. Types are recomputed and must equal the written ones. */
+import type * as ohm from 'ohm-js';
+import { DitcError } from './error.ts';
+import { GraphBuilder, type Graph, type Node, type OpTable } from './graph.ts';
+import { graphGrammar } from './grammar.ts';
+import { DTYPES, formatType, type AttrValue, type DType, type TensorType } from './types.ts';
+
+/** Parses every `graph @name(…) {…}` in a text; `file` is for error places. */
+export function parseGraphs(text: string, ops: OpTable, file = '<text>'): Graph[] {
+  const match = graphGrammar.match(text);
+  if (match.failed()) throw syntaxError(match, text, file);
+  return semantics(match).build({ ops, file, text }) as Graph[];
+}
+
+export function parseGraph(text: string, ops: OpTable, file?: string): Graph {
+  return parseGraphs(text, ops, file)[0];
+}
+
+export function syntaxError(match: ohm.MatchResult, text: string, file: string): DitcError {
+  const failure = match as ohm.FailedMatchResult;
+  const where = `${file}:${placeAt(text, failure.getRightmostFailurePosition())}`;
+  return new DitcError({ code: 'syntax', where, what: 'syntax error', why: `expected ${failure.getExpectedText()}` });
+}
+
+function placeAt(text: string, offset: number): string {
+  const before = text.slice(0, offset).split('\n');
+  return `${before.length}:${before[before.length - 1].length + 1}`;
+}
+
+interface Context {
+  ops: OpTable;
+  file: string;
+  text: string;
+}
+
+class Scope {
+  readonly builder: GraphBuilder;
+  readonly values = new Map<string, Node>();
+  private readonly context: Context;
+
+  constructor(context: Context) {
+    this.context = context;
+    this.builder = new GraphBuilder(context.ops);
+  }
+
+  get(ref: ohm.Node): Node {
+    const node = this.values.get(ref.sourceString);
+    return node ?? this.fail(ref, `${ref.sourceString} is used before it is defined`);
+  }
+
+  define(ref: ohm.Node, node: Node, type: TensorType): void {
+    if (this.values.has(ref.sourceString)) this.fail(ref, `${ref.sourceString} is defined twice`);
+    if (formatType(node.type) !== formatType(type)) {
+      this.fail(ref, `${ref.sourceString} is written ${formatType(type)} but ${node.op} gives ${formatType(node.type)}`);
+    }
+    this.values.set(ref.sourceString, node);
+  }
+
+  fail(at: ohm.Node, what: string): never {
+    throw new DitcError({ code: 'ir', where: `${this.context.file}:${placeAt(this.context.text, at.source.startIdx)}`, what });
+  }
+}
+
+const children = (list: ohm.Node): ohm.Node[] => list.asIteration().children;
+const baseName = (ref: string): string | undefined => (/^%\d/.test(ref) ? undefined : ref.slice(1).replace(/\.\d+$/, ''));
+
+const semantics = graphGrammar.createSemantics();
+
+semantics.addOperation<unknown>('build(context)', {
+  File(functions) {
+    return functions.children.map((f) => f.build(this.args.context));
+  },
+  Function(_graph, _at, name, _open, args, _close, _brace, nodes, updates, ret, _end) {
+    const scope = new Scope(this.args.context);
+    const inputs = children(args).map((a) => a.make(scope) as Node);
+    for (const node of nodes.children) node.make(scope);
+    return {
+      name: name.sourceString,
+      inputs,
+      outputs: ret.make(scope),
+      updates: updates.children.map((u) => u.make(scope)),
+    };
+  },
+});
+
+semantics.addOperation<unknown>('make(scope)', {
+  Argument(ref, _colon, type) {
+    const { scope } = this.args;
+    const node = scope.builder.apply('input', [], inputAttrs(ref.sourceString.slice(1), type.read() as TensorType));
+    scope.define(ref, node, node.type);
+    return node;
+  },
+  Node(ref, _eq, op, operands, attrs, _colon, type, location) {
+    const scope = this.args.scope as Scope;
+    const inputs = children(operands).map((v) => scope.get(v));
+    const attrMap = (attrs.children[0]?.read() ?? {}) as Record<string, AttrValue>;
+    let node: Node;
+    try {
+      node = scope.builder.apply(op.sourceString, inputs, attrMap);
+    } catch (error) {
+      if (!(error instanceof DitcError)) throw error;
+      return scope.fail(ref, error.message);
+    }
+    node.name ??= baseName(ref.sourceString);
+    node.loc ??= location.children[0]?.read() as string | undefined;
+    scope.define(ref, node, type.read() as TensorType);
+    return node;
+  },
+  Update(_update, state, _eq, value) {
+    const scope = this.args.scope as Scope;
+    return { state: scope.get(state), node: scope.get(value) };
+  },
+  Return(_return, list) {
+    return children(list).map((r) => r.make(this.args.scope));
+  },
+  Result(name, _eq, value) {
+    return { name: name.sourceString, node: (this.args.scope as Scope).get(value) };
+  },
+});
+
+semantics.addOperation<unknown>('read()', {
+  Attrs(_open, list, _close) {
+    return Object.fromEntries(children(list).map((a) => a.read() as [string, AttrValue]));
+  },
+  Attr(name, _eq, value) {
+    return [name.sourceString, value.read()];
+  },
+  AttrValue_data(_data, _open, list, _close) {
+    return Float64Array.from(children(list), (n) => Number(n.sourceString));
+  },
+  AttrValue_base64(_data, text) {
+    return new Float64Array(Uint8Array.from(Buffer.from(JSON.parse(text.sourceString) as string, 'base64')).buffer);
+  },
+  AttrValue_list(_open, list, _close) {
+    return children(list).map((n) => Number(n.sourceString));
+  },
+  AttrValue_string(text) {
+    return JSON.parse(text.sourceString);
+  },
+  AttrValue_number(text) {
+    return Number(text.sourceString);
+  },
+  AttrValue_bool(text) {
+    return text.sourceString === 'true';
+  },
+  Type(dtype, _open, dims, _close) {
+    return { dtype: readDType(dtype.sourceString), shape: children(dims).map((n) => Number(n.sourceString)) };
+  },
+  Location(_at, place) {
+    return place.sourceString.trim();
+  },
+});
+
+function readDType(name: string): DType {
+  if ((DTYPES as readonly string[]).includes(name)) return name as DType;
+  throw new DitcError({ code: 'ir', what: `unknown dtype ${name}`, fix: `use one of ${DTYPES.join(', ')}` });
+}
+
+export const inputAttrs = (name: string, type: TensorType) => ({ name, dtype: type.dtype, shape: type.shape });

@@ -1,0 +1,66 @@
+/** The text form of a graph. print → parse → print is a fixpoint (test/compiler/ir). */
+import { nodesOf, type Graph, type Node } from './graph.ts';
+import { formatType, type AttrValue, type Attrs } from './types.ts';
+
+/** Constants longer than this print as base64 of their little-endian float64 bytes. */
+const MAX_INLINE_DATA = 16;
+
+export function printGraph(graph: Graph, options: { locations?: boolean } = {}): string {
+  const locations = options.locations ?? true;
+  const nodes = nodesOf(graph);
+  const names = nameNodes(nodes);
+  const ref = (node: Node) => names.get(node)!;
+  const lines = nodes.filter((n) => n.op !== 'input').map((n) => printNode(n, ref, locations));
+  const signature = graph.inputs.map((n) => `${ref(n)}: ${formatType(n.type)}`).join(', ');
+  const updates = graph.updates.map((u) => `  update ${ref(u.state)} = ${ref(u.node)}`);
+  const returned = graph.outputs.map((o) => `${o.name} = ${ref(o.node)}`).join(', ');
+  return [`graph @${graph.name}(${signature}) {`, ...lines, ...updates, `  return ${returned}`.trimEnd(), '}', ''].join(
+    '\n',
+  );
+}
+
+function printNode(node: Node, ref: (n: Node) => string, locations: boolean): string {
+  const operands = node.inputs.map(ref).join(', ');
+  const attrs = printAttrs(node.attrs);
+  const head = [`  ${ref(node)} =`, node.op, operands, attrs].filter(Boolean).join(' ');
+  const line = `${head} : ${formatType(node.type)}`;
+  return locations && node.loc ? `${line}  @ ${node.loc}` : line;
+}
+
+function printAttrs(attrs: Attrs): string {
+  const keys = Object.keys(attrs).sort();
+  return keys.length ? `{${keys.map((k) => `${k} = ${printAttr(attrs[k])}`).join(', ')}}` : '';
+}
+
+function printAttr(value: AttrValue): string {
+  if (typeof value === 'string') return JSON.stringify(value);
+  if (value instanceof Float64Array) {
+    return value.length <= MAX_INLINE_DATA ? `data[${Array.from(value, printNumber).join(', ')}]` : `data"${base64(value)}"`;
+  }
+  if (Array.isArray(value)) return `[${value.map(printNumber).join(', ')}]`;
+  return typeof value === 'number' ? printNumber(value) : String(value);
+}
+
+const printNumber = (x: number): string => (Object.is(x, -0) ? '-0' : String(x));
+
+function base64(data: Float64Array): string {
+  return Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64');
+}
+
+/** `%q`, `%q.1`, … from the user's variables; `%0`, `%1`, … for values without a name. */
+export function nameNodes(nodes: readonly Node[]): Map<Node, string> {
+  const names = new Map<Node, string>();
+  const uses = new Map<string, number>();
+  let unnamed = 0;
+  for (const node of nodes) {
+    const base = node.op === 'input' ? String(node.attrs.name) : node.name;
+    if (!base) {
+      names.set(node, `%${unnamed++}`);
+      continue;
+    }
+    const count = uses.get(base) ?? 0;
+    uses.set(base, count + 1);
+    names.set(node, count ? `%${base}.${count}` : `%${base}`);
+  }
+  return names;
+}

@@ -1,0 +1,54 @@
+/** Tensor types of the graph IR: a dtype and a static shape. */
+export const DTYPES = ['f32', 'f16', 'i32', 'u32', 'bool'] as const;
+export type DType = (typeof DTYPES)[number];
+export type Shape = readonly number[];
+
+export interface TensorType {
+  readonly dtype: DType;
+  readonly shape: Shape;
+}
+
+/** Dense data of a constant, row-major. Kept in float64 so that the interpreter sees what the model file wrote. */
+export type DenseData = Float64Array;
+export type AttrValue = number | string | boolean | readonly number[] | DenseData;
+export type Attrs = Readonly<Record<string, AttrValue>>;
+
+export const isFloat = (dtype: DType): boolean => dtype === 'f32' || dtype === 'f16';
+export const isInteger = (dtype: DType): boolean => dtype === 'i32' || dtype === 'u32';
+
+/** Bytes an element takes in a storage buffer (bool is stored as u32). */
+export const bytesPerElement = (dtype: DType): number => (dtype === 'f16' ? 2 : 4);
+
+export const sizeOf = (shape: Shape): number => shape.reduce((product, n) => product * n, 1);
+export const byteSize = (type: TensorType): number => sizeOf(type.shape) * bytesPerElement(type.dtype);
+export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((n, i) => n === b[i]);
+
+export const formatShape = (shape: Shape): string => `[${shape.join(',')}]`;
+export const formatType = (type: TensorType): string => type.dtype + formatShape(type.shape);
+
+/** Row-major strides in elements. */
+export function stridesOf(shape: Shape): number[] {
+  const strides = new Array<number>(shape.length);
+  let stride = 1;
+  for (let i = shape.length - 1; i >= 0; i--) {
+    strides[i] = stride;
+    stride *= shape[i];
+  }
+  return strides;
+}
+
+/** NumPy broadcasting of shapes; null when they do not agree. */
+export function broadcastShapes(...shapes: Shape[]): Shape | null {
+  const rank = Math.max(0, ...shapes.map((s) => s.length));
+  const out: number[] = [];
+  for (let i = 0; i < rank; i++) {
+    let size = 1;
+    for (const shape of shapes) {
+      const n = shape[i - rank + shape.length] ?? 1;
+      if (n !== 1 && size !== 1 && n !== size) return null;
+      if (n !== 1) size = n;
+    }
+    out.push(size);
+  }
+  return out;
+}

@@ -1,0 +1,136 @@
+/** Composite ops: named so that rules and reports can see them, expanded into smaller ops before scheduling. */
+import { formatShape, sizeOf, type Node } from '../ir/index.ts';
+import { attrNumber, defineOp, expectArity, expectFloat, expectSameDType, shapeError } from './define.ts';
+import { dense } from './dense.ts';
+import type { Random } from './random.ts';
+
+export const linear = defineOp({
+  name: 'linear',
+  doc: 'x·Wᵀ + b over the last axis: x […, k], W [n, k] as checkpoints store it, b [n] (optional).',
+  kind: 'composite',
+  type: (inputs) => {
+    if (inputs.length !== 2) expectArity('linear', inputs, 3);
+    expectFloat('linear', ...inputs);
+    expectSameDType('linear', inputs);
+    const [x, w, b] = inputs.map((t) => t.shape);
+    const k = x[x.length - 1];
+    if (!x.length || w.length !== 2 || w[1] !== k) {
+      throw shapeError('linear', 'inner sizes differ', `x is ${formatShape(x)}, weight is ${formatShape(w)}`);
+    }
+    if (b && (b.length !== 1 || b[0] !== w[0])) {
+      throw shapeError('linear', 'bias does not fit', `weight is ${formatShape(w)}, bias is ${formatShape(b)}`);
+    }
+    return { dtype: inputs[0].dtype, shape: [...x.slice(0, -1), w[0]] };
+  },
+  reference: ([x, w, b], _attrs, type) => {
+    const [n, k] = w.shape;
+    const out = dense(type);
+    for (let i = 0; i < out.data.length; i++) {
+      const [row, column] = [Math.floor(i / n), i % n];
+      let sum = b ? b.data[column] : 0;
+      for (let l = 0; l < k; l++) sum += x.data[row * k + l] * w.data[column * k + l];
+      out.data[i] = sum;
+    }
+    return out;
+  },
+  gradient: ({ f, inputs: [x, w, b], dy }) => {
+    const rows = (t: Node) => f.reshape(t, [sizeOf(t.type.shape.slice(0, -1)), t.type.shape.slice(-1)[0]]);
+    const dx = f.reshape(f.matmul(rows(dy), w), x.type.shape);
+    const dw = f.matmul(f.transpose(rows(dy)), rows(x));
+    return b ? [dx, dw, f.reshape(f.sum(rows(dy), [0]), b.type.shape)] : [dx, dw];
+  },
+  cost: (inputs, _attrs, type) => ({ macs: sizeOf(type.shape) * inputs[1].shape[1], flops: 0 }),
+  sample: (random) => {
+    const [k, n] = [random.int(1, 20), random.int(1, 30)];
+    const shapes = [[...random.shape(0, 2), k], [n, k], [n]].slice(0, random.int(2, 3));
+    return { inputs: shapes.map((shape) => ({ dtype: 'f32' as const, shape })), attrs: {} };
+  },
+  // [k] rows need a row axis for matmul. Leading axes are merged: the product has one batch of rows.
+  expand: (f, [x, w, b], _attrs, type) => {
+    const rows = f.reshape(x, [sizeOf(x.type.shape.slice(0, -1)), w.type.shape[1]]);
+    const product = f.matmul(rows, f.transpose(w));
+    const flat = f.reshape(product, type.shape);
+    return b ? f.add(flat, b) : flat;
+  },
+});
+
+const rowSample = (random: Random) => ({
+  inputs: [{ dtype: 'f32' as const, shape: [...random.shape(0, 3), random.int(1, 40)] }],
+});
+
+/** Calls `f` on each row (last axis) of x, writing its result to the same place of the output. */
+function byRow(x: Float64Array, length: number, out: Float64Array, f: (row: Float64Array) => ArrayLike<number>): void {
+  for (let at = 0; at < x.length; at += length) out.set(f(x.subarray(at, at + length)), at);
+}
+
+export const softmax = defineOp({
+  name: 'softmax',
+  doc: 'eˣ / Σeˣ over the last axis, with the row maximum subtracted first.',
+  kind: 'composite',
+  type: (inputs) => {
+    expectArity('softmax', inputs, 1);
+    expectFloat('softmax', ...inputs);
+    if (!inputs[0].shape.length) throw shapeError('softmax', 'takes a tensor of at least one axis');
+    return inputs[0];
+  },
+  reference: ([x], _attrs, type) => {
+    const out = dense(type);
+    byRow(x.data, x.shape[x.shape.length - 1], out.data, (row) => {
+      const max = Math.max(...row);
+      const e = row.map((v) => Math.exp(v - max));
+      const sum = e.reduce((a, b) => a + b, 0);
+      return e.map((v) => v / sum);
+    });
+    return out;
+  },
+  gradient: ({ f, out, dy }) => {
+    const weighted = f.mul(dy, out);
+    const axis = out.type.shape.length - 1;
+    return [f.sub(weighted, f.mul(out, f.sum(weighted, [axis])))];
+  },
+  cost: (_inputs, _attrs, type) => ({ macs: 0, flops: 12 * sizeOf(type.shape) }),
+  sample: (random) => ({ ...rowSample(random), attrs: {} }),
+  expand: (f, [x]) => {
+    const axes = [x.type.shape.length - 1];
+    const e = f.exp(f.sub(x, f.reduceMax(x, axes)));
+    return f.div(e, f.sum(e, axes));
+  },
+});
+
+export const layerNorm = defineOp({
+  name: 'layer_norm',
+  doc: '(x − mean) / √(variance + eps) over the last axis, biased variance, no affine part. Ba et al. 2016.',
+  kind: 'composite',
+  type: (inputs) => {
+    expectArity('layer_norm', inputs, 1);
+    expectFloat('layer_norm', ...inputs);
+    if (!inputs[0].shape.length) throw shapeError('layer_norm', 'takes a tensor of at least one axis');
+    return inputs[0];
+  },
+  reference: ([x], attrs, type) => {
+    const out = dense(type);
+    const n = x.shape[x.shape.length - 1];
+    byRow(x.data, n, out.data, (row) => {
+      const mean = row.reduce((a, b) => a + b, 0) / n;
+      const variance = row.reduce((a, b) => a + (b - mean) ** 2, 0) / n;
+      return row.map((v) => (v - mean) / Math.sqrt(variance + attrNumber(attrs, 'eps')));
+    });
+    return out;
+  },
+  // dx = (dy − mean(dy) − y·mean(dy·y)) / σ
+  gradient: ({ f, inputs: [x], attrs, out, dy }) => {
+    const axes = [x.type.shape.length - 1];
+    const centred = f.sub(x, f.mean(x, axes));
+    const scale = f.rsqrt(f.add(f.mean(f.square(centred), axes), attrNumber(attrs, 'eps')));
+    const projected = f.mul(out, f.mean(f.mul(dy, out), axes));
+    return [f.mul(f.sub(f.sub(dy, f.mean(dy, axes)), projected), scale)];
+  },
+  cost: (_inputs, _attrs, type) => ({ macs: 0, flops: 8 * sizeOf(type.shape) }),
+  sample: (random) => ({ ...rowSample(random), attrs: { eps: 1e-3 } }),
+  expand: (f, [x], attrs) => {
+    const axes = [x.type.shape.length - 1];
+    const centred = f.sub(x, f.mean(x, axes));
+    const variance = f.mean(f.square(centred), axes);
+    return f.mul(centred, f.rsqrt(f.add(variance, attrNumber(attrs, 'eps'))));
+  },
+});

@@ -1,0 +1,65 @@
+/** The contraction: batched matrix product. */
+import { broadcastShapes, formatShape, sizeOf, stridesOf, type Shape, type TensorType } from '../ir/index.ts';
+import { defineOp, expectArity, expectFloat, expectSameDType, shapeError } from './define.ts';
+import { broadcastStrides, dense, dot, forEachIndex } from './dense.ts';
+
+/** Batch axes, rows, columns and inner size of a product of two shapes. */
+export function matmulDims(x: Shape, y: Shape): { batch: Shape; m: number; n: number; k: number } {
+  const batch = broadcastShapes(x.slice(0, -2), y.slice(0, -2))!;
+  return { batch, m: x[x.length - 2], n: y[y.length - 1], k: x[x.length - 1] };
+}
+
+export const matmul = defineOp({
+  name: 'matmul',
+  doc: 'Matrix product of the last two axes, […, m, k] × […, k, n]; leading axes broadcast.',
+  kind: 'contract',
+  type: (inputs): TensorType => {
+    expectArity('matmul', inputs, 2);
+    expectFloat('matmul', ...inputs);
+    expectSameDType('matmul', inputs);
+    const [x, y] = inputs.map((t) => t.shape);
+    const shapes = `x is ${formatShape(x)}, y is ${formatShape(y)}`;
+    if (x.length < 2 || y.length < 2) throw shapeError('matmul', 'takes matrices', shapes, 'unsqueeze vectors');
+    const [inner, rows] = [x[x.length - 1], y[y.length - 2]];
+    if (inner !== rows) {
+      throw shapeError('matmul', 'inner sizes differ', `${shapes}: ${inner} ≠ ${rows}`, 'transpose one, or check the sizes');
+    }
+    if (!broadcastShapes(x.slice(0, -2), y.slice(0, -2))) throw shapeError('matmul', 'batch axes do not broadcast', shapes);
+    const { batch, m, n } = matmulDims(x, y);
+    return { dtype: inputs[0].dtype, shape: [...batch, m, n] };
+  },
+  reference: ([x, y], _attrs, type) => {
+    const { batch, m, n, k } = matmulDims(x.shape, y.shape);
+    const out = dense(type);
+    const [xs, ys] = [x, y].map((t) => {
+      const inner = stridesOf(t.shape).slice(-2)[0] * t.shape[t.shape.length - 2];
+      return broadcastStrides(t.shape.slice(0, -2), batch.length).map((s) => s * inner);
+    });
+    forEachIndex(batch, (index, b) => {
+      const [x0, y0] = [dot(index, xs), dot(index, ys)];
+      for (let i = 0; i < m; i++) {
+        for (let j = 0; j < n; j++) {
+          let sum = 0;
+          for (let l = 0; l < k; l++) sum += x.data[x0 + i * k + l] * y.data[y0 + l * n + j];
+          out.data[(b * m + i) * n + j] = sum;
+        }
+      }
+    });
+    return out;
+  },
+  gradient: ({ f, inputs: [x, y], dy }) => [f.matmul(dy, f.transpose(y)), f.matmul(f.transpose(x), dy)],
+  cost: (inputs, _attrs, type) => ({ macs: sizeOf(type.shape) * inputs[0].shape.slice(-1)[0], flops: 0 }),
+  sample: (random) => {
+    const [m, n, k] = [random.int(1, 20), random.int(1, 30), random.int(1, 20)];
+    const batch = random.shape(0, 2, 3);
+    const x = [...random.broadcastable(batch), m, k];
+    const y = [...random.broadcastable(batch), k, n];
+    return {
+      inputs: [
+        { dtype: 'f32', shape: x },
+        { dtype: 'f32', shape: y },
+      ],
+      attrs: {},
+    };
+  },
+});

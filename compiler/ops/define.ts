@@ -1,0 +1,144 @@
+/**
+ * One record per op: documentation, type rule, float64 reference, gradient, cost and sampler. The verifier, the
+ * interpreter, the gradient check, the fuzzer, the MAC count and docs/ops.md are all read from these records.
+ */
+import {
+  broadcastShapes,
+  DitcError,
+  formatShape,
+  formatType,
+  isFloat,
+  sizeOf,
+  type Attrs,
+  type DType,
+  type Node,
+  type Shape,
+  type TensorType,
+} from '../ir/index.ts';
+import { broadcastStrides, dense, dot, forEachIndex, type Dense } from './dense.ts';
+import type { Functional } from './functional.ts';
+import type { Random } from './random.ts';
+
+/**
+ * How the scheduler sees an op.
+ * - `leaf`: a buffer, or a literal.  - `pointwise`: one output element from one element of each (broadcast) operand.
+ * - `view`: an output element is one input element, found by index arithmetic.  - `reduce`, `contract`: anchors.
+ * - `composite`: expanded into the others before scheduling, unless a rule has used it first.
+ */
+export type OpKind = 'leaf' | 'pointwise' | 'view' | 'reduce' | 'contract' | 'composite';
+
+export interface GradientContext {
+  /** Builds nodes. */
+  readonly f: Functional;
+  readonly inputs: readonly Node[];
+  readonly attrs: Attrs;
+  readonly out: Node;
+  /** Gradient of the loss with respect to `out`, of out's shape. */
+  readonly dy: Node;
+}
+
+/** A random case for tests: operand types, attributes, and the range values are drawn from. */
+export interface Sample {
+  readonly inputs: readonly TensorType[];
+  readonly attrs: Attrs;
+  /** Values of input i lie in range[i] (default [-2, 2]); integers are drawn from [lo, hi). */
+  readonly ranges?: readonly (readonly [number, number] | undefined)[];
+}
+
+export interface Cost {
+  /** Multiply-accumulates, counted as the DiT paper counts "flops". */
+  readonly macs: number;
+  /** Scalar operations besides the MACs. */
+  readonly flops: number;
+}
+
+export interface OpDef {
+  readonly name: string;
+  readonly doc: string;
+  readonly kind: OpKind;
+  /** Type of the result; throws a DitcError naming the rule that the operands break. */
+  type(inputs: readonly TensorType[], attrs: Attrs): TensorType;
+  /** The meaning, in float64, as one short loop. */
+  reference(inputs: readonly Dense[], attrs: Attrs, type: TensorType): Dense;
+  /** Gradients of the operands (null: none flows). They may have the broadcast shape; autodiff sums them back. */
+  gradient: ((context: GradientContext) => (Node | null)[]) | 'none';
+  cost(inputs: readonly TensorType[], attrs: Attrs, type: TensorType): Cost;
+  sample(random: Random): Sample;
+  /** Pointwise ops: the WGSL of one element, and the helper functions it calls. */
+  readonly wgsl?: ScalarCode;
+  /** Composite ops: the same value by smaller ops. */
+  expand?(f: Functional, inputs: readonly Node[], attrs: Attrs, type: TensorType): Node;
+}
+
+export interface ScalarCode {
+  expression(operands: readonly string[], context: { output: DType; attrs: Attrs }): string;
+  /** WGSL function text, emitted once per kernel that needs it. */
+  readonly helper?: string;
+}
+
+const registry = new Map<string, OpDef>();
+
+export function defineOp(def: OpDef): OpDef {
+  if (registry.has(def.name)) throw new Error(`op ${def.name} is defined twice`);
+  registry.set(def.name, def);
+  return def;
+}
+
+export const allOps = (): OpDef[] => [...registry.values()];
+
+export function opDef(name: string): OpDef {
+  const def = registry.get(name);
+  if (!def) throw new DitcError({ code: 'unknown-op', what: `unknown op ${name}`, fix: 'see docs/ops.md for the list' });
+  return def;
+}
+
+/** What went wrong with an op's operands: `matmul: inner sizes differ: …`. */
+export function shapeError(op: string, rule: string, why?: string, fix?: string): DitcError {
+  return new DitcError({ code: 'shape', what: `${op}: ${rule}`, why, fix });
+}
+
+export function expectArity(op: string, inputs: readonly TensorType[], arity: number): void {
+  if (inputs.length !== arity) throw shapeError(op, `takes ${arity} operands`, `got ${inputs.length}`);
+}
+
+export function expectFloat(op: string, ...types: readonly TensorType[]): void {
+  const bad = types.find((t) => !isFloat(t.dtype));
+  if (bad) throw shapeError(op, 'takes floating-point operands', `got ${formatType(bad)}`, 'cast it to f32 first');
+}
+
+export function expectSameDType(op: string, types: readonly TensorType[]): void {
+  if (types.some((t) => t.dtype !== types[0].dtype)) {
+    throw shapeError(op, 'operands have different dtypes', types.map(formatType).join(' and '), 'cast one of them');
+  }
+}
+
+export function broadcastOrThrow(op: string, types: readonly TensorType[]): Shape {
+  const shape = broadcastShapes(...types.map((t) => t.shape));
+  if (shape) return shape;
+  const shapes = types.map((t) => formatShape(t.shape)).join(' and ');
+  throw shapeError(op, 'shapes do not broadcast', shapes, 'unsqueeze or reshape one of them');
+}
+
+/** Lifts a scalar function to broadcast tensors. */
+export function elementwise(f: (...x: number[]) => number): OpDef['reference'] {
+  return (inputs, _attrs, type) => {
+    const out = dense(type);
+    const strides = inputs.map((x) => broadcastStrides(x.shape, type.shape.length));
+    const args = new Array<number>(inputs.length);
+    forEachIndex(type.shape, (index, flat) => {
+      for (let i = 0; i < inputs.length; i++) args[i] = inputs[i].data[dot(index, strides[i])];
+      out.data[flat] = f(...args);
+    });
+    return out;
+  };
+}
+
+export const perElement =
+  (flops: number): OpDef['cost'] =>
+  (_inputs, _attrs, type) => ({ macs: 0, flops: flops * sizeOf(type.shape) });
+
+export const free: OpDef['cost'] = () => ({ macs: 0, flops: 0 });
+
+export const attrNumber = (attrs: Attrs, name: string): number => attrs[name] as number;
+export const attrList = (attrs: Attrs, name: string): readonly number[] => attrs[name] as readonly number[];
+export const attrString = (attrs: Attrs, name: string): string => attrs[name] as string;

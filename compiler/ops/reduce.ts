@@ -1,0 +1,65 @@
+/** Reductions. Reduced axes stay, with size 1. */
+import { formatShape, sizeOf, stridesOf, type Node, type TensorType } from '../ir/index.ts';
+import { attrList, defineOp, expectArity, expectFloat, shapeError, type GradientContext, type OpDef } from './define.ts';
+import { dense, dot, forEachIndex } from './dense.ts';
+
+interface Reduction {
+  doc: string;
+  initial: number;
+  combine: (accumulated: number, x: number) => number;
+  gradient: (context: GradientContext) => (Node | null)[];
+}
+
+function reduction(name: string, def: Reduction): OpDef {
+  return defineOp({
+    name,
+    doc: def.doc,
+    kind: 'reduce',
+    type: (inputs, attrs): TensorType => {
+      expectArity(name, inputs, 1);
+      expectFloat(name, ...inputs);
+      const axes = attrList(attrs, 'axes');
+      const { dtype, shape } = inputs[0];
+      if (!axes.length || axes.some((axis) => !(axis >= 0 && axis < shape.length))) {
+        throw shapeError(name, `axes [${axes}] are not axes of ${formatShape(shape)}`);
+      }
+      return { dtype, shape: shape.map((n, i) => (axes.includes(i) ? 1 : n)) };
+    },
+    reference: ([x], attrs, type) => {
+      const axes = attrList(attrs, 'axes');
+      const strides = stridesOf(type.shape).map((s, i) => (axes.includes(i) ? 0 : s));
+      const out = dense(type);
+      out.data.fill(def.initial);
+      forEachIndex(x.shape, (index, flat) => {
+        const at = dot(index, strides);
+        out.data[at] = def.combine(out.data[at], x.data[flat]);
+      });
+      return out;
+    },
+    gradient: def.gradient,
+    cost: (inputs) => ({ macs: 0, flops: sizeOf(inputs[0].shape) }),
+    sample: (random) => {
+      const shape = random.shape(1, 4, 9);
+      const axes = shape.map((_, i) => i).filter(() => random.next() < 0.5);
+      return { inputs: [{ dtype: 'f32', shape }], attrs: { axes: axes.length ? axes : [shape.length - 1] } };
+    },
+  });
+}
+
+export const reduceSum = reduction('reduce_sum', {
+  doc: 'Sum over `axes`.',
+  initial: 0,
+  combine: (sum, x) => sum + x,
+  gradient: ({ f, inputs: [x], dy }) => [f.broadcast(dy, x.type.shape)],
+});
+
+export const reduceMax = reduction('reduce_max', {
+  doc: 'Maximum over `axes`; equal maxima share the gradient.',
+  initial: -Infinity,
+  combine: Math.max,
+  gradient: ({ f, inputs: [x], attrs, out, dy }) => {
+    const hit = f.cast(f.compare('eq', x, out), 'f32');
+    const ties = f.sum(hit, attrList(attrs, 'axes'));
+    return [f.mul(hit, f.div(dy, ties))];
+  },
+});
