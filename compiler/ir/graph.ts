@@ -16,6 +16,8 @@ export interface Node {
   name?: string;
   /** `file:line:col` of the call that made it. */
   loc?: string;
+  /** The composite op it was expanded from. */
+  origin?: string;
 }
 
 export interface Output {
@@ -123,6 +125,7 @@ export function rebuild(
     const made = rule(node, inputs, builder) ?? builder.apply(node.op, inputs, node.attrs, node);
     made.name ??= node.name;
     made.loc ??= node.loc;
+    made.origin ??= node.origin;
     mapped.set(node, made);
   }
   return mapGraph(graph, (n) => mapped.get(n)!);

@@ -5,7 +5,7 @@ export type Operand = Node | number;
 
 export class Functional {
   readonly builder: GraphBuilder;
-  /** Node whose name and location new nodes take (set by passes). */
+  /** The composite node being expanded: what is built takes its location and remembers its op. */
   like?: Node;
 
   constructor(builder: GraphBuilder) {
@@ -14,7 +14,10 @@ export class Functional {
 
   op(op: string, inputs: readonly Node[], attrs: Attrs = {}): Node {
     const node = this.builder.apply(op, inputs, attrs);
-    if (this.like) node.loc ??= this.like.loc;
+    if (this.like) {
+      node.loc ??= this.like.loc;
+      node.origin ??= this.like.op;
+    }
     return node;
   }
 

@@ -1,0 +1,107 @@
+/**
+ * Which pointwise values get a buffer of their own. A value that several places read, or that one place reads many times
+ * (a matrix product reads each operand once per tile of the other), is either recomputed there or stored once.
+ */
+import { sizeOf, type Node } from '../ir/index.ts';
+import { opDef } from '../ops/index.ts';
+import { isStored } from './regions.ts';
+
+/** Scalar operations that a load (or store) of one element is worth, and that one more dispatch is worth. Estimates. */
+const MEMORY = 4;
+const DISPATCH = 20_000;
+/** Typical rows or columns of an output tile: how often an operand of a product is not reread. */
+const TILE = 24;
+/** Passes over a row that a row kernel makes. */
+const ROW_PASSES = 2;
+
+export interface BufferChoice {
+  readonly nodes: readonly Node[];
+  readonly users: Map<Node, Node[]>;
+  readonly returned: ReadonlySet<Node>;
+  /** Roots of anchored regions: always stored. */
+  readonly anchored: ReadonlySet<Node>;
+  /** Nodes inside anchored regions. */
+  readonly owned: ReadonlySet<Node>;
+  /** Buffers a kernel may read. */
+  readonly maxReads: number;
+}
+
+/** The stored values: roots of anchored regions, results, and what is cheaper to store than to recompute. */
+export function chooseBuffers(choice: BufferChoice): Set<Node> {
+  const { nodes, users, returned, anchored, owned } = choice;
+  const buffers = new Set<Node>([...anchored, ...returned]);
+  const work = inlineWork(choice);
+  const evaluations = new Map<Node, number>();
+  for (let i = nodes.length - 1; i >= 0; i--) {
+    const node = nodes[i];
+    if (opDef(node.op).kind === 'leaf') continue;
+    const size = sizeOf(node.type.shape);
+    const reads = users.get(node)!.reduce((sum, user) => sum + readsBy(user, node, evaluations), 0);
+    const computed = buffers.has(node) || owned.has(node) ? size : reads;
+    evaluations.set(node, computed);
+    if (buffers.has(node) || owned.has(node) || opDef(node.op).kind !== 'pointwise') continue;
+    const recompute = work.get(node)! * reads;
+    const store = (work.get(node)! + MEMORY) * size + MEMORY * reads + DISPATCH;
+    if (recompute > store) {
+      buffers.add(node);
+      evaluations.set(node, size);
+    }
+  }
+  limitReads(choice, buffers);
+  return buffers;
+}
+
+/** How many elements of `node` one user reads in all. */
+function readsBy(user: Node, node: Node, evaluations: Map<Node, number>): number {
+  const kind = opDef(user.op).kind;
+  if (kind === 'contract') {
+    const [m, n] = user.type.shape.slice(-2);
+    const batch = sizeOf(user.type.shape.slice(0, -2));
+    const k = user.inputs[0].type.shape.slice(-1)[0];
+    const left = user.inputs[0] === node ? m * Math.ceil(n / TILE) : 0;
+    const right = user.inputs[1] === node ? n * Math.ceil(m / TILE) : 0;
+    return batch * k * (left + right);
+  }
+  if (kind === 'reduce') return ROW_PASSES * sizeOf(node.type.shape);
+  // A view or pointwise user reads one element of the node for each of its own evaluations.
+  return evaluations.get(user) ?? sizeOf(user.type.shape);
+}
+
+/** Scalar work to compute one element of a node from buffers, everything between inlined. */
+function inlineWork({ nodes, anchored }: BufferChoice): Map<Node, number> {
+  const work = new Map<Node, number>();
+  for (const node of nodes) {
+    const def = opDef(node.op);
+    if (isStored(node) || anchored.has(node)) work.set(node, MEMORY);
+    else {
+      const own = def.kind === 'pointwise' ? def.cost([], node.attrs, { dtype: 'f32', shape: [] }).flops : 0;
+      work.set(node, own + node.inputs.reduce((sum, input) => sum + work.get(input)!, 0));
+    }
+  }
+  return work;
+}
+
+/** Stores more values until no kernel reads more buffers than the device binds. */
+function limitReads({ nodes, maxReads }: BufferChoice, buffers: Set<Node>): void {
+  const leaves = new Map<Node, Set<Node>>();
+  for (const node of nodes) {
+    const reads = new Set<Node>();
+    for (const input of node.inputs) {
+      if (buffers.has(input) || isStored(input)) reads.add(input);
+      else for (const leaf of leaves.get(input)!) reads.add(leaf);
+    }
+    if (reads.size > maxReads) {
+      // The operand with most reads becomes a buffer: one read instead of many.
+      const open = node.inputs.filter((n) => !buffers.has(n) && !isStored(n));
+      open.sort((a, b) => leaves.get(b)!.size - leaves.get(a)!.size);
+      for (const operand of open) {
+        if (opDef(operand.op).kind !== 'pointwise' && opDef(operand.op).kind !== 'view') continue;
+        buffers.add(operand);
+        for (const leaf of leaves.get(operand)!) reads.delete(leaf);
+        reads.add(operand);
+        if (reads.size <= maxReads) break;
+      }
+    }
+    leaves.set(node, reads);
+  }
+}

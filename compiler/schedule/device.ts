@@ -1,0 +1,39 @@
+/** What the compiler knows of a GPU: plain JSON, recorded by `ditc doctor` or written by hand. */
+export interface DeviceSpec {
+  readonly name: string;
+  readonly kind: 'hardware' | 'software' | 'null';
+  readonly features: readonly string[];
+  /** Subgroup sizes the adapter may pick; null without subgroup operations. */
+  readonly subgroups: { readonly min: number; readonly max: number } | null;
+  /** WebGPU limits by their names in the specification. */
+  readonly limits: Readonly<Record<string, number>>;
+  /** Memory bandwidth, GB/s, and f32 throughput, GFLOP/s; for the roofline and the cost model. */
+  readonly bandwidthGBs?: number;
+  readonly gflops?: number;
+}
+
+/** The limits every WebGPU implementation offers: what `ditc build` compiles for unless told. */
+export const PORTABLE: DeviceSpec = {
+  name: 'portable',
+  kind: 'hardware',
+  features: [],
+  subgroups: null,
+  limits: {
+    maxBufferSize: 268435456,
+    maxComputeInvocationsPerWorkgroup: 256,
+    maxComputeWorkgroupSizeX: 256,
+    maxComputeWorkgroupStorageSize: 16384,
+    maxComputeWorkgroupsPerDimension: 65535,
+    maxStorageBufferBindingSize: 134217728,
+    maxStorageBuffersPerShaderStage: 8,
+    minStorageBufferOffsetAlignment: 256,
+  },
+};
+
+export const limit = (device: DeviceSpec, name: string): number => device.limits[name] ?? PORTABLE.limits[name];
+
+/** The one size of subgroup the device runs, when it is fixed and subgroup operations are there. */
+export function fixedSubgroupSize(device: DeviceSpec): number | null {
+  const { subgroups, features } = device;
+  return subgroups && features.includes('subgroups') && subgroups.min === subgroups.max ? subgroups.min : null;
+}
