@@ -83,13 +83,7 @@ def make_schedule():
 
 
 def write_json(name, value):
-    """One case per line, so that a difference shows as one."""
-    body = ",\n".join(
-        f'"{key}": [\n' + ",\n".join("  " + json.dumps(row) for row in rows) + "\n]"
-        if rows and isinstance(rows[0], dict) else f'"{key}": {json.dumps(rows)}'
-        for key, rows in value.items()
-    )  # fmt: skip
-    (DATA / f"{name}.json").write_text("{\n" + body + "\n}\n")
+    (DATA / f"{name}.json").write_text(json.dumps(value, indent=1))  # Prettier gives it its final layout
 
 
 SAMPLING = {
