@@ -116,6 +116,8 @@ export interface Model {
   readonly entries: Readonly<Record<string, EntryFunction>>;
   /** Defaults of the options that entries read. */
   readonly options?: Readonly<Record<string, unknown>>;
+  /** Set when the samples are pictures already: the values of black and of white. Unset: latents, for a VAE to decode. */
+  readonly picture?: { readonly range: readonly [black: number, white: number] };
 }
 
 export const defineModel = (model: Model): Model => model;

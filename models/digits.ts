@@ -1,0 +1,19 @@
+/** A small DiT on the pixels of MNIST, trained by test/golden/train_digits.py: no VAE, pictures come out directly. */
+import { defineModel } from '../compiler/dsl/index.ts';
+import { dit } from './dit.ts';
+
+const network = dit({
+  inputSize: 28,
+  patchSize: 4,
+  inChannels: 1,
+  hiddenSize: 128,
+  depth: 4,
+  numHeads: 4,
+  numClasses: 10,
+});
+
+export default defineModel({
+  ...network,
+  options: { ...network.options, sampler: 'ddim', steps: 30, cfg: 2 },
+  picture: { range: [-1, 1] },
+});
