@@ -43,6 +43,12 @@ export interface OpTable {
   infer(op: string, inputs: readonly TensorType[], attrs: Attrs): TensorType;
 }
 
+/** The builder that made each node. Ids mean nothing outside it, so a node of another builder would alias silently. */
+const owners = new WeakMap<Node, GraphBuilder>();
+
+/** The builder a node belongs to; undefined for an object no builder made. */
+export const ownerOf = (node: Node): GraphBuilder | undefined => owners.get(node);
+
 export class GraphBuilder {
   private readonly interned = new Map<string, Node>();
   private nextId = 0;
@@ -54,8 +60,17 @@ export class GraphBuilder {
     this.ops = ops;
   }
 
+  /** Nodes made so far; later nodes have ids from here on. */
+  get size(): number {
+    return this.nextId;
+  }
+
   /** Applies an op. `like` lends its name and location when a pass replaces a node. */
   apply(op: string, inputs: readonly Node[], attrs: Attrs = {}, like?: Node): Node {
+    if (inputs.some((n) => owners.get(n) !== this)) {
+      const what = `${op}: an operand belongs to another graph`;
+      throw new DitcError({ code: 'ir', what, fix: 'rebuild it in this one' }).at(like?.loc ?? this.location());
+    }
     const key = `${op}(${inputs.map((n) => n.id).join(',')})${attrsKey(attrs)}`;
     const known = this.interned.get(key);
     if (known) return known;
@@ -63,6 +78,7 @@ export class GraphBuilder {
     const type = this.infer(op, inputs, attrs, loc);
     const node: Node = { id: this.nextId++, op, inputs, attrs, type, name: like?.name, loc };
     this.interned.set(key, node);
+    owners.set(node, this);
     return node;
   }
 
@@ -83,9 +99,27 @@ export function attrsKey(attrs: Attrs): string {
 
 function attrKey(value: AttrValue): string {
   if (typeof value === 'string') return JSON.stringify(value);
-  if (value instanceof Float64Array) return `data(${value.join(' ')})`;
-  return String(value) + (Object.is(value, -0) ? '-' : '');
+  if (value instanceof Float64Array) return `data#${dataKey(value)}`;
+  if (typeof value === 'object') return `[${value.map(numberKey).join(',')}]`;
+  return typeof value === 'number' ? numberKey(value) : String(value);
 }
+
+const dataKeys = new WeakMap<Float64Array, number>();
+const dataContents = new Map<string, number>();
+
+/** A number for each different content. An array is read once: a position table is 300 000 numbers, and passes rebuild. */
+function dataKey(data: Float64Array): number {
+  const known = dataKeys.get(data);
+  if (known !== undefined) return known;
+  const content = Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('latin1');
+  const key = dataContents.get(content) ?? dataContents.size;
+  dataContents.set(content, key);
+  dataKeys.set(data, key);
+  return key;
+}
+
+/** Negative zero differs from zero: 1/x tells them apart. */
+const numberKey = (x: number): string => (Object.is(x, -0) ? '-0' : String(x));
 
 export const results = (graph: Graph): Node[] => [
   ...graph.outputs.map((o) => o.node),

@@ -3,3 +3,4 @@ export * from './types.ts';
 export * from './graph.ts';
 export * from './print.ts';
 export * from './parse.ts';
+export * from './verify.ts';

@@ -51,18 +51,26 @@ class Scope {
   define(ref: ohm.Node, node: Node, type: TensorType): void {
     if (this.values.has(ref.sourceString)) this.fail(ref, `${ref.sourceString} is defined twice`);
     if (formatType(node.type) !== formatType(type)) {
-      this.fail(ref, `${ref.sourceString} is written ${formatType(type)} but ${node.op} gives ${formatType(node.type)}`);
+      this.fail(
+        ref,
+        `${ref.sourceString} is written ${formatType(type)} but ${node.op} gives ${formatType(node.type)}`,
+      );
     }
     this.values.set(ref.sourceString, node);
   }
 
   fail(at: ohm.Node, what: string): never {
-    throw new DitcError({ code: 'ir', where: `${this.context.file}:${placeAt(this.context.text, at.source.startIdx)}`, what });
+    throw new DitcError({
+      code: 'ir',
+      where: `${this.context.file}:${placeAt(this.context.text, at.source.startIdx)}`,
+      what,
+    });
   }
 }
 
 const children = (list: ohm.Node): ohm.Node[] => list.asIteration().children;
-const baseName = (ref: string): string | undefined => (/^%\d/.test(ref) ? undefined : ref.slice(1).replace(/\.\d+$/, ''));
+const baseName = (ref: string): string | undefined =>
+  /^%\d/.test(ref) ? undefined : ref.slice(1).replace(/\.\d+$/, '');
 
 const semantics = graphGrammar.createSemantics();
 

@@ -35,7 +35,9 @@ function printAttrs(attrs: Attrs): string {
 function printAttr(value: AttrValue): string {
   if (typeof value === 'string') return JSON.stringify(value);
   if (value instanceof Float64Array) {
-    return value.length <= MAX_INLINE_DATA ? `data[${Array.from(value, printNumber).join(', ')}]` : `data"${base64(value)}"`;
+    return value.length <= MAX_INLINE_DATA
+      ? `data[${Array.from(value, printNumber).join(', ')}]`
+      : `data"${base64(value)}"`;
   }
   if (Array.isArray(value)) return `[${value.map(printNumber).join(', ')}]`;
   return typeof value === 'number' ? printNumber(value) : String(value);
@@ -47,20 +49,41 @@ function base64(data: Float64Array): string {
   return Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64');
 }
 
-/** `%q`, `%q.1`, … from the user's variables; `%0`, `%1`, … for values without a name. */
+/**
+ * `%q`, `%q.1`, … from the user's variables and the names of weights; `%0`, `%1`, … for values without a name. Inputs
+ * come first and keep their names to the letter, because the parser reads an input's name from its value.
+ */
 export function nameNodes(nodes: readonly Node[]): Map<Node, string> {
   const names = new Map<Node, string>();
-  const uses = new Map<string, number>();
+  const taken = new Set<string>();
+  const next = new Map<string, number>();
+  const give = (node: Node, name: string) => {
+    names.set(node, name);
+    taken.add(name);
+  };
+  for (const node of nodes) if (node.op === 'input') give(node, `%${String(node.attrs.name)}`);
   let unnamed = 0;
   for (const node of nodes) {
-    const base = node.op === 'input' ? String(node.attrs.name) : node.name;
-    if (!base) {
-      names.set(node, `%${unnamed++}`);
-      continue;
-    }
-    const count = uses.get(base) ?? 0;
-    uses.set(base, count + 1);
-    names.set(node, count ? `%${base}.${count}` : `%${base}`);
+    if (node.op === 'input') continue;
+    const base = valueName(node);
+    let count = next.get(base) ?? 0;
+    let name: string;
+    do {
+      if (base) name = count ? `%${base}.${count}` : `%${base}`;
+      else name = `%${unnamed++}`;
+      count++;
+    } while (taken.has(name));
+    next.set(base, count);
+    give(node, name);
   }
   return names;
+}
+
+/** A name in the text form's alphabet that ends in no `.1`, which would read as the count of a repeated name. */
+function valueName(node: Node): string {
+  const own = node.op === 'param' || node.op === 'state' ? String(node.attrs.name) : (node.name ?? '');
+  return own
+    .replace(/[^\p{L}\d_.$]/gu, '_')
+    .replace(/^(?=\d)/, '_')
+    .replace(/\.(\d+)$/, '_$1');
 }

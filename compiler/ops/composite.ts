@@ -9,7 +9,8 @@ export const linear = defineOp({
   doc: 'x·Wᵀ + b over the last axis: x […, k], W [n, k] as checkpoints store it, b [n] (optional).',
   kind: 'composite',
   type: (inputs) => {
-    if (inputs.length !== 2) expectArity('linear', inputs, 3);
+    if (inputs.length !== 2 && inputs.length !== 3)
+      throw shapeError('linear', 'takes x, weight and maybe bias', `got ${inputs.length}`);
     expectFloat('linear', ...inputs);
     expectSameDType('linear', inputs);
     const [x, w, b] = inputs.map((t) => t.shape);
@@ -101,8 +102,9 @@ export const layerNorm = defineOp({
   name: 'layer_norm',
   doc: '(x − mean) / √(variance + eps) over the last axis, biased variance, no affine part. Ba et al. 2016.',
   kind: 'composite',
-  type: (inputs) => {
+  type: (inputs, attrs) => {
     expectArity('layer_norm', inputs, 1);
+    if (!(attrNumber(attrs, 'eps') >= 0)) throw shapeError('layer_norm', 'eps is a number of at least 0');
     expectFloat('layer_norm', ...inputs);
     if (!inputs[0].shape.length) throw shapeError('layer_norm', 'takes a tensor of at least one axis');
     return inputs[0];

@@ -22,9 +22,15 @@ export const matmul = defineOp({
     if (x.length < 2 || y.length < 2) throw shapeError('matmul', 'takes matrices', shapes, 'unsqueeze vectors');
     const [inner, rows] = [x[x.length - 1], y[y.length - 2]];
     if (inner !== rows) {
-      throw shapeError('matmul', 'inner sizes differ', `${shapes}: ${inner} ≠ ${rows}`, 'transpose one, or check the sizes');
+      throw shapeError(
+        'matmul',
+        'inner sizes differ',
+        `${shapes}: ${inner} ≠ ${rows}`,
+        'transpose one, or check the sizes',
+      );
     }
-    if (!broadcastShapes(x.slice(0, -2), y.slice(0, -2))) throw shapeError('matmul', 'batch axes do not broadcast', shapes);
+    if (!broadcastShapes(x.slice(0, -2), y.slice(0, -2)))
+      throw shapeError('matmul', 'batch axes do not broadcast', shapes);
     const { batch, m, n } = matmulDims(x, y);
     return { dtype: inputs[0].dtype, shape: [...batch, m, n] };
   },

@@ -64,9 +64,9 @@ export interface OpDef {
   gradient: ((context: GradientContext) => (Node | null)[]) | 'none';
   cost(inputs: readonly TensorType[], attrs: Attrs, type: TensorType): Cost;
   sample(random: Random): Sample;
-  /** Pointwise ops: the WGSL of one element, and the helper functions it calls. */
+  /** Pointwise ops, always: the WGSL of one element, and the helper functions it calls. */
   readonly wgsl?: ScalarCode;
-  /** Composite ops: the same value by smaller ops. */
+  /** Composite ops, always: the same value by smaller ops. */
   expand?(f: Functional, inputs: readonly Node[], attrs: Attrs, type: TensorType): Node;
 }
 
@@ -88,7 +88,8 @@ export const allOps = (): OpDef[] => [...registry.values()];
 
 export function opDef(name: string): OpDef {
   const def = registry.get(name);
-  if (!def) throw new DitcError({ code: 'unknown-op', what: `unknown op ${name}`, fix: 'see docs/ops.md for the list' });
+  if (!def)
+    throw new DitcError({ code: 'unknown-op', what: `unknown op ${name}`, fix: 'see docs/ops.md for the list' });
   return def;
 }
 
@@ -118,6 +119,13 @@ export function broadcastOrThrow(op: string, types: readonly TensorType[]): Shap
   const shapes = types.map((t) => formatShape(t.shape)).join(' and ');
   throw shapeError(op, 'shapes do not broadcast', shapes, 'unsqueeze or reshape one of them');
 }
+
+export const isAxis = (axis: number, shape: Shape): boolean =>
+  Number.isInteger(axis) && axis >= 0 && axis < shape.length;
+
+/** Whether every entry is a whole number of at least `least`. */
+export const areSizes = (list: readonly number[], least: number): boolean =>
+  list.every((n) => Number.isSafeInteger(n) && n >= least);
 
 /** Lifts a scalar function to broadcast tensors. */
 export function elementwise(f: (...x: number[]) => number): OpDef['reference'] {

@@ -29,7 +29,10 @@ export class Functional {
   private lift(op: string, ...operands: Operand[]): Node {
     const node = operands.find((x) => typeof x !== 'number');
     const dtype = node?.type.dtype ?? 'f32';
-    return this.op(op, operands.map((x) => (typeof x === 'number' ? this.constant(x, dtype) : x)));
+    return this.op(
+      op,
+      operands.map((x) => (typeof x === 'number' ? this.constant(x, dtype) : x)),
+    );
   }
 
   add = (x: Operand, y: Operand) => this.lift('add', x, y);
@@ -57,12 +60,13 @@ export class Functional {
       ? x
       : this.op('reshape', [x], { shape });
   permute = (x: Node, perm: readonly number[]) =>
-    perm.every((axis, i) => axis === i) ? x : this.op('permute', [x], { perm });
+    perm.length === x.type.shape.length && perm.every((axis, i) => axis === i) ? x : this.op('permute', [x], { perm });
   broadcast = (x: Node, shape: Shape) => this.op('broadcast', [x], { shape });
   slice = (x: Node, start: readonly number[], size: readonly number[], step = size.map(() => 1)) =>
     this.op('slice', [x], { start, size, step });
   concat = (xs: readonly Node[], axis: number) => (xs.length === 1 ? xs[0] : this.op('concat', xs, { axis }));
-  pad = (x: Node, low: readonly number[], high: readonly number[], value = 0) => this.op('pad', [x], { low, high, value });
+  pad = (x: Node, low: readonly number[], high: readonly number[], value = 0) =>
+    this.op('pad', [x], { low, high, value });
   gather = (table: Node, index: Node) => this.op('gather', [table, index]);
 
   matmul = (x: Node, y: Node) => this.op('matmul', [x, y]);

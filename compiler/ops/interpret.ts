@@ -33,7 +33,11 @@ export function interpretNodes(nodes: readonly Node[], bindings: Bindings): Map<
 }
 
 function evaluate(node: Node, values: Map<Node, Dense>): Dense {
-  return opDef(node.op).reference(node.inputs.map((n) => values.get(n)!), node.attrs, node.type);
+  return opDef(node.op).reference(
+    node.inputs.map((n) => values.get(n)!),
+    node.attrs,
+    node.type,
+  );
 }
 
 function bind(node: Node, bindings: Bindings): Dense {
@@ -41,7 +45,11 @@ function bind(node: Node, bindings: Bindings): Dense {
   const data = bindings[name];
   if (!data) throw new DitcError({ code: 'unbound', what: `no value given for ${node.op} "${name}"`, where: node.loc });
   if (data.length !== sizeOf(node.type.shape)) {
-    throw new DitcError({ code: 'shape', what: `${name} is ${formatType(node.type)}`, why: `got ${data.length} values` });
+    throw new DitcError({
+      code: 'shape',
+      what: `${name} is ${formatType(node.type)}`,
+      why: `got ${data.length} values`,
+    });
   }
   return dense(node.type, Float64Array.from(data));
 }

@@ -1,7 +1,18 @@
 /** Leaves: inputs, parameters, state, constants and index ramps. */
 import { DitcError, DTYPES, sizeOf, type Attrs, type DType, type TensorType } from '../ir/index.ts';
 import { dense, fill } from './dense.ts';
-import { attrList, attrNumber, attrString, defineOp, expectArity, free, shapeError, type OpDef, type Sample } from './define.ts';
+import {
+  attrList,
+  attrNumber,
+  attrString,
+  defineOp,
+  expectArity,
+  free,
+  isAxis,
+  shapeError,
+  type OpDef,
+  type Sample,
+} from './define.ts';
 
 function declaredType(op: string, inputs: readonly TensorType[], attrs: Attrs): TensorType {
   expectArity(op, inputs, 0);
@@ -30,7 +41,10 @@ const buffer = (name: string, doc: string): OpDef =>
 
 export const input = buffer('input', 'An argument of the entry, given anew for each run.');
 export const param = buffer('param', 'A named weight: a tensor of the checkpoint.');
-export const state = buffer('state', 'Named state kept on the device between runs; an `update` gives it its next value.');
+export const state = buffer(
+  'state',
+  'Named state kept on the device between runs; an `update` gives it its next value.',
+);
 
 export const constant = defineOp({
   name: 'constant',
@@ -38,7 +52,10 @@ export const constant = defineOp({
   kind: 'leaf',
   type: (inputs, attrs) => {
     const type = declaredType('constant', inputs, attrs);
-    const { data } = attrs;
+    const { data, value } = attrs;
+    if (!(data instanceof Float64Array) && (typeof value !== 'number' || Number.isNaN(value))) {
+      throw shapeError('constant', 'has a value that is a number, or data', `got ${String(value)}`);
+    }
     if (data instanceof Float64Array && data.length !== sizeOf(type.shape)) {
       throw shapeError('constant', 'data does not fill the shape', `${data.length} elements for [${type.shape}]`);
     }
@@ -63,7 +80,7 @@ export const iota = defineOp({
   type: (inputs, attrs) => {
     const type = declaredType('iota', inputs, attrs);
     const axis = attrNumber(attrs, 'axis');
-    if (!(axis >= 0 && axis < type.shape.length)) throw shapeError('iota', `no axis ${axis} in [${type.shape}]`);
+    if (!isAxis(axis, type.shape)) throw shapeError('iota', `no axis ${axis} in [${type.shape}]`);
     return type;
   },
   reference: (_inputs, attrs, type) => fill(type, (index) => index[attrNumber(attrs, 'axis')]),

@@ -26,8 +26,10 @@ export const philox = defineOp({
   name: 'philox',
   doc: 'Random u32 from a key of two words and a counter of three: word `lane` (0–3) of Philox 4×32-10 of (c0, c1, c2, 0).',
   kind: 'pointwise',
-  type: (inputs) => {
+  type: (inputs, attrs) => {
     expectArity('philox', inputs, 5);
+    const lane = attrNumber(attrs, 'lane');
+    if (![0, 1, 2, 3].includes(lane)) throw shapeError('philox', 'lane is 0, 1, 2 or 3', `got ${lane}`);
     if (inputs.some((t) => t.dtype !== 'u32')) throw shapeError('philox', 'keys and counters are u32');
     return { dtype: 'u32', shape: broadcastOrThrow('philox', inputs) };
   },

@@ -1,6 +1,15 @@
 /** Reductions. Reduced axes stay, with size 1. */
 import { formatShape, sizeOf, stridesOf, type Node, type TensorType } from '../ir/index.ts';
-import { attrList, defineOp, expectArity, expectFloat, shapeError, type GradientContext, type OpDef } from './define.ts';
+import {
+  attrList,
+  defineOp,
+  expectArity,
+  expectFloat,
+  isAxis,
+  shapeError,
+  type GradientContext,
+  type OpDef,
+} from './define.ts';
 import { dense, dot, forEachIndex } from './dense.ts';
 
 interface Reduction {
@@ -20,9 +29,11 @@ function reduction(name: string, def: Reduction): OpDef {
       expectFloat(name, ...inputs);
       const axes = attrList(attrs, 'axes');
       const { dtype, shape } = inputs[0];
-      if (!axes.length || axes.some((axis) => !(axis >= 0 && axis < shape.length))) {
+      if (!axes.length || !axes.every((axis) => isAxis(axis, shape))) {
         throw shapeError(name, `axes [${axes}] are not axes of ${formatShape(shape)}`);
       }
+      // One spelling per reduction, so that hash-consing sees equal ones.
+      if (axes.some((axis, i) => i > 0 && axis <= axes[i - 1])) throw shapeError(name, `axes [${axes}] do not ascend`);
       return { dtype, shape: shape.map((n, i) => (axes.includes(i) ? 1 : n)) };
     },
     reference: ([x], attrs, type) => {
@@ -58,7 +69,7 @@ export const reduceMax = reduction('reduce_max', {
   initial: -Infinity,
   combine: Math.max,
   gradient: ({ f, inputs: [x], attrs, out, dy }) => {
-    const hit = f.cast(f.compare('eq', x, out), 'f32');
+    const hit = f.cast(f.compare('eq', x, out), x.type.dtype);
     const ties = f.sum(hit, attrList(attrs, 'axes'));
     return [f.mul(hit, f.div(dy, ties))];
   },

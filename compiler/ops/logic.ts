@@ -1,0 +1,56 @@
+/** Comparisons, logic and bits. */
+import type { DType } from '../ir/index.ts';
+import { binary, infix } from './define-binary.ts';
+
+const notBool = (dtype: DType) => dtype !== 'bool';
+
+const comparison = (name: string, doc: string, symbol: string, f: (x: number, y: number) => boolean) =>
+  binary(name, {
+    doc,
+    f: (x, y) => Number(f(x, y)),
+    wgsl: infix(symbol),
+    gradient: 'none',
+    result: 'bool',
+    accepts: notBool,
+    sampled: 'i32',
+    ranges: [
+      [-3, 4],
+      [-3, 4],
+    ],
+  });
+export const eq = comparison('eq', 'x = y', '==', (x, y) => x === y);
+export const ne = comparison('ne', 'x ≠ y', '!=', (x, y) => x !== y);
+export const lt = comparison('lt', 'x < y', '<', (x, y) => x < y);
+export const le = comparison('le', 'x ≤ y', '<=', (x, y) => x <= y);
+export const gt = comparison('gt', 'x > y', '>', (x, y) => x > y);
+export const ge = comparison('ge', 'x ≥ y', '>=', (x, y) => x >= y);
+
+const logical = (name: string, doc: string, symbol: string, f: (x: boolean, y: boolean) => boolean) =>
+  binary(name, {
+    doc,
+    f: (x, y) => Number(f(x !== 0, y !== 0)),
+    wgsl: infix(symbol),
+    gradient: 'none',
+    accepts: (dtype) => dtype === 'bool',
+    sampled: 'bool',
+  });
+export const and = logical('and', 'Both.', '&&', (x, y) => x && y);
+export const or = logical('or', 'Either.', '||', (x, y) => x || y);
+
+const bitwise = (name: string, doc: string, symbol: string, f: (x: number, y: number) => number) =>
+  binary(name, {
+    doc,
+    f,
+    wgsl: infix(symbol),
+    gradient: 'none',
+    accepts: (dtype) => dtype === 'u32',
+    sampled: 'u32',
+    ranges: [
+      [0, 2 ** 32],
+      [0, symbol === '<<' || symbol === '>>' ? 32 : 2 ** 32],
+    ],
+  });
+export const bitXor = bitwise('bit_xor', 'Bitwise exclusive or of u32.', '^', (x, y) => x ^ y);
+export const bitAnd = bitwise('bit_and', 'Bitwise and of u32.', '&', (x, y) => x & y);
+export const shiftLeft = bitwise('shift_left', 'x·2ʸ modulo 2³², y < 32.', '<<', (x, y) => x << y);
+export const shiftRight = bitwise('shift_right', '⌊x/2ʸ⌋ of u32, y < 32.', '>>', (x, y) => x >>> y);

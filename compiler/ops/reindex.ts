@@ -1,0 +1,96 @@
+/** Views that keep every element: another shape, another order of axes, repeated axes. */
+import { formatShape, sameShape, sizeOf, stridesOf } from '../ir/index.ts';
+import { areSizes, attrList, defineOp, expectArity, free, shapeError } from './define.ts';
+import { broadcastStrides, dense, dot, fill } from './dense.ts';
+
+export const reshape = defineOp({
+  name: 'reshape',
+  doc: 'The same elements in row-major order under another shape.',
+  kind: 'view',
+  type: (inputs, attrs) => {
+    expectArity('reshape', inputs, 1);
+    const shape = attrList(attrs, 'shape');
+    if (sizeOf(shape) !== sizeOf(inputs[0].shape) || !areSizes(shape, 1)) {
+      throw shapeError(
+        'reshape',
+        'element counts differ',
+        `${formatShape(inputs[0].shape)} has ${sizeOf(inputs[0].shape)}, ${formatShape(shape)} has ${sizeOf(shape)}`,
+      );
+    }
+    return { dtype: inputs[0].dtype, shape };
+  },
+  reference: ([x], _attrs, type) => dense(type, x.data),
+  gradient: ({ f, inputs: [x], dy }) => [f.reshape(dy, x.type.shape)],
+  cost: free,
+  sample: (random) => {
+    const shape = random.shape(1, 4);
+    const factors = shape.flatMap((n) => (n % 2 === 0 ? [2, n / 2] : [n]));
+    const merged = factors.length > 1 && random.next() < 0.5 ? [factors[0] * factors[1], ...factors.slice(2)] : factors;
+    return { inputs: [{ dtype: 'f32', shape }], attrs: { shape: merged } };
+  },
+});
+
+export const permute = defineOp({
+  name: 'permute',
+  doc: 'Axis i of the result is axis perm[i] of the operand.',
+  kind: 'view',
+  type: (inputs, attrs) => {
+    expectArity('permute', inputs, 1);
+    const perm = attrList(attrs, 'perm');
+    const { dtype, shape } = inputs[0];
+    if (
+      !sameShape(
+        [...perm].sort((a, b) => a - b),
+        shape.map((_, i) => i),
+      )
+    ) {
+      throw shapeError('permute', `not a permutation of ${shape.length} axes`, `[${perm}]`);
+    }
+    return { dtype, shape: perm.map((axis) => shape[axis]) };
+  },
+  reference: ([x], attrs, type) => {
+    const strides = stridesOf(x.shape);
+    const moved = attrList(attrs, 'perm').map((axis) => strides[axis]);
+    return fill(type, (index) => x.data[dot(index, moved)]);
+  },
+  gradient: ({ f, attrs, dy }) => {
+    const perm = attrList(attrs, 'perm');
+    return [
+      f.permute(
+        dy,
+        perm.map((_, i) => perm.indexOf(i)),
+      ),
+    ];
+  },
+  cost: free,
+  sample: (random) => {
+    const shape = random.shape(1, 4);
+    return { inputs: [{ dtype: 'f32', shape }], attrs: { perm: random.permutation(shape.length) } };
+  },
+});
+
+export const broadcast = defineOp({
+  name: 'broadcast',
+  doc: 'Repeats axes of size 1, and new leading axes, up to `shape`.',
+  kind: 'view',
+  type: (inputs, attrs) => {
+    expectArity('broadcast', inputs, 1);
+    const shape = attrList(attrs, 'shape');
+    const from = inputs[0].shape;
+    const lead = shape.length - from.length;
+    if (lead < 0 || !areSizes(shape, 1) || from.some((n, i) => n !== 1 && n !== shape[lead + i])) {
+      throw shapeError('broadcast', `${formatShape(from)} does not broadcast to ${formatShape(shape)}`);
+    }
+    return { dtype: inputs[0].dtype, shape };
+  },
+  reference: ([x], _attrs, type) => {
+    const strides = broadcastStrides(x.shape, type.shape.length);
+    return fill(type, (index) => x.data[dot(index, strides)]);
+  },
+  gradient: ({ dy }) => [dy],
+  cost: free,
+  sample: (random) => {
+    const shape = random.shape(1, 4);
+    return { inputs: [{ dtype: 'f32', shape: random.broadcastable(shape) }], attrs: { shape } };
+  },
+});

@@ -1,0 +1,82 @@
+/** Pointwise choice between values, and conversion between dtypes. */
+import { DTYPES, isFloat, type DType } from '../ir/index.ts';
+import {
+  attrString,
+  broadcastOrThrow,
+  defineOp,
+  elementwise,
+  expectArity,
+  expectSameDType,
+  perElement,
+  shapeError,
+} from './define.ts';
+import { dense, forEachIndex } from './dense.ts';
+
+export const select = defineOp({
+  name: 'select',
+  doc: 'select(c, x, y): x where c holds, y elsewhere.',
+  kind: 'pointwise',
+  type: (inputs) => {
+    expectArity('select', inputs, 3);
+    if (inputs[0].dtype !== 'bool')
+      throw shapeError('select', 'the condition is a bool tensor', `got ${inputs[0].dtype}`);
+    expectSameDType('select', inputs.slice(1));
+    return { dtype: inputs[1].dtype, shape: broadcastOrThrow('select', inputs) };
+  },
+  reference: elementwise((c, x, y) => (c ? x : y)),
+  gradient: ({ f, inputs: [c], dy }) => {
+    const zero = f.constant(0, dy.type.dtype);
+    return [null, f.select(c, dy, zero), f.select(c, zero, dy)];
+  },
+  cost: perElement(1),
+  sample: (random) => {
+    const shape = random.shape(0, 3);
+    return {
+      inputs: [
+        { dtype: 'bool', shape: random.broadcastable(shape) },
+        { dtype: 'f32', shape },
+        { dtype: 'f32', shape: random.broadcastable(shape) },
+      ],
+      attrs: {},
+    };
+  },
+  wgsl: { expression: ([c, x, y]) => `select(${y}, ${x}, ${c})` },
+});
+
+export const cast = defineOp({
+  name: 'cast',
+  doc: 'Converts to `dtype`: floats truncate towards zero to integers and saturate; integers keep their bits; bool is 0 or 1.',
+  kind: 'pointwise',
+  type: (inputs, attrs) => {
+    expectArity('cast', inputs, 1);
+    const dtype = attrString(attrs, 'dtype') as DType;
+    if (!DTYPES.includes(dtype)) throw shapeError('cast', `unknown dtype ${dtype}`, `use one of ${DTYPES.join(', ')}`);
+    return { dtype, shape: inputs[0].shape };
+  },
+  reference: ([x], _attrs, type) => {
+    const out = dense(type);
+    const to = castTo(type.dtype, isFloat(x.dtype));
+    forEachIndex(type.shape, (_index, flat) => (out.data[flat] = to(x.data[flat])));
+    return out;
+  },
+  gradient: ({ f, inputs: [x], dy }) => [
+    isFloat(x.type.dtype) && isFloat(dy.type.dtype) ? f.cast(dy, x.type.dtype) : null,
+  ],
+  cost: perElement(1),
+  sample: (random) => {
+    const from = random.pick(['f32', 'i32', 'u32', 'bool'] as const);
+    const dtype = random.pick(['f32', 'i32', 'u32', 'bool'] as const);
+    const range: [number, number] = from === 'u32' || dtype === 'u32' ? [0, 100] : [-100, 100];
+    return { inputs: [{ dtype: from, shape: random.shape(0, 3) }], attrs: { dtype }, ranges: [range] };
+  },
+  wgsl: { expression: ([x], { output }) => `${output === 'f16' ? 'f32' : output}(${x})` },
+});
+
+/** As WGSL converts: an integer becomes another by its bits, a float by the nearest value of the range. */
+function castTo(dtype: DType, saturate: boolean): (x: number) => number {
+  const within = (lo: number, hi: number) => (x: number) => Math.min(Math.max(Math.trunc(x), lo), hi);
+  if (dtype === 'bool') return (x) => Number(x !== 0);
+  if (dtype === 'u32') return saturate ? within(0, 2 ** 32 - 1) : (x) => x >>> 0;
+  if (dtype === 'i32') return saturate ? within(-(2 ** 31), 2 ** 31 - 1) : (x) => x | 0;
+  return (x) => x;
+}

@@ -1,0 +1,173 @@
+/** Pointwise ops of one floating-point operand. */
+import type { Node } from '../ir/index.ts';
+import { defineOp, elementwise, expectArity, expectFloat, perElement, type OpDef } from './define.ts';
+import type { Functional } from './functional.ts';
+import { ERF, GELU, SIGMOID, SILU, SIN_COS, TANH } from './wgsl-helpers.ts';
+
+interface Unary {
+  doc: string;
+  f: (x: number) => number;
+  /** WGSL of the op on `x`. */
+  wgsl: (x: string) => string;
+  helper?: string;
+  /** dy/dx from x and y. */
+  slope: ((f: Functional, x: Node, y: Node) => Node) | 'none';
+  flops: number;
+  range?: [number, number];
+}
+
+function unary(name: string, def: Unary): OpDef {
+  const { slope } = def;
+  return defineOp({
+    name,
+    doc: def.doc,
+    kind: 'pointwise',
+    type: (inputs) => {
+      expectArity(name, inputs, 1);
+      expectFloat(name, ...inputs);
+      return inputs[0];
+    },
+    reference: elementwise(def.f),
+    gradient: slope === 'none' ? 'none' : ({ f, inputs: [x], out, dy }) => [f.mul(dy, slope(f, x, out))],
+    cost: perElement(def.flops),
+    sample: (random) => ({ inputs: [{ dtype: 'f32', shape: random.shape(0, 4) }], attrs: {}, ranges: [def.range] }),
+    wgsl: { expression: ([x]) => def.wgsl(x), helper: def.helper },
+  });
+}
+
+const SQRT_2_OVER_PI = Math.sqrt(2 / Math.PI);
+
+export const neg = unary('neg', {
+  doc: '−x',
+  f: (x) => -x,
+  // A negative literal needs the parentheses: `--` is a token of its own.
+  wgsl: (x) => (x.startsWith('-') ? `-(${x})` : `-${x}`),
+  slope: (f, x) => f.constant(-1, x.type.dtype),
+  flops: 1,
+});
+export const detach = unary('detach', {
+  doc: 'x, with no gradient (stop_gradient).',
+  f: (x) => x,
+  wgsl: (x) => x,
+  slope: 'none',
+  flops: 0,
+});
+export const abs = unary('abs', {
+  doc: '|x|',
+  f: Math.abs,
+  wgsl: (x) => `abs(${x})`,
+  slope: (f, x) => f.select(f.compare('lt', x, 0), f.constant(-1, x.type.dtype), f.constant(1, x.type.dtype)),
+  flops: 1,
+});
+export const floor = unary('floor', { doc: '⌊x⌋', f: Math.floor, wgsl: (x) => `floor(${x})`, slope: 'none', flops: 1 });
+export const exp = unary('exp', {
+  doc: 'eˣ',
+  f: Math.exp,
+  wgsl: (x) => `exp(${x})`,
+  slope: (_f, _x, y) => y,
+  flops: 8,
+});
+export const log = unary('log', {
+  doc: 'Natural logarithm.',
+  f: Math.log,
+  wgsl: (x) => `log(${x})`,
+  slope: (f, x) => f.div(1, x),
+  flops: 8,
+  range: [0.1, 4],
+});
+export const sqrt = unary('sqrt', {
+  doc: '√x',
+  f: Math.sqrt,
+  wgsl: (x) => `sqrt(${x})`,
+  slope: (f, _x, y) => f.div(0.5, y),
+  flops: 4,
+  range: [0.1, 4],
+});
+export const rsqrt = unary('rsqrt', {
+  doc: '1/√x',
+  f: (x) => 1 / Math.sqrt(x),
+  wgsl: (x) => `inverseSqrt(${x})`,
+  slope: (f, x, y) => f.div(f.mul(y, -0.5), x),
+  flops: 4,
+  range: [0.1, 4],
+});
+export const sin = unary('sin', {
+  doc: 'Sine, to float32 accuracy for |x| up to 10⁵ (WGSL promises none outside [−π, π]).',
+  f: Math.sin,
+  wgsl: (x) => `sine(${x})`,
+  helper: SIN_COS,
+  slope: (f, x) => f.unary('cos', x),
+  flops: 20,
+  range: [-50, 50],
+});
+export const cos = unary('cos', {
+  doc: 'Cosine, to float32 accuracy for |x| up to 10⁵ (WGSL promises none outside [−π, π]).',
+  f: Math.cos,
+  wgsl: (x) => `cosine(${x})`,
+  helper: SIN_COS,
+  slope: (f, x) => f.neg(f.unary('sin', x)),
+  flops: 20,
+  range: [-50, 50],
+});
+export const tanh = unary('tanh', {
+  doc: 'Hyperbolic tangent.',
+  f: Math.tanh,
+  wgsl: (x) => `tanh_(${x})`,
+  helper: TANH,
+  slope: (f, _x, y) => f.sub(1, f.square(y)),
+  flops: 12,
+});
+export const erf = unary('erf', {
+  doc: 'Error function (2/√π)∫₀ˣ e^(−u²) du.',
+  f: erfReference,
+  wgsl: (x) => `erf(${x})`,
+  helper: ERF,
+  slope: (f, x) => f.mul(f.exp(f.neg(f.square(x))), 2 / Math.sqrt(Math.PI)),
+  flops: 20,
+});
+export const sigmoid = unary('sigmoid', {
+  doc: '1/(1+e⁻ˣ)',
+  f: (x) => 1 / (1 + Math.exp(-x)),
+  wgsl: (x) => `sigmoid(${x})`,
+  helper: SIGMOID,
+  slope: (f, _x, y) => f.mul(y, f.sub(1, y)),
+  flops: 10,
+});
+export const silu = unary('silu', {
+  doc: 'x·sigmoid(x), also called swish.',
+  f: (x) => x / (1 + Math.exp(-x)),
+  wgsl: (x) => `silu(${x})`,
+  helper: SILU,
+  slope: (f, x) => {
+    const s = f.sigmoid(x);
+    return f.mul(s, f.add(1, f.mul(x, f.sub(1, s))));
+  },
+  flops: 10,
+});
+export const gelu = unary('gelu', {
+  doc: 'Gaussian error linear unit, tanh form: ½x(1+tanh(√(2/π)(x+0.044715x³))). Hendrycks & Gimpel 2016.',
+  f: (x) => 0.5 * x * (1 + Math.tanh(SQRT_2_OVER_PI * (x + 0.044715 * x ** 3))),
+  wgsl: (x) => `gelu(${x})`,
+  helper: TANH + GELU,
+  slope: (f, x) => {
+    const x2 = f.square(x);
+    const t = f.tanh(f.mul(f.mul(x, f.add(1, f.mul(x2, 0.044715))), SQRT_2_OVER_PI));
+    const inner = f.mul(f.add(1, f.mul(x2, 3 * 0.044715)), SQRT_2_OVER_PI);
+    return f.mul(f.add(f.add(1, t), f.mul(f.mul(x, f.sub(1, f.square(t))), inner)), 0.5);
+  },
+  flops: 20,
+});
+
+/** erf by its Taylor series for small |x| and the continued fraction of erfc beyond: both to float64 accuracy. */
+function erfReference(x: number): number {
+  const a = Math.abs(x);
+  if (a < 2.5) {
+    let term = a;
+    let sum = a;
+    for (let n = 1; n < 80; n++) sum += (term *= (-a * a) / n) / (2 * n + 1);
+    return Math.sign(x) * sum * (2 / Math.sqrt(Math.PI));
+  }
+  let tail = 0;
+  for (let k = 60; k > 0; k--) tail = k / 2 / (a + tail);
+  return Math.sign(x) * (1 - Math.exp(-a * a) / Math.sqrt(Math.PI) / (a + tail));
+}
