@@ -4,7 +4,7 @@
  */
 import { sizeOf, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
-import { isStored } from './regions.ts';
+import { isStored } from './storage.ts';
 
 /** Scalar operations that a load (or store) of one element is worth, and that one more dispatch is worth. Estimates. */
 const MEMORY = 4;
@@ -82,7 +82,7 @@ function inlineWork({ nodes, anchored }: BufferChoice): Map<Node, number> {
 }
 
 /** Stores more values until no kernel reads more buffers than the device binds. */
-function limitReads({ nodes, maxReads }: BufferChoice, buffers: Set<Node>): void {
+function limitReads({ nodes, owned, maxReads }: BufferChoice, buffers: Set<Node>): void {
   const leaves = new Map<Node, Set<Node>>();
   for (const node of nodes) {
     const reads = new Set<Node>();
@@ -92,7 +92,7 @@ function limitReads({ nodes, maxReads }: BufferChoice, buffers: Set<Node>): void
     }
     if (reads.size > maxReads) {
       // The operand with most reads becomes a buffer: one read instead of many.
-      const open = node.inputs.filter((n) => !buffers.has(n) && !isStored(n));
+      const open = node.inputs.filter((n) => !buffers.has(n) && !isStored(n) && !owned.has(n));
       open.sort((a, b) => leaves.get(b)!.size - leaves.get(a)!.size);
       for (const operand of open) {
         if (opDef(operand.op).kind !== 'pointwise' && opDef(operand.op).kind !== 'view') continue;

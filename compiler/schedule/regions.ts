@@ -11,6 +11,7 @@ import { attrList, opDef } from '../ops/index.ts';
 import { limit, type DeviceSpec } from './device.ts';
 import { between, postDominators } from './dominance.ts';
 import { chooseBuffers } from './cost.ts';
+import { isStored } from './storage.ts';
 
 export interface Region {
   readonly kind: 'map' | 'row' | 'matmul';
@@ -36,13 +37,8 @@ interface Draft {
   views: Node[];
 }
 
-const isView = (node: Node) => opDef(node.op).kind === 'view';
 const isPointwise = (node: Node) => opDef(node.op).kind === 'pointwise';
 const isBijection = (node: Node) => node.op === 'reshape' || node.op === 'permute';
-/** Leaves that live in a buffer; other leaves are literals computed in place. */
-export const isStored = (node: Node) =>
-  node.op === 'input' || node.op === 'param' || node.op === 'state' || node.attrs.data instanceof Float64Array;
-
 /** The schedule: regions in an order that respects their reads. */
 export function formRegions(graph: Graph, device: DeviceSpec): Region[] {
   const nodes = nodesOf(graph);
@@ -148,5 +144,3 @@ export function rowAxes(region: Region): { shape: Shape; kept: number[]; reduced
   const reduced = [...attrList(first.attrs, 'axes')];
   return { shape, reduced, kept: shape.map((_, i) => i).filter((i) => !reduced.includes(i)) };
 }
-
-export { isView };

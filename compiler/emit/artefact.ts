@@ -1,0 +1,91 @@
+/**
+ * The artefact: what `ditc build` writes and the runtime loads. Types only, so that the runtime needs nothing else of the
+ * compiler. Outside scripts read manifest.json: extend it, don't rename.
+ */
+import type { DType } from '../ir/types.ts';
+
+export interface TensorSpec {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+}
+
+/** How a parameter or state starts when no checkpoint gives it; `file` is tensor `init.<name>` of constants.safetensors. */
+export type InitSpec =
+  | { readonly kind: 'zeros' | 'ones' | 'file' }
+  | { readonly kind: 'normal'; readonly std: number }
+  | { readonly kind: 'uniform'; readonly bound: number };
+
+export interface ParamSpec extends TensorSpec {
+  readonly init: InitSpec;
+}
+
+/** Where a kernel's buffer lives. Offsets and sizes are in bytes. */
+export type Resource =
+  | { readonly kind: 'param' | 'state' | 'input' | 'constant'; readonly name: string }
+  | { readonly kind: 'arena'; readonly arena: number; readonly offset: number; readonly size: number };
+
+export interface Dispatch {
+  readonly kernel: string;
+  readonly workgroups: readonly [number, number, number];
+  readonly macs: number;
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  /** The user's name of what it computes. */
+  readonly value: string;
+  readonly ops: readonly string[];
+  readonly source: readonly string[];
+  /** One per binding of the kernel, in order. */
+  readonly resources: readonly Resource[];
+}
+
+export interface MemorySpec {
+  readonly weightBytes: number;
+  readonly stateBytes: number;
+  readonly activationPeakBytes: number;
+  readonly activationLowerBoundBytes: number;
+  /** Bytes of each arena; arenas are separate buffers, so that a dispatch never reads the one it writes. */
+  readonly arenas: readonly number[];
+}
+
+export interface EntrySpec {
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly (TensorSpec & { readonly resource: Resource })[];
+  readonly macs: number;
+  readonly paramCount: number;
+  readonly dispatches: readonly Dispatch[];
+  /** After the dispatches: new values of state (and parameters), copied in place. */
+  readonly updates: readonly { readonly to: Resource; readonly from: Resource; readonly bytes: number }[];
+  readonly memory: MemorySpec;
+}
+
+export interface KernelSpec {
+  readonly file: string;
+  readonly bindings: readonly { readonly name: string; readonly access: 'read' | 'read_write'; readonly bytes: number }[];
+  readonly plan: Readonly<Record<string, unknown>>;
+  /** Device features the shader enables. */
+  readonly features: readonly string[];
+}
+
+export interface Manifest {
+  readonly format: 1;
+  readonly model: string;
+  readonly source: string;
+  /** Name of the DeviceSpec it was compiled for. */
+  readonly device: string;
+  readonly entries: Readonly<Record<string, EntrySpec>>;
+  readonly kernels: Readonly<Record<string, KernelSpec>>;
+  readonly params: readonly ParamSpec[];
+  readonly states: readonly ParamSpec[];
+  /** Dense constants of the model file: tensor `<name>` of constants.safetensors. */
+  readonly constants: readonly TensorSpec[];
+}
+
+/** An artefact in memory. */
+export interface Artefact {
+  readonly manifest: Manifest;
+  /** WGSL text by kernel name. */
+  readonly wgsl: ReadonlyMap<string, string>;
+  /** Dense data by tensor name: constants, and `init.<param>`. */
+  readonly data: ReadonlyMap<string, Float32Array | Int32Array | Uint32Array>;
+}

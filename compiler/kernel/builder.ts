@@ -1,0 +1,208 @@
+/**
+ * Builds kernel IR. Expressions are interned, so equal ones are one object; a `let` lands in the outermost block where all
+ * it reads is defined (its level), which hoists loop-invariant work as it is written; asking for the same `let` twice while
+ * it is in scope gives the first one.
+ */
+import type { Attrs, DType } from '../ir/index.ts';
+import type { BinaryOp, Buffer, Expr, Intrinsic, Kernel, ScalarType, SharedArray, Stmt, ValueType, Variable } from './ir.ts';
+
+interface Block {
+  readonly stmts: Stmt[];
+  readonly lets: Map<number, Expr>;
+}
+
+type WithoutIdentity<T> = T extends unknown ? Omit<T, 'id'> : never;
+
+export const computeType = (dtype: DType): ScalarType => (dtype === 'f16' ? 'f32' : dtype);
+
+const RESERVED = new Set(
+  ('alias break case const const_assert continue continuing default diagnostic discard else enable false fn for if let ' +
+    'loop override requires return struct switch true var while bool f16 f32 i32 u32 array atomic ptr sampler texture ' +
+    'min max fma select exp log sqrt sin cos tanh abs floor ceil round sign clamp pow dot cross main lane group local out ' +
+    'target input output active filter final get set shared sample self static super this type typedef union unsafe use ' +
+    'var virtual where with yield match mod module move mut new nil null of operator package param pass private protected ' +
+    'public pub ref regardless register resource return signed sizeof std subroutine template throw trait try typename ' +
+    'unsigned using void volatile async await common class import in inline instance interface interior is export extends ' +
+    'extern external from gelu silu sigmoid erf philox length step mix').split(' '),
+);
+
+export class KernelBuilder {
+  readonly buffers: Buffer[] = [];
+  readonly shared: SharedArray[] = [];
+  private readonly blocks: Block[] = [{ stmts: [], lets: new Map() }];
+  private readonly interned = new Map<string, Expr>();
+  private readonly names = new Set<string>();
+  private nextId = 0;
+  private subgroups = false;
+
+  /** Depth of the block being written. */
+  get level(): number {
+    return this.blocks.length - 1;
+  }
+
+  /** A fresh identifier close to `hint`. */
+  fresh(hint: string): string {
+    const clean = hint.replace(/[^A-Za-z0-9_]/g, '_').replace(/^(?=\d)/, '_').replace(/^_+/, '').slice(0, 40) || 'v';
+    const base = /^\d/.test(clean) ? `v${clean}` : clean;
+    let name = base;
+    for (let i = 1; RESERVED.has(name) || this.names.has(name); i++) name = `${base}_${i}`;
+    this.names.add(name);
+    return name;
+  }
+
+  private intern(key: string, expr: WithoutIdentity<Expr>): Expr {
+    const known = this.interned.get(key);
+    if (known) return known;
+    const made = { ...expr, id: this.nextId++ } as Expr;
+    this.interned.set(key, made);
+    return made;
+  }
+
+  literal(value: number | boolean, type: ScalarType): Expr {
+    const key = `#${type}${Object.is(value, -0) ? '-0' : value}`;
+    return this.intern(key, { kind: 'literal', value, type, level: 0 });
+  }
+
+  u32 = (value: number): Expr => this.literal(value, 'u32');
+
+  /** A name defined outside the builder's control (builtins) or by it (lets, loop indices). */
+  name(name: string, type: ValueType, level: number): Expr {
+    return this.intern(`$${name}`, { kind: 'name', name, type, level });
+  }
+
+  binary(op: BinaryOp, a: Expr, b: Expr): Expr {
+    const compares = op.length === 2 || op === '<' || op === '>';
+    const type = compares ? 'bool' : a.type;
+    return this.intern(`(${a.id}${op}${b.id})`, { kind: 'binary', op, a, b, type, level: Math.max(a.level, b.level) });
+  }
+
+  call(fn: Intrinsic, args: readonly Expr[], type: ValueType = args[0].type): Expr {
+    const subgroup = fn.startsWith('subgroup');
+    if (subgroup) this.subgroups = true;
+    // Subgroup operations stay where they are written: hoisting could move them out of (or into) divergent flow.
+    const level = subgroup ? this.level : levelOf(args);
+    return this.intern(`${fn}@${subgroup ? level : ''}(${ids(args)})`, { kind: 'call', fn, args, type, level });
+  }
+
+  op(op: string, args: readonly Expr[], attrs: Attrs, dtype: DType): Expr {
+    const suffix = Object.keys(attrs).length ? JSON.stringify(attrs) : '';
+    const type = computeType(dtype);
+    return this.intern(`${op}${suffix}:${type}(${ids(args)})`, { kind: 'op', op, args, attrs, type, level: levelOf(args) });
+  }
+
+  load(buffer: Buffer, index: Expr): Expr {
+    const type = computeType(buffer.dtype);
+    return this.intern(`${buffer.name}[${index.id}]`, { kind: 'load', buffer, index, type, level: index.level });
+  }
+
+  /** A read of workgroup memory: never merged with another or hoisted, since stores and barriers lie between. */
+  loadShared(array: SharedArray, index: Expr): Expr {
+    return { id: this.nextId++, kind: 'shared', array, index, type: 'f32', level: this.level };
+  }
+
+  component(of: Expr, lane: number): Expr {
+    return { id: this.nextId++, kind: 'component', of, lane, type: 'f32', level: of.level };
+  }
+
+  /** A private array filled with values: lets an epilogue loop over accumulators that the main loop names one by one. */
+  privateArray(hint: string, values: readonly Expr[]): SharedArray {
+    const array = { name: this.fresh(hint), elements: values.length };
+    this.push({ kind: 'array', array, values });
+    return array;
+  }
+
+  /** Leaves the shader for invocations beyond the work; only where no barrier follows. */
+  returnIf(condition: Expr): void {
+    this.push({ kind: 'returnIf', condition });
+  }
+
+  convert(of: Expr, type: ScalarType): Expr {
+    return of.type === type ? of : this.intern(`${type}<${of.id}>`, { kind: 'convert', of, type, level: of.level });
+  }
+
+  /** Binds an expression to a name in the outermost block that can hold it. Names and literals pass through. */
+  bind(hint: string, value: Expr): Expr {
+    if (value.kind === 'name' || value.kind === 'literal') return value;
+    for (const block of this.blocks) {
+      const known = block.lets.get(value.id);
+      if (known) return known;
+    }
+    const block = this.blocks[value.level];
+    const name = this.fresh(hint);
+    block.stmts.push({ kind: 'let', name, value });
+    const bound = this.name(name, value.type, value.level);
+    block.lets.set(value.id, bound);
+    return bound;
+  }
+
+  variable(hint: string, value: Expr): Variable {
+    const variable = { name: this.fresh(hint), type: value.type };
+    this.push({ kind: 'var', variable, value });
+    return variable;
+  }
+
+  /** The value a variable has now. */
+  read(variable: Variable): Expr {
+    return { id: this.nextId++, kind: 'name', name: variable.name, type: variable.type, level: this.level };
+  }
+
+  assign(variable: Variable, value: Expr): void {
+    this.push({ kind: 'assign', variable, value });
+  }
+
+  /** A loop of a constant count: Dawn proves it finite and adds no guard. */
+  loop(hint: string, count: number, body: (index: Expr) => void): void {
+    const index = this.fresh(hint);
+    this.block(() => body(this.name(index, 'u32', this.level)), (stmts) => ({ kind: 'for', index, count, body: stmts }));
+  }
+
+  when(condition: Expr, body: () => void): void {
+    this.block(body, (stmts) => ({ kind: 'if', condition, body: stmts }));
+  }
+
+  private block(body: () => void, close: (stmts: Stmt[]) => Stmt): void {
+    this.blocks.push({ stmts: [], lets: new Map() });
+    body();
+    this.push(close(this.blocks.pop()!.stmts));
+  }
+
+  store(buffer: Buffer, index: Expr, value: Expr): void {
+    this.push({ kind: 'store', buffer, index, value });
+  }
+
+  storeShared(array: SharedArray, index: Expr, value: Expr): void {
+    this.push({ kind: 'storeShared', array, index, value });
+  }
+
+  barrier(): void {
+    this.push({ kind: 'barrier' });
+  }
+
+  comment(text: string): void {
+    this.push({ kind: 'comment', text });
+  }
+
+  private push(stmt: Stmt): void {
+    this.blocks[this.blocks.length - 1].stmts.push(stmt);
+  }
+
+  buffer(hint: string, dtype: DType, elements: number, access: Buffer['access']): Buffer {
+    const buffer = { name: this.fresh(hint), dtype, elements, access };
+    this.buffers.push(buffer);
+    return buffer;
+  }
+
+  sharedArray(hint: string, elements: number): SharedArray {
+    const array = { name: this.fresh(hint), elements };
+    this.shared.push(array);
+    return array;
+  }
+
+  finish(workgroupSize: number, grid: readonly [number, number, number]): Kernel {
+    const { buffers, shared } = this;
+    return { buffers, shared, workgroupSize, grid, usesSubgroups: this.subgroups, body: this.blocks[0].stmts };
+  }
+}
+
+const ids = (args: readonly Expr[]): string => args.map((x) => x.id).join(',');
+const levelOf = (args: readonly Expr[]): number => args.reduce((level, x) => Math.max(level, x.level), 0);

@@ -1,0 +1,176 @@
+/**
+ * The value of a graph node at an index, as kernel IR. Stored values are loaded; pointwise ops are computed on the spot;
+ * views only change the index; results of the kernel's own anchor (the product so far, a row's sum) are given.
+ */
+import type { Node, Shape } from '../ir/index.ts';
+import { attrList, attrNumber, opDef } from '../ops/index.ts';
+import type { KernelBuilder } from './builder.ts';
+import { computeType } from './builder.ts';
+import { Indexer, maxOf, ZERO, type Index } from './index-map.ts';
+import type { Buffer, Expr } from './ir.ts';
+
+export class Inliner {
+  readonly b: KernelBuilder;
+  readonly ix: Indexer;
+  /** Where stored nodes live. */
+  readonly buffers = new Map<Node, Buffer>();
+  /** Nodes whose value the recipe has at hand: called with the index asked for. */
+  readonly given = new Map<Node, (index: readonly Index[]) => Expr>();
+  /** Nodes read by more than one node of the region: worth a name. */
+  private readonly shared: ReadonlySet<Node>;
+
+  constructor(builder: KernelBuilder, shared: ReadonlySet<Node>) {
+    this.b = builder;
+    this.ix = new Indexer(builder);
+    this.shared = shared;
+  }
+
+  value(node: Node, index: readonly Index[]): Expr {
+    const given = this.given.get(node);
+    if (given) return given(index);
+    const buffer = this.buffers.get(node);
+    if (buffer) return this.load(node, buffer, index);
+    const kind = opDef(node.op).kind;
+    if (kind === 'view') return this.view(node, index);
+    if (kind === 'leaf') return this.leaf(node, index);
+    if (kind !== 'pointwise') throw new Error(`${node.op} cannot be computed inside another kernel`);
+    const args = node.inputs.map((input) => this.value(input, broadcastIndex(index, input.type.shape)));
+    return this.named(node, this.b.op(node.op, args, node.attrs, node.type.dtype));
+  }
+
+  /** Names what the user named, and what is used twice, so that kernels read like the model file. */
+  private named(node: Node, value: Expr): Expr {
+    return this.shared.has(node) || node.name ? this.b.bind(node.name ?? node.op, value) : value;
+  }
+
+  private load(node: Node, buffer: Buffer, index: readonly Index[]): Expr {
+    const at = this.ix.expr(this.ix.flatten(index, node.type.shape));
+    const value = this.b.load(buffer, at);
+    return this.b.bind(`${buffer.name}_v`, value);
+  }
+
+  private leaf(node: Node, index: readonly Index[]): Expr {
+    const type = computeType(node.type.dtype);
+    if (node.op === 'iota') return this.b.convert(this.ix.expr(index[attrNumber(node.attrs, 'axis')]), type);
+    if (node.op === 'constant') {
+      const value = attrNumber(node.attrs, 'value');
+      return this.b.literal(type === 'bool' ? value !== 0 : value, type);
+    }
+    throw new Error(`${node.op} "${String(node.attrs.name)}" has no buffer in this kernel`);
+  }
+
+  private view(node: Node, index: readonly Index[]): Expr {
+    const [x] = node.inputs;
+    const { attrs } = node;
+    switch (node.op) {
+      case 'reshape':
+        return this.value(x, reshapeIndex(this.ix, index, node.type.shape, x.type.shape));
+      case 'permute': {
+        const perm = attrList(attrs, 'perm');
+        return this.value(x, perm.map((_, axis) => index[perm.indexOf(axis)]));
+      }
+      case 'broadcast':
+        return this.value(x, broadcastIndex(index, x.type.shape));
+      case 'slice': {
+        const [start, step] = [attrList(attrs, 'start'), attrList(attrs, 'step')];
+        return this.value(x, index.map((i, axis) => this.ix.offset(this.ix.scale(i, step[axis]), start[axis])));
+      }
+      case 'gather':
+        return this.gather(node, index);
+      case 'concat':
+        return this.concat(node, index);
+      case 'pad':
+        return this.pad(node, index);
+      default:
+        throw new Error(`no index map for view ${node.op}`);
+    }
+  }
+
+  private gather(node: Node, index: readonly Index[]): Expr {
+    const [table, rows] = node.inputs;
+    const batch = rows.type.shape.length;
+    const last = table.type.shape[0] - 1;
+    let row = this.value(rows, index.slice(0, batch));
+    if (row.type === 'i32') row = this.b.call('max', [row, this.b.literal(0, 'i32')]);
+    const bounded = this.b.call('min', [this.b.convert(row, 'u32'), this.b.u32(last)]);
+    return this.value(table, [this.ix.atom(this.b.bind('row', bounded), last), ...index.slice(batch)]);
+  }
+
+  /** Pieces outside which an index falls are still evaluated, at an index clamped into them, and not selected. */
+  private concat(node: Node, index: readonly Index[]): Expr {
+    const axis = attrNumber(node.attrs, 'axis');
+    const at = index[axis];
+    let result: Expr | undefined;
+    let offset = 0;
+    for (const piece of node.inputs) {
+      const length = piece.type.shape[axis];
+      const [first, end] = [offset, offset + length];
+      offset = end;
+      if (at.base >= end || maxOf(at) < first) continue;
+      const inner = this.ix.shiftDown(at, first, length - 1);
+      const value = this.value(piece, index.map((i, a) => (a === axis ? inner : i)));
+      const isLater = () => this.b.binary('>=', this.ix.expr(at), this.b.u32(first));
+      result = result ? this.b.call('select', [result, value, isLater()]) : value;
+    }
+    return this.named(node, result!);
+  }
+
+  private pad(node: Node, index: readonly Index[]): Expr {
+    const [x] = node.inputs;
+    const low = attrList(node.attrs, 'low');
+    const inside: Expr[] = [];
+    const inner = index.map((i, axis) => {
+      const [first, last] = [low[axis], low[axis] + x.type.shape[axis] - 1];
+      if (first > 0 && i.base < first) inside.push(this.b.binary('>=', this.ix.expr(i), this.b.u32(first)));
+      if (maxOf(i) > last) inside.push(this.b.binary('<=', this.ix.expr(i), this.b.u32(last)));
+      return this.ix.shiftDown(i, first, x.type.shape[axis] - 1);
+    });
+    const value = this.value(x, inner);
+    if (!inside.length) return value;
+    const condition = inside.reduce((a, b) => this.b.binary('&&', a, b));
+    const type = computeType(node.type.dtype);
+    const border = attrNumber(node.attrs, 'value');
+    const filler = this.b.literal(type === 'bool' ? border !== 0 : border, type);
+    return this.named(node, this.b.call('select', [filler, value, condition]));
+  }
+}
+
+/** Index of an operand that broadcasts to the shape being indexed: its own axes, 0 where its size is 1. */
+export function broadcastIndex(index: readonly Index[], shape: Shape): Index[] {
+  const lead = index.length - shape.length;
+  return shape.map((n, i) => (n === 1 ? ZERO : index[lead + i]));
+}
+
+/**
+ * Index in `to` of the element at `index` in `from`, both row-major. Axes that agree at the front or the back are kept,
+ * so that only the part that is really reshaped pays for divisions.
+ */
+export function reshapeIndex(ix: Indexer, index: readonly Index[], from: Shape, to: Shape): Index[] {
+  let front = 0;
+  while (front < Math.min(from.length, to.length) && from[front] === to[front]) front++;
+  const flat = ix.flatten(index.slice(front), from.slice(front));
+  const inner = to.slice(front);
+  return [...index.slice(0, front), ...ix.unflatten(flat, inner)];
+}
+
+/** Follows one-to-one views forward: from an index of the first one's operand to an index of the last one. */
+export function forwardIndex(ix: Indexer, views: readonly Node[], index: readonly Index[]): Index[] {
+  return views.reduce<Index[]>(
+    (at, view) => {
+      const [x] = view.inputs;
+      if (view.op === 'reshape') return reshapeIndex(ix, at, x.type.shape, view.type.shape);
+      return attrList(view.attrs, 'perm').map((axis) => at[axis]);
+    },
+    [...index],
+  );
+}
+
+/** The neutral element of a reduction, and how two partial results combine. */
+export function reducer(b: KernelBuilder, op: string): { neutral: Expr; combine(a: Expr, x: Expr): Expr; across: 'subgroupAdd' | 'subgroupMax' } {
+  if (op === 'reduce_sum') {
+    return { neutral: b.literal(0, 'f32'), combine: (a, x) => b.binary('+', a, x), across: 'subgroupAdd' };
+  }
+  // −Infinity cannot be written in WGSL; the lowest finite float is below every finite value.
+  const lowest = b.literal(-3.4028234663852886e38, 'f32');
+  return { neutral: lowest, combine: (a, x) => b.call('max', [a, x]), across: 'subgroupMax' };
+}

@@ -1,0 +1,67 @@
+/**
+ * Kernel IR: one compute shader as a structured tree of loops, scalars, workgroup memory and barriers. WGSL is written
+ * from it in one place (emit/wgsl.ts). Indices are u32; floats compute in f32 and are f16 only in memory.
+ */
+import type { Attrs, DType } from '../ir/index.ts';
+
+export type ScalarType = 'f32' | 'i32' | 'u32' | 'bool';
+export type ValueType = ScalarType | 'vec4f';
+
+export type BinaryOp = '+' | '-' | '*' | '/' | '%' | '<' | '<=' | '>' | '>=' | '==' | '!=' | '&&' | '||';
+export type Intrinsic = 'min' | 'max' | 'fma' | 'select' | 'subgroupAdd' | 'subgroupMax' | 'subgroupBroadcast' | 'vec4f';
+
+export type Expr = { readonly id: number; readonly type: ValueType; readonly level: number } & (
+  | { readonly kind: 'literal'; readonly value: number | boolean }
+  /** A builtin, a loop index, a `let` or a `var`. */
+  | { readonly kind: 'name'; readonly name: string }
+  | { readonly kind: 'binary'; readonly op: BinaryOp; readonly a: Expr; readonly b: Expr }
+  | { readonly kind: 'call'; readonly fn: Intrinsic; readonly args: readonly Expr[] }
+  /** A pointwise op of compiler/ops applied to scalars. */
+  | { readonly kind: 'op'; readonly op: string; readonly args: readonly Expr[]; readonly attrs: Attrs }
+  | { readonly kind: 'load'; readonly buffer: Buffer; readonly index: Expr }
+  | { readonly kind: 'shared'; readonly array: SharedArray; readonly index: Expr }
+  | { readonly kind: 'component'; readonly of: Expr; readonly lane: number }
+  /** u32 bits of a value of another integer or bool type. */
+  | { readonly kind: 'convert'; readonly of: Expr }
+);
+
+export interface Buffer {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly elements: number;
+  readonly access: 'read' | 'read_write';
+}
+
+/** An f32 array in workgroup memory, or private to an invocation. */
+export interface SharedArray {
+  readonly name: string;
+  readonly elements: number;
+}
+
+export interface Variable {
+  readonly name: string;
+  readonly type: ValueType;
+}
+
+export type Stmt =
+  | { readonly kind: 'let'; readonly name: string; readonly value: Expr }
+  | { readonly kind: 'var'; readonly variable: Variable; readonly value: Expr }
+  | { readonly kind: 'assign'; readonly variable: Variable; readonly value: Expr }
+  | { readonly kind: 'for'; readonly index: string; readonly count: number; readonly body: readonly Stmt[] }
+  | { readonly kind: 'if'; readonly condition: Expr; readonly body: readonly Stmt[] }
+  | { readonly kind: 'store'; readonly buffer: Buffer; readonly index: Expr; readonly value: Expr }
+  | { readonly kind: 'storeShared'; readonly array: SharedArray; readonly index: Expr; readonly value: Expr }
+  | { readonly kind: 'array'; readonly array: SharedArray; readonly values: readonly Expr[] }
+  | { readonly kind: 'returnIf'; readonly condition: Expr }
+  | { readonly kind: 'barrier' }
+  | { readonly kind: 'comment'; readonly text: string };
+
+export interface Kernel {
+  readonly buffers: readonly Buffer[];
+  readonly shared: readonly SharedArray[];
+  readonly workgroupSize: number;
+  /** Workgroups along x, y, z. */
+  readonly grid: readonly [number, number, number];
+  readonly usesSubgroups: boolean;
+  readonly body: readonly Stmt[];
+}

@@ -1,0 +1,61 @@
+/** A region and its plan become a kernel. */
+import { sizeOf, usersOf, type Node } from '../ir/index.ts';
+import { opDef } from '../ops/index.ts';
+import type { Plan } from '../schedule/plan.ts';
+import type { Region } from '../schedule/regions.ts';
+import { KernelBuilder } from './builder.ts';
+import { Inliner } from './inline.ts';
+import type { Kernel } from './ir.ts';
+import type { Launch, Site } from './recipes/common.ts';
+import { mapKernel } from './recipes/map.ts';
+import { simpleProduct } from './recipes/product-simple.ts';
+import { subgroupProduct } from './recipes/product-subgroup.ts';
+import { tiledProduct } from './recipes/product-tiled.ts';
+import { rowKernel } from './recipes/row.ts';
+
+/** Buffers of the kernel are region.reads in order, then the root. */
+export function lower(region: Region, plan: Plan): Kernel {
+  const b = new KernelBuilder();
+  for (const name of ['group', 'lane']) b.fresh(name);
+  const inline = new Inliner(b, sharedMembers(region));
+  for (const node of region.reads) {
+    inline.buffers.set(node, b.buffer(bufferName(node), node.type.dtype, sizeOf(node.type.shape), 'read'));
+  }
+  const { root } = region;
+  const output = b.buffer(bufferName(root), root.type.dtype, sizeOf(root.type.shape), 'read_write');
+  const { workgroupSize, grid } = write({ region, b, inline, output }, plan);
+  return b.finish(workgroupSize, grid);
+}
+
+function write(site: Site, plan: Plan): Launch {
+  switch (plan.family) {
+    case 'map':
+      return mapKernel(site, plan);
+    case 'row':
+      return rowKernel(site, plan);
+    case 'product-simple':
+      return simpleProduct(site, plan);
+    case 'product-subgroup':
+      return subgroupProduct(site, plan);
+    case 'product-tiled':
+      return tiledProduct(site, plan);
+  }
+}
+
+/** Pointwise members that several members read. */
+function sharedMembers({ members }: Region): Set<Node> {
+  const inside = new Set(members);
+  const users = usersOf([...new Set(members.flatMap((n) => [n, ...n.inputs]))].sort((a, b) => a.id - b.id));
+  const many = (node: Node) => users.get(node)!.filter((user) => inside.has(user)).length > 1;
+  return new Set(members.filter((node) => opDef(node.op).kind === 'pointwise' && many(node)));
+}
+
+/** The user's variable, or the tail of a parameter's name: `blocks.0.attn.qkv.weight` reads `qkv_weight`. */
+export function bufferName(node: Node): string {
+  if (typeof node.attrs.name !== 'string') return node.name ?? node.origin ?? node.op;
+  const parts = node.attrs.name.split('.');
+  const tail = parts.slice(-2);
+  // A numbered module (`adaLN_modulation.1.weight`) is named by what holds it.
+  if (parts.length > 2 && /^\d+$/.test(tail[0])) tail.unshift(parts[parts.length - 3]);
+  return tail.join('_');
+}

@@ -1,0 +1,106 @@
+/** What recipes share: the launch grid, the anchor's domain, and writing the root. */
+import { sizeOf, type Node, type Shape } from '../../ir/index.ts';
+import { DitcError } from '../../ir/index.ts';
+import type { Region } from '../../schedule/regions.ts';
+import type { KernelBuilder } from '../builder.ts';
+import type { Index } from '../index-map.ts';
+import { broadcastIndex, forwardIndex, type Inliner } from '../inline.ts';
+import type { Buffer, Expr } from '../ir.ts';
+
+/** Everything a recipe writes a kernel with. */
+export interface Site {
+  readonly region: Region;
+  readonly b: KernelBuilder;
+  readonly inline: Inliner;
+  readonly output: Buffer;
+}
+
+export interface Launch {
+  readonly workgroupSize: number;
+  readonly grid: readonly [number, number, number];
+}
+
+/** Most workgroups along one dimension of a dispatch (WebGPU's limit everywhere). */
+const MAX_GRID = 65535;
+
+/** Folds a long line of workgroups into two dimensions. */
+export function foldGrid(workgroups: number): readonly [number, number, number] {
+  if (workgroups <= MAX_GRID) return [workgroups, 1, 1];
+  const height = Math.ceil(workgroups / MAX_GRID);
+  if (height > MAX_GRID) {
+    throw new DitcError({ code: 'limit', what: `a kernel needs ${workgroups} workgroups`, fix: 'use a smaller batch' });
+  }
+  return [MAX_GRID, height, 1];
+}
+
+export const builtins = (b: KernelBuilder) => ({
+  /** Position in the workgroup. */
+  lane: b.name('lane', 'u32', 0),
+  groupX: b.name('group.x', 'u32', 0),
+  groupY: b.name('group.y', 'u32', 0),
+  groupZ: b.name('group.z', 'u32', 0),
+});
+
+/** Position of the workgroup in a folded line. */
+export function linearGroup(b: KernelBuilder, workgroups: number): Expr {
+  const { groupX, groupY } = builtins(b);
+  if (workgroups <= MAX_GRID) return groupX;
+  return b.bind('group_index', b.binary('+', groupX, b.binary('*', groupY, b.u32(MAX_GRID))));
+}
+
+/** Position of the invocation in a line of `total`, leaving those beyond it. */
+export function linearInvocation({ b, inline }: Site, total: number, workgroup: number): Index {
+  const workgroups = Math.ceil(total / workgroup);
+  const group = b.binary('*', linearGroup(b, workgroups), b.u32(workgroup));
+  const i = b.bind('i', b.binary('+', group, builtins(b).lane));
+  if (workgroups * workgroup !== total || workgroups > MAX_GRID) b.returnIf(b.binary('>=', i, b.u32(total)));
+  return inline.ix.atom(i, total - 1);
+}
+
+/** Computes the root at an index of the anchor's domain and stores it. */
+export function storeRoot({ region, b, inline, output }: Site, index: readonly Index[]): void {
+  const at = forwardIndex(inline.ix, region.views, index);
+  const value = inline.value(region.root, at);
+  b.store(output, inline.ix.expr(inline.ix.flatten(at, region.root.type.shape)), value);
+}
+
+/** Shape of the root before the views that end the region. */
+export const domainOf = ({ region }: Site): Shape => (region.views[0]?.inputs[0] ?? region.root).type.shape;
+
+/** The two operands of a product, at (batch, m, k) and (batch, k, n). */
+export interface Product {
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly batch: Shape;
+  left(batch: readonly Index[], m: Index, k: Index): Expr;
+  right(batch: readonly Index[], k: Index, n: Index): Expr;
+  /** Nodes of the operands. */
+  readonly operands: readonly [Node, Node];
+}
+
+export function productOf({ region, inline }: Site): Product {
+  const { anchor } = region;
+  const [x, y] = anchor!.inputs;
+  const shape = anchor!.type.shape;
+  const [m, n] = shape.slice(-2);
+  const at = (node: Node, index: Index[]) => inline.value(node, broadcastIndex(index, node.type.shape));
+  return {
+    m,
+    n,
+    k: x.type.shape[x.type.shape.length - 1],
+    batch: shape.slice(0, -2),
+    left: (batch, row, k) => at(x, [...batch, row, k]),
+    right: (batch, k, column) => at(y, [...batch, k, column]),
+    operands: [x, y],
+  };
+}
+
+/** Batch position of a workgroup: its z. */
+export function batchIndex({ b, inline }: Site, batch: Shape): Index[] {
+  const count = sizeOf(batch);
+  if (count > MAX_GRID) {
+    throw new DitcError({ code: 'limit', what: `a batched product has ${count} matrices`, fix: 'use a smaller batch' });
+  }
+  return inline.ix.unflatten(inline.ix.atom(builtins(b).groupZ, count - 1), batch);
+}

@@ -1,0 +1,22 @@
+/** One invocation per element of the product: for products too small to tile. */
+import { sizeOf } from '../../ir/index.ts';
+import type { SimpleProductPlan } from '../../schedule/plan.ts';
+import { foldGrid, linearInvocation, productOf, storeRoot, type Launch, type Site } from './common.ts';
+
+export function simpleProduct(site: Site, plan: SimpleProductPlan): Launch {
+  const { b, inline, region } = site;
+  const anchor = region.anchor!;
+  const { shape } = anchor.type;
+  const product = productOf(site);
+  const total = sizeOf(shape);
+  const index = inline.ix.unflatten(linearInvocation(site, total, plan.workgroup), shape);
+  const [batch, m, n] = [index.slice(0, -2), index[index.length - 2], index[index.length - 1]];
+  const acc = b.variable('acc', b.literal(0, 'f32'));
+  b.loop('k', product.k, (k) => {
+    const at = inline.ix.atom(k, product.k - 1);
+    b.assign(acc, b.call('fma', [product.left(batch, m, at), product.right(batch, at, n), b.read(acc)]));
+  });
+  inline.given.set(anchor, () => b.read(acc));
+  storeRoot(site, index);
+  return { workgroupSize: plan.workgroup, grid: foldGrid(Math.ceil(total / plan.workgroup)) };
+}

@@ -1,0 +1,112 @@
+/**
+ * Product with operand tiles staged in workgroup memory: side² invocations compute a (side·p)² block, p² elements each in
+ * registers, `depth` steps of k between barriers. The textbook plan for hardware GPUs.
+ */
+import { sizeOf, type Node } from '../../ir/index.ts';
+import { attrList, opDef } from '../../ops/index.ts';
+import type { TiledProductPlan } from '../../schedule/plan.ts';
+import type { Index } from '../index-map.ts';
+import type { Expr, SharedArray } from '../ir.ts';
+import { batchIndex, builtins, productOf, storeRoot, type Launch, type Product, type Site } from './common.ts';
+
+export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
+  const { b, inline } = site;
+  const { ix } = inline;
+  const { side, perThread: p, depth } = plan;
+  const block = side * p;
+  const product = productOf(site);
+  const { groupX, groupY, lane } = builtins(b);
+  const gridX = Math.ceil(product.n / block);
+  const gridY = Math.ceil(product.m / block);
+  const batch = batchIndex(site, product.batch);
+  const row0 = ix.scale(ix.atom(groupY, gridY - 1), block);
+  const column0 = ix.scale(ix.atom(groupX, gridX - 1), block);
+  const [threadRow, threadColumn] = ix.divmod(ix.atom(lane, side * side - 1), side).map((i) => ix.scale(i, p));
+
+  const left = b.sharedArray('left_tile', depth * block);
+  const right = b.sharedArray('right_tile', depth * block);
+  const acc = range(p).map((r) => range(p).map((c) => b.variable(`acc_${r}_${c}`, b.literal(0, 'f32'))));
+  const steps = Math.ceil(product.k / depth);
+  b.loop('t', steps, (t) => {
+    const k0 = ix.scale(ix.atom(t, steps - 1), depth);
+    stage(site, plan, product, left, contiguousAxis(product.operands[0]) === 'last', (i, k) => {
+      const m = ix.clamp(ix.add(row0, i), product.m - 1, 'row');
+      return product.left(batch, m, k);
+    }, k0);
+    stage(site, plan, product, right, contiguousAxis(product.operands[1]) !== 'last', (i, k) => {
+      const n = ix.clamp(ix.add(column0, i), product.n - 1, 'column');
+      return product.right(batch, k, n);
+    }, k0);
+    b.barrier();
+    b.loop('kk', depth, (kk) => {
+      const base = ix.scale(ix.atom(kk, depth - 1), block);
+      const pick = (array: SharedArray, thread: Index, hint: string) =>
+        range(p).map((i) => b.bind(`${hint}_${i}`, b.loadShared(array, ix.expr(ix.offset(ix.add(base, thread), i)))));
+      const a = pick(left, threadRow, 'a');
+      const w = pick(right, threadColumn, 'w');
+      acc.forEach((line, r) => line.forEach((v, c) => b.assign(v, b.call('fma', [a[r], w[c], b.read(v)]))));
+    });
+    b.barrier();
+  });
+  const tile = b.privateArray('tile', acc.flatMap((line) => line.map((v) => b.read(v))));
+  b.loop('c', p, (c) => {
+    const column = ix.add(ix.add(column0, threadColumn), ix.atom(c, p - 1));
+    const n = ix.clamp(column, product.n - 1, 'column');
+    b.loop('r', p, (r) => {
+      const row = ix.add(ix.add(row0, threadRow), ix.atom(r, p - 1));
+      const m = ix.clamp(row, product.m - 1, 'row');
+      const at = b.binary('+', b.binary('*', r, b.u32(p)), c);
+      inline.given.set(site.region.anchor!, () => b.bind('product', b.loadShared(tile, at)));
+      const inside: Expr[] = [];
+      if (n !== column) inside.push(b.binary('<', ix.expr(column), b.u32(product.n)));
+      if (m !== row) inside.push(b.binary('<', ix.expr(row), b.u32(product.m)));
+      const store = () => storeRoot(site, [...batch, m, n]);
+      if (inside.length) b.when(inside.reduce((x, y) => b.binary('&&', x, y)), store);
+      else store();
+    });
+  });
+  return { workgroupSize: side * side, grid: [gridX, gridY, sizeOf(product.batch)] };
+}
+
+const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+
+/** Fills one tile, k-major: neighbouring invocations read along k when that axis is contiguous in memory. */
+function stage(
+  { b, inline: { ix } }: Site,
+  { side, perThread, depth }: TiledProductPlan,
+  product: Product,
+  tile: SharedArray,
+  alongK: boolean,
+  load: (i: Index, k: Index) => Expr,
+  k0: Index,
+): void {
+  const block = side * perThread;
+  const threads = side * side;
+  const rounds = (depth * block) / threads;
+  b.loop('s', rounds, (s) => {
+    const position = ix.add(ix.scale(ix.atom(s, rounds - 1), threads), ix.atom(builtins(b).lane, threads - 1));
+    const e = ix.atom(b.bind('e', ix.expr(position)), depth * block - 1);
+    const [high, low] = ix.divmod(e, alongK ? depth : block);
+    const [i, kk] = alongK ? [high, low] : [low, high];
+    const k = ix.add(k0, kk);
+    const inside = ix.clamp(k, product.k - 1, 'k_inside');
+    const value = load(i, inside);
+    const zero = b.literal(0, 'f32');
+    const staged = inside === k ? value : b.call('select', [zero, value, b.binary('<', ix.expr(k), b.u32(product.k))]);
+    b.storeShared(tile, ix.expr(ix.add(ix.scale(kk, block), i)), staged);
+  });
+}
+
+/** Whether the last axis of an operand is the one contiguous in memory, seen through views and pointwise ops. */
+function contiguousAxis(operand: Node): 'last' | 'other' {
+  let axis = operand.type.shape.length - 1;
+  let node = operand;
+  while (node.inputs.length && opDef(node.op).kind !== 'contract') {
+    if (node.op === 'permute') axis = attrList(node.attrs, 'perm')[axis];
+    if (node.op === 'reshape') return axis === node.type.shape.length - 1 ? 'last' : 'other';
+    const next = node.inputs.find((n) => n.type.shape.length === node.type.shape.length);
+    if (!next || opDef(node.op).kind === 'reduce') break;
+    node = next;
+  }
+  return axis === node.type.shape.length - 1 ? 'last' : 'other';
+}

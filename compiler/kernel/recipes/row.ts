@@ -1,0 +1,132 @@
+/**
+ * Row reductions: the invocations of a row stride over its elements, combine their partial results, and go over the row
+ * again with the results at hand, for the next reduction and at last for the root.
+ */
+import { sameShape, sizeOf, type Node } from '../../ir/index.ts';
+import type { RowPlan } from '../../schedule/plan.ts';
+import { rowAxes } from '../../schedule/regions.ts';
+import { ZERO, type Index } from '../index-map.ts';
+import { reducer } from '../inline.ts';
+import type { Expr } from '../ir.ts';
+import { builtins, domainOf, foldGrid, linearGroup, linearInvocation, storeRoot, type Launch, type Site } from './common.ts';
+
+/** A row as the recipe walks it. */
+interface Row {
+  /** Multi-index of element e. */
+  at(e: Index): Index[];
+  readonly length: number;
+  readonly lanes: number;
+  /** This invocation's place among the row's. */
+  readonly lane: Expr;
+}
+
+export function rowKernel(site: Site, plan: RowPlan): Launch {
+  const { b, inline, region } = site;
+  const { shape, kept, reduced } = rowAxes(region);
+  const keptShape = kept.map((axis) => shape[axis]);
+  const reducedShape = reduced.map((axis) => shape[axis]);
+  const rows = sizeOf(keptShape);
+  const serial = plan.lanes === 1;
+  const position = serial
+    ? linearInvocation(site, rows, plan.rowsPerWorkgroup)
+    : inline.ix.clamp(inline.ix.atom(linearGroup(b, rows), foldedRows(rows) - 1), rows - 1, 'row');
+  const outer = inline.ix.unflatten(position, keptShape);
+  const row: Row = {
+    length: sizeOf(reducedShape),
+    lanes: plan.lanes,
+    lane: serial ? b.u32(0) : builtins(b).lane,
+    at(e) {
+      const inner = inline.ix.unflatten(e, reducedShape);
+      return shape.map((_, axis) => (kept.includes(axis) ? outer[kept.indexOf(axis)] : inner[reduced.indexOf(axis)]));
+    },
+  };
+  for (const group of byDepth(site)) reduceTogether(site, plan, row, group);
+  writeRoot(site, row);
+  const workgroups = serial ? Math.ceil(rows / plan.rowsPerWorkgroup) : rows;
+  return { workgroupSize: serial ? plan.rowsPerWorkgroup : plan.lanes, grid: foldGrid(workgroups) };
+}
+
+const foldedRows = (rows: number): number => {
+  const [x, y] = foldGrid(rows);
+  return x * y;
+};
+
+/** Reductions that do not depend on each other share a pass over the row. */
+function byDepth({ region }: Site): Node[][] {
+  const depth = new Map<Node, number>();
+  const groups: Node[][] = [];
+  const members = new Set(region.members);
+  for (const node of region.members) {
+    const below = node.inputs.reduce((d, n) => Math.max(d, members.has(n) ? (depth.get(n) ?? 0) : 0), 0);
+    const isReduction = region.reductions.includes(node);
+    if (isReduction) (groups[below] ??= []).push(node);
+    depth.set(node, below + Number(isReduction));
+  }
+  return groups;
+}
+
+function reduceTogether(site: Site, plan: RowPlan, row: Row, group: readonly Node[]): void {
+  const { b, inline } = site;
+  const partials = group.map((node) => {
+    const { neutral } = reducer(b, node.op);
+    return b.variable(node.name ?? (node.op === 'reduce_max' ? 'largest' : 'total'), neutral);
+  });
+  eachElement(site, row, (index, inside) => {
+    group.forEach((node, i) => {
+      const { neutral, combine } = reducer(b, node.op);
+      const x = inline.value(node.inputs[0], index);
+      const counted = inside ? b.call('select', [neutral, x, inside]) : x;
+      b.assign(partials[i], combine(b.read(partials[i]), counted));
+    });
+  });
+  group.forEach((node, i) => {
+    const result = combineLanes(site, plan, node, b.read(partials[i]));
+    inline.given.set(node, () => result);
+  });
+}
+
+/** Calls `body` for this invocation's elements; `inside` is false past the row's end in the last, partial stride. */
+function eachElement({ b, inline }: Site, row: Row, body: (index: Index[], inside?: Expr) => void): void {
+  const strides = Math.ceil(row.length / row.lanes);
+  b.loop('step', strides, (step) => {
+    const { ix } = inline;
+    const raw = ix.add(ix.scale(ix.atom(step, strides - 1), row.lanes), ix.atom(row.lane, row.lanes - 1));
+    const e = ix.clamp(ix.atom(b.bind('e', ix.expr(raw)), strides * row.lanes - 1), row.length - 1, 'e_inside');
+    const partial = row.length % row.lanes !== 0;
+    body(row.at(e), partial ? b.binary('<', ix.expr(raw), b.u32(row.length)) : undefined);
+  });
+}
+
+function combineLanes({ b }: Site, plan: RowPlan, node: Node, partial: Expr): Expr {
+  const { combine, across } = reducer(b, node.op);
+  const name = node.name ?? (node.op === 'reduce_max' ? 'row_max' : 'row_sum');
+  if (plan.combine === 'serial') return b.bind(name, partial);
+  if (plan.combine === 'subgroup') return b.bind(name, b.call(across, [partial]));
+  const { lane } = builtins(b);
+  const scratch = b.sharedArray('scratch', plan.lanes);
+  b.storeShared(scratch, lane, partial);
+  b.barrier();
+  for (let half = plan.lanes / 2; half >= 1; half /= 2) {
+    b.when(b.binary('<', lane, b.u32(half)), () => {
+      const upper = b.loadShared(scratch, b.binary('+', lane, b.u32(half)));
+      b.storeShared(scratch, lane, combine(b.loadShared(scratch, lane), upper));
+    });
+    b.barrier();
+  }
+  return b.bind(name, b.loadShared(scratch, b.u32(0)));
+}
+
+function writeRoot(site: Site, row: Row): void {
+  const { b, region } = site;
+  const [first] = region.reductions;
+  if (sameShape(domainOf(site), first.inputs[0].type.shape)) {
+    eachElement(site, row, (index, inside) => {
+      if (inside) b.when(inside, () => storeRoot(site, index));
+      else storeRoot(site, index);
+    });
+    return;
+  }
+  const index = row.at(ZERO);
+  if (row.lanes === 1) storeRoot(site, index);
+  else b.when(b.binary('==', row.lane, b.u32(0)), () => storeRoot(site, index));
+}
