@@ -24,9 +24,12 @@ Graph {
   value     = "%" (alnum | "_" | "." | "$")+
   ident     = (letter | "_") (alnum | "_" | ".")*
   integer   = digit+
-  number    = "-"? (digit+ ("." digit+)? (("e" | "E") ("+" | "-")? digit+)? | "Infinity")
+  number    = "-"? (decimal | "Infinity")
+  decimal   = digit+ ("." digit+)? exponent?
+  exponent  = ("e" | "E") ("+" | "-")? digit+
   bool      = ("true" | "false") ~alnum
-  string    = "\"" ("\\" any | ~"\"" any)* "\""
+  string    = "\"" (escape | ~"\"" any)* "\""
+  escape    = "\\" any
   comment   = "//" (~"\n" any)*
   space    += comment
 }`;
