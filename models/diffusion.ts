@@ -12,6 +12,7 @@ import {
   constant,
   iota,
   randomNormal,
+  where,
   type Entry,
   type EntryFunction,
   type EntryOptions,
@@ -96,13 +97,13 @@ export function splitPrediction(out: Tensor, channels: number): Prediction {
 }
 
 /**
- * Classifier-free guidance of a model's outputs: null + scale·(cond − null) in the first `guided` channels; the other
- * channels of ε, and v, are the conditional ones.
+ * Classifier-free guidance of ε [N,C,I,I]: null + scale·(cond − null) in the first `guided` channels, cond in the others.
+ * Ho & Salimans 2022, equation 6, whose w is scale − 1.
  */
 export function guide(cond: Tensor, unconditional: Tensor, scale: Operand, guided: number): Tensor {
-  const [c, u] = [cond.slice(1, 0, guided), unconditional.slice(1, 0, guided)];
-  const eps = u.add(c.sub(u).mul(scale));
-  return guided < cond.shape[1] ? concat([eps, cond.slice(1, guided)], 1) : eps;
+  const eps = unconditional.add(cond.sub(unconditional).mul(scale));
+  const channels = cond.shape[1];
+  return guided < channels ? where(iota([1, channels, 1, 1], 1, 'i32').lt(guided), eps, cond) : eps;
 }
 
 /** x_j → x_{j−1}, given the model's prediction and noise z ~ N(0,1) of x's shape. */
@@ -232,13 +233,15 @@ export function samplingEntries(model: Denoiser): Record<'sampleStart' | 'sample
 
       const predict = (images: Tensor, labels: Tensor) =>
         model.predict(e.params, images, k.timestep.broadcastTo(images.shape[0]), labels);
-      const guided = (): Tensor => {
-        const nulls = constant(nullClass!, [N], 'i32');
-        const [cond, unconditional] = predict(concat([x, x], 0), concat([y, nulls], 0)).split(2, 0);
-        return guide(cond, unconditional, cfgScale, options.cfgChannels === 3 ? Math.min(3, channels) : channels);
+      // Upstream keeps both halves of the batch alive; they never differ in x, so N states are enough.
+      const guidedPrediction = (): Prediction => {
+        const both = predict(concat([x, x], 0), concat([y, constant(nullClass!, [N], 'i32')], 0));
+        const [cond, unconditional] = both.split(2, 0).map((out) => splitPrediction(out, channels));
+        const guided = options.cfgChannels === 3 ? Math.min(3, channels) : channels;
+        return { eps: guide(cond.eps, unconditional.eps, cfgScale, guided), v: cond.v };
       };
-      const out = options.cfg === 1 ? predict(x, y) : guided();
-      e.update(x, reverseStep(k, x, splitPrediction(out, channels), z, options));
+      const prediction = options.cfg === 1 ? splitPrediction(predict(x, y), channels) : guidedPrediction();
+      e.update(x, reverseStep(k, x, prediction, z, options));
       e.update(step, step.sub(1));
     },
   };
