@@ -6,8 +6,6 @@
  */
 import {
   concat,
-  constant,
-  cos,
   defineModel,
   fixed,
   gelu,
@@ -15,7 +13,6 @@ import {
   linear,
   normal,
   silu,
-  sin,
   softmax,
   stack,
   xavierUniform,
@@ -26,6 +23,7 @@ import {
 } from '../compiler/dsl/index.ts';
 import { divides, oneOf, realNumber, rejectUnknownKeys, wholeNumber } from './config.ts';
 import { samplingDefaults, samplingEntries } from './diffusion.ts';
+import { positionTable, sinusoids } from './sinusoids.ts';
 
 /** How a block is told t and y. Paper section 3.2, figure 3. Only adaLN-Zero was ever released with weights. */
 const BLOCKS = ['in-context', 'cross-attention', 'adaLN', 'adaLN-Zero'] as const;
@@ -183,34 +181,6 @@ function unpatchify(x: Tensor, channels: number, patchSize: number): Tensor {
   return grid.reshape(N, channels, G * patchSize, G * patchSize);
 }
 
-/**
- * The fixed position table [1,T,d], row-major, in float64. With ω_k = 10000^(−k/(d/4)), token (row, col) has
- * [sin(col·ω), cos(col·ω), sin(row·ω), cos(row·ω)]: the column first, as in MAE (He et al. 2022).
- */
-export function positionTable(hiddenSize: number, grid: number): Float64Array {
-  const quarter = hiddenSize / 4;
-  const table = new Float64Array(grid * grid * hiddenSize);
-  for (let k = 0; k < quarter; k++) {
-    const omega = 10000 ** (-k / quarter);
-    for (let token = 0; token < grid * grid; token++) {
-      const [row, col] = [Math.floor(token / grid), token % grid];
-      const waves = [Math.sin(col * omega), Math.cos(col * omega), Math.sin(row * omega), Math.cos(row * omega)];
-      waves.forEach((wave, i) => (table[token * hiddenSize + i * quarter + k] = wave));
-    }
-  }
-  return table;
-}
-
-/** Half the length of the sinusoidal embedding of t. */
-const FREQUENCIES = 128;
-
-/** t [N] (a timestep of the full process, maybe fractional) → [N,256]: cosines, then sines, of t·10000^(−i/128). */
-function sinusoids(t: Tensor): Tensor {
-  const frequencies = Float64Array.from({ length: FREQUENCIES }, (_, i) => 10000 ** (-i / FREQUENCIES));
-  const angles = t.unsqueeze(1).mul(constant(frequencies, [FREQUENCIES]));
-  return concat([cos(angles), sin(angles)]);
-}
-
 /** t_emb [N,d]: an MLP of the sinusoids. Paper appendix A. */
 function embedTimestep(p: Scope, t: Tensor, d: number): Tensor {
   const hidden = silu(p.linear('mlp.0', sinusoids(t), d, { init: normal(0.02) }));
@@ -255,23 +225,10 @@ export function denoise(p: Scope, x: Tensor, t: Tensor, y: Tensor, cfg: DiTConfi
 function complete(given: Partial<DiTConfig>): DiTConfig {
   rejectUnknownKeys('dit', given, DEFAULTS);
   const cfg = { ...DEFAULTS, ...given };
-  for (const key of [
-    'inputSize',
-    'patchSize',
-    'inChannels',
-    'hiddenSize',
-    'depth',
-    'numHeads',
-    'numClasses',
-  ] as const) {
-    wholeNumber(`dit: ${key}`, cfg[key]);
-  }
+  const counts = ['inputSize', 'patchSize', 'inChannels', 'hiddenSize', 'depth', 'numHeads', 'numClasses'] as const;
+  for (const key of counts) wholeNumber(`dit: ${key}`, cfg[key]);
   const { inputSize, patchSize, hiddenSize, numHeads } = cfg;
-  divides(
-    ['patchSize', patchSize],
-    ['dit: inputSize', inputSize],
-    'the input is cut into whole patches: change either',
-  );
+  divides(['patchSize', patchSize], ['dit: inputSize', inputSize], 'patches are whole: change either');
   divides(['numHeads', numHeads], ['dit: hiddenSize', hiddenSize], 'heads share the width equally: change either');
   divides(['4', 4], ['dit: hiddenSize', hiddenSize], 'the position table has four parts: use a multiple of 4');
   realNumber('dit: mlpRatio', cfg.mlpRatio, 1 / hiddenSize);

@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { traceEntry } from '../../compiler/dsl/model.ts';
 import { nodesOf, sizeOf } from '../../compiler/ir/index.ts';
 import { interpret, opDef } from '../../compiler/ops/index.ts';
-import { dit, positionTable, sizes, type DiTConfig } from '../../models/dit.ts';
+import { dit, sizes, type DiTConfig } from '../../models/dit.ts';
+import { positionTable } from '../../models/sinusoids.ts';
 import { goldenCases, readGolden, relativeError } from './golden.ts';
 
 /** The reference is computed in float64 and rounded once to float32. */
@@ -208,7 +209,7 @@ describe('initial values', () => {
 describe('a configuration that cannot be', () => {
   it.each([
     [{ numHeads: 7 }, /^dit: hiddenSize is not divisible by numHeads: 1152 \/ 7 .*; heads share/],
-    [{ inputSize: 33 }, /^dit: inputSize is not divisible by patchSize: 33 \/ 2 .*; .*whole patches/],
+    [{ inputSize: 33 }, /^dit: inputSize is not divisible by patchSize: 33 \/ 2 .*; patches are whole/],
     [{ hiddenSize: 30, numHeads: 3 }, /^dit: hiddenSize is not divisible by 4: .*; .*multiple of 4/],
     [{ depth: 0 }, /^dit: depth is 0; give a whole number of at least 1/],
     [{ numClasses: 2.5 }, /^dit: numClasses is 2.5; give a whole number/],
