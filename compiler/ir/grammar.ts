@@ -1,6 +1,7 @@
 /** Grammar of the graph text form, shared by the graph parser and, by inheritance, the rule parser. */
 import * as ohm from 'ohm-js';
 
+/** Ranges instead of ohm's `letter`, `digit` and `any`: each use of a rule costs microseconds, and texts are megabytes. */
 export const GRAPH_GRAMMAR = String.raw`
 Graph {
   File      = Function+
@@ -20,15 +21,15 @@ Graph {
             | bool                                -- bool
   Type      = ident "[" ListOf<integer, ","> "]"
   Location  = "@" place
-  place     = (~"\n" any)+
-  value     = "%" (alnum | "_" | "." | "$")+
-  ident     = (letter | "_") (alnum | "_" | ".")*
-  integer   = digit+
+  place     = ("\u{0}".."\u{9}" | "\u{b}".."\u{10FFFF}")+
+  value     = "%" ("a".."z" | "A".."Z" | "0".."9" | "_" | "." | "$" | letter)+
+  ident     = ("a".."z" | "A".."Z" | "_" | letter) ("a".."z" | "A".."Z" | "0".."9" | "_" | "." | letter)*
+  integer   = ("0".."9")+
   number    = "-"? (decimal | "Infinity")
-  decimal   = digit+ ("." digit+)? exponent?
+  decimal   = ("0".."9")+ ("." ("0".."9")+)? exponent?
   exponent  = ("e" | "E") ("+" | "-")? digit+
   bool      = ("true" | "false") ~alnum
-  string    = "\"" (escape | ~"\"" any)* "\""
+  string    = "\"" ("#".."[" | "]".."\u{10FFFF}" | " ".."!" | escape)* "\""
   escape    = "\\" any
   comment   = "//" (~"\n" any)*
   space    += comment

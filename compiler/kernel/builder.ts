@@ -9,6 +9,8 @@ import type { BinaryOp, Buffer, Expr, Intrinsic, Kernel, ScalarType, SharedArray
 interface Block {
   readonly stmts: Stmt[];
   readonly lets: Map<number, Expr>;
+  /** Values of graph nodes at indices, valid while the block is open. */
+  readonly values: Map<string, Expr>;
 }
 
 type WithoutIdentity<T> = T extends unknown ? Omit<T, 'id'> : never;
@@ -29,7 +31,7 @@ const RESERVED = new Set(
 export class KernelBuilder {
   readonly buffers: Buffer[] = [];
   readonly shared: SharedArray[] = [];
-  private readonly blocks: Block[] = [{ stmts: [], lets: new Map() }];
+  private readonly blocks: Block[] = [{ stmts: [], lets: new Map(), values: new Map() }];
   private readonly interned = new Map<string, Expr>();
   private readonly names = new Set<string>();
   private nextId = 0;
@@ -135,6 +137,17 @@ export class KernelBuilder {
     return bound;
   }
 
+  /** The expression remembered under `key` in an open block, or `make()`'s, remembered where it is valid. */
+  remember(key: string, make: () => Expr): Expr {
+    for (const block of this.blocks) {
+      const known = block.values.get(key);
+      if (known) return known;
+    }
+    const made = make();
+    this.blocks[made.level].values.set(key, made);
+    return made;
+  }
+
   variable(hint: string, value: Expr): Variable {
     const variable = { name: this.fresh(hint), type: value.type };
     this.push({ kind: 'var', variable, value });
@@ -161,7 +174,7 @@ export class KernelBuilder {
   }
 
   private block(body: () => void, close: (stmts: Stmt[]) => Stmt): void {
-    this.blocks.push({ stmts: [], lets: new Map() });
+    this.blocks.push({ stmts: [], lets: new Map(), values: new Map() });
     body();
     this.push(close(this.blocks.pop()!.stmts));
   }

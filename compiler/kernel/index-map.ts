@@ -13,6 +13,8 @@ export interface Atom {
   /** Largest value it takes; the smallest is 0. */
   readonly max: number;
   readonly expr: Expr;
+  /** When it is a quotient or a remainder: of what, by what. */
+  readonly part?: { readonly of: Index; readonly by: number; readonly kind: 'quotient' | 'remainder' };
 }
 
 interface Term {
@@ -74,15 +76,34 @@ export class Indexer {
     };
     if (maxOf(rest) < d) return [quotient, rest];
     const restExpr = this.b.bind('i', this.expr(rest));
-    const high = this.atom(this.b.binary('/', restExpr, this.b.u32(d)), Math.floor(maxOf(rest) / d));
-    const low = this.atom(this.b.binary('%', restExpr, this.b.u32(d)), d - 1);
-    return [this.add(quotient, high), low];
+    const part = (kind: 'quotient' | 'remainder', op: '/' | '%', max: number): Index => {
+      const expr = this.b.binary(op, restExpr, this.b.u32(d));
+      return { base: 0, terms: [{ atom: { key: `e${expr.id}`, max, expr, part: { of: rest, by: d, kind } }, times: 1 }] };
+    };
+    const high = part('quotient', '/', Math.floor(maxOf(rest) / d));
+    return [this.add(quotient, high), part('remainder', '%', d - 1)];
+  }
+
+  /** Undoes divmod where quotient and remainder meet again: (i / d)·d·s + (i % d)·s is i·s. */
+  private rejoin(index: Index): Index {
+    for (const high of index.terms) {
+      const part = high.atom.part;
+      if (part?.kind !== 'quotient') continue;
+      const low = index.terms.find((t) => {
+        const other = t.atom.part;
+        return other?.kind === 'remainder' && other.by === part.by && keyOf(other.of) === keyOf(part.of);
+      });
+      if (!low || high.times !== low.times * part.by) continue;
+      const others = { base: index.base, terms: index.terms.filter((t) => t !== high && t !== low) };
+      return this.rejoin(this.add(others, this.scale(part.of, low.times)));
+    }
+    return index;
   }
 
   /** Row-major position of a multi-index. */
   flatten(index: readonly Index[], shape: Shape): Index {
     const strides = stridesOf(shape);
-    return index.reduce((sum, ix, i) => this.add(sum, this.scale(ix, strides[i])), ZERO);
+    return this.rejoin(index.reduce((sum, ix, i) => this.add(sum, this.scale(ix, strides[i])), ZERO));
   }
 
   /** Multi-index of a row-major position. */

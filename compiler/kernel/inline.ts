@@ -6,7 +6,7 @@ import type { Node, Shape } from '../ir/index.ts';
 import { attrList, attrNumber, opDef } from '../ops/index.ts';
 import type { KernelBuilder } from './builder.ts';
 import { computeType } from './builder.ts';
-import { Indexer, maxOf, ZERO, type Index } from './index-map.ts';
+import { Indexer, keyOf, maxOf, ZERO, type Index } from './index-map.ts';
 import type { Buffer, Expr } from './ir.ts';
 
 export class Inliner {
@@ -30,6 +30,11 @@ export class Inliner {
     if (given) return given(index);
     const buffer = this.buffers.get(node);
     if (buffer) return this.load(node, buffer, index);
+    // Without the memory, values that meet again (x·f(x)) would be written out once per path to them.
+    return this.b.remember(`${node.id}@${index.map(keyOf).join(',')}`, () => this.compute(node, index));
+  }
+
+  private compute(node: Node, index: readonly Index[]): Expr {
     const kind = opDef(node.op).kind;
     if (kind === 'view') return this.view(node, index);
     if (kind === 'leaf') return this.leaf(node, index);

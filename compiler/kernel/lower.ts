@@ -1,5 +1,5 @@
 /** A region and its plan become a kernel. */
-import { sizeOf, usersOf, type Node } from '../ir/index.ts';
+import { sizeOf, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import type { Plan } from '../schedule/plan.ts';
 import type { Region } from '../schedule/regions.ts';
@@ -44,10 +44,9 @@ function write(site: Site, plan: Plan): Launch {
 
 /** Pointwise members that several members read. */
 function sharedMembers({ members }: Region): Set<Node> {
-  const inside = new Set(members);
-  const users = usersOf([...new Set(members.flatMap((n) => [n, ...n.inputs]))].sort((a, b) => a.id - b.id));
-  const many = (node: Node) => users.get(node)!.filter((user) => inside.has(user)).length > 1;
-  return new Set(members.filter((node) => opDef(node.op).kind === 'pointwise' && many(node)));
+  const readers = new Map<Node, number>();
+  for (const member of members) for (const input of new Set(member.inputs)) readers.set(input, (readers.get(input) ?? 0) + 1);
+  return new Set(members.filter((node) => opDef(node.op).kind === 'pointwise' && (readers.get(node) ?? 0) > 1));
 }
 
 /** The user's variable, or the tail of a parameter's name: `blocks.0.attn.qkv.weight` reads `qkv_weight`. */

@@ -10,7 +10,10 @@ export const reshape = defineOp({
   type: (inputs, attrs) => {
     expectArity('reshape', inputs, 1);
     const shape = attrList(attrs, 'shape');
-    if (sizeOf(shape) !== sizeOf(inputs[0].shape) || !areSizes(shape, 1)) {
+    if (!areSizes(shape, 1)) {
+      throw shapeError('reshape', 'sizes are whole numbers of at least 1', `got ${formatShape(shape)}`);
+    }
+    if (sizeOf(shape) !== sizeOf(inputs[0].shape)) {
       throw shapeError(
         'reshape',
         'element counts differ',

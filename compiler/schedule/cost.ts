@@ -8,7 +8,7 @@ import { isStored } from './storage.ts';
 
 /** Scalar operations that a load (or store) of one element is worth, and that one more dispatch is worth. Estimates. */
 const MEMORY = 4;
-const DISPATCH = 20_000;
+const DISPATCH = 1_000_000;
 /** Typical rows or columns of an output tile: how often an operand of a product is not reread. */
 const TILE = 24;
 /** Passes over a row that a row kernel makes. */

@@ -82,7 +82,8 @@ function writeTile(
       const row = ix.add(row0, ix.atom(r, rows - 1));
       const m = ix.clamp(row, product.m - 1, 'row');
       const at = b.binary('+', b.binary('*', j, b.u32(rows)), r);
-      inline.given.set(region.anchor!, () => b.bind('product', b.loadShared(tile, at)));
+      const value = b.bind('product', b.loadShared(tile, at));
+      inline.given.set(region.anchor!, () => value);
       const inside: Expr[] = [];
       if (n !== column) inside.push(b.binary('<', ix.expr(column), b.u32(product.n)));
       if (m !== row) inside.push(b.binary('<', ix.expr(row), b.u32(product.m)));

@@ -56,7 +56,8 @@ export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
       const row = ix.add(ix.add(row0, threadRow), ix.atom(r, p - 1));
       const m = ix.clamp(row, product.m - 1, 'row');
       const at = b.binary('+', b.binary('*', r, b.u32(p)), c);
-      inline.given.set(site.region.anchor!, () => b.bind('product', b.loadShared(tile, at)));
+      const value = b.bind('product', b.loadShared(tile, at));
+      inline.given.set(site.region.anchor!, () => value);
       const inside: Expr[] = [];
       if (n !== column) inside.push(b.binary('<', ix.expr(column), b.u32(product.n)));
       if (m !== row) inside.push(b.binary('<', ix.expr(row), b.u32(product.m)));

@@ -1,0 +1,185 @@
+/** Scheduled entries become an artefact in memory: kernels deduplicated, buffers resolved, costs counted. */
+import { byteSize, nodesOf, sizeOf, type Graph, type Node } from '../ir/index.ts';
+import { opDef } from '../ops/index.ts';
+import { lower } from '../kernel/lower.ts';
+import type { Kernel } from '../kernel/ir.ts';
+import type { MemoryPlan } from '../memory/plan.ts';
+import type { Init } from '../dsl/init.ts';
+import type { Artefact, Dispatch, EntrySpec, InitSpec, KernelSpec, ParamSpec, Resource, TensorSpec } from './artefact.ts';
+import { bytesRead, headerOf, kernelName, macsOf, opsOf, placesOf, type Use } from './describe.ts';
+import { signatureOf } from './signature.ts';
+import { featuresOf, printKernel } from './wgsl.ts';
+
+/** One compiled entry, as the emitter takes it. */
+export interface EntryInput {
+  readonly name: string;
+  /** The graph as traced, before any pass: what MACs are counted on. */
+  readonly traced: Graph;
+  readonly graph: Graph;
+  readonly regions: readonly Use[];
+  readonly memory: MemoryPlan;
+  readonly params: readonly Declared[];
+  readonly states: readonly Declared[];
+}
+
+export interface Declared {
+  readonly node: Node;
+  readonly init: Init;
+}
+
+export interface ModelInput {
+  readonly name: string;
+  readonly source: string;
+  readonly device: string;
+  readonly entries: readonly EntryInput[];
+}
+
+interface Emitted {
+  readonly name: string;
+  readonly kernel: Kernel;
+  readonly uses: Use[];
+}
+
+export function buildArtefact(model: ModelInput): Artefact {
+  const emitter = new Emitter();
+  const entries: Record<string, EntrySpec> = {};
+  for (const entry of model.entries) entries[entry.name] = emitter.entry(entry);
+  const kernels: Record<string, KernelSpec> = {};
+  const wgsl = new Map<string, string>();
+  for (const { name, kernel, uses } of emitter.kernels.values()) {
+    wgsl.set(name, printKernel(kernel, headerOf(name, uses)));
+    kernels[name] = {
+      file: `kernels/${name}.wgsl`,
+      bindings: kernel.buffers.map((b) => ({ name: b.name, access: b.access, bytes: b.elements * (b.dtype === 'f16' ? 2 : 4) })),
+      plan: { ...uses[0].plan },
+      features: featuresOf(kernel),
+    };
+  }
+  const params = declare(model.entries.flatMap((e) => e.params), emitter.data);
+  const states = declare(model.entries.flatMap((e) => e.states), emitter.data);
+  const { name, source, device } = model;
+  const constants = [...emitter.constants.values()];
+  const manifest = { format: 1 as const, model: name, source, device, entries, kernels, params, states, constants };
+  return { manifest, wgsl, data: emitter.data };
+}
+
+class Emitter {
+  /** By signature. */
+  readonly kernels = new Map<string, Emitted>();
+  /** Dense constants by content. */
+  readonly constants = new Map<string, TensorSpec>();
+  readonly data = new Map<string, Float32Array | Int32Array | Uint32Array>();
+  private readonly names = new Set<string>();
+
+  entry(entry: EntryInput): EntrySpec {
+    const { graph, regions, memory } = entry;
+    const dispatches = regions.map((use) => this.dispatch(use, memory));
+    const outputs = graph.outputs.map(({ name, node }) => ({ ...tensorSpec(name, node), resource: this.resource(node, memory) }));
+    const updates = graph.updates.map(({ state, node }) => ({
+      to: this.resource(state, memory),
+      from: this.resource(node, memory),
+      bytes: byteSize(state.type),
+    }));
+    const bytes = (list: readonly Declared[]) => list.reduce((sum, p) => sum + byteSize(p.node.type), 0);
+    return {
+      inputs: graph.inputs.map((n) => tensorSpec(String(n.attrs.name), n)),
+      outputs,
+      macs: macsOfGraph(entry.traced),
+      paramCount: entry.params.reduce((sum, p) => sum + sizeOf(p.node.type.shape), 0),
+      dispatches,
+      updates,
+      memory: {
+        weightBytes: bytes(entry.params),
+        stateBytes: bytes(entry.states),
+        activationPeakBytes: memory.peakBytes,
+        activationLowerBoundBytes: memory.lowerBoundBytes,
+        arenas: memory.arenas,
+      },
+    };
+  }
+
+  private dispatch(use: Use, memory: MemoryPlan): Dispatch {
+    const { region } = use;
+    const { name, kernel } = this.kernel(use);
+    return {
+      kernel: name,
+      workgroups: kernel.grid,
+      macs: macsOf(region),
+      bytesRead: bytesRead(region),
+      bytesWritten: byteSize(region.root.type),
+      value: kernelName(region),
+      ops: opsOf(region, { views: true }),
+      source: placesOf(region),
+      resources: [...region.reads.map((n) => this.resource(n, memory)), this.place(region.root, memory)],
+    };
+  }
+
+  private kernel(use: Use): Emitted {
+    const signature = signatureOf(use.region, use.plan);
+    const known = this.kernels.get(signature);
+    if (known) {
+      known.uses.push(use);
+      return known;
+    }
+    const made: Emitted = { name: this.fresh(kernelName(use.region)), kernel: lower(use.region, use.plan), uses: [use] };
+    this.kernels.set(signature, made);
+    return made;
+  }
+
+  private fresh(base: string): string {
+    let name = base;
+    for (let i = 2; this.names.has(name); i++) name = `${base}_${i}`;
+    this.names.add(name);
+    return name;
+  }
+
+  private place(node: Node, memory: MemoryPlan): Resource {
+    const place = memory.places.get(node)!;
+    return { kind: 'arena', arena: place.arena, offset: place.offset, size: place.size };
+  }
+
+  private resource(node: Node, memory: MemoryPlan): Resource {
+    if (memory.places.has(node)) return this.place(node, memory);
+    if (node.op === 'constant') return { kind: 'constant', name: this.constant(node) };
+    return { kind: node.op as 'param' | 'state' | 'input', name: String(node.attrs.name) };
+  }
+
+  private constant(node: Node): string {
+    const data = node.attrs.data as Float64Array;
+    const key = `${node.type.dtype}[${node.type.shape}] ${data.join(' ')}`;
+    let spec = this.constants.get(key);
+    if (!spec) {
+      spec = tensorSpec(`constant.${this.constants.size}`, node);
+      this.constants.set(key, spec);
+      this.data.set(spec.name, typedData(node, data));
+    }
+    return spec.name;
+  }
+}
+
+const tensorSpec = (name: string, { type }: Node): TensorSpec => ({ name, shape: type.shape, dtype: type.dtype });
+
+function typedData(node: Node, data: Float64Array): Float32Array | Int32Array | Uint32Array {
+  if (node.type.dtype === 'i32') return Int32Array.from(data);
+  if (node.type.dtype === 'u32' || node.type.dtype === 'bool') return Uint32Array.from(data);
+  return Float32Array.from(data);
+}
+
+/** Multiply-accumulates as the DiT paper counts them (spec/dit.md section 3). */
+export function macsOfGraph(graph: Graph): number {
+  return nodesOf(graph).reduce((sum, n) => sum + opDef(n.op).cost(n.inputs.map((x) => x.type), n.attrs, n.type).macs, 0);
+}
+
+/** Parameters (or states) of all entries, each once. */
+function declare(declared: readonly Declared[], data: Map<string, Float32Array | Int32Array | Uint32Array>): ParamSpec[] {
+  const specs = new Map<string, ParamSpec>();
+  for (const { node, init } of declared) {
+    const name = String(node.attrs.name);
+    if (specs.has(name)) continue;
+    specs.set(name, { ...tensorSpec(name, node), init: initSpec(init) });
+    if (init.kind === 'data') data.set(`init.${name}`, typedData(node, init.data));
+  }
+  return [...specs.values()];
+}
+
+const initSpec = (init: Init): InitSpec => (init.kind === 'data' ? { kind: 'file' } : init);

@@ -1,0 +1,119 @@
+/** What a kernel is, in the user's words: for names, headers and reports. */
+import { byteSize, formatType, type Node } from '../ir/index.ts';
+import { opDef } from '../ops/index.ts';
+import { bufferName } from '../kernel/lower.ts';
+import type { Plan } from '../schedule/plan.ts';
+import type { Region } from '../schedule/regions.ts';
+
+/** A composite's parts go by its name; views that came with it by their own. */
+const opName = (node: Node): string => (opDef(node.op).kind === 'view' ? node.op : (node.origin ?? node.op));
+
+/** Ops in order, composites by their own name, each once. */
+export function opsOf(region: Region, options: { views: boolean }): string[] {
+  const names = region.members
+    .filter((n) => opDef(n.op).kind !== 'leaf' && (options.views || opDef(n.op).kind !== 'view' || n.op === 'gather'))
+    .map(opName);
+  return [...new Set(names)];
+}
+
+/** Places in the user's source, in order, each once. */
+export const placesOf = (region: Region): string[] => [
+  ...new Set(region.members.flatMap((n) => (n.loc && opDef(n.op).kind !== 'leaf' ? [n.loc] : []))),
+];
+
+export const macsOf = (region: Region): number =>
+  region.members.reduce((sum, n) => {
+    const def = opDef(n.op);
+    return def.kind === 'contract' ? sum + def.cost(n.inputs.map((x) => x.type), n.attrs, n.type).macs : sum;
+  }, 0);
+
+export const bytesRead = (region: Region): number => region.reads.reduce((sum, n) => sum + byteSize(n.type), 0);
+
+/** A kernel's name: the user's variable, else its last ops. */
+export function kernelName(region: Region): string {
+  const { root } = region;
+  if (root.name || typeof root.attrs.name === 'string') return clean(bufferName(root));
+  return clean(opsOf(region, { views: false }).slice(-3).join('_') || root.op);
+}
+
+const clean = (name: string): string => name.replace(/[^A-Za-z0-9_]/g, '_').slice(0, 40);
+
+export function planText(plan: Plan): string {
+  switch (plan.family) {
+    case 'map':
+      return 'one invocation per element';
+    case 'row':
+      if (plan.combine === 'serial') return 'one invocation per row';
+      return `${plan.lanes} lanes per row, combined by ${plan.combine === 'subgroup' ? 'subgroup' : 'workgroup memory'}`;
+    case 'product-simple':
+      return 'one invocation per element, no tile';
+    case 'product-subgroup':
+      return `subgroup tile ${plan.rows}×${plan.columns * plan.lanes}`;
+    case 'product-tiled':
+      return `workgroup tile ${plan.side * plan.perThread}×${plan.side * plan.perThread}, ${plan.perThread}×${plan.perThread} per invocation`;
+  }
+}
+
+/** One use of a kernel. */
+export interface Use {
+  readonly region: Region;
+  readonly plan: Plan;
+}
+
+/** The comment at the top of a kernel: what it computes, from what, how, and where it comes from. */
+export function headerOf(name: string, uses: readonly Use[]): string[] {
+  const [{ region, plan }] = uses;
+  const typed = (node: Node) => `${bufferName(node)} ${formatType(node.type)}`;
+  const count = uses.length === 1 ? '1 use' : `${uses.length} uses`;
+  const where = usedBy(uses.map((u) => u.region));
+  const bytes = bytesRead(region) + byteSize(region.root.type);
+  const macs = macsOf(region);
+  const cost = [macs ? `${si(macs)}MAC` : '', `${si(bytes)}B`].filter(Boolean).join(' · ');
+  return [
+    `${name} — ${opsOf(region, { views: false }).join(' → ') || 'copy'}`,
+    `  ${count}${where ? `: ${where}` : ''}`,
+    `  reads  ${region.reads.map(typed).join(' · ') || 'nothing'}`,
+    `  writes ${typed(region.root)}`,
+    `  cost   ${cost} · plan: ${planText(plan)}`,
+    `  source ${sourceText(region)}`,
+  ];
+}
+
+/** `models/dit.ts:58 layer_norm · :31 mul`: the ops by line, the file written once. */
+function sourceText(region: Region): string {
+  let file = '';
+  const parts = new Set<string>();
+  for (const node of region.members) {
+    const match = node.loc?.match(/^(.*):(\d+):\d+$/);
+    if (!match || opDef(node.op).kind === 'leaf' || opDef(node.op).kind === 'view') continue;
+    parts.add(`${match[1]}\0${match[2]} ${opName(node)}`);
+  }
+  const text = [...parts].map((part) => {
+    const [from, rest] = part.split('\0');
+    const shown = from === file ? `:${rest}` : `${from}:${rest}`;
+    file = from;
+    return shown;
+  });
+  return text.join(' · ') || 'the compiler';
+}
+
+/** The parameters' common path: `blocks.*.attn.qkv`. */
+function usedBy(regions: readonly Region[]): string {
+  const paths = regions.flatMap((r) => {
+    const weight = r.reads.find((n) => n.op === 'param');
+    return weight ? [String(weight.attrs.name).split('.').slice(0, -1).map((s) => (/^\d+$/.test(s) ? '*' : s)).join('.')] : [];
+  });
+  return [...new Set(paths)].slice(0, 3).join(', ');
+}
+
+/** 1.02 G, 21.6 M, … */
+export function si(value: number): string {
+  const units = ['', 'k', 'M', 'G', 'T'];
+  let unit = 0;
+  let x = value;
+  while (x >= 1000 && unit < units.length - 1) {
+    x /= 1000;
+    unit++;
+  }
+  return `${x >= 100 || unit === 0 ? Math.round(x) : x.toPrecision(3)} ${units[unit]}`;
+}

@@ -1,0 +1,22 @@
+/** A region's structure without names and places: equal signatures share one kernel, as the blocks of a model do. */
+import { attrsKey, formatType, type Node } from '../ir/index.ts';
+import type { Plan } from '../schedule/plan.ts';
+import type { Region } from '../schedule/regions.ts';
+
+export function signatureOf(region: Region, plan: Plan): string {
+  const ids = new Map<Node, string>();
+  region.reads.forEach((node, i) => ids.set(node, `r${i}`));
+  const reads = region.reads.map((node) => formatType(node.type)).join(' ');
+  // Numbered from the root by data flow: node ids depend on what was built before, in other blocks.
+  const members: string[] = [];
+  const number = (node: Node): string => {
+    const known = ids.get(node);
+    if (known) return known;
+    const operands = node.inputs.map(number).join(',');
+    ids.set(node, `m${members.length}`);
+    members.push(`${node.op}(${operands})${attrsKey(node.attrs)}:${formatType(node.type)}`);
+    return ids.get(node)!;
+  };
+  number(region.root);
+  return [JSON.stringify(plan), region.kind, reads, ...members, ids.get(region.root)!].join('\n');
+}

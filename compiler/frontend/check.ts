@@ -1,0 +1,46 @@
+/** Type errors of a model file, in the words and the form of `tsc`. */
+import type { ts } from 'ts-morph';
+import { DitcError } from '../ir/index.ts';
+import { morph } from './morph.ts';
+import type { OpenedModel } from './project.ts';
+
+/** All type errors of a model file and of what it imports. */
+export class ModelTypeError extends DitcError {
+  /** What `tsc --pretty` prints, with its colours. */
+  readonly pretty: string;
+
+  constructor(where: string | undefined, count: number, plain: string, pretty: string) {
+    super({ code: 'type-error', where, what: count === 1 ? 'type error' : `${count} type errors`, why: plain });
+    this.pretty = pretty;
+  }
+}
+
+/** Throws a ModelTypeError when the opened files have errors. As tsc does, syntax errors hide type errors. */
+export function checkTypes({ program, sources }: OpenedModel, cwd: string, display: (file: string) => string): void {
+  const { ts } = morph();
+  const syntax = sources.flatMap((source) => program.getSyntacticDiagnostics(source));
+  const found: readonly ts.Diagnostic[] = syntax.length
+    ? syntax
+    : sources.flatMap((source) => program.getSemanticDiagnostics(source));
+  const errors = ts.sortAndDeduplicateDiagnostics(found.filter((d) => d.category === ts.DiagnosticCategory.Error));
+  if (!errors.length) return;
+  const host: ts.FormatDiagnosticsHost = {
+    getCurrentDirectory: () => cwd,
+    getCanonicalFileName: (name) => name,
+    getNewLine: () => '\n',
+  };
+  const pretty = ts.formatDiagnosticsWithColorAndContext(errors, host).trimEnd();
+  const plain = stripColor(pretty)
+    .split('\n')
+    .filter((line) => / - error TS\d+: /.test(line));
+  throw new ModelTypeError(placeOf(errors[0], display), errors.length, plain.join('\n'), pretty);
+}
+
+export function placeOf({ file, start }: ts.Diagnostic, display: (file: string) => string): string | undefined {
+  if (!file || start === undefined) return undefined;
+  const { line, character } = file.getLineAndCharacterOfPosition(start);
+  return `${display(file.fileName)}:${line + 1}:${character + 1}`;
+}
+
+/** Without the escape sequences that set colours. */
+export const stripColor = (text: string): string => text.replace(/\x1b\[\d+m/g, '');

@@ -1,0 +1,56 @@
+/** Proves a memory plan before anything is emitted from it. */
+import { byteSize, DitcError, type Node } from '../ir/index.ts';
+import { limit, type DeviceSpec } from '../schedule/device.ts';
+import { ALIGNMENT, overlap, type MemoryPlan, type Step } from './plan.ts';
+
+/** Throws if two living values overlap, a dispatch reads the arena it writes, or an offset or size breaks a limit. */
+export function checkMemory(plan: MemoryPlan, steps: readonly Step[], device: DeviceSpec): void {
+  const placed = [...plan.places].sort((a, b) => a[1].arena - b[1].arena || a[1].offset - b[1].offset);
+  placed.forEach(([node, place], i) => {
+    if (place.offset % ALIGNMENT) fail(node, `offset ${place.offset} is not a multiple of ${ALIGNMENT}`);
+    if (place.size < byteSize(node.type)) fail(node, `its place of ${place.size} bytes is too small`);
+    if (place.offset + place.size > plan.arenas[place.arena]) fail(node, 'its place ends after the arena');
+    for (let j = i + 1; j < placed.length; j++) {
+      const [other, next] = placed[j];
+      if (next.arena !== place.arena || next.offset >= place.offset + place.size) break;
+      if (overlap(plan.lifetimes.get(node)!, plan.lifetimes.get(other)!)) {
+        fail(node, `it shares memory with ${describe(other)} while both live`);
+      }
+    }
+  });
+  for (const { writes, reads } of steps) {
+    const target = plan.places.get(writes)!;
+    for (const node of reads) {
+      if (plan.places.get(node)?.arena === target.arena) fail(writes, `its dispatch reads ${describe(node)} from the arena it writes`);
+    }
+  }
+  const maxBuffer = limit(device, 'maxBufferSize');
+  plan.arenas.forEach((bytes, arena) => {
+    if (bytes > maxBuffer) {
+      throw new DitcError({
+        code: 'limit',
+        what: `activations need an arena of ${bytes} bytes (arena ${arena}); ${device.name} allows buffers of ${maxBuffer}`,
+        fix: 'use a smaller --batch, or compile for a device with a larger maxBufferSize (--device)',
+      });
+    }
+  });
+}
+
+/** A tensor that one binding cannot hold: named, with what would help. */
+export function checkBinding(node: Node, device: DeviceSpec): void {
+  const most = limit(device, 'maxStorageBufferBindingSize');
+  const bytes = byteSize(node.type);
+  if (bytes <= most) return;
+  throw new DitcError({
+    code: 'limit',
+    where: node.loc,
+    what: `${describe(node)} takes ${bytes} bytes; ${device.name} binds at most ${most}`,
+    fix: 'use a smaller --batch or model, or a device with a larger maxStorageBufferBindingSize (--device)',
+  });
+}
+
+const describe = (node: Node): string => String(node.attrs.name ?? node.name ?? `${node.op} %${node.id}`);
+
+function fail(node: Node, why: string): never {
+  throw new Error(`memory plan is wrong at ${describe(node)}: ${why}`);
+}

@@ -1,0 +1,130 @@
+/**
+ * The memory plan: every intermediate value gets a place in an arena for the time it lives. In one dispatch a GPU buffer is
+ * either read or written, even at disjoint ranges, so a dispatch's result lies in another arena than all it reads.
+ */
+import { byteSize, type Node } from '../ir/index.ts';
+
+/** One dispatch, as memory sees it. */
+export interface Step {
+  readonly writes: Node;
+  readonly reads: readonly Node[];
+}
+
+export interface Place {
+  readonly arena: number;
+  /** Bytes. */
+  readonly offset: number;
+  readonly size: number;
+}
+
+export interface Lifetime {
+  /** Index of the step that writes it. */
+  readonly from: number;
+  /** Index of the last step that reads it; past the last step for results. */
+  readonly to: number;
+}
+
+export interface MemoryPlan {
+  readonly places: ReadonlyMap<Node, Place>;
+  readonly lifetimes: ReadonlyMap<Node, Lifetime>;
+  /** Bytes of each arena. */
+  readonly arenas: readonly number[];
+  readonly peakBytes: number;
+  /** The largest sum of values alive in one step: no plan needs less. */
+  readonly lowerBoundBytes: number;
+}
+
+/** Offsets of bindings are multiples of this (WebGPU's default minStorageBufferOffsetAlignment). */
+export const ALIGNMENT = 256;
+const MAX_ARENAS = 8;
+
+const align = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+
+export function planMemory(steps: readonly Step[], results: ReadonlySet<Node>): MemoryPlan {
+  const lifetimes = lifetimesOf(steps, results);
+  const enemies = conflicts(steps);
+  // Large values first: small ones fill the gaps. Ties in program order keep the plan deterministic.
+  const order = [...lifetimes.keys()].sort((a, b) => byteSize(b.type) - byteSize(a.type) || a.id - b.id);
+  const places = new Map<Node, Place>();
+  const arenas: number[] = [];
+  for (const node of order) {
+    const place = bestPlace(node, places, lifetimes, enemies.get(node)!, arenas);
+    places.set(node, place);
+    arenas[place.arena] = Math.max(arenas[place.arena] ?? 0, place.offset + align(place.size));
+  }
+  const peakBytes = arenas.reduce((sum, bytes) => sum + bytes, 0);
+  return { places, lifetimes, arenas, peakBytes, lowerBoundBytes: lowerBound(steps, lifetimes) };
+}
+
+function lifetimesOf(steps: readonly Step[], results: ReadonlySet<Node>): Map<Node, Lifetime> {
+  const lifetimes = new Map<Node, Lifetime>();
+  steps.forEach((step, i) => {
+    lifetimes.set(step.writes, { from: i, to: results.has(step.writes) ? steps.length : i });
+    for (const node of step.reads) {
+      const life = lifetimes.get(node);
+      if (life) lifetimes.set(node, { from: life.from, to: Math.max(life.to, i) });
+    }
+  });
+  return lifetimes;
+}
+
+/** Values that some dispatch reads while writing the other: never in one arena. */
+function conflicts(steps: readonly Step[]): Map<Node, Set<Node>> {
+  const enemies = new Map<Node, Set<Node>>(steps.map((s) => [s.writes, new Set()]));
+  for (const { writes, reads } of steps) {
+    for (const node of reads) {
+      if (!enemies.has(node)) continue;
+      enemies.get(writes)!.add(node);
+      enemies.get(node)!.add(writes);
+    }
+  }
+  return enemies;
+}
+
+/** The place that makes the arenas grow least. */
+function bestPlace(
+  node: Node,
+  places: ReadonlyMap<Node, Place>,
+  lifetimes: ReadonlyMap<Node, Lifetime>,
+  enemies: ReadonlySet<Node>,
+  arenas: readonly number[],
+): Place {
+  const size = byteSize(node.type);
+  const life = lifetimes.get(node)!;
+  const barred = new Set([...enemies].flatMap((n) => places.get(n)?.arena ?? []));
+  let best: { place: Place; growth: number } | undefined;
+  for (let arena = 0; arena < Math.min(arenas.length + 1, MAX_ARENAS); arena++) {
+    if (barred.has(arena)) continue;
+    const alive = [...places].filter(([other, p]) => p.arena === arena && overlap(life, lifetimes.get(other)!));
+    const offset = firstGap(alive.map(([, place]) => place), align(size));
+    const growth = Math.max(0, offset + align(size) - (arenas[arena] ?? 0));
+    if (!best || growth < best.growth) best = { place: { arena, offset, size }, growth };
+  }
+  if (!best) throw new Error(`no arena for ${node.op}: more than ${MAX_ARENAS} colours needed`);
+  return best.place;
+}
+
+export const overlap = (a: Lifetime, b: Lifetime): boolean => a.from <= b.to && b.from <= a.to;
+
+/** The smallest gap between places that holds `size`, or the end. */
+function firstGap(places: readonly Place[], size: number): number {
+  const sorted = [...places].sort((a, b) => a.offset - b.offset);
+  let end = 0;
+  let best: { offset: number; slack: number } | undefined;
+  for (const place of sorted) {
+    const slack = place.offset - end - size;
+    if (slack >= 0 && (!best || slack < best.slack)) best = { offset: end, slack };
+    end = Math.max(end, place.offset + align(place.size));
+  }
+  return best?.offset ?? end;
+}
+
+function lowerBound(steps: readonly Step[], lifetimes: ReadonlyMap<Node, Lifetime>): number {
+  let most = 0;
+  for (let i = 0; i < steps.length; i++) {
+    let sum = 0;
+    for (const [node, life] of lifetimes) if (life.from <= i && i <= life.to) sum += align(byteSize(node.type));
+    most = Math.max(most, sum);
+  }
+  return most;
+}

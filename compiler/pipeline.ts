@@ -1,0 +1,89 @@
+/**
+ * The whole compiler on one screen: a traced entry goes through the graph passes in order, then regions, plans, memory
+ * and kernels. Each pass takes a graph and gives a graph.
+ */
+import { traceEntry, type EntryOptions, type Model } from './dsl/model.ts';
+import type { Artefact } from './emit/artefact.ts';
+import { buildArtefact, type EntryInput } from './emit/build.ts';
+import type { Graph } from './ir/index.ts';
+import { verify } from './ir/verify.ts';
+import { opTable } from './ops/index.ts';
+import { expand } from './rewrite/expand.ts';
+import { simplify } from './rewrite/simplify.ts';
+import { checkBinding, checkMemory } from './memory/check.ts';
+import { planMemory, type MemoryPlan, type Step } from './memory/plan.ts';
+import { nodesOf, results } from './ir/index.ts';
+import { choosePlan, type Plan } from './schedule/plan.ts';
+import { formRegions, type Region } from './schedule/regions.ts';
+import type { DeviceSpec } from './schedule/device.ts';
+
+export interface Pass {
+  readonly name: string;
+  readonly doc: string;
+  run(graph: Graph, device: DeviceSpec): Graph;
+}
+
+const pass = (name: string, doc: string, run: Pass['run']): Pass => ({ name, doc, run });
+
+export const pipeline: readonly Pass[] = [
+  pass('simplify', 'canonical form: views merge, identities vanish, constants fold', simplify),
+  pass('expand', 'composite ops (linear, layer_norm, softmax) become the ops they stand for', expand),
+  pass('canonical', 'canonical form of what the expansion left', simplify),
+];
+
+/** An entry ready for emission. */
+export interface Scheduled {
+  readonly graph: Graph;
+  readonly regions: readonly { readonly region: Region; readonly plan: Plan }[];
+  readonly memory: MemoryPlan;
+}
+
+export interface CompileOptions {
+  readonly device: DeviceSpec;
+  /** Verify the graph after every pass. */
+  readonly verify?: boolean;
+  /** Called with the graph before the first pass (`trace`) and after each. */
+  readonly onPass?: (name: string, graph: Graph) => void;
+}
+
+export function runPasses(graph: Graph, { device, verify: checked, onPass }: CompileOptions): Graph {
+  onPass?.('trace', graph);
+  return pipeline.reduce((current, { name, run }) => {
+    const next = run(current, device);
+    if (checked) verify(next, opTable);
+    onPass?.(name, next);
+    return next;
+  }, graph);
+}
+
+export function schedule(traced: Graph, options: CompileOptions): Scheduled {
+  const { device } = options;
+  const graph = runPasses(traced, options);
+  const regions = formRegions(graph, device).map((region) => ({ region, plan: choosePlan(region, device) }));
+  for (const node of nodesOf(graph)) if (!node.inputs.length && node.op !== 'iota') checkBinding(node, device);
+  for (const { region } of regions) checkBinding(region.root, device);
+  const steps: Step[] = regions.map(({ region }) => ({ writes: region.root, reads: region.reads }));
+  const memory = planMemory(steps, new Set(results(graph)));
+  checkMemory(memory, steps, device);
+  return { graph, regions, memory };
+}
+
+/** What to compile of a model. */
+export interface ModelOptions extends CompileOptions {
+  /** Model name and source path for the manifest. */
+  readonly name: string;
+  readonly source: string;
+  /** Entries to compile; all unless told. */
+  readonly entries?: readonly string[];
+  /** Options of the entries: batch, steps, sampler, … */
+  readonly entryOptions: EntryOptions;
+}
+
+export function compileModel(model: Model, options: ModelOptions): Artefact {
+  const names = options.entries ?? Object.keys(model.entries);
+  const entries = names.map((name): EntryInput => {
+    const { graph: traced, params, states } = traceEntry(model, name, options.entryOptions);
+    return { name, traced, params, states, ...schedule(traced, options) };
+  });
+  return buildArtefact({ name: options.name, source: options.source, device: options.device.name, entries });
+}

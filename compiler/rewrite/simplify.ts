@@ -1,0 +1,78 @@
+/**
+ * Canonical form: views merge, identities and casts to the same type vanish, scalar constants fold, batched products whose
+ * right operand is one matrix become one product. Never needed for correctness; makes all that follows simpler.
+ */
+import { rebuild, sameShape, sizeOf, type Attrs, type Graph, type Node, type Shape } from '../ir/index.ts';
+import { attrList, attrNumber, attrString, dense, Functional, opDef, opTable } from '../ops/index.ts';
+
+/** A peephole: the simpler node for `op(inputs)`, or undefined. */
+type Peephole = (f: Functional, inputs: readonly Node[], attrs: Attrs, node: Node) => Node | undefined;
+
+const isConstant = (node: Node, value?: number): boolean =>
+  node.op === 'constant' && typeof node.attrs.value === 'number' && (value === undefined || node.attrs.value === value);
+
+/** x when the other operand is the neutral element and x already has the result's shape. */
+const neutral =
+  (value: number, sides: 'both' | 'right'): Peephole =>
+  (_f, [x, y], _attrs, node) => {
+    if (isConstant(y, value) && sameShape(x.type.shape, node.type.shape)) return x;
+    if (sides === 'both' && isConstant(x, value) && sameShape(y.type.shape, node.type.shape)) return y;
+    return undefined;
+  };
+
+const PEEPHOLES: Record<string, Peephole> = {
+  add: neutral(0, 'both'),
+  sub: neutral(0, 'right'),
+  mul: neutral(1, 'both'),
+  div: neutral(1, 'right'),
+  detach: (_f, [x]) => x,
+  cast: (_f, [x], attrs) => (x.type.dtype === attrString(attrs, 'dtype') ? x : undefined),
+  reshape: (f, [x], attrs) => {
+    const shape = attrList(attrs, 'shape');
+    if (sameShape(x.type.shape, shape)) return x;
+    return x.op === 'reshape' ? f.reshape(x.inputs[0], shape) : undefined;
+  },
+  permute: (f, [x], attrs) => {
+    const perm = attrList(attrs, 'perm');
+    if (perm.every((axis, i) => axis === i)) return x;
+    if (x.op === 'permute') return f.permute(x.inputs[0], perm.map((axis) => attrList(x.attrs, 'perm')[axis]));
+    // Moving only axes of size 1 is a reshape.
+    const order = perm.filter((axis) => x.type.shape[axis] !== 1);
+    const moved = perm.map((axis) => x.type.shape[axis]);
+    return order.every((axis, i) => i === 0 || axis > order[i - 1]) ? f.reshape(x, moved) : undefined;
+  },
+  broadcast: (f, [x], attrs) => {
+    const shape = attrList(attrs, 'shape');
+    if (sameShape(x.type.shape, shape)) return x;
+    return isConstant(x) ? f.constant(attrNumber(x.attrs, 'value'), x.type.dtype, shape) : undefined;
+  },
+  slice: (_f, [x], attrs) => (sameShape(x.type.shape, attrList(attrs, 'size')) ? x : undefined),
+  concat: (_f, inputs) => (inputs.length === 1 ? inputs[0] : undefined),
+  matmul: mergeBatch,
+};
+
+/** [b, m, k] × [k, n] is [b·m, k] × [k, n]: one product instead of b. */
+function mergeBatch(f: Functional, [x, y]: readonly Node[], _attrs: Attrs, node: Node): Node | undefined {
+  const batch = x.type.shape.slice(0, -2);
+  if (!batch.length || sizeOf(y.type.shape) !== sizeOf(y.type.shape.slice(-2))) return undefined;
+  const [m, k] = x.type.shape.slice(-2);
+  const matrix = f.reshape(y, y.type.shape.slice(-2));
+  return f.reshape(f.matmul(f.reshape(x, [sizeOf(batch) * m, k]), matrix), node.type.shape);
+}
+
+/** A pointwise op of one-valued constants is a constant. */
+function fold(f: Functional, inputs: readonly Node[], node: Node): Node | undefined {
+  const isPointwise = opDef(node.op).kind === 'pointwise';
+  if (!isPointwise || !inputs.length || !inputs.every((n) => isConstant(n))) return undefined;
+  const scalar: Shape = [];
+  const scalars = inputs.map((n) => dense({ dtype: n.type.dtype, shape: scalar }, Float64Array.of(attrNumber(n.attrs, 'value'))));
+  const [value] = opDef(node.op).reference(scalars, node.attrs, { dtype: node.type.dtype, shape: scalar }).data;
+  return Number.isFinite(value) ? f.constant(value, node.type.dtype, node.type.shape) : undefined;
+}
+
+export function simplify(graph: Graph): Graph {
+  return rebuild(graph, opTable, (node, inputs, builder) => {
+    const f = new Functional(builder);
+    return fold(f, inputs, node) ?? PEEPHOLES[node.op]?.(f, inputs, node.attrs, node);
+  });
+}
