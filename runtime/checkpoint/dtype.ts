@@ -1,0 +1,148 @@
+/**
+ * The element types a checkpoint can hold and their little-endian byte forms, decoded and encoded in bulk. The host is
+ * assumed little-endian, as every machine with a GPU that WebGPU reaches is.
+ */
+import { RuntimeError } from '../error.ts';
+
+export type DType = 'f32' | 'f16' | 'bf16' | 'f64' | 'i64' | 'i32' | 'i16' | 'i8' | 'u8' | 'bool';
+
+/** Bytes of one element. */
+export const DTYPE_BYTES: Readonly<Record<DType, number>> = {
+  f64: 8,
+  i64: 8,
+  f32: 4,
+  i32: 4,
+  f16: 2,
+  bf16: 2,
+  i16: 2,
+  i8: 1,
+  u8: 1,
+  bool: 1,
+};
+
+export function isFloat(dtype: DType): boolean {
+  return dtype === 'f32' || dtype === 'f16' || dtype === 'bf16' || dtype === 'f64';
+}
+
+/** Product of the sizes; NaN when it is not exact below 2^53 or a size is not a non-negative integer. */
+export function elementCount(shape: readonly number[]): number {
+  let empty = false;
+  let product = 1;
+  for (const size of shape) {
+    if (!Number.isSafeInteger(size) || size < 0) return NaN;
+    if (size === 0) empty = true;
+    else product *= size;
+  }
+  if (empty) return 0;
+  return Number.isSafeInteger(product) ? product : NaN;
+}
+
+type View<T> = new (buffer: ArrayBufferLike, byteOffset: number, length: number) => T;
+
+/** Bytes as typed elements: a view when they are aligned, else a copy. A trailing partial element is dropped. */
+function view<T>(bytes: Uint8Array, type: View<T> & { BYTES_PER_ELEMENT: number }): T {
+  const size = type.BYTES_PER_ELEMENT;
+  const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
+  return new type(aligned.buffer, aligned.byteOffset, Math.floor(aligned.length / size));
+}
+
+let halfTable: Float32Array | undefined;
+
+/** Every f16 bit pattern's value: 256 KiB once, and then a load per element. */
+function halfValues(): Float32Array {
+  if (halfTable) return halfTable;
+  halfTable = new Float32Array(65536);
+  for (let bits = 0; bits < 65536; bits++) {
+    const exponent = (bits >> 10) & 31;
+    const mantissa = bits & 1023;
+    const magnitude =
+      exponent === 31
+        ? mantissa
+          ? NaN
+          : Infinity
+        : exponent === 0
+          ? mantissa * 2 ** -24
+          : (1024 + mantissa) * 2 ** (exponent - 25);
+    halfTable[bits] = bits & 0x8000 ? -magnitude : magnitude;
+  }
+  return halfTable;
+}
+
+/** Little-endian elements as f32. f64 and i64 are rounded to nearest; bool is 0 or 1. */
+export function decodeF32(dtype: DType, bytes: Uint8Array): Float32Array {
+  switch (dtype) {
+    case 'f32':
+      return view(bytes, Float32Array);
+    case 'f16': {
+      const table = halfValues();
+      return Float32Array.from(view(bytes, Uint16Array), (bits) => table[bits]);
+    }
+    case 'bf16': {
+      const wide = Uint32Array.from(view(bytes, Uint16Array));
+      for (let i = 0; i < wide.length; i++) wide[i] <<= 16;
+      return new Float32Array(wide.buffer);
+    }
+    case 'f64':
+      return new Float32Array(view(bytes, Float64Array));
+    case 'i64': {
+      const wide = view(bytes, BigInt64Array);
+      const out = new Float32Array(wide.length);
+      for (let i = 0; i < out.length; i++) out[i] = Number(wide[i]);
+      return out;
+    }
+    case 'i32':
+      return new Float32Array(view(bytes, Int32Array));
+    case 'i16':
+      return new Float32Array(view(bytes, Int16Array));
+    case 'i8':
+      return new Float32Array(view(bytes, Int8Array));
+    case 'u8':
+      return new Float32Array(bytes);
+    case 'bool':
+      return Float32Array.from(bytes, (byte) => (byte ? 1 : 0));
+  }
+}
+
+/**
+ * Little-endian integer elements as i32.
+ * @throws RuntimeError `unsupported` for a float type, `out-of-range` for an i64 beyond ±2^31; both name `where`.
+ */
+export function decodeI32(dtype: DType, bytes: Uint8Array, where: string): Int32Array {
+  switch (dtype) {
+    case 'i64': {
+      const wide = view(bytes, BigInt64Array);
+      const out = new Int32Array(wide.length);
+      for (let i = 0; i < out.length; i++) {
+        out[i] = Number(BigInt.asIntN(32, wide[i]));
+        if (BigInt(out[i]) !== wide[i]) {
+          throw new RuntimeError({
+            code: 'out-of-range',
+            where,
+            what: `the value ${wide[i]} does not fit i32`,
+            why: 'the GPU has no 64-bit integers, so i64 tensors are read as i32',
+            fix: 'store values between -2147483648 and 2147483647',
+          });
+        }
+      }
+      return out;
+    }
+    case 'i32':
+      return view(bytes, Int32Array);
+    case 'i16':
+      return new Int32Array(view(bytes, Int16Array));
+    case 'i8':
+      return new Int32Array(view(bytes, Int8Array));
+    case 'u8':
+      return new Int32Array(bytes);
+    case 'bool':
+      return Int32Array.from(bytes, (byte) => (byte ? 1 : 0));
+    default:
+      throw new RuntimeError({
+        code: 'unsupported',
+        where,
+        what: `a ${dtype} tensor was read as integers`,
+        why: 'the fraction would be lost silently',
+        fix: 'read it with readF32',
+      });
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * What a checkpoint is read from (random-access bytes) and what it is read as (named tensors). Sizes and offsets are
+ * plain numbers, exact to 2^53; no interface here asks for a whole file in memory.
+ */
+import { RuntimeError } from '../error.ts';
+import type { DType } from './dtype.ts';
+
+/** Random-access bytes: a file, an HTTP range reader, an ArrayBuffer. */
+export interface ByteSource {
+  /** What to call it in errors: a path or a URL. */
+  readonly name: string;
+  /** Bytes. */
+  readonly size: number;
+  /**
+   * Reads exactly `length` bytes at `offset` into a buffer that the caller owns.
+   * @throws RuntimeError `truncated` when the range leaves the source, `io` when the medium fails.
+   */
+  read(offset: number, length: number): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
+/** One tensor's name, element type and row-major shape (`[]` is a scalar). */
+export interface TensorInfo {
+  name: string;
+  dtype: DType;
+  shape: number[];
+}
+
+/** A checkpoint opened for reading. Nothing but its directory is in memory. */
+export interface TensorFile {
+  readonly name: string;
+  readonly tensors: Map<string, TensorInfo>;
+  /** Free text stored with the tensors (safetensors `__metadata__`; scalars beside the tensors in a `.pt`). */
+  readonly metadata: Record<string, string>;
+  /**
+   * The tensor's values as f32 in row-major order, in chunks of at most `chunkElements` (default 1 Mi elements = 4 MiB).
+   * Each chunk is the caller's to keep. An empty tensor yields nothing.
+   * @throws RuntimeError `not-found` for an unknown name, `truncated`/`io` while reading.
+   */
+  readF32Chunks(name: string, chunkElements?: number): AsyncIterable<Float32Array>;
+  /** The whole tensor as f32, row-major. */
+  readF32(name: string): Promise<Float32Array>;
+  /**
+   * The whole integer or bool tensor as i32, row-major.
+   * @throws RuntimeError `out-of-range` when an i64 does not fit, `unsupported` for a float tensor.
+   */
+  readI32(name: string): Promise<Int32Array>;
+  close(): Promise<void>;
+}
+
+/** Throws unless `[offset, offset + length)` lies in the source. Every ByteSource calls it first. */
+export function checkRange(name: string, size: number, offset: number, length: number): void {
+  const valid = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
+  if (valid && offset + length <= size) return;
+  throw new RuntimeError({
+    code: 'truncated',
+    where: name,
+    what: 'the file ends too early',
+    why: `bytes ${offset}..${offset + length} are needed, but it has ${size} bytes`,
+    fix: 'the file is damaged or was not copied completely: download or write it again',
+  });
+}
+
+/** A ByteSource over bytes in memory. */
+export class MemorySource implements ByteSource {
+  readonly size: number;
+
+  constructor(
+    readonly name: string,
+    private readonly bytes: Uint8Array,
+  ) {
+    this.size = bytes.length;
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    checkRange(this.name, this.size, offset, length);
+    // slice.call and not .slice(): a Node Buffer's own slice() would hand out a view of the file.
+    return Uint8Array.prototype.slice.call(this.bytes, offset, offset + length);
+  }
+
+  async close(): Promise<void> {}
+}

@@ -1,0 +1,155 @@
+/**
+ * A TensorFile over tensors whose bytes lie in ByteSources: the reading half that safetensors and `.pt` share. Values
+ * are decoded in bounded chunks; a non-contiguous view is gathered block by block, so memory stays bounded there too.
+ */
+import { RuntimeError, quote } from '../error.ts';
+import { decodeF32, decodeI32, DTYPE_BYTES, elementCount } from './dtype.ts';
+import type { ByteSource, TensorFile, TensorInfo } from './source.ts';
+import { collapse, forEachRow, isContiguous, rowMajorStrides } from './strided.ts';
+import type { Dims } from './strided.ts';
+
+/** Where a tensor's elements are. The reader of the format has already checked that they lie inside `source`. */
+export interface StoredTensor extends TensorInfo {
+  source: ByteSource;
+  /** Byte offset of element 0 in `source`. */
+  byteOffset: number;
+  /** In elements, none negative; row-major when absent. */
+  strides?: number[];
+}
+
+/** 1 Mi elements: 4 MiB of f32, large enough that a read costs more than its call. */
+const DEFAULT_CHUNK = 1 << 20;
+/** Elements of a strided view gathered at once, and of storage read at once to do so: 64 MiB of f32 each. */
+const GATHER = 1 << 24;
+
+type Decoded = Float32Array | Int32Array;
+type Decode<T extends Decoded> = (bytes: Uint8Array) => T;
+
+/** Fills `out` with the row-major elements of the view from `first` on, reading storage in ascending windows. */
+async function gather<T extends Decoded>(t: StoredTensor, dims: Dims, first: number, out: T, decode: Decode<T>) {
+  const size = DTYPE_BYTES[t.dtype];
+  const stride = dims.strides[dims.strides.length - 1];
+  /** How many of a run's elements lie before storage element `limit`. */
+  const before = (limit: number, offset: number, count: number) =>
+    stride === 0 ? (offset < limit ? count : 0) : Math.min(count, Math.max(0, Math.ceil((limit - offset) / stride)));
+  let start = Infinity;
+  forEachRow(dims, first, out.length, (offset) => (start = Math.min(start, offset)));
+  while (start < Infinity) {
+    // What the view needs of [start, start + GATHER), and the first element it needs beyond.
+    const limit = start + GATHER;
+    let stop = start;
+    let next = Infinity;
+    forEachRow(dims, first, out.length, (offset, count) => {
+      const n = before(limit, offset, count);
+      if (n > 0) stop = Math.max(stop, offset + (n - 1) * stride + 1);
+      if (n < count) next = Math.min(next, offset + n * stride);
+    });
+    const window = decode(await t.source.read(t.byteOffset + start * size, (stop - start) * size));
+    forEachRow(dims, first, out.length, (offset, count, position) => {
+      const end = before(limit, offset, count);
+      for (let i = before(start, offset, count); i < end; i++) out[position + i] = window[offset + i * stride - start];
+    });
+    start = next;
+  }
+}
+
+async function* stream<T extends Decoded>(
+  t: StoredTensor,
+  chunk: number,
+  decode: Decode<T>,
+  allocate: (count: number) => T,
+): AsyncGenerator<T> {
+  const total = elementCount(t.shape);
+  const size = DTYPE_BYTES[t.dtype];
+  if (total === 0) return;
+  const dims = collapse(t.shape, t.strides ?? rowMajorStrides(t.shape));
+  if (isContiguous(dims)) {
+    for (let at = 0; at < total; at += chunk) {
+      yield decode(await t.source.read(t.byteOffset + at * size, Math.min(chunk, total - at) * size));
+    }
+    return;
+  }
+  for (let at = 0; at < total; at += GATHER) {
+    const block = allocate(Math.min(GATHER, total - at));
+    await gather(t, dims, at, block, decode);
+    for (let i = 0; i < block.length; i += chunk) yield block.slice(i, i + chunk) as T;
+  }
+}
+
+/** See {@link TensorFile}. Closing it closes the source it was opened on. */
+export class StoredTensorFile implements TensorFile {
+  readonly tensors: Map<string, TensorInfo>;
+
+  constructor(
+    private readonly file: ByteSource,
+    private readonly stored: Map<string, StoredTensor>,
+    readonly metadata: Record<string, string>,
+  ) {
+    this.tensors = new Map();
+    for (const [name, t] of stored) this.tensors.set(name, { name, dtype: t.dtype, shape: [...t.shape] });
+  }
+
+  get name(): string {
+    return this.file.name;
+  }
+
+  async *readF32Chunks(name: string, chunkElements = DEFAULT_CHUNK): AsyncGenerator<Float32Array> {
+    if (!Number.isSafeInteger(chunkElements) || chunkElements < 1) {
+      throw new RuntimeError({
+        code: 'bad-argument',
+        what: `chunkElements is ${chunkElements}`,
+        fix: 'pass 1 or more',
+      });
+    }
+    const t = this.find(name);
+    yield* stream(
+      t,
+      Math.min(chunkElements, GATHER),
+      (bytes) => decodeF32(t.dtype, bytes),
+      (n) => new Float32Array(n),
+    );
+  }
+
+  async readF32(name: string): Promise<Float32Array> {
+    const out = new Float32Array(elementCount(this.find(name).shape));
+    let at = 0;
+    for await (const chunk of this.readF32Chunks(name)) {
+      out.set(chunk, at);
+      at += chunk.length;
+    }
+    return out;
+  }
+
+  async readI32(name: string): Promise<Int32Array> {
+    const t = this.find(name);
+    const where = `${this.name}: ${quote(name)}`;
+    decodeI32(t.dtype, new Uint8Array(0), where); // refuses a float tensor even when it is empty
+    const out = new Int32Array(elementCount(t.shape));
+    const decode = (bytes: Uint8Array) => decodeI32(t.dtype, bytes, where);
+    let at = 0;
+    for await (const chunk of stream(t, DEFAULT_CHUNK, decode, (n) => new Int32Array(n))) {
+      out.set(chunk, at);
+      at += chunk.length;
+    }
+    return out;
+  }
+
+  async close(): Promise<void> {
+    await this.file.close();
+  }
+
+  private find(name: string): StoredTensor {
+    const t = this.stored.get(name);
+    if (t) return t;
+    throw new RuntimeError({
+      code: 'not-found',
+      where: this.name,
+      what: `there is no tensor ${quote(name)}`,
+      why: `the file holds ${this.stored.size} tensors, such as ${[...this.stored.keys()]
+        .slice(0, 3)
+        .map((n) => quote(n))
+        .join(', ')}`,
+      fix: 'check the name',
+    });
+  }
+}

@@ -1,0 +1,97 @@
+import { describe, expect, it } from 'vitest';
+import { matchParameters } from '../../../runtime/checkpoint/match.ts';
+import type { ParameterSpec } from '../../../runtime/checkpoint/match.ts';
+import { StoredTensorFile } from '../../../runtime/checkpoint/stored.ts';
+import { MemorySource } from '../../../runtime/checkpoint/source.ts';
+import { failure } from './support.ts';
+
+function file(shapes: Record<string, number[]>) {
+  const source = new MemorySource('w.pt', new Uint8Array(0));
+  const tensors = Object.entries(shapes).map(([name, shape]) => ({
+    name,
+    dtype: 'f32' as const,
+    shape,
+    source,
+    byteOffset: 0,
+  }));
+  return new StoredTensorFile(source, new Map(tensors.map((t) => [t.name, t])), {});
+}
+const MODEL: Record<string, number[]> = {
+  pos_embed: [1, 256, 8],
+  'blocks.0.attn.qkv.weight': [24, 8],
+  'blocks.0.attn.qkv.bias': [24],
+  'blocks.0.mlp.fc1.weight': [32, 8],
+};
+const params = (shapes = MODEL): ParameterSpec[] => Object.entries(shapes).map(([name, shape]) => ({ name, shape }));
+const rename = (shapes: Record<string, number[]>, f: (name: string) => string) =>
+  Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [f(name), shape]));
+
+describe('matchParameters', () => {
+  it('returns the tensors in the order of the parameters', () => {
+    const reversed = Object.fromEntries(Object.entries(MODEL).reverse());
+    const result = matchParameters(file(reversed), params());
+    expect(result.tensors.map((t) => t.name)).toEqual(Object.keys(MODEL));
+    expect(result.extra).toEqual([]);
+  });
+
+  it('reports everything at once', async () => {
+    const { pos_embed: _, ...rest } = MODEL;
+    const weights = { ...rest, 'blocks.0.attn.qkv.weight': [8, 24], pos_embedd: [1, 256, 8], junk: [1] };
+    const error = await failure(() => matchParameters(file(weights), params()));
+    expect(error.message).toBe(`w.pt: the checkpoint does not fit the model: 2 of 4 parameters match
+  1 missing from the file:
+    pos_embed [1, 256, 8], did you mean pos_embedd?
+  1 of the wrong shape:
+    blocks.0.attn.qkv.weight: the model has [24, 8], the file [8, 24] (transposed)
+  2 not used by the model:
+    pos_embedd [1, 256, 8]
+    junk [1]
+check that the model was built with the options the file was trained with`);
+    expect(error.code).toBe('mismatch');
+  });
+
+  it('lists the first eight of each kind and counts the rest', async () => {
+    const many = Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`layer${i}.weight`, [i + 1]]));
+    const error = await failure(() => matchParameters(file({ other: [2, 2] }), params(many)));
+    expect(error.message).toContain('20 missing from the file:');
+    expect(error.message).toContain('… and 12 more');
+    expect(error.message).toContain('the file belongs to another model');
+  });
+
+  for (const prefix of ['module.', 'model.', '_orig_mod.', 'ema.', 'some.deep.prefix.']) {
+    it(`recognises the prefix ${prefix}`, async () => {
+      const error = await failure(() => matchParameters(file(rename(MODEL, (n) => prefix + n)), params()));
+      expect(error.fix).toContain(`the file's names begin with "${prefix}"`);
+      expect(error.fix).toContain('strip it from 4 of them');
+      expect(error.fix!.includes('wrapped')).toBe(prefix === 'ema.' || prefix === 'model.');
+    });
+  }
+
+  it('recognises a prefix that the file lacks', async () => {
+    const error = await failure(() => matchParameters(file(MODEL), params(rename(MODEL, (n) => `net.${n}`))));
+    expect(error.fix).toContain(`the model's names begin with "net."`);
+  });
+
+  it('allows extra tensors when asked, and says so when not', async () => {
+    const weights = file({ ...MODEL, extra: [1] });
+    expect(matchParameters(weights, params(), { allowExtra: true }).extra).toEqual(['extra']);
+    const error = await failure(() => matchParameters(weights, params()));
+    expect(error.fix).toContain('allow extra tensors');
+    const wrong = await failure(() =>
+      matchParameters(file({ ...MODEL, pos_embed: [1, 64, 8] }), params(), { allowExtra: true }),
+    );
+    expect(wrong.message).toContain('pos_embed: the model has [1, 256, 8], the file [1, 64, 8]');
+    expect(wrong.fix).toContain("the file's sizes");
+  });
+
+  it('stays quick and readable on hostile names', async () => {
+    const shapes = Object.fromEntries(
+      Array.from({ length: 20_000 }, (_, i) => [`${'a.'.repeat(300)}${i}\n\u001b[31m`, [8]]),
+    );
+    const start = performance.now();
+    const error = await failure(() => matchParameters(file(shapes), params({ ['x'.repeat(500)]: [8], y: [8] })));
+    expect(performance.now() - start).toBeLessThan(5000);
+    expect(error.message).not.toContain('\u001b');
+    expect(error.message.length).toBeLessThan(10_000);
+  });
+});
