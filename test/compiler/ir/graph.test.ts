@@ -8,7 +8,7 @@ const start = () => {
   const x = f.op('input', [], { name: 'x', dtype: 'f32', shape: [2, 3] });
   return { f, x };
 };
-const graphOf = (f: Functional, x: Graph['inputs'][0], y: Graph['inputs'][0]): Graph => ({
+const graphOf = (x: Graph['inputs'][0], y: Graph['inputs'][0]): Graph => ({
   name: 'g',
   inputs: [x],
   outputs: [{ name: 'y', node: y }],
@@ -66,7 +66,7 @@ describe('walks', () => {
     const unread = f.op('input', [], { name: 'unread', dtype: 'f32', shape: [] });
     f.exp(x);
     const y = f.add(f.mul(x, 2), 1);
-    const nodes = nodesOf({ ...graphOf(f, x, y), inputs: [x, unread] });
+    const nodes = nodesOf({ ...graphOf(x, y), inputs: [x, unread] });
     expect(nodes.map((n) => n.op)).toEqual(['input', 'input', 'constant', 'mul', 'constant', 'add']);
     expect(nodes.every((n) => n.inputs.every((input) => nodes.indexOf(input) < nodes.indexOf(n)))).toBe(true);
   });
@@ -74,7 +74,7 @@ describe('walks', () => {
   it('name each reader once', () => {
     const { f, x } = start();
     const square = f.mul(x, x);
-    const users = usersOf(nodesOf(graphOf(f, x, f.add(square, x))));
+    const users = usersOf(nodesOf(graphOf(x, f.add(square, x))));
     expect(users.get(x)!.map((n) => n.op)).toEqual(['mul', 'add']);
   });
 });
@@ -84,7 +84,7 @@ it('rebuild replaces nodes, and keeps names and places', () => {
   f.builder.location = () => 'm.ts:1:1';
   const square = f.mul(x, x);
   square.name = 'square';
-  const graph = graphOf(f, x, f.exp(square));
+  const graph = graphOf(x, f.exp(square));
   const made = rebuild(graph, opTable, (node, [a], builder) =>
     node.op === 'mul' ? builder.apply('abs', [a]) : undefined,
   );

@@ -1,0 +1,179 @@
+/**
+ * Who may import whom (DESIGN.md section 2), read from the sources:
+ * `ir ← ops ← {dsl, autodiff, rewrite} ← schedule ← {memory, kernel} ← emit ← pipeline ← frontend`, models only the DSL,
+ * the runtime only the artefact's types and nothing of Node outside runtime/node/. And files stay small.
+ */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { builtinModules } from 'node:module';
+import { dirname, join, normalize, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import ts from 'typescript';
+import { describe, expect, it } from 'vitest';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const MAX_LINES = 400;
+
+/** Each folder may import those of the rows above it, and itself; folders of one row do not know each other. */
+const ORDER = [
+  ['ir'],
+  ['ops'],
+  ['dsl', 'autodiff', 'rewrite'],
+  ['schedule'],
+  ['memory', 'kernel'],
+  ['emit'],
+  ['pipeline.ts'],
+  ['frontend'],
+];
+const rank = (part: string) => ORDER.findIndex((row) => row.includes(part));
+
+interface Import {
+  readonly from: string;
+  readonly line: number;
+  /** A path from the root, or a package's name. */
+  readonly to: string;
+  readonly typeOnly: boolean;
+}
+
+function filesUnder(folder: string, extensions: RegExp): string[] {
+  if (!existsSync(join(ROOT, folder))) return [];
+  return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+    .map((name) => join(folder, name).split(sep).join('/'))
+    .filter((name) => extensions.test(name) && !name.includes('node_modules'))
+    .sort();
+}
+
+function importsOf(file: string, text = readFileSync(join(ROOT, file), 'utf8')): Import[] {
+  const source = ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true);
+  const found: Import[] = [];
+  const add = (specifier: ts.Node | undefined, typeOnly: boolean) => {
+    if (!specifier || !ts.isStringLiteralLike(specifier)) return;
+    const line = source.getLineAndCharacterOfPosition(specifier.getStart()).line + 1;
+    found.push({ from: file, line, to: resolve(file, specifier.text), typeOnly });
+  };
+  const visit = (node: ts.Node): void => {
+    if (ts.isImportDeclaration(node)) add(node.moduleSpecifier, isTypeOnly(node.importClause));
+    else if (ts.isExportDeclaration(node)) add(node.moduleSpecifier, node.isTypeOnly);
+    else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) add(node.argument.literal, true);
+    else if (ts.isCallExpression(node) && isLoad(node.expression)) add(node.arguments[0], false);
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+  return found;
+}
+
+/** `import type { … }`, or an import of which every name says `type`. */
+function isTypeOnly(clause: ts.ImportClause | undefined): boolean {
+  if (!clause) return false;
+  if (clause.isTypeOnly) return true;
+  const names = clause.namedBindings;
+  return !clause.name && !!names && ts.isNamedImports(names) && names.elements.every((e) => e.isTypeOnly);
+}
+
+const isLoad = (callee: ts.Node): boolean =>
+  callee.kind === ts.SyntaxKind.ImportKeyword || (ts.isIdentifier(callee) && callee.text === 'require');
+
+function resolve(file: string, specifier: string): string {
+  if (specifier.startsWith('.'))
+    return normalize(join(dirname(file), specifier))
+      .split(sep)
+      .join('/');
+  // package.json's exports name the DSL and the models.
+  if (specifier === 'ditc' || specifier === 'ditc/dsl') return 'compiler/dsl/index.ts';
+  return specifier.startsWith('ditc/') ? specifier.slice('ditc/'.length) : specifier;
+}
+
+const builtin = (to: string) => to.startsWith('node:') || builtinModules.includes(to);
+const OURS = /^(compiler|runtime|models|cli|test|codegen-out|docs|bench)\//;
+
+/** Why an import is wrong, or undefined. */
+function wrong({ from, to, typeOnly }: Import): string | undefined {
+  const ours = OURS.test(to);
+  if (!ours && to.startsWith('..')) return 'leaves the repository';
+  if (from.startsWith('compiler/')) return ours ? wrongInCompiler(from, to) : undefined;
+  if (from.startsWith('models/')) return wrongInModels(to);
+  if (from.startsWith('runtime/')) return wrongInRuntime(from, to, typeOnly);
+  return ours && /^(test|bench)\//.test(to) ? 'the command line imports no tests' : undefined;
+}
+
+function wrongInCompiler(from: string, to: string): string | undefined {
+  if (!to.startsWith('compiler/')) return 'the compiler imports only itself and packages';
+  const [a, b] = [from, to].map((path) => path.split('/')[1]);
+  const unplaced = [a, b].find((part) => rank(part) < 0);
+  if (unplaced) return `compiler/${unplaced} has no place in the order`;
+  return a === b || rank(b) < rank(a) ? undefined : `${a} may not import ${b}`;
+}
+
+function wrongInModels(to: string): string | undefined {
+  const allowed = to.startsWith('compiler/dsl/') || to.startsWith('models/');
+  return allowed ? undefined : 'models import only compiler/dsl and other models';
+}
+
+function wrongInRuntime(from: string, to: string, typeOnly: boolean): string | undefined {
+  if (to === 'compiler/emit/artefact.ts') {
+    return typeOnly ? undefined : 'the runtime imports only types of the artefact; write `import type`';
+  }
+  if (OURS.test(to) && !to.startsWith('runtime/')) return 'the runtime imports only itself and the artefact types';
+  if (from.startsWith('runtime/node/')) return undefined;
+  if (builtin(to)) return 'Node built-ins belong in runtime/node/: the runtime serves a page too';
+  if (to.startsWith('runtime/node/') && !typeOnly) return 'a page cannot load runtime/node/';
+  return undefined;
+}
+
+const describeWrong = (i: Import): string | undefined => {
+  const why = wrong(i);
+  return why && `${i.from}:${i.line}: ${i.to}: ${why}`;
+};
+
+describe('imports', () => {
+  for (const folder of ['compiler', 'runtime', 'models', 'cli']) {
+    it(`of ${folder}/ run one way`, () => {
+      const all = filesUnder(folder, /\.(ts|mjs|js)$/).flatMap((file) => importsOf(file));
+      expect(all.map(describeWrong).filter(Boolean)).toEqual([]);
+    });
+  }
+
+  it('of the compiler are found at all', () => {
+    expect(importsOf('compiler/ops/define.ts').map((i) => i.to)).toContain('compiler/ir/index.ts');
+  });
+
+  it.each([
+    ['compiler/ir/x.ts', `import { a } from '../ops/index.ts'`, 'ir may not import ops'],
+    ['compiler/dsl/x.ts', `import type { a } from '../autodiff/index.ts'`, 'dsl may not import autodiff'],
+    ['compiler/memory/x.ts', `export * from '../kernel/ir.ts'`, 'memory may not import kernel'],
+    ['compiler/emit/x.ts', `const a = await import('../pipeline.ts')`, 'emit may not import pipeline.ts'],
+    ['compiler/emit/x.ts', `import '../../runtime/device.ts'`, 'only itself and packages'],
+    ['compiler/new/x.ts', `import '../ir/index.ts'`, 'compiler/new has no place'],
+    ['compiler/emit/x.ts', `import '../../../elsewhere.ts'`, 'leaves the repository'],
+    ['models/x.ts', `import { a } from '../compiler/ops/index.ts'`, 'only compiler/dsl'],
+    ['models/x.ts', `import fs from 'node:fs'`, 'only compiler/dsl'],
+    ['runtime/x.ts', `import { a } from '../compiler/emit/artefact.ts'`, 'import type'],
+    ['runtime/x.ts', `import { type A, b } from '../compiler/emit/artefact.ts'`, 'import type'],
+    ['runtime/x.ts', `import type { A } from '../compiler/ir/index.ts'`, 'only itself'],
+    ['runtime/x.ts', `import { readFile } from 'fs/promises'`, 'runtime/node/'],
+    ['runtime/checkpoint/x.ts', `import { a } from '../node/file.ts'`, 'a page cannot'],
+  ])('%s: %s is wrong', (file, text, why) => {
+    expect(importsOf(file, text).map(wrong)[0]).toContain(why);
+  });
+
+  it.each([
+    ['compiler/emit/x.ts', `import { a } from '../dsl/index.ts'`],
+    ['compiler/frontend/x.ts', `import { a } from '../pipeline.ts'; import { Project } from 'ts-morph'`],
+    ['compiler/kernel/recipes/x.ts', `import { a } from '../ir.ts'`],
+    ['models/x.ts', `import { a } from 'ditc'; import { dit } from './dit.ts'; import { b } from 'ditc/models/dit'`],
+    ['runtime/x.ts', `import type { A } from '../compiler/emit/artefact.ts'`],
+    ['runtime/x.ts', `import { type A } from '../compiler/emit/artefact.ts'`],
+    ['runtime/node/x.ts', `import { readFile } from 'node:fs/promises'; import { a } from '../device.ts'`],
+    ['cli/x.ts', `import { a } from '../compiler/ir/index.ts'; import { b } from '../runtime/device.ts'`],
+  ])('%s: %s is right', (file, text) => {
+    expect(importsOf(file, text).map(wrong).filter(Boolean)).toEqual([]);
+  });
+});
+
+it(`no file is longer than ${MAX_LINES} lines`, () => {
+  const files = ['compiler', 'runtime', 'models', 'cli', 'test'].flatMap((f) =>
+    filesUnder(f, /\.(ts|mjs|js|py|rules)$/),
+  );
+  const lines = (file: string) => readFileSync(join(ROOT, file), 'utf8').trimEnd().split('\n').length;
+  const long = files.map((file) => [file, lines(file)] as const).filter(([, n]) => n > MAX_LINES);
+  expect(long).toEqual([]);
+});
