@@ -75,10 +75,13 @@ export function decodeF32(dtype: DType, bytes: Uint8Array): Float32Array {
       return view(bytes, Float32Array);
     case 'f16': {
       const table = halfValues();
-      return Float32Array.from(view(bytes, Uint16Array), (bits) => table[bits]);
+      const bits = view(bytes, Uint16Array);
+      const out = new Float32Array(bits.length);
+      for (let i = 0; i < out.length; i++) out[i] = table[bits[i]];
+      return out;
     }
     case 'bf16': {
-      const wide = Uint32Array.from(view(bytes, Uint16Array));
+      const wide = new Uint32Array(view(bytes, Uint16Array));
       for (let i = 0; i < wide.length; i++) wide[i] <<= 16;
       return new Float32Array(wide.buffer);
     }
@@ -99,7 +102,7 @@ export function decodeF32(dtype: DType, bytes: Uint8Array): Float32Array {
     case 'u8':
       return new Float32Array(bytes);
     case 'bool':
-      return Float32Array.from(bytes, (byte) => (byte ? 1 : 0));
+      return new Float32Array(bytes.map((byte) => (byte ? 1 : 0)));
   }
 }
 
@@ -135,7 +138,7 @@ export function decodeI32(dtype: DType, bytes: Uint8Array, where: string): Int32
     case 'u8':
       return new Int32Array(bytes);
     case 'bool':
-      return Int32Array.from(bytes, (byte) => (byte ? 1 : 0));
+      return new Int32Array(bytes.map((byte) => (byte ? 1 : 0)));
     default:
       throw new RuntimeError({
         code: 'unsupported',
