@@ -87,3 +87,19 @@ export function compileModel(model: Model, options: ModelOptions): Artefact {
   });
   return buildArtefact({ name: options.name, source: options.source, device: options.device.name, entries });
 }
+
+/** Compiles bare graphs, as `ditc opt` and tests have them; params and states start at zero. */
+export function compileGraphs(graphs: readonly Graph[], options: CompileOptions): Artefact {
+  const entries = graphs.map((traced): EntryInput => {
+    const declared = (op: string) =>
+      nodesOf(traced).flatMap((node) => (node.op === op ? [{ node, init: { kind: 'zeros' as const } }] : []));
+    return {
+      name: traced.name,
+      traced,
+      params: declared('param'),
+      states: declared('state'),
+      ...schedule(traced, options),
+    };
+  });
+  return buildArtefact({ name: 'graph', source: '', device: options.device.name, entries });
+}

@@ -37,10 +37,19 @@ export const linear = (x: Tensor, weight: Tensor, bias?: Tensor) =>
   new Tensor(f().op('linear', bias ? [x.node, weight.node, bias.node] : [x.node, weight.node]));
 
 export const concat = (xs: Tensor[], axis = -1) =>
-  new Tensor(f().concat(xs.map((x) => x.node), axis < 0 ? axis + xs[0].rank : axis));
+  new Tensor(
+    f().concat(
+      xs.map((x) => x.node),
+      axis < 0 ? axis + xs[0].rank : axis,
+    ),
+  );
 
 /** Joins tensors of one shape along a new axis. */
-export const stack = (xs: Tensor[], axis = 0) => concat(xs.map((x) => x.unsqueeze(axis)), axis);
+export const stack = (xs: Tensor[], axis = 0) =>
+  concat(
+    xs.map((x) => x.unsqueeze(axis)),
+    axis,
+  );
 
 export function where(condition: Tensor, x: Operand, y: Operand): Tensor {
   const dtype = [x, y].find((v) => v instanceof Tensor)?.dtype ?? 'f32';
@@ -55,12 +64,21 @@ export interface RandomSource {
 }
 
 const philox = ({ key, counter }: RandomSource, lane: number) =>
-  new Tensor(f().op('philox', [...key, ...counter].map((x) => x.node), { lane }));
+  new Tensor(
+    f().op(
+      'philox',
+      [...key, ...counter].map((x) => x.node),
+      { lane },
+    ),
+  );
 
 /** U(0, 1), never 0 or 1: the top 24 bits of a Philox word, centred. */
 export function randomUniform(source: RandomSource, lane = 0): Tensor {
   const bits = f().op('shift_right', [philox(source, lane).node, f().constant(8, 'u32')]);
-  return new Tensor(bits).cast('f32').add(0.5).mul(2 ** -24);
+  return new Tensor(bits)
+    .cast('f32')
+    .add(0.5)
+    .mul(2 ** -24);
 }
 
 /** N(0, 1) by Box & Muller 1958. */

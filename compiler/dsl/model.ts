@@ -94,7 +94,11 @@ export class Entry {
   update(target: Tensor, value: Tensor): void {
     const name = String(target.node.attrs.name);
     if (target.node.op !== 'state' && target.node.op !== 'param') {
-      throw new DitcError({ code: 'update', where: currentPlace(), what: 'update: the target is not state or a parameter' });
+      throw new DitcError({
+        code: 'update',
+        where: currentPlace(),
+        what: 'update: the target is not state or a parameter',
+      });
     }
     const [to, from] = [target.node.type, value.node.type];
     if (to.dtype !== from.dtype || String(to.shape) !== String(from.shape)) {
@@ -145,4 +149,3 @@ export function traceEntry(model: Model, name: string, options: EntryOptions): T
   };
   return { graph, params: [...trace.params.values()], states: [...trace.states.values()] };
 }
-

@@ -83,7 +83,8 @@ export class Tensor {
   /** Drops an axis of size 1. */
   squeeze(axis: number): Tensor {
     const at = this.axis(axis);
-    if (this.shape[at] !== 1) throw misuse('squeeze: the axis is not of size 1', `axis ${at} of ${formatShape(this.shape)}`);
+    if (this.shape[at] !== 1)
+      throw misuse('squeeze: the axis is not of size 1', `axis ${at} of ${formatShape(this.shape)}`);
     return this.reshape(...this.shape.filter((_, i) => i !== at));
   }
 
@@ -99,7 +100,14 @@ export class Tensor {
     size[at] = Math.ceil((to - from) / step);
     const zeros = this.shape.map(() => 0);
     const starts = zeros.map((_, i) => (i === at ? from : 0));
-    return new Tensor(f().slice(this.node, starts, size, zeros.map((_, i) => (i === at ? step : 1))));
+    return new Tensor(
+      f().slice(
+        this.node,
+        starts,
+        size,
+        zeros.map((_, i) => (i === at ? step : 1)),
+      ),
+    );
   }
 
   /** `parts` equal pieces along an axis, the last unless told. */
@@ -125,12 +133,24 @@ export class Tensor {
   mean = (axes?: number | number[], options?: { keepDims?: boolean }) => this.reduce('mean', axes, options);
   max = (axes?: number | number[], options?: { keepDims?: boolean }) => this.reduce('reduceMax', axes, options);
 
-  private reduce(kind: 'sum' | 'mean' | 'reduceMax', axes?: number | number[], options?: { keepDims?: boolean }): Tensor {
+  private reduce(
+    kind: 'sum' | 'mean' | 'reduceMax',
+    axes?: number | number[],
+    options?: { keepDims?: boolean },
+  ): Tensor {
     const list = axes === undefined ? this.shape.map((_, i) => i) : [axes].flat().map((a) => this.axis(a));
     if (!list.length) return this;
-    const kept = f()[kind](this.node, [...new Set(list)].sort((a, b) => a - b));
+    const kept = f()[kind](
+      this.node,
+      [...new Set(list)].sort((a, b) => a - b),
+    );
     if (options?.keepDims) return new Tensor(kept);
-    return new Tensor(f().reshape(kept, this.shape.filter((_, i) => !list.includes(i))));
+    return new Tensor(
+      f().reshape(
+        kept,
+        this.shape.filter((_, i) => !list.includes(i)),
+      ),
+    );
   }
 
   /** Rows of this table: [n, …rest] read at index […batch] gives […batch, …rest]. */

@@ -61,7 +61,11 @@ export interface EntrySpec {
 
 export interface KernelSpec {
   readonly file: string;
-  readonly bindings: readonly { readonly name: string; readonly access: 'read' | 'read_write'; readonly bytes: number }[];
+  readonly bindings: readonly {
+    readonly name: string;
+    readonly access: 'read' | 'read_write';
+    readonly bytes: number;
+  }[];
   readonly plan: Readonly<Record<string, unknown>>;
   /** Device features the shader enables. */
   readonly features: readonly string[];

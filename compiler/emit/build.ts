@@ -5,7 +5,16 @@ import { lower } from '../kernel/lower.ts';
 import type { Kernel } from '../kernel/ir.ts';
 import type { MemoryPlan } from '../memory/plan.ts';
 import type { Init } from '../dsl/init.ts';
-import type { Artefact, Dispatch, EntrySpec, InitSpec, KernelSpec, ParamSpec, Resource, TensorSpec } from './artefact.ts';
+import type {
+  Artefact,
+  Dispatch,
+  EntrySpec,
+  InitSpec,
+  KernelSpec,
+  ParamSpec,
+  Resource,
+  TensorSpec,
+} from './artefact.ts';
 import { bytesRead, headerOf, kernelName, macsOf, opsOf, placesOf, type Use } from './describe.ts';
 import { signatureOf } from './signature.ts';
 import { featuresOf, printKernel } from './wgsl.ts';
@@ -50,13 +59,23 @@ export function buildArtefact(model: ModelInput): Artefact {
     wgsl.set(name, printKernel(kernel, headerOf(name, uses)));
     kernels[name] = {
       file: `kernels/${name}.wgsl`,
-      bindings: kernel.buffers.map((b) => ({ name: b.name, access: b.access, bytes: b.elements * (b.dtype === 'f16' ? 2 : 4) })),
+      bindings: kernel.buffers.map((b) => ({
+        name: b.name,
+        access: b.access,
+        bytes: b.elements * (b.dtype === 'f16' ? 2 : 4),
+      })),
       plan: { ...uses[0].plan },
       features: featuresOf(kernel),
     };
   }
-  const params = declare(model.entries.flatMap((e) => e.params), emitter.data);
-  const states = declare(model.entries.flatMap((e) => e.states), emitter.data);
+  const params = declare(
+    model.entries.flatMap((e) => e.params),
+    emitter.data,
+  );
+  const states = declare(
+    model.entries.flatMap((e) => e.states),
+    emitter.data,
+  );
   const { name, source, device } = model;
   const constants = [...emitter.constants.values()];
   const manifest = { format: 1 as const, model: name, source, device, entries, kernels, params, states, constants };
@@ -74,7 +93,10 @@ class Emitter {
   entry(entry: EntryInput): EntrySpec {
     const { graph, regions, memory } = entry;
     const dispatches = regions.map((use) => this.dispatch(use, memory));
-    const outputs = graph.outputs.map(({ name, node }) => ({ ...tensorSpec(name, node), resource: this.resource(node, memory) }));
+    const outputs = graph.outputs.map(({ name, node }) => ({
+      ...tensorSpec(name, node),
+      resource: this.resource(node, memory),
+    }));
     const updates = graph.updates.map(({ state, node }) => ({
       to: this.resource(state, memory),
       from: this.resource(node, memory),
@@ -121,7 +143,11 @@ class Emitter {
       known.uses.push(use);
       return known;
     }
-    const made: Emitted = { name: this.fresh(kernelName(use.region)), kernel: lower(use.region, use.plan), uses: [use] };
+    const made: Emitted = {
+      name: this.fresh(kernelName(use.region)),
+      kernel: lower(use.region, use.plan),
+      uses: [use],
+    };
     this.kernels.set(signature, made);
     return made;
   }
@@ -167,11 +193,23 @@ function typedData(node: Node, data: Float64Array): Float32Array | Int32Array | 
 
 /** Multiply-accumulates as the DiT paper counts them (spec/dit.md section 3). */
 export function macsOfGraph(graph: Graph): number {
-  return nodesOf(graph).reduce((sum, n) => sum + opDef(n.op).cost(n.inputs.map((x) => x.type), n.attrs, n.type).macs, 0);
+  return nodesOf(graph).reduce(
+    (sum, n) =>
+      sum +
+      opDef(n.op).cost(
+        n.inputs.map((x) => x.type),
+        n.attrs,
+        n.type,
+      ).macs,
+    0,
+  );
 }
 
 /** Parameters (or states) of all entries, each once. */
-function declare(declared: readonly Declared[], data: Map<string, Float32Array | Int32Array | Uint32Array>): ParamSpec[] {
+function declare(
+  declared: readonly Declared[],
+  data: Map<string, Float32Array | Int32Array | Uint32Array>,
+): ParamSpec[] {
   const specs = new Map<string, ParamSpec>();
   for (const { node, init } of declared) {
     const name = String(node.attrs.name);

@@ -24,7 +24,14 @@ export const placesOf = (region: Region): string[] => [
 export const macsOf = (region: Region): number =>
   region.members.reduce((sum, n) => {
     const def = opDef(n.op);
-    return def.kind === 'contract' ? sum + def.cost(n.inputs.map((x) => x.type), n.attrs, n.type).macs : sum;
+    return def.kind === 'contract'
+      ? sum +
+          def.cost(
+            n.inputs.map((x) => x.type),
+            n.attrs,
+            n.type,
+          ).macs
+      : sum;
   }, 0);
 
 export const bytesRead = (region: Region): number => region.reads.reduce((sum, n) => sum + byteSize(n.type), 0);
@@ -101,7 +108,15 @@ function sourceText(region: Region): string {
 function usedBy(regions: readonly Region[]): string {
   const paths = regions.flatMap((r) => {
     const weight = r.reads.find((n) => n.op === 'param');
-    return weight ? [String(weight.attrs.name).split('.').slice(0, -1).map((s) => (/^\d+$/.test(s) ? '*' : s)).join('.')] : [];
+    return weight
+      ? [
+          String(weight.attrs.name)
+            .split('.')
+            .slice(0, -1)
+            .map((s) => (/^\d+$/.test(s) ? '*' : s))
+            .join('.'),
+        ]
+      : [];
   });
   return [...new Set(paths)].slice(0, 3).join(', ');
 }

@@ -158,7 +158,8 @@ export function printLiteral(value: number | boolean, type: ValueType): string {
   for (let digits = 1; digits < 17; digits++) {
     const text = bounded.toPrecision(digits);
     // WGSL rejects a literal above the largest float even where rounding would bring it back.
-    if (Math.fround(Number(text)) === target && Math.abs(Number(text)) <= MAX_F32) return withPoint(String(Number(text)));
+    if (Math.fround(Number(text)) === target && Math.abs(Number(text)) <= MAX_F32)
+      return withPoint(String(Number(text)));
   }
   return withPoint(String(target));
 }

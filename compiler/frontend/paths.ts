@@ -18,6 +18,9 @@ const isUnder = (file: string, folder: string): boolean =>
 /** Files of the compiler itself: never type-checked for the user, never instrumented. */
 export const isCompilerFile = (file: string): boolean => isUnder(file, `${PACKAGE_ROOT}/compiler`);
 
+/** The models that come with this package. */
+export const isPackageModel = (file: string): boolean => isUnder(file, `${PACKAGE_ROOT}/models`);
+
 export interface DisplayBase {
   readonly cwd: string;
   /** The folder of the model file being loaded. */
@@ -29,11 +32,7 @@ export interface DisplayBase {
  * the working directory, else to the nearest folder with a package.json, else to the model file's folder.
  */
 export function displayPath(file: string, { cwd, modelFolder }: DisplayBase): string {
-  const folder = isUnder(file, `${PACKAGE_ROOT}/models`)
-    ? PACKAGE_ROOT
-    : isUnder(file, cwd)
-      ? cwd
-      : (packageFolder(file) ?? modelFolder);
+  const folder = isPackageModel(file) ? PACKAGE_ROOT : isUnder(file, cwd) ? cwd : (packageFolder(file) ?? modelFolder);
   return slash(relative(folder, file));
 }
 

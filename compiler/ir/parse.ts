@@ -59,6 +59,16 @@ class Scope {
     this.values.set(ref.sourceString, node);
   }
 
+  /** What `make` gives; its errors get the place of `at`. */
+  attempt<T>(at: ohm.Node, make: () => T): T {
+    try {
+      return make();
+    } catch (error) {
+      if (!(error instanceof DitcError)) throw error;
+      return this.fail(at, error.message);
+    }
+  }
+
   fail(at: ohm.Node, what: string): never {
     throw new DitcError({
       code: 'ir',
@@ -93,8 +103,10 @@ semantics.addOperation<unknown>('build(context)', {
 
 semantics.addOperation<unknown>('make(scope)', {
   Argument(ref, _colon, type) {
-    const { scope } = this.args;
-    const node = scope.builder.apply('input', [], inputAttrs(ref.sourceString.slice(1), type.read() as TensorType));
+    const scope = this.args.scope as Scope;
+    const node = scope.attempt(type, () => {
+      return scope.builder.apply('input', [], inputAttrs(ref.sourceString.slice(1), type.read() as TensorType));
+    });
     scope.define(ref, node, node.type);
     return node;
   },
@@ -102,16 +114,14 @@ semantics.addOperation<unknown>('make(scope)', {
     const scope = this.args.scope as Scope;
     const inputs = children(operands).map((v) => scope.get(v));
     const attrMap = (attrs.children[0]?.read() ?? {}) as Record<string, AttrValue>;
-    let node: Node;
-    try {
-      node = scope.builder.apply(op.sourceString, inputs, attrMap);
-    } catch (error) {
-      if (!(error instanceof DitcError)) throw error;
-      return scope.fail(ref, error.message);
-    }
+    const node = scope.attempt(ref, () => scope.builder.apply(op.sourceString, inputs, attrMap));
     node.name ??= baseName(ref.sourceString);
     node.loc ??= location.children[0]?.read() as string | undefined;
-    scope.define(ref, node, type.read() as TensorType);
+    scope.define(
+      ref,
+      node,
+      scope.attempt(type, () => type.read() as TensorType),
+    );
     return node;
   },
   Update(_update, state, _eq, value) {

@@ -4,7 +4,19 @@
  * it is in scope gives the first one.
  */
 import type { Attrs, DType } from '../ir/index.ts';
-import type { BinaryOp, Buffer, Expr, Intrinsic, Kernel, ScalarType, SharedArray, Stmt, ValueType, Variable } from './ir.ts';
+import { RESERVED } from './reserved.ts';
+import type {
+  BinaryOp,
+  Buffer,
+  Expr,
+  Intrinsic,
+  Kernel,
+  ScalarType,
+  SharedArray,
+  Stmt,
+  ValueType,
+  Variable,
+} from './ir.ts';
 
 interface Block {
   readonly stmts: Stmt[];
@@ -16,17 +28,6 @@ interface Block {
 type WithoutIdentity<T> = T extends unknown ? Omit<T, 'id'> : never;
 
 export const computeType = (dtype: DType): ScalarType => (dtype === 'f16' ? 'f32' : dtype);
-
-const RESERVED = new Set(
-  ('alias break case const const_assert continue continuing default diagnostic discard else enable false fn for if let ' +
-    'loop override requires return struct switch true var while bool f16 f32 i32 u32 array atomic ptr sampler texture ' +
-    'min max fma select exp log sqrt sin cos tanh abs floor ceil round sign clamp pow dot cross main lane group local out ' +
-    'target input output active filter final get set shared sample self static super this type typedef union unsafe use ' +
-    'var virtual where with yield match mod module move mut new nil null of operator package param pass private protected ' +
-    'public pub ref regardless register resource return signed sizeof std subroutine template throw trait try typename ' +
-    'unsigned using void volatile async await common class import in inline instance interface interior is export extends ' +
-    'extern external from gelu silu sigmoid erf philox length step mix').split(' '),
-);
 
 export class KernelBuilder {
   readonly buffers: Buffer[] = [];
@@ -44,7 +45,12 @@ export class KernelBuilder {
 
   /** A fresh identifier close to `hint`. */
   fresh(hint: string): string {
-    const clean = hint.replace(/[^A-Za-z0-9_]/g, '_').replace(/^(?=\d)/, '_').replace(/^_+/, '').slice(0, 40) || 'v';
+    const clean =
+      hint
+        .replace(/[^A-Za-z0-9_]/g, '_')
+        .replace(/^(?=\d)/, '_')
+        .replace(/^_+/, '')
+        .slice(0, 40) || 'v';
     const base = /^\d/.test(clean) ? `v${clean}` : clean;
     let name = base;
     for (let i = 1; RESERVED.has(name) || this.names.has(name); i++) name = `${base}_${i}`;
@@ -89,7 +95,14 @@ export class KernelBuilder {
   op(op: string, args: readonly Expr[], attrs: Attrs, dtype: DType): Expr {
     const suffix = Object.keys(attrs).length ? JSON.stringify(attrs) : '';
     const type = computeType(dtype);
-    return this.intern(`${op}${suffix}:${type}(${ids(args)})`, { kind: 'op', op, args, attrs, type, level: levelOf(args) });
+    return this.intern(`${op}${suffix}:${type}(${ids(args)})`, {
+      kind: 'op',
+      op,
+      args,
+      attrs,
+      type,
+      level: levelOf(args),
+    });
   }
 
   load(buffer: Buffer, index: Expr): Expr {
@@ -163,10 +176,14 @@ export class KernelBuilder {
     this.push({ kind: 'assign', variable, value });
   }
 
-  /** A loop of a constant count: Dawn proves it finite and adds no guard. */
+  /** A loop of a constant count (Dawn proves it finite and adds no guard); a single round is written straight. */
   loop(hint: string, count: number, body: (index: Expr) => void): void {
+    if (count === 1) return body(this.u32(0));
     const index = this.fresh(hint);
-    this.block(() => body(this.name(index, 'u32', this.level)), (stmts) => ({ kind: 'for', index, count, body: stmts }));
+    this.block(
+      () => body(this.name(index, 'u32', this.level)),
+      (stmts) => ({ kind: 'for', index, count, body: stmts }),
+    );
   }
 
   when(condition: Expr, body: () => void): void {

@@ -33,7 +33,10 @@ export const ZERO = fixedIndex(0);
 
 export const maxOf = ({ base, terms }: Index): number => terms.reduce((sum, t) => sum + t.times * t.atom.max, base);
 export const keyOf = ({ base, terms }: Index): string =>
-  terms.map((t) => `${t.times}*${t.atom.key}`).sort().join('+') + `+${base}`;
+  terms
+    .map((t) => `${t.times}*${t.atom.key}`)
+    .sort()
+    .join('+') + `+${base}`;
 
 export class Indexer {
   readonly b: KernelBuilder;
@@ -78,7 +81,10 @@ export class Indexer {
     const restExpr = this.b.bind('i', this.expr(rest));
     const part = (kind: 'quotient' | 'remainder', op: '/' | '%', max: number): Index => {
       const expr = this.b.binary(op, restExpr, this.b.u32(d));
-      return { base: 0, terms: [{ atom: { key: `e${expr.id}`, max, expr, part: { of: rest, by: d, kind } }, times: 1 }] };
+      return {
+        base: 0,
+        terms: [{ atom: { key: `e${expr.id}`, max, expr, part: { of: rest, by: d, kind } }, times: 1 }],
+      };
     };
     const high = part('quotient', '/', Math.floor(maxOf(rest) / d));
     return [this.add(quotient, high), part('remainder', '%', d - 1)];
@@ -148,4 +154,3 @@ export class Indexer {
     return index.base ? this.b.binary('+', sum, this.b.u32(index.base)) : sum;
   }
 }
-

@@ -43,9 +43,10 @@ export class Inliner {
     return this.named(node, this.b.op(node.op, args, node.attrs, node.type.dtype));
   }
 
-  /** Names what the user named, and what is used twice, so that kernels read like the model file. */
+  /** Names what the user named, what is used twice, and what an inner loop need not repeat. */
   private named(node: Node, value: Expr): Expr {
-    return this.shared.has(node) || node.name ? this.b.bind(node.name ?? node.op, value) : value;
+    const worthALet = this.shared.has(node) || node.name || value.level < this.b.level;
+    return worthALet ? this.b.bind(node.name ?? node.op, value) : value;
   }
 
   private load(node: Node, buffer: Buffer, index: readonly Index[]): Expr {
@@ -72,13 +73,19 @@ export class Inliner {
         return this.value(x, reshapeIndex(this.ix, index, node.type.shape, x.type.shape));
       case 'permute': {
         const perm = attrList(attrs, 'perm');
-        return this.value(x, perm.map((_, axis) => index[perm.indexOf(axis)]));
+        return this.value(
+          x,
+          perm.map((_, axis) => index[perm.indexOf(axis)]),
+        );
       }
       case 'broadcast':
         return this.value(x, broadcastIndex(index, x.type.shape));
       case 'slice': {
         const [start, step] = [attrList(attrs, 'start'), attrList(attrs, 'step')];
-        return this.value(x, index.map((i, axis) => this.ix.offset(this.ix.scale(i, step[axis]), start[axis])));
+        return this.value(
+          x,
+          index.map((i, axis) => this.ix.offset(this.ix.scale(i, step[axis]), start[axis])),
+        );
       }
       case 'gather':
         return this.gather(node, index);
@@ -113,7 +120,10 @@ export class Inliner {
       offset = end;
       if (at.base >= end || maxOf(at) < first) continue;
       const inner = this.ix.shiftDown(at, first, length - 1);
-      const value = this.value(piece, index.map((i, a) => (a === axis ? inner : i)));
+      const value = this.value(
+        piece,
+        index.map((i, a) => (a === axis ? inner : i)),
+      );
       const isLater = () => this.b.binary('>=', this.ix.expr(at), this.b.u32(first));
       result = result ? this.b.call('select', [result, value, isLater()]) : value;
     }
@@ -171,7 +181,10 @@ export function forwardIndex(ix: Indexer, views: readonly Node[], index: readonl
 }
 
 /** The neutral element of a reduction, and how two partial results combine. */
-export function reducer(b: KernelBuilder, op: string): { neutral: Expr; combine(a: Expr, x: Expr): Expr; across: 'subgroupAdd' | 'subgroupMax' } {
+export function reducer(
+  b: KernelBuilder,
+  op: string,
+): { neutral: Expr; combine(a: Expr, x: Expr): Expr; across: 'subgroupAdd' | 'subgroupMax' } {
   if (op === 'reduce_sum') {
     return { neutral: b.literal(0, 'f32'), combine: (a, x) => b.binary('+', a, x), across: 'subgroupAdd' };
   }

@@ -8,7 +8,8 @@ export type ScalarType = 'f32' | 'i32' | 'u32' | 'bool';
 export type ValueType = ScalarType | 'vec4f';
 
 export type BinaryOp = '+' | '-' | '*' | '/' | '%' | '<' | '<=' | '>' | '>=' | '==' | '!=' | '&&' | '||';
-export type Intrinsic = 'min' | 'max' | 'fma' | 'select' | 'subgroupAdd' | 'subgroupMax' | 'subgroupBroadcast' | 'vec4f';
+export type Intrinsic =
+  'min' | 'max' | 'fma' | 'select' | 'subgroupAdd' | 'subgroupMax' | 'subgroupBroadcast' | 'vec4f';
 
 export type Expr = { readonly id: number; readonly type: ValueType; readonly level: number } & (
   | { readonly kind: 'literal'; readonly value: number | boolean }

@@ -16,7 +16,6 @@ import { rowKernel } from './recipes/row.ts';
 /** Buffers of the kernel are region.reads in order, then the root. */
 export function lower(region: Region, plan: Plan): Kernel {
   const b = new KernelBuilder();
-  for (const name of ['group', 'lane']) b.fresh(name);
   const inline = new Inliner(b, sharedMembers(region));
   for (const node of region.reads) {
     inline.buffers.set(node, b.buffer(bufferName(node), node.type.dtype, sizeOf(node.type.shape), 'read'));
@@ -45,13 +44,18 @@ function write(site: Site, plan: Plan): Launch {
 /** Pointwise members that several members read. */
 function sharedMembers({ members }: Region): Set<Node> {
   const readers = new Map<Node, number>();
-  for (const member of members) for (const input of new Set(member.inputs)) readers.set(input, (readers.get(input) ?? 0) + 1);
+  for (const member of members)
+    for (const input of new Set(member.inputs)) readers.set(input, (readers.get(input) ?? 0) + 1);
   return new Set(members.filter((node) => opDef(node.op).kind === 'pointwise' && (readers.get(node) ?? 0) > 1));
 }
 
 /** The user's variable, or the tail of a parameter's name: `blocks.0.attn.qkv.weight` reads `qkv_weight`. */
 export function bufferName(node: Node): string {
-  if (typeof node.attrs.name !== 'string') return node.name ?? node.origin ?? node.op;
+  if (node.attrs.data instanceof Float64Array) return node.name ?? 'table';
+  if (typeof node.attrs.name !== 'string') {
+    if (node.name) return node.name;
+    return opDef(node.op).kind === 'view' ? bufferName(node.inputs[0]) : (node.origin ?? node.op);
+  }
   const parts = node.attrs.name.split('.');
   const tail = parts.slice(-2);
   // A numbered module (`adaLN_modulation.1.weight`) is named by what holds it.

@@ -21,7 +21,8 @@ export function checkMemory(plan: MemoryPlan, steps: readonly Step[], device: De
   for (const { writes, reads } of steps) {
     const target = plan.places.get(writes)!;
     for (const node of reads) {
-      if (plan.places.get(node)?.arena === target.arena) fail(writes, `its dispatch reads ${describe(node)} from the arena it writes`);
+      if (plan.places.get(node)?.arena === target.arena)
+        fail(writes, `its dispatch reads ${describe(node)} from the arena it writes`);
     }
   }
   const maxBuffer = limit(device, 'maxBufferSize');

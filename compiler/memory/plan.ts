@@ -96,7 +96,10 @@ function bestPlace(
   for (let arena = 0; arena < Math.min(arenas.length + 1, MAX_ARENAS); arena++) {
     if (barred.has(arena)) continue;
     const alive = [...places].filter(([other, p]) => p.arena === arena && overlap(life, lifetimes.get(other)!));
-    const offset = firstGap(alive.map(([, place]) => place), align(size));
+    const offset = firstGap(
+      alive.map(([, place]) => place),
+      align(size),
+    );
     const growth = Math.max(0, offset + align(size) - (arenas[arena] ?? 0));
     if (!best || growth < best.growth) best = { place: { arena, offset, size }, growth };
   }

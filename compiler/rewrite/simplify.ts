@@ -35,7 +35,11 @@ const PEEPHOLES: Record<string, Peephole> = {
   permute: (f, [x], attrs) => {
     const perm = attrList(attrs, 'perm');
     if (perm.every((axis, i) => axis === i)) return x;
-    if (x.op === 'permute') return f.permute(x.inputs[0], perm.map((axis) => attrList(x.attrs, 'perm')[axis]));
+    if (x.op === 'permute')
+      return f.permute(
+        x.inputs[0],
+        perm.map((axis) => attrList(x.attrs, 'perm')[axis]),
+      );
     // Moving only axes of size 1 is a reshape.
     const order = perm.filter((axis) => x.type.shape[axis] !== 1);
     const moved = perm.map((axis) => x.type.shape[axis]);
@@ -65,7 +69,9 @@ function fold(f: Functional, inputs: readonly Node[], node: Node): Node | undefi
   const isPointwise = opDef(node.op).kind === 'pointwise';
   if (!isPointwise || !inputs.length || !inputs.every((n) => isConstant(n))) return undefined;
   const scalar: Shape = [];
-  const scalars = inputs.map((n) => dense({ dtype: n.type.dtype, shape: scalar }, Float64Array.of(attrNumber(n.attrs, 'value'))));
+  const scalars = inputs.map((n) =>
+    dense({ dtype: n.type.dtype, shape: scalar }, Float64Array.of(attrNumber(n.attrs, 'value'))),
+  );
   const [value] = opDef(node.op).reference(scalars, node.attrs, { dtype: node.type.dtype, shape: scalar }).data;
   return Number.isFinite(value) ? f.constant(value, node.type.dtype, node.type.shape) : undefined;
 }

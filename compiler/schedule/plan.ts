@@ -59,7 +59,12 @@ function planProduct(region: Region, device: DeviceSpec): Plan {
   const [m, n] = region.anchor!.type.shape.slice(-2);
   const lanes = fixedSubgroupSize(device);
   if (lanes && device.kind === 'software') {
-    return { family: 'product-subgroup', lanes, rows: smallestCovering(m, [1, 2, 4, 8, 16]), columns: n > 2 * lanes ? 3 : 1 };
+    return {
+      family: 'product-subgroup',
+      lanes,
+      rows: smallestCovering(m, [1, 2, 4, 8, 16]),
+      columns: n > 2 * lanes ? 3 : 1,
+    };
   }
   const invocations = limit(device, 'maxComputeInvocationsPerWorkgroup');
   if (m < 8 || n < 8) return { family: 'product-simple', workgroup: 64 };

@@ -88,7 +88,11 @@ function writeTile(
       if (n !== column) inside.push(b.binary('<', ix.expr(column), b.u32(product.n)));
       if (m !== row) inside.push(b.binary('<', ix.expr(row), b.u32(product.m)));
       const store = () => storeRoot(site, [...batch, m, n]);
-      if (inside.length) b.when(inside.reduce((x, y) => b.binary('&&', x, y)), store);
+      if (inside.length)
+        b.when(
+          inside.reduce((x, y) => b.binary('&&', x, y)),
+          store,
+        );
       else store();
     });
   });

@@ -29,14 +29,30 @@ export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
   const steps = Math.ceil(product.k / depth);
   b.loop('t', steps, (t) => {
     const k0 = ix.scale(ix.atom(t, steps - 1), depth);
-    stage(site, plan, product, left, contiguousAxis(product.operands[0]) === 'last', (i, k) => {
-      const m = ix.clamp(ix.add(row0, i), product.m - 1, 'row');
-      return product.left(batch, m, k);
-    }, k0);
-    stage(site, plan, product, right, contiguousAxis(product.operands[1]) !== 'last', (i, k) => {
-      const n = ix.clamp(ix.add(column0, i), product.n - 1, 'column');
-      return product.right(batch, k, n);
-    }, k0);
+    stage(
+      site,
+      plan,
+      product,
+      left,
+      contiguousAxis(product.operands[0]) === 'last',
+      (i, k) => {
+        const m = ix.clamp(ix.add(row0, i), product.m - 1, 'row');
+        return product.left(batch, m, k);
+      },
+      k0,
+    );
+    stage(
+      site,
+      plan,
+      product,
+      right,
+      contiguousAxis(product.operands[1]) !== 'last',
+      (i, k) => {
+        const n = ix.clamp(ix.add(column0, i), product.n - 1, 'column');
+        return product.right(batch, k, n);
+      },
+      k0,
+    );
     b.barrier();
     b.loop('kk', depth, (kk) => {
       const base = ix.scale(ix.atom(kk, depth - 1), block);
@@ -48,7 +64,10 @@ export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
     });
     b.barrier();
   });
-  const tile = b.privateArray('tile', acc.flatMap((line) => line.map((v) => b.read(v))));
+  const tile = b.privateArray(
+    'tile',
+    acc.flatMap((line) => line.map((v) => b.read(v))),
+  );
   b.loop('c', p, (c) => {
     const column = ix.add(ix.add(column0, threadColumn), ix.atom(c, p - 1));
     const n = ix.clamp(column, product.n - 1, 'column');
@@ -62,7 +81,11 @@ export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
       if (n !== column) inside.push(b.binary('<', ix.expr(column), b.u32(product.n)));
       if (m !== row) inside.push(b.binary('<', ix.expr(row), b.u32(product.m)));
       const store = () => storeRoot(site, [...batch, m, n]);
-      if (inside.length) b.when(inside.reduce((x, y) => b.binary('&&', x, y)), store);
+      if (inside.length)
+        b.when(
+          inside.reduce((x, y) => b.binary('&&', x, y)),
+          store,
+        );
       else store();
     });
   });

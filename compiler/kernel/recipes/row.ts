@@ -8,7 +8,16 @@ import { rowAxes } from '../../schedule/regions.ts';
 import { ZERO, type Index } from '../index-map.ts';
 import { reducer } from '../inline.ts';
 import type { Expr } from '../ir.ts';
-import { builtins, domainOf, foldGrid, linearGroup, linearInvocation, storeRoot, type Launch, type Site } from './common.ts';
+import {
+  builtins,
+  domainOf,
+  foldGrid,
+  linearGroup,
+  linearInvocation,
+  storeRoot,
+  type Launch,
+  type Site,
+} from './common.ts';
 
 /** A row as the recipe walks it. */
 interface Row {
