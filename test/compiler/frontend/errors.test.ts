@@ -95,3 +95,13 @@ describe('the underline', () => {
     ['(a)', 0, '('],
   ])('of %s', (text, start, part) => expect(callLength(text, start)).toBe(part.length));
 });
+
+describe('a refusal by one of this package’s models', () => {
+  it('points at the call in the user’s file', () => {
+    const text = "import { dit } from 'ditc/models/dit';\n\nexport default dit({ hiddenSize: 64, numHeads: 5 });\n";
+    const cwd = folder({ 'my.ts': text });
+    const error = errorOf(() => loadModel('my.ts', { cwd }));
+    expect(error).toMatchObject({ code: 'config', where: 'my.ts:3:16' });
+    expect(formatDiagnostic(error, undefined, { color: false })).toContain('^^^^^^^^^^^^');
+  });
+});
