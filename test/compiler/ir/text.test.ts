@@ -103,7 +103,7 @@ describe('parse errors', () => {
     ['f32[2,3]  @', 'f32[3,2]  @', /^t\.ir:3:3: %q is written f32\[3,2\] but matmul gives f32\[2,3\]/],
     ['matmul %x, %blocks.0.attn.weight', 'matmul %x, %x', /^t\.ir:3:3: matmul: inner sizes differ/],
     ['= add', '= addd', /^t\.ir:5:3: unknown op addd/],
-    ['i32[2]', 'i64[2]', /unknown dtype i64; use one of/],
+    ['i32[2]', 'i64[2]', /^t\.ir:1:34: unknown dtype i64; use one of/],
   ];
   it.each(cases)('%s → %s', (from, to, message) => {
     expect(() => parseGraph(EXAMPLE.replace(from, to), opTable, 't.ir')).toThrow(message);
