@@ -62,13 +62,11 @@ export function placeOf(resource: Resource, buffers: ReadonlyMap<string, Planned
   if (!arena) return { key, offset: 0, bytes: buffer.bytes };
   const place = { key, offset: resource.offset, bytes: padded(resource.size) };
   if (place.offset + place.bytes <= buffer.bytes) return place;
-  throw badArtefact(
-    `bytes ${place.offset}..${place.offset + place.bytes} of ${key} are used`,
-    `it has ${buffer.bytes} bytes`,
-  );
+  const range = `${place.offset}..${place.offset + place.bytes}`;
+  throw badArtefact(`bytes ${range} of ${key} are used`, `it has ${buffer.bytes} bytes`);
 }
 
-/** The program breaks its own format: not the user's mistake. */
+/** The artefact contradicts itself: not the user's mistake. */
 export function badArtefact(what: string, why: string, where?: string): RuntimeError {
   return new RuntimeError({ code: 'bad-artefact', where, what, why, fix: 'build the model again with ditc build' });
 }
@@ -151,7 +149,8 @@ function orderCopies(updates: readonly Copy[], temporary: (index: number, bytes:
     const bytes = Math.max(...left.filter((copy) => copy.from.key === key).map((copy) => copy.from.bytes));
     const save: Place = { key: temporary(saved++, bytes), offset: 0, bytes };
     ordered.push({ from: { key, offset: 0, bytes }, to: save });
-    left = left.map((copy) => (copy.from.key === key ? { ...copy, from: { ...save, bytes: copy.from.bytes } } : copy));
+    const redirect = (c: Copy) => (c.from.key === key ? { ...c, from: { ...save, bytes: c.from.bytes } } : c);
+    left = left.map(redirect);
   }
   return ordered;
 }
@@ -285,15 +284,10 @@ export async function allocate(
   for (let at = 0; at < planned.length; at += GROUP) {
     device.pushErrorScope('validation');
     device.pushErrorScope('out-of-memory');
-    let thrown: unknown;
-    try {
-      for (const [key, { bytes }] of planned.slice(at, at + GROUP))
-        made.set(key, device.createBuffer({ label: key, size: bytes, usage }));
-    } catch (error) {
-      thrown = error;
-    }
+    for (const [key, { bytes }] of planned.slice(at, at + GROUP))
+      made.set(key, device.createBuffer({ label: key, size: bytes, usage }));
     const [memory, invalid] = await Promise.all([device.popErrorScope(), device.popErrorScope()]);
-    const failed = memory ?? invalid ?? (thrown as Error | undefined);
+    const failed = memory ?? invalid;
     if (!failed) continue;
     for (const buffer of made.values()) buffer.destroy();
     throw new RuntimeError({

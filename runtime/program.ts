@@ -388,7 +388,7 @@ function encodeSteps(pass: GPUComputePassEncoder, steps: readonly Step[]): void 
   for (const step of steps) {
     if (step.pipeline !== pipeline) pass.setPipeline((pipeline = step.pipeline));
     if (step.group !== group) pass.setBindGroup(0, (group = step.group));
-    pass.dispatchWorkgroups(...step.grid);
+    pass.dispatchWorkgroups(step.grid[0], step.grid[1], step.grid[2]);
   }
 }
 
