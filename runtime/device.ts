@@ -1,0 +1,287 @@
+/**
+ * The device under a program: what it can do ({@link DeviceSpec}, plain JSON that the compiler plans against) and an
+ * open GPUDevice with its errors and its loss turned into {@link RuntimeError}s.
+ *
+ * Runs in Node and in a page alike: it is handed a GPUAdapter and imports no Node built-in. In Node,
+ * `runtime/node/adapter.ts` finds the adapter.
+ */
+import { RuntimeError } from './error.ts';
+
+/** What kind of machine runs the kernels; `null` validates WGSL but computes nothing. */
+export type DeviceKind = 'hardware' | 'software' | 'null';
+
+/**
+ * How Dawn is set up: `safe` validates and clamps as a browser does (the default), `fast` leaves that out (benchmarks
+ * only, after a validated run), `debug` keeps names in the backend and reports errors where they arise.
+ */
+export type Profile = 'safe' | 'fast' | 'debug';
+
+/** One shape the tensor cores multiply: result[M,N] += left[M,K] · right[K,N]. */
+export interface SubgroupMatrixShape {
+  componentType: string;
+  resultType: string;
+  M: number;
+  N: number;
+  K: number;
+}
+
+/** Everything the compiler may know about a device. Plain JSON; arrays and keys sorted, so equal devices print equal. */
+export interface DeviceSpec {
+  /** Short and stable: `lavapipe`, `swiftshader`, `null`, else a slug of the adapter's own description. */
+  name: string;
+  kind: DeviceKind;
+  vendor: string;
+  architecture: string;
+  description: string;
+  /** `vulkan`, `metal`, `d3d12`, `null`, or `unknown` where a browser does not tell. */
+  backend: string;
+  /** The WebGPU features the compiler can use, of those the adapter has. */
+  features: string[];
+  /** Lanes per subgroup, or null where subgroup operations are not offered. */
+  subgroups: { min: number; max: number } | null;
+  /** Tensor-core shapes; empty where `chromium-experimental-subgroup-matrix` is not offered. */
+  subgroupMatrix: SubgroupMatrixShape[];
+  /** The WebGPU limits that planning depends on, at the adapter's maximum. */
+  limits: Record<string, number>;
+  /** Lanes that one instruction computes, when known (a software device: the CPU's f32 vector width). */
+  simdWidth?: number;
+  /** Copy bandwidth in 1e9 bytes per second, when known. */
+  bandwidthGBs?: number;
+  /** f32 multiply-add rate in 1e9 FLOP per second, when known. */
+  gflops?: number;
+  profile: Profile;
+}
+
+/** The optional features worth having; all that an adapter offers are requested. Sorted. */
+export const USEFUL_FEATURES = [
+  'chromium-experimental-subgroup-matrix',
+  'shader-f16',
+  'subgroup-size-control',
+  'subgroups',
+  'timestamp-query',
+] as const;
+
+/** The limits that a {@link DeviceSpec} records. Sorted. */
+export const SPEC_LIMITS = [
+  'maxBindGroups',
+  'maxBindingsPerBindGroup',
+  'maxBufferSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupSizeX',
+  'maxComputeWorkgroupSizeY',
+  'maxComputeWorkgroupSizeZ',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeWorkgroupsPerDimension',
+  'maxStorageBufferBindingSize',
+  'maxStorageBuffersPerShaderStage',
+  'maxUniformBufferBindingSize',
+  'maxUniformBuffersPerShaderStage',
+  'minStorageBufferOffsetAlignment',
+  'minUniformBufferOffsetAlignment',
+] as const;
+
+/**
+ * Rough rates of the two software devices, for the planner's roofline: best of 12 runs of a vec4 copy of 32 MiB and of
+ * eight independent f32 multiply-add chains on 2 busy cores (November 2026, Mesa 25.0.7, SwiftShader of Chromium 143).
+ * Constants, not measured at start-up: the same plan must come out on every run.
+ */
+const SOFTWARE_RATES: Record<string, { bandwidthGBs: number; gflops: number }> = {
+  lavapipe: { bandwidthGBs: 4, gflops: 24 },
+  swiftshader: { bandwidthGBs: 0.6, gflops: 2.6 },
+};
+
+/** The spec of an adapter. The caller says what the adapter itself cannot: its kind, the profile and the backend. */
+export function specFromAdapter(
+  adapter: GPUAdapter,
+  kind: DeviceKind,
+  profile: Profile,
+  backend = 'unknown',
+): DeviceSpec {
+  const { info } = adapter;
+  const features: string[] = USEFUL_FEATURES.filter((name) => adapter.features.has(name));
+  const name = kind === 'null' ? 'null' : shortName(info);
+  // Without sizes (older browsers) the standard's bounds hold: 4 to 128.
+  const { subgroupMinSize: min = 4, subgroupMaxSize: max = 128 } = info;
+  const subgroups = features.includes('subgroups') ? { min, max } : null;
+  const limits: Record<string, number> = {};
+  for (const key of SPEC_LIMITS) {
+    const value = (adapter.limits as unknown as Record<string, number | undefined>)[key];
+    if (value !== undefined) limits[key] = value;
+  }
+  return {
+    name,
+    kind,
+    vendor: info.vendor,
+    architecture: info.architecture,
+    description: info.description || info.device,
+    backend,
+    features,
+    subgroups,
+    subgroupMatrix: matrixShapes(info),
+    limits,
+    // A software device runs one subgroup as one CPU vector.
+    ...(kind === 'software' && subgroups ? { simdWidth: subgroups.max } : {}),
+    ...(kind === 'software' ? SOFTWARE_RATES[name] : {}),
+    profile,
+  };
+}
+
+/** Whether an adapter computes on the CPU. */
+export function isSoftware(info: GPUAdapterInfo): boolean {
+  // isFallbackAdapter is the standard's word for it; browsers of before 2025 do not have it.
+  return info.isFallbackAdapter === true || isSoftwareName(`${info.device} ${info.description} ${info.architecture}`);
+}
+
+/** Whether an adapter's name is one of the known software devices. */
+export function isSoftwareName(name: string): boolean {
+  return /llvmpipe|lavapipe|swiftshader|softpipe|basic render driver|\bwarp\b/i.test(name);
+}
+
+function shortName(info: GPUAdapterInfo): string {
+  const text = `${info.device} ${info.description}`;
+  if (/llvmpipe|lavapipe/i.test(text)) return 'lavapipe';
+  if (/swiftshader/i.test(text)) return 'swiftshader';
+  const own = info.device || info.description || `${info.vendor} ${info.architecture}`;
+  const slug = own
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-+|-+$/g, '');
+  return slug || 'gpu';
+}
+
+function matrixShapes(info: GPUAdapterInfo): SubgroupMatrixShape[] {
+  // Not in the standard yet: Dawn adds it to the info when the experimental feature is there.
+  const configs = (info as { subgroupMatrixConfigs?: Iterable<SubgroupMatrixShape> }).subgroupMatrixConfigs ?? [];
+  const shapes = [...configs].map(({ componentType, resultType, M, N, K }) => ({ componentType, resultType, M, N, K }));
+  const key = (shape: SubgroupMatrixShape) => JSON.stringify(shape);
+  return shapes.sort((a, b) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0));
+}
+
+/** An open device. Use `device` freely, call {@link check} where work is awaited, and {@link close} when done. */
+export interface OpenDevice {
+  readonly device: GPUDevice;
+  readonly spec: DeviceSpec;
+  /** Resolves with the reason if the device is lost; stays pending otherwise, also after `close()`. */
+  readonly lost: Promise<RuntimeError>;
+  /** Throws the first error that no error scope caught since the last call, or the loss of the device. */
+  check(): void;
+  /** Destroys the device and what was allocated on it. Safe to call twice. */
+  close(): void;
+}
+
+export interface OpenOptions {
+  /** Called at once for an uncaptured error or a loss, instead of keeping it for {@link OpenDevice.check}. */
+  onError?: (error: RuntimeError) => void;
+}
+
+// The standard's "consumed" adapter, refused here so that the message says what to do.
+const usedAdapters = new WeakSet<GPUAdapter>();
+
+/**
+ * Requests a device with every useful feature the adapter offers and the adapter's maximum limits.
+ * @throws RuntimeError `adapter-used` when the adapter gave a device before, `no-device` when it refuses.
+ */
+export async function openDevice(
+  adapter: GPUAdapter,
+  spec: DeviceSpec,
+  options: OpenOptions = {},
+): Promise<OpenDevice> {
+  if (usedAdapters.has(adapter)) {
+    throw new RuntimeError({
+      code: 'adapter-used',
+      what: `cannot open a second device on adapter ${spec.name}`,
+      why: 'a WebGPU adapter gives one device',
+      fix: 'find the adapter again for each device',
+    });
+  }
+  usedAdapters.add(adapter);
+  const device = await requestDevice(adapter, spec);
+
+  let pending: RuntimeError | undefined;
+  let closed = false;
+  const report = (error: RuntimeError) => {
+    if (options.onError) options.onError(error);
+    else pending ??= error;
+  };
+  device.addEventListener('uncapturederror', (event) => {
+    // Otherwise Dawn and browsers also print it.
+    event.preventDefault();
+    report(uncaptured(event.error, spec));
+  });
+  const lost = new Promise<RuntimeError>((resolve) => {
+    void device.lost.then((info) => {
+      if (closed) return;
+      const error = lossOf(info, spec);
+      report(error);
+      resolve(error);
+    });
+  });
+  return {
+    device,
+    spec,
+    lost,
+    check() {
+      const error = pending;
+      // A lost device stays lost: every later check says so again.
+      if (error?.code !== 'device-lost') pending = undefined;
+      if (error) throw error;
+    },
+    close() {
+      if (closed) return;
+      closed = true;
+      device.destroy();
+      // An error that nobody checked for must not vanish.
+      if (pending) console.error(pending.message);
+      pending = undefined;
+    },
+  };
+}
+
+async function requestDevice(adapter: GPUAdapter, spec: DeviceSpec): Promise<GPUDevice> {
+  const requiredFeatures = USEFUL_FEATURES.filter((name) => adapter.features.has(name)) as GPUFeatureName[];
+  const requiredLimits: Record<string, number> = {};
+  const limits = adapter.limits as unknown as Record<string, unknown>;
+  for (const key in limits) {
+    const value = limits[key];
+    if (typeof value === 'number') requiredLimits[key] = value;
+  }
+  try {
+    return await adapter.requestDevice({ label: 'ditc', requiredFeatures, requiredLimits });
+  } catch (cause) {
+    throw new RuntimeError({
+      code: 'no-device',
+      what: `adapter ${spec.name} (${spec.description}) gives no device`,
+      why: messageOf(cause),
+      fix: 'update the GPU driver, or try another adapter with DITC_ADAPTER',
+      cause,
+    });
+  }
+}
+
+function uncaptured(error: GPUError, spec: DeviceSpec): RuntimeError {
+  const outOfMemory = error.constructor.name === 'GPUOutOfMemoryError';
+  return new RuntimeError({
+    code: outOfMemory ? 'out-of-memory' : 'gpu-error',
+    what: outOfMemory ? `device ${spec.name} is out of memory` : `device ${spec.name} reports an error`,
+    why: error.message.trim(),
+    fix: outOfMemory
+      ? 'build with a smaller --batch, or use f16'
+      : 'this is a bug in ditc: please report it with this text',
+  });
+}
+
+function lossOf(info: GPUDeviceLostInfo, spec: DeviceSpec): RuntimeError {
+  return new RuntimeError({
+    code: 'device-lost',
+    what: `device ${spec.name} was lost`,
+    why: info.message.trim() || `reason: ${info.reason}`,
+    fix:
+      info.reason === 'destroyed'
+        ? 'open a new device; something destroyed this one while it was in use'
+        : 'open a new device; if it happens again, the driver stopped a kernel (time limit or out of memory): use a smaller --batch',
+  });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message.trim() : String(error);
+}

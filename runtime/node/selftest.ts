@@ -1,0 +1,79 @@
+/**
+ * The smallest proof that an adapter works: compile a kernel, run it, read the result back, compare every number.
+ * Needs no artefact, so `ditc doctor` can run it on a machine where nothing else works yet.
+ */
+import type { OpenDevice } from '../device.ts';
+import { RuntimeError } from '../error.ts';
+
+export interface SelfTest {
+  ok: boolean;
+  /** Shader module and pipeline, in milliseconds. */
+  compileMs: number;
+  /** Submit to mapped result, in milliseconds. */
+  runMs: number;
+  /** What went wrong, when not ok. */
+  error?: string;
+}
+
+const COUNT = 4096;
+
+// Barrier, workgroup memory and both kinds of number, all exact in f32: any rounding would be a wrong result.
+const WGSL = /* wgsl */ `
+@group(0) @binding(0) var<storage, read_write> out: array<f32>;
+var<workgroup> tile: array<u32, 64>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) global: vec3u, @builtin(local_invocation_index) lane: u32) {
+  tile[lane] = global.x;
+  workgroupBarrier();
+  out[global.x] = f32(tile[63u - lane]) * 0.5 + 1.0;
+}`;
+
+/** The value that the kernel must leave at `index`: each group of 64 is reversed. */
+function expected(index: number): number {
+  const reversed = index - (index % 64) + 63 - (index % 64);
+  return reversed * 0.5 + 1;
+}
+
+/** Runs the kernel on an open device. Never throws for a device that does not work: that is the finding. */
+export async function selfTest(open: OpenDevice): Promise<SelfTest> {
+  const { device } = open;
+  const result: SelfTest = { ok: false, compileMs: 0, runMs: 0 };
+  const buffers: GPUBuffer[] = [];
+  try {
+    const start = performance.now();
+    const module = device.createShaderModule({ code: WGSL, label: 'selftest' });
+    const pipeline = await device.createComputePipelineAsync({ layout: 'auto', compute: { module } });
+    const compiled = performance.now();
+    result.compileMs = compiled - start;
+
+    const size = COUNT * 4;
+    const out = device.createBuffer({ size, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC });
+    const back = device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+    buffers.push(out, back);
+    const layout = pipeline.getBindGroupLayout(0);
+    const group = device.createBindGroup({ layout, entries: [{ binding: 0, resource: { buffer: out } }] });
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, group);
+    pass.dispatchWorkgroups(COUNT / 64);
+    pass.end();
+    encoder.copyBufferToBuffer(out, 0, back, 0, size);
+    device.queue.submit([encoder.finish()]);
+    await back.mapAsync(GPUMapMode.READ);
+    const values = new Float32Array(back.getMappedRange().slice(0));
+    back.unmap();
+    result.runMs = performance.now() - compiled;
+
+    open.check();
+    const wrong = values.findIndex((value, index) => !Object.is(value, expected(index)));
+    if (wrong < 0) result.ok = true;
+    else result.error = `element ${wrong} of ${COUNT} is ${values[wrong]}, not ${expected(wrong)}`;
+  } catch (error) {
+    result.error = error instanceof RuntimeError ? error.message : String(error);
+  } finally {
+    for (const buffer of buffers) buffer.destroy();
+  }
+  return result;
+}

@@ -1,0 +1,155 @@
+/**
+ * The software GPU that comes with `npm ci`: SwiftShader and a Vulkan loader, packed inside `@sparticuz/chromium`.
+ * Unpacks them once per user and package version into a cache folder. Needs no root and no system package.
+ */
+import * as fs from 'node:fs';
+import { createRequire } from 'node:module';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { brotliDecompressSync } from 'node:zlib';
+
+/** The unpacked files, as absolute paths. */
+export interface EmbeddedGpu {
+  loader: string;
+  manifest: string;
+  version: string;
+}
+
+const PACKAGE = '@sparticuz/chromium';
+const DRIVER = 'libvk_swiftshader.so';
+const LOADER = 'libvulkan.so.1';
+const MANIFEST = 'icd.json';
+
+/** Why the embedded GPU cannot work on this machine, or null when it can. */
+export function embeddedUnavailable(): string | null {
+  if (process.platform !== 'linux' || process.arch !== 'x64') {
+    return `the embedded SwiftShader is built for linux-x64, this is ${process.platform}-${process.arch}`;
+  }
+  if (!packageFolder()) return `npm package ${PACKAGE} is not installed`;
+  return null;
+}
+
+/**
+ * Unpacks the embedded GPU unless that was done before. Several processes may do so at once: each unpacks into a folder
+ * of its own and renames it into place, and the first one wins.
+ */
+export function unpackEmbedded(): EmbeddedGpu {
+  const unavailable = embeddedUnavailable();
+  if (unavailable) throw new Error(unavailable);
+  const source = packageFolder()!;
+  const { version } = JSON.parse(fs.readFileSync(path.join(source, 'package.json'), 'utf8')) as { version: string };
+  const parent = cacheFolder();
+  const folder = path.join(parent, `swiftshader-${version}`);
+  if (!isComplete(folder)) {
+    const fresh = fs.mkdtempSync(path.join(parent, '.unpack-'));
+    try {
+      const tar = brotliDecompressSync(fs.readFileSync(path.join(source, 'bin', 'swiftshader.tar.br')));
+      for (const name of [DRIVER, LOADER])
+        fs.writeFileSync(path.join(fresh, name), tarFile(tar, name), { mode: 0o755 });
+      fs.writeFileSync(path.join(fresh, MANIFEST), manifestText(folder));
+      moveIntoPlace(fresh, folder);
+    } finally {
+      fs.rmSync(fresh, { recursive: true, force: true });
+    }
+  }
+  return { loader: path.join(folder, LOADER), manifest: path.join(folder, MANIFEST), version };
+}
+
+function moveIntoPlace(fresh: string, folder: string): void {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      fs.renameSync(fresh, folder);
+      return;
+    } catch (error) {
+      // Another process was first: its files are as good as ours.
+      if (isComplete(folder)) return;
+      if (attempt === 2) throw error;
+      // What is there is the remains of something (a cleaned cache, a moved home): out of the way with it.
+      fs.rmSync(folder, { recursive: true, force: true });
+    }
+  }
+}
+
+function isComplete(folder: string): boolean {
+  try {
+    const sized = [DRIVER, LOADER].every((name) => fs.statSync(path.join(folder, name)).size > 0);
+    // The manifest holds an absolute path, so a cache that was moved is not complete.
+    return sized && fs.readFileSync(path.join(folder, MANIFEST), 'utf8') === manifestText(folder);
+  } catch {
+    return false;
+  }
+}
+
+function manifestText(folder: string): string {
+  const icd = { file_format_version: '1.0.0', ICD: { library_path: path.join(folder, DRIVER), api_version: '1.1.0' } };
+  return JSON.stringify(icd, null, 2) + '\n';
+}
+
+/** A folder only this user can write: libraries are loaded from it. */
+function cacheFolder(): string {
+  // The fallback's name can be guessed, so someone else may have made it first: `isOwn` then refuses it.
+  const choices = [
+    () => path.join(userCache(), 'ditc'),
+    () => path.join(os.tmpdir(), `ditc-${process.getuid?.() ?? 'user'}`),
+  ];
+  for (const choice of choices) {
+    try {
+      const folder = choice();
+      makeFolder(folder);
+      fs.accessSync(folder, fs.constants.W_OK);
+      if (isOwn(folder)) return folder;
+    } catch {
+      // No home, or not writable: try the next.
+    }
+  }
+  return fs.mkdtempSync(path.join(os.tmpdir(), 'ditc-'));
+}
+
+function userCache(): string {
+  const { XDG_CACHE_HOME } = process.env;
+  // Throws for a user id without a home, as in `docker run --user`.
+  return XDG_CACHE_HOME && path.isAbsolute(XDG_CACHE_HOME) ? XDG_CACHE_HOME : path.join(os.homedir(), '.cache');
+}
+
+/** Not mkdirSync's own `recursive`: Node 20 loops for ever where a folder cannot be made in an existing one (/proc). */
+function makeFolder(folder: string): void {
+  if (fs.existsSync(folder)) return;
+  makeFolder(path.dirname(folder));
+  try {
+    fs.mkdirSync(folder, { mode: 0o700 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+}
+
+function isOwn(folder: string): boolean {
+  const stat = fs.lstatSync(folder);
+  return stat.isDirectory() && stat.uid === process.getuid?.() && (stat.mode & 0o022) === 0;
+}
+
+/** The package's root. Its `exports` hide package.json, so it is found from the entry point upwards. */
+function packageFolder(): string | null {
+  try {
+    let folder = path.dirname(createRequire(import.meta.url).resolve(PACKAGE));
+    while (!fs.existsSync(path.join(folder, 'bin', 'swiftshader.tar.br'))) {
+      const parent = path.dirname(folder);
+      if (parent === folder) return null;
+      folder = parent;
+    }
+    return folder;
+  } catch {
+    return null;
+  }
+}
+
+/** The content of one regular file of a ustar archive. */
+function tarFile(tar: Buffer, name: string): Buffer {
+  for (let at = 0; at + 512 <= tar.length;) {
+    const header = tar.subarray(at, at + 512);
+    const entry = header.toString('latin1', 0, 100).replace(/\0.*$/s, '').replace(/^\.\//, '');
+    const size = parseInt(header.toString('latin1', 124, 136), 8) || 0;
+    if (entry === name) return tar.subarray(at + 512, at + 512 + size);
+    at += 512 + Math.ceil(size / 512) * 512;
+  }
+  throw new Error(`${name} is not in ${PACKAGE}/bin/swiftshader.tar.br`);
+}
