@@ -7,7 +7,13 @@ import type { Artefact, Manifest, TensorSpec } from './artefact.ts';
 import { bindingsText } from './bindings.ts';
 
 /** What `artefactFiles` may write at the top of an artefact's folder; kernels lie in kernels/. */
-export const ARTEFACT_FILES = ['manifest.json', 'graph.ir', 'index.ts', 'constants.safetensors', 'report.html'] as const;
+export const ARTEFACT_FILES = [
+  'manifest.json',
+  'graph.ir',
+  'index.ts',
+  'constants.safetensors',
+  'report.html',
+] as const;
 
 /** Every file by its path inside the artefact's folder, in a fixed order; `graphs` are the entries after all passes. */
 export function artefactFiles(artefact: Artefact, graphs: readonly Graph[]): Map<string, string | Uint8Array> {

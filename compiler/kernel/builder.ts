@@ -177,12 +177,12 @@ export class KernelBuilder {
   }
 
   /** A loop of a constant count (Dawn proves it finite and adds no guard); a single round is written straight. */
-  loop(hint: string, count: number, body: (index: Expr) => void): void {
+  loop(hint: string, count: number, body: (index: Expr) => void, rolled = false): void {
     if (count === 1) return body(this.u32(0));
     const index = this.fresh(hint);
     this.block(
       () => body(this.name(index, 'u32', this.level)),
-      (stmts) => ({ kind: 'for', index, count, body: stmts }),
+      (stmts) => ({ kind: 'for', index, count, rolled, body: stmts }),
     );
   }
 

@@ -48,7 +48,14 @@ export type Stmt =
   | { readonly kind: 'let'; readonly name: string; readonly value: Expr }
   | { readonly kind: 'var'; readonly variable: Variable; readonly value: Expr }
   | { readonly kind: 'assign'; readonly variable: Variable; readonly value: Expr }
-  | { readonly kind: 'for'; readonly index: string; readonly count: number; readonly body: readonly Stmt[] }
+  /** `rolled`: the driver must not unroll it, so the count is written as a value it cannot know. */
+  | {
+      readonly kind: 'for';
+      readonly index: string;
+      readonly count: number;
+      readonly rolled: boolean;
+      readonly body: readonly Stmt[];
+    }
   | { readonly kind: 'if'; readonly condition: Expr; readonly body: readonly Stmt[] }
   | { readonly kind: 'store'; readonly buffer: Buffer; readonly index: Expr; readonly value: Expr }
   | { readonly kind: 'storeShared'; readonly array: SharedArray; readonly index: Expr; readonly value: Expr }

@@ -18,6 +18,6 @@ const WORDS =
   'min max fma select exp log sqrt inverseSqrt sin cos tanh abs floor ceil ' +
   'round sign clamp pow dot cross length step mix all any subgroupAdd subgroupMax subgroupBroadcast ' +
   'workgroupBarrier ' +
-  'main lane group sine cosine sine_quadrant tanh_ sigmoid silu gelu erf philox mul_hi';
+  'main lane group zero sine cosine sine_quadrant tanh_ sigmoid silu gelu erf philox mul_hi';
 
 export const RESERVED: ReadonlySet<string> = new Set(WORDS.trim().split(/\s+/));

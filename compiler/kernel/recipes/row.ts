@@ -27,6 +27,8 @@ interface Row {
   readonly lanes: number;
   /** This invocation's place among the row's. */
   readonly lane: Expr;
+  /** Loops stay loops: software drivers unroll up to 32 rounds and compile for seconds. */
+  readonly rolled: boolean;
 }
 
 export function rowKernel(site: Site, plan: RowPlan): Launch {
@@ -43,6 +45,7 @@ export function rowKernel(site: Site, plan: RowPlan): Launch {
   const row: Row = {
     length: sizeOf(reducedShape),
     lanes: plan.lanes,
+    rolled: plan.combine !== 'workgroup',
     lane: serial ? b.u32(0) : builtins(b).lane,
     at(e) {
       const inner = inline.ix.unflatten(e, reducedShape);
@@ -97,13 +100,18 @@ function reduceTogether(site: Site, plan: RowPlan, row: Row, group: readonly Nod
 /** Calls `body` for this invocation's elements; `inside` is false past the row's end in the last, partial stride. */
 function eachElement({ b, inline }: Site, row: Row, body: (index: Index[], inside?: Expr) => void): void {
   const strides = Math.ceil(row.length / row.lanes);
-  b.loop('step', strides, (step) => {
-    const { ix } = inline;
-    const raw = ix.add(ix.scale(ix.atom(step, strides - 1), row.lanes), ix.atom(row.lane, row.lanes - 1));
-    const e = ix.clamp(ix.atom(b.bind('e', ix.expr(raw)), strides * row.lanes - 1), row.length - 1, 'e_inside');
-    const partial = row.length % row.lanes !== 0;
-    body(row.at(e), partial ? b.binary('<', ix.expr(raw), b.u32(row.length)) : undefined);
-  });
+  b.loop(
+    'step',
+    strides,
+    (step) => {
+      const { ix } = inline;
+      const raw = ix.add(ix.scale(ix.atom(step, strides - 1), row.lanes), ix.atom(row.lane, row.lanes - 1));
+      const e = ix.clamp(ix.atom(b.bind('e', ix.expr(raw)), strides * row.lanes - 1), row.length - 1, 'e_inside');
+      const partial = row.length % row.lanes !== 0;
+      body(row.at(e), partial ? b.binary('<', ix.expr(raw), b.u32(row.length)) : undefined);
+    },
+    row.rolled,
+  );
 }
 
 function combineLanes({ b }: Site, plan: RowPlan, node: Node, partial: Expr): Expr {

@@ -1,0 +1,4 @@
+import { describeForward } from './forward.ts';
+
+process.env.DITC_ADAPTER = 'embedded';
+describeForward();

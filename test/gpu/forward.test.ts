@@ -1,0 +1,3 @@
+import { describeForward } from './forward.ts';
+
+describeForward();

@@ -1,0 +1,3 @@
+import { describeKernels } from './kernels.ts';
+
+describeKernels(4, 40);
