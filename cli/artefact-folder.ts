@@ -1,0 +1,78 @@
+/**
+ * Writes an artefact's folder whole or not at all: the files go to a new folder beside it, which then takes its place. What
+ * an earlier build left behind goes with the old folder.
+ */
+import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, realpathSync } from 'node:fs';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { ARTEFACT_FILES } from '../compiler/emit/write.ts';
+import { DitcError } from '../compiler/ir/error.ts';
+import { fileError } from './errors.ts';
+import { interruptible } from './interrupt.ts';
+import { checkWritable } from './out-path.ts';
+
+const OWN: ReadonlySet<string> = new Set([...ARTEFACT_FILES, 'kernels']);
+
+/**
+ * Throws unless an artefact can be written at `path`, before the work of making one: it must be new, empty, or hold an
+ * artefact and nothing else, because what is there will be deleted.
+ */
+export function checkArtefactFolder(path: string): void {
+  const what = 'cannot write the artefact there';
+  try {
+    if (existsSync(path)) {
+      const foreign = readdirSync(path).filter((name) => !OWN.has(name));
+      if (foreign.length) {
+        const shown = foreign.slice(0, 3).join(', ') + (foreign.length > 3 ? ', …' : '');
+        const why = `building replaces the whole folder, and it holds other files: ${shown}`;
+        throw new DitcError({ code: 'io', where: path, what, why, fix: 'choose another --out, or move them away' });
+      }
+    }
+    checkWritable(dirname(resolve(path)));
+  } catch (error) {
+    throw fileError(path, what, error);
+  }
+}
+
+/** Puts the files at `path`, replacing what is there. */
+export async function writeArtefactFolder(
+  path: string,
+  files: ReadonlyMap<string, string | Uint8Array>,
+): Promise<void> {
+  checkArtefactFolder(path);
+  // Through a symbolic link, the folder it points at is replaced, not the link.
+  const target = existsSync(path) ? realpathSync(path) : resolve(path);
+  const temporary: string[] = [];
+  const discard = () => temporary.forEach((folder) => rmSync(folder, { recursive: true, force: true }));
+  await interruptible(async () => {
+    try {
+      mkdirSync(dirname(target), { recursive: true });
+      const fresh = mkdtempSync(join(dirname(target), '.ditc-build-'));
+      temporary.push(fresh);
+      // mkdtemp's folders are private to the user; a build is as readable as any other.
+      const folder = join(fresh, 'new');
+      for (const [name, content] of files) {
+        const file = join(folder, name);
+        mkdirSync(dirname(file), { recursive: true });
+        writeFileSync(file, content);
+      }
+      swap(folder, target, join(fresh, 'old'));
+    } catch (error) {
+      throw fileError(path, 'cannot write the artefact', error);
+    } finally {
+      discard();
+    }
+  }, discard);
+}
+
+/** `folder` becomes `target`; what was there is moved to `old`, and back when the second step fails. */
+function swap(folder: string, target: string, old: string): void {
+  const replaced = lstatSync(target, { throwIfNoEntry: false }) !== undefined;
+  if (replaced) renameSync(target, old);
+  try {
+    renameSync(folder, target);
+  } catch (error) {
+    if (replaced) renameSync(old, target);
+    throw error;
+  }
+}

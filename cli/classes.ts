@@ -1,0 +1,39 @@
+/** The classes to sample, as `--classes` spells them: `1,2,3`, ranges `0-9`, and repetitions `0-9x20` or `7x4`. */
+import { UsageError } from './errors.ts';
+
+/** More pictures than this in one command is a slip of the keyboard. */
+const MOST = 10_000_000;
+
+/** The class of each picture, in order. `0-2x2` is 0,0,1,1,2,2. */
+export function parseClasses(text: string): number[] {
+  const classes: number[] = [];
+  for (const part of text.split(',')) {
+    const [, from, to = from, times = '1'] = /^\s*(\d+)(?:-(\d+))?(?:x(\d+))?\s*$/.exec(part) ?? [];
+    const fail = (why: string) =>
+      new UsageError({
+        what: `--classes: ${part.trim() || 'an empty item'} in ${text}`,
+        why,
+        fix: 'write 1,2,3 or 0-9 or 0-9x20',
+      });
+    if (from === undefined) throw fail('it is no class, range or repetition');
+    const [first, last, count] = [Number(from), Number(to), Number(times)];
+    if (last < first) throw fail('the range runs backwards');
+    if (!count) throw fail('it is repeated 0 times');
+    if (classes.length + (last - first + 1) * count > MOST) throw fail(`at most ${MOST} pictures are made at once`);
+    for (let id = first; id <= last; id++) for (let i = 0; i < count; i++) classes.push(id);
+  }
+  return classes;
+}
+
+/** Throws unless the model knows every class. */
+export function checkClasses(classes: readonly number[], known: unknown, model: string): void {
+  if (typeof known !== 'number') return;
+  const wrong = [...new Set(classes.filter((id) => id >= known))];
+  if (!wrong.length) return;
+  const shown = wrong.slice(0, 5).join(', ') + (wrong.length > 5 ? ', …' : '');
+  throw new UsageError({
+    what: `--classes: ${model} has no class ${shown}`,
+    why: `it knows ${known} classes`,
+    fix: `use 0 to ${known - 1}`,
+  });
+}

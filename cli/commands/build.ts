@@ -1,0 +1,157 @@
+/** `ditc build`: a model file becomes an artefact. */
+import { Command } from 'commander';
+import { join, relative } from 'node:path';
+import type { EntrySpec, Manifest } from '../../compiler/emit/artefact.ts';
+import type { Graph } from '../../compiler/ir/index.ts';
+import type { Compiled, LoadedModel } from '../model.ts';
+import { examples, type Context } from '../context.ts';
+import { UsageError } from '../errors.ts';
+import { oneOf, wholeNumber } from '../options.ts';
+import { bytes, grouped, macs, plural, seconds, table } from '../text.ts';
+
+interface Options {
+  out?: string;
+  entry?: string[];
+  batch: number;
+  dtype: 'f32';
+  device: string;
+  /** Empty: the last pass. */
+  printIr?: string;
+  json?: boolean;
+}
+
+export const buildCommand = (context: Context): Command =>
+  new Command('build')
+    .description('Compiles a model file to WGSL kernels and a manifest that says how to run them.')
+    .argument('<model>', 'the model file, MODEL.ts')
+    .option('-o, --out <dir>', 'folder to write, replaced whole (default: codegen-out/NAME)')
+    .option('--entry <name>', 'compile this entry only; may be repeated', collect)
+    .option('--batch <n>', 'images per run', wholeNumber('--batch', 1, 65535), 1)
+    .option('--dtype <type>', 'element type of activations', oneOf('--dtype', ['f32']), 'f32' as const)
+    .option('--device <spec>', 'device to compile for: a name, or a JSON file of ditc doctor', 'portable')
+    .option('--print-ir [pass]', 'print the graphs after a pass, as --print-ir=PASS (after the last one, unless told)')
+    .option('--json', 'print what was built as JSON')
+    .addHelpText(
+      'after',
+      examples('ditc build models/dit-xl.ts', 'ditc build my-model.ts --entry forward --batch 8 --out out/my-model'),
+    )
+    .action((path: string, options: Options) => build(path, options, context));
+
+function collect(value: string, before: string[] = []): string[] {
+  return [...before, value];
+}
+
+async function build(path: string, options: Options, context: Context): Promise<void> {
+  const start = performance.now();
+  const { terminal } = context;
+  const [{ findDevice }, { checkArtefactFolder, writeArtefactFolder }, { compile, loadModel }] = await Promise.all([
+    import('../device.ts'),
+    import('../artefact-folder.ts'),
+    import('../model.ts'),
+  ]);
+  const device = findDevice(options.device);
+  const printed = await irPrinter(options, (text) => terminal.out(text));
+  if (options.out !== undefined) checkArtefactFolder(options.out);
+  const loaded = loadModel(path);
+  const out = options.out ?? join('codegen-out', loaded.name);
+  checkArtefactFolder(out);
+  const entries = options.entry && [...new Set(options.entry)];
+  const compiled = compile(loaded, { device, entries, entryOptions: { batch: options.batch }, onPass: printed });
+  const { artefactFiles } = await import('../../compiler/emit/write.ts');
+  await writeArtefactFolder(out, artefactFiles(compiled.artefact, compiled.graphs));
+  const took = performance.now() - start;
+  if (options.json) terminal.out(JSON.stringify(summary(compiled, out, took), null, 2));
+  else (options.printIr === undefined ? terminal.out : terminal.err)(report(loaded, compiled, options, out, took));
+}
+
+/** Prints graphs after the pass that --print-ir names. */
+async function irPrinter({ printIr, json }: Options, print: (text: string) => void) {
+  if (printIr === undefined) return undefined;
+  if (json) throw new UsageError({ what: '--print-ir and --json both print to stdout', fix: 'use one of them' });
+  const [{ pipeline }, { printGraph }] = await Promise.all([
+    import('../../compiler/pipeline.ts'),
+    import('../../compiler/ir/index.ts'),
+  ]);
+  const names = ['trace', ...pipeline.map(({ name }) => name)];
+  const wanted = printIr || names[names.length - 1];
+  if (!names.includes(wanted)) {
+    throw new UsageError({ what: `--print-ir: there is no pass ${wanted}`, fix: `use one of ${names.join(', ')}` });
+  }
+  return (pass: string, graph: Graph) => {
+    if (pass === wanted) print(printGraph(graph));
+  };
+}
+
+function summary({ artefact, ops }: Compiled, out: string, took: number) {
+  const { model, source, device, entries, kernels } = artefact.manifest;
+  return {
+    model,
+    source,
+    device,
+    out,
+    ops,
+    kernels: Object.keys(kernels).length,
+    entries: Object.fromEntries(
+      Object.entries(entries).map(([name, { macs, paramCount, dispatches, memory }]) => [
+        name,
+        { macs, paramCount, dispatches: dispatches.length, memory },
+      ]),
+    ),
+    seconds: Math.round(took) / 1000,
+  };
+}
+
+/** What was built, on one screen. */
+function report(
+  loaded: LoadedModel,
+  { artefact, ops }: Compiled,
+  { batch }: Options,
+  out: string,
+  took: number,
+): string {
+  const { manifest } = artefact;
+  const entries = Object.entries(manifest.entries);
+  const specs = entries.map(([, spec]) => spec);
+  const most = (value: (spec: EntrySpec) => number) => Math.max(...specs.map(value));
+  const dispatches = specs.reduce((sum, { dispatches }) => sum + dispatches.length, 0);
+  const rows = [
+    ['graph', `${plural(ops.before, 'op')} → ${grouped(ops.after)}`],
+    [
+      'kernels',
+      `${plural(dispatches, 'dispatch', 'dispatches')} of ${plural(Object.keys(manifest.kernels).length, 'kernel')}`,
+    ],
+    ['memory', `${bytes(most((s) => s.memory.weightBytes))} weights · ${activations(specs)}`],
+  ];
+  if (entries.length > 1)
+    rows.push(
+      ['entries', entryTable(manifest)[0]],
+      ...entryTable(manifest)
+        .slice(1)
+        .map((row) => ['', row]),
+    );
+  const shown = relative(process.cwd(), out).startsWith('..') ? out : relative(process.cwd(), out);
+  rows.push(['wrote', `${shown || '.'}/`]);
+  const heaviest = specs.reduce((a, b) => (b.macs > a.macs ? b : a));
+  const cost =
+    entries.length === 1 && heaviest.macs ? ` · ${macs(heaviest.macs)}${batch > 1 ? ` at batch ${batch}` : ''}` : '';
+  const lines = table(rows).map((line) => `  ${line}`);
+  const last = lines.length - 1;
+  lines[last] = `${lines[last].padEnd(70)}  ${seconds(took)}`;
+  return [`${loaded.name}  ${grouped(most((s) => s.paramCount))} parameters${cost}`, ...lines].join('\n');
+}
+
+function activations(specs: readonly EntrySpec[]): string {
+  const heaviest = specs.reduce((a, b) => (b.memory.activationPeakBytes > a.memory.activationPeakBytes ? b : a));
+  const { activationPeakBytes, activationLowerBoundBytes } = heaviest.memory;
+  return `${bytes(activationPeakBytes)} activations (lower bound ${bytes(activationLowerBoundBytes)})`;
+}
+
+function entryTable({ entries }: Manifest): string[] {
+  const rows = Object.entries(entries).map(([name, spec]) => [
+    name,
+    plural(spec.dispatches.length, 'dispatch', 'dispatches'),
+    spec.macs ? macs(spec.macs) : '',
+    bytes(spec.memory.activationPeakBytes),
+  ]);
+  return table(rows, new Set([1, 2, 3]));
+}

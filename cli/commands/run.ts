@@ -1,0 +1,145 @@
+/** `ditc run`: one run of one entry, arrays in and arrays out. */
+import { Command } from 'commander';
+import { mkdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Artefact, EntrySpec, TensorSpec } from '../../compiler/emit/artefact.ts';
+import type { OpenDevice } from '../../runtime/device.ts';
+import type { Program } from '../../runtime/program.ts';
+import { examples, type Context } from '../context.ts';
+import { UsageError } from '../errors.ts';
+import { MAX_SEED, wholeNumber } from '../options.ts';
+import { seconds } from '../text.ts';
+
+interface Options {
+  entry: string;
+  weights?: string;
+  batch?: number;
+  seed: number;
+  input: ReadonlyMap<string, string>;
+  out: string;
+  json?: boolean;
+}
+
+export const runCommand = (context: Context): Command =>
+  new Command('run')
+    .description('Runs one entry of a model once: inputs from .npy files, outputs to .npy files.')
+    .argument('<model>', 'the model file, MODEL.ts, or a folder that `ditc build` wrote')
+    .requiredOption('--entry <name>', 'the entry to run')
+    .option('--weights <file>', 'checkpoint, .safetensors or PyTorch .pt; without one the weights are random')
+    .option('--batch <n>', 'images per run, for a model file (default: 1)', wholeNumber('--batch', 1, 65535))
+    .option('--seed <n>', 'seed of random weights', wholeNumber('--seed', 0, MAX_SEED), 0)
+    .option('--input <name=file>', 'an input of the entry, as .npy; once for each', collectInput, new Map())
+    .requiredOption('-o, --out <dir>', 'folder for the outputs: OUTPUT.npy for each')
+    .option('--json', 'print what was written as JSON')
+    .addHelpText(
+      'after',
+      examples(
+        'ditc run models/digits.ts --entry forward --input x=x.npy --input t=t.npy --input y=y.npy --out out',
+        'ditc run codegen-out/dit-xl --entry forward --weights DiT-XL-2-256x256.pt --input x=x.npy --input t=t.npy --input y=y.npy --out out',
+      ),
+    )
+    .action((path: string, options: Options) => run(path, options, context));
+
+function collectInput(text: string, before: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
+  const [, name, file] = /^([^=]+)=(.+)$/.exec(text) ?? [];
+  if (!name) throw new UsageError({ what: `--input is ${text}`, fix: 'write NAME=FILE.npy, such as --input x=x.npy' });
+  if (before.has(name)) throw new UsageError({ what: `--input ${name} is given twice`, fix: 'give each input once' });
+  return new Map([...before, [name, file]]);
+}
+
+async function run(path: string, options: Options, { terminal }: Context): Promise<void> {
+  const start = performance.now();
+  const gpu = await import('../gpu.ts');
+  const { checkOutputFolder } = await import('../out-path.ts');
+  const { readNpy, inputValues, writeNpy } = await import('../npy.ts');
+  checkOutputFolder(options.out);
+  const artefactFor = await source(path, options);
+  const arrays = new Map<string, Awaited<ReturnType<typeof readNpy>>>();
+  for (const [name, file] of options.input) arrays.set(name, await readNpy(file));
+
+  const written = await gpu.withWeights(options.weights, (weights) =>
+    gpu.withDevice(async (open) => {
+      const artefact = await artefactFor(open);
+      const spec = artefact.manifest.entries[options.entry];
+      checkInputs(spec, options);
+      const inputs = spec.inputs.map((input) => {
+        const file = options.input.get(input.name)!;
+        return [input.name, inputValues(input, arrays.get(input.name)!, file, options.batch ?? 1)] as const;
+      });
+      if (!weights && artefact.manifest.params.length) terminal.err(`note: ${gpu.RANDOM_WEIGHTS}`);
+      const setup = { artefact, entries: [options.entry], weights, seed: options.seed };
+      const program = await gpu.startProgram(open, setup, terminal);
+      try {
+        for (const [name, values] of inputs) program.write(name, values);
+        await program.run(options.entry);
+        const results = await readResults(program, spec, options.entry);
+        mkdirSync(options.out, { recursive: true });
+        for (const { spec, values } of results) await writeNpy(join(options.out, `${spec.name}.npy`), spec, values);
+        return results.map(({ spec: { name, shape, dtype } }) => ({
+          name,
+          shape,
+          dtype,
+          file: join(options.out, `${name}.npy`),
+        }));
+      } finally {
+        program.close();
+      }
+    }),
+  );
+  const took = performance.now() - start;
+  if (options.json) terminal.out(JSON.stringify({ outputs: written, seconds: Math.round(took) / 1000 }, null, 2));
+  else {
+    for (const { file, dtype, shape } of written) terminal.out(`${file}  ${dtype}[${shape.join(', ')}]`);
+    terminal.err(seconds(took));
+  }
+}
+
+/** What `path` is, opened and checked as far as it can be without a device. */
+async function source(path: string, { entry, batch }: Options): Promise<(open: OpenDevice) => Promise<Artefact>> {
+  const { checkEntry, compile, loadModel } = await import('../model.ts');
+  if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) {
+    const loaded = loadModel(path);
+    checkEntry(entry, Object.keys(loaded.model.entries), loaded.source);
+    return async ({ spec }) =>
+      compile(loaded, { device: spec, entries: [entry], entryOptions: { batch: batch ?? 1 } }).artefact;
+  }
+  if (batch !== undefined) {
+    throw new UsageError({
+      what: '--batch is for model files',
+      why: `${path} is built already`,
+      fix: 'build it with --batch',
+    });
+  }
+  const { readArtefact } = await import('../../runtime/node/artefact.ts');
+  const artefact = await readArtefact(path);
+  checkEntry(entry, Object.keys(artefact.manifest.entries), path);
+  return async () => artefact;
+}
+
+/** Every input must be given, and nothing else. */
+function checkInputs({ inputs }: EntrySpec, { entry, input }: Options): void {
+  const list = (specs: readonly TensorSpec[]) =>
+    specs.map(({ name, dtype, shape }) => `${name} ${dtype}[${shape.join(', ')}]`).join('\n');
+  const missing = inputs.filter(({ name }) => !input.has(name));
+  if (missing.length) {
+    const fix = missing.map(({ name }) => `--input ${name}=${name}.npy`).join(' ');
+    throw new UsageError({ what: `${entry} needs more inputs`, why: list(missing), fix: `add ${fix}` });
+  }
+  const unknown = [...input.keys()].filter((name) => !inputs.some((spec) => spec.name === name));
+  if (!unknown.length) return;
+  const why = inputs.length ? `its inputs are\n${list(inputs)}` : 'it has none';
+  throw new UsageError({ what: `${entry} has no input ${unknown.join(', ')}`, why, fix: 'leave it out' });
+}
+
+/** The outputs, and what the run changed of the states. */
+async function readResults(program: Program, { outputs, updates }: EntrySpec, entry: string) {
+  const results = [];
+  for (const spec of outputs)
+    results.push({ spec: spec as TensorSpec, values: await program.readOutput(entry, spec.name) });
+  for (const { to } of updates) {
+    const spec = to.kind === 'state' && program.states.find(({ name }) => name === to.name);
+    if (spec && !outputs.some(({ name }) => name === spec.name))
+      results.push({ spec, values: await program.readState(spec.name) });
+  }
+  return results;
+}

@@ -1,0 +1,162 @@
+/** `ditc sample`: pictures of the classes asked for, from a model with sampling entries. */
+import { Command } from 'commander';
+import type { Model } from '../../compiler/dsl/model.ts';
+import type { Artefact } from '../../compiler/emit/artefact.ts';
+import type { DeviceSpec } from '../../compiler/schedule/device.ts';
+import { checkClasses, parseClasses } from '../classes.ts';
+import { examples, type Context } from '../context.ts';
+import { UsageError } from '../errors.ts';
+import type { LoadedModel } from '../model.ts';
+import { MAX_SEED, oneOf, realNumber, wholeNumber } from '../options.ts';
+import { plural, seconds } from '../text.ts';
+
+interface Options {
+  weights?: string;
+  classes: number[];
+  steps?: number;
+  sampler?: 'ddpm' | 'ddim';
+  eta?: number;
+  cfg?: number;
+  cfgChannels?: number;
+  seed: number;
+  batch?: number;
+  columns?: number;
+  out: string;
+  json?: boolean;
+}
+
+/** The longest process: what models are trained with. */
+const MAX_STEPS = 1000;
+/** Pictures at once, unless told; fewer when the device cannot hold so many. */
+const DEFAULT_BATCH = 8;
+
+export const sampleCommand = (context: Context): Command =>
+  new Command('sample')
+    .description('Draws pictures of the classes asked for. Settings left out are the model file’s own.')
+    .argument('<model>', 'the model file, MODEL.ts')
+    .requiredOption(
+      '--classes <list>',
+      'class of each picture: 1,2,3 or 0-9, or 0-9x20 for twenty of each',
+      parseClasses,
+    )
+    .requiredOption('-o, --out <path>', 'FILE.png for a grid, FILE.npy for raw samples, or a folder for a PNG each')
+    .option('--weights <file>', 'checkpoint, .safetensors or PyTorch .pt; without one the weights are random')
+    .option('--steps <n>', 'reverse steps, 1 to 1000', wholeNumber('--steps', 1, MAX_STEPS))
+    .option('--sampler <name>', 'ddpm or ddim', oneOf('--sampler', ['ddpm', 'ddim']))
+    .option('--eta <x>', 'noise of ddim, 0 to 1', realNumber('--eta', 0, 1))
+    .option('--cfg <scale>', 'strength of classifier-free guidance; 1 is none', realNumber('--cfg'))
+    .option('--cfg-channels <n>', 'channels that are guided, 3 or 4', wholeNumber('--cfg-channels', 3, 4))
+    .option('--seed <n>', 'the same seed gives the same pictures', wholeNumber('--seed', 0, MAX_SEED), 0)
+    .option(
+      '--batch <n>',
+      `pictures at once (default: ${DEFAULT_BATCH}, or what fits)`,
+      wholeNumber('--batch', 1, 65535),
+    )
+    .option(
+      '--columns <n>',
+      'pictures in a row of the grid (default: 4, or 10 for more than 8)',
+      wholeNumber('--columns', 1, 10000),
+    )
+    .option('--json', 'print what was done as JSON')
+    .addHelpText(
+      'after',
+      examples(
+        'ditc sample models/digits.ts --weights test/golden/data/digits.pt --classes 0-9 --out digits.png',
+        'ditc sample models/digits.ts --weights digits.pt --classes 3x100 --sampler ddpm --steps 250 --cfg 1.5 --out threes/',
+      ),
+    )
+    .action((path: string, options: Options) => sampleModel(path, options, context));
+
+async function sampleModel(path: string, options: Options, { terminal }: Context): Promise<void> {
+  const start = performance.now();
+  const [{ loadModel, statesOf }, sampler, { sinkFor }] = await Promise.all([
+    import('../model.ts'),
+    import('../sampler.ts'),
+    import('../sample-sinks.ts'),
+  ]);
+  const sink = sinkFor(options.out, options.columns);
+  const loaded = loadModel(path);
+  const { model, source, name } = loaded;
+  sampler.checkSampler(Object.keys(model.entries), source);
+  checkClasses(options.classes, model.config?.numClasses, name);
+  const settings = settingsOf(model, options);
+  const [, ...image] = sampler.sampleShape(statesOf(loaded, 'sampleStep', { ...settings, batch: 1 }));
+  sink.check(model, name, image);
+  const { RANDOM_WEIGHTS, startProgram, withDevice, withWeights } = await import('../gpu.ts');
+  const { startProgress } = await import('../progress.ts');
+
+  const result = await withWeights(options.weights, (weights) =>
+    withDevice(async (open) => {
+      const artefact = await compileFor(open.spec, loaded, options, settings);
+      const [batch] = sampler.sampleShape(artefact.manifest.states);
+      if (!weights) terminal.err(`note: ${RANDOM_WEIGHTS}`);
+      const entries = sampler.SAMPLING_ENTRIES;
+      const program = await startProgram(open, { artefact, entries, weights, seed: options.seed }, terminal);
+      const bar = startProgress(terminal, 'sampling', Math.ceil(options.classes.length / batch), 'steps');
+      const began = performance.now();
+      let steps = 0;
+      const onStep = (done: number, total: number) => bar.update((steps = done), total);
+      try {
+        const job = { classes: options.classes, seed: options.seed, cfg: Number(settings.cfg ?? 1), onStep };
+        for await (const samples of sampler.sample(program, job)) await sink.add(samples);
+        const perSecond = steps / ((performance.now() - began) / 1000);
+        bar.stop();
+        await sink.end();
+        return {
+          pictures: options.classes.length,
+          batch,
+          steps,
+          stepsPerSecond: perSecond,
+          adapter: open.spec.name,
+        };
+      } finally {
+        bar.stop();
+        program.close();
+      }
+    }),
+  );
+  const took = performance.now() - start;
+  if (options.json) {
+    terminal.out(JSON.stringify({ out: options.out, ...result, seconds: Math.round(took) / 1000 }, null, 2));
+    return;
+  }
+  const { pictures, steps, stepsPerSecond, batch, adapter } = result;
+  const rate = `${plural(steps, 'step')} of batch ${batch}, ${stepsPerSecond.toPrecision(3)} per second on ${adapter}`;
+  terminal.out(`wrote ${options.out}  ${plural(pictures, 'picture')} · ${rate}  ${seconds(took)}`);
+}
+
+/** Options of the sampling entries: the command's, over the model file's. */
+function settingsOf(model: Model, { steps, sampler, eta, cfg, cfgChannels }: Options): Record<string, unknown> {
+  const given = Object.entries({ steps, sampler, eta, cfg, cfgChannels }).filter(([, value]) => value !== undefined);
+  const settings: Record<string, unknown> = { ...model.options, ...Object.fromEntries(given) };
+  if (eta !== undefined && settings.sampler !== 'ddim') {
+    throw new UsageError({
+      what: '--eta is a setting of ddim',
+      why: `the sampler is ${settings.sampler}`,
+      fix: 'add --sampler ddim',
+    });
+  }
+  return settings;
+}
+
+/** Compiles for the device. Where the batch is ours to choose, it is halved until it fits. */
+async function compileFor(
+  device: DeviceSpec,
+  loaded: LoadedModel,
+  options: Options,
+  settings: object,
+): Promise<Artefact> {
+  const { compile } = await import('../model.ts');
+  const { DitcError } = await import('../../compiler/ir/error.ts');
+  const { SAMPLING_ENTRIES: entries } = await import('../sampler.ts');
+  let batch = options.batch ?? Math.min(options.classes.length, DEFAULT_BATCH);
+  for (;;) {
+    try {
+      return compile(loaded, { device, entries, entryOptions: { ...settings, batch } }).artefact;
+    } catch (error) {
+      const tooLarge = error instanceof DitcError && error.code === 'limit';
+      if (!tooLarge || options.batch !== undefined || batch === 1) throw error;
+      batch = Math.ceil(batch / 2);
+    }
+  }
+}

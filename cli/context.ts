@@ -1,0 +1,12 @@
+/** What a command gets from main. */
+import type { Terminal } from './terminal.ts';
+
+export interface Context {
+  readonly terminal: Terminal;
+  /** Set by a command that ended in order but found something wrong. */
+  exitCode: number;
+}
+
+/** `Examples:` at the end of a command's help. */
+export const examples = (...lines: readonly string[]): string =>
+  ['', 'Examples:', ...lines.map((line) => `  $ ${line}`)].join('\n');

@@ -1,0 +1,59 @@
+/** Devices to compile for: by name, from a file, or the one of this machine. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { PORTABLE, type DeviceSpec } from '../compiler/schedule/device.ts';
+import { DitcError } from '../compiler/ir/error.ts';
+import { fileError, UsageError } from './errors.ts';
+
+const SPECS = new URL('../compiler/schedule/specs/', import.meta.url);
+
+/** The devices that `--device` knows by name. */
+export function knownDevices(): string[] {
+  const files = existsSync(SPECS) ? readdirSync(SPECS) : [];
+  const names = files.flatMap((file) => (file.endsWith('.json') ? [file.slice(0, -5)] : []));
+  return [...new Set([PORTABLE.name, ...names.sort()])];
+}
+
+/** The device that `--device` names: `portable`, one of compiler/schedule/specs, or a JSON file (doctor's will do). */
+export function findDevice(given: string): DeviceSpec {
+  if (given === PORTABLE.name) return PORTABLE;
+  if (knownDevices().includes(given)) return readSpec(new URL(`${given}.json`, SPECS), given);
+  if (given.endsWith('.json')) return readSpec(given, given);
+  const fix = `use ${knownDevices().join(', ')}, or the path of a .json file (ditc doctor --json writes one)`;
+  throw new UsageError({ what: `--device: ${given} is not a known device`, fix });
+}
+
+function readSpec(file: string | URL, where: string): DeviceSpec {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    throw fileError(where, 'cannot read the device', error);
+  }
+  const wrong = (what: string, why: string) =>
+    new DitcError({ code: 'device-spec', where, what, why, fix: 'write it with ditc doctor --json > FILE' });
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw wrong('it is not JSON', (error as Error).message);
+  }
+  const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
+  const spec = isObject(json) && 'adapter' in json ? json.adapter : json;
+  if (!isObject(spec)) throw wrong('it is not a device', 'it must be an object with name, kind, features and limits');
+  const { name, kind, features, limits, subgroups = null } = spec;
+  if (typeof name !== 'string' || !name) throw wrong('it is not a device', 'its name must be text');
+  if (kind !== 'hardware' && kind !== 'software' && kind !== 'null') {
+    throw wrong('it is not a device', 'its kind must be "hardware", "software" or "null"');
+  }
+  if (!Array.isArray(features) || !features.every((f) => typeof f === 'string')) {
+    throw wrong('it is not a device', 'its features must be a list of names');
+  }
+  if (!isObject(limits) || !Object.values(limits).every((n) => typeof n === 'number' && n > 0)) {
+    throw wrong('it is not a device', 'its limits must be positive numbers by name');
+  }
+  const sizes = isObject(subgroups) ? [subgroups.min, subgroups.max] : [];
+  if (subgroups !== null && !(sizes.length && sizes.every((n) => Number.isInteger(n) && (n as number) > 0))) {
+    throw wrong('it is not a device', 'its subgroups must be null or {"min": …, "max": …}');
+  }
+  return { ...spec, subgroups } as DeviceSpec;
+}

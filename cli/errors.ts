@@ -1,0 +1,83 @@
+/** Errors as the command line tells them: one form for the compiler's, the runtime's and its own, and the exit code. */
+import { CommanderError } from 'commander';
+import { DitcError, type ErrorParts } from '../compiler/ir/error.ts';
+import { RuntimeError } from '../runtime/error.ts';
+import type { Terminal } from './terminal.ts';
+
+export const EXIT = { ok: 0, failed: 1, usage: 2 } as const;
+
+/** The command was called wrongly: exit code 2. */
+export class UsageError extends DitcError {
+  constructor(parts: Omit<ErrorParts, 'code'>) {
+    super({ code: 'usage', ...parts });
+  }
+}
+
+const REASONS: Record<string, [why: string, fix: string]> = {
+  ENOENT: ['there is no such file or folder', 'check the path'],
+  ENOTDIR: ['a part of the path is a file, not a folder', 'check the path'],
+  EACCES: ['permission denied', 'check who owns it, or choose another path'],
+  EPERM: ['the operation is not permitted', 'check who owns it, or choose another path'],
+  EEXIST: ['a file is in the way', 'choose another path'],
+  EISDIR: ['it is a folder', 'give the path of a file'],
+  ENOSPC: ['the disk is full', 'free some space or write to another disk'],
+  EROFS: ['the file system is read-only', 'write to another folder'],
+  EBUSY: ['it is in use', 'choose another path'],
+  ENAMETOOLONG: ['the name is too long', 'choose a shorter name'],
+};
+
+/** An error of the file system, in words. */
+export function fileError(path: string, what: string, error: unknown): DitcError {
+  if (error instanceof DitcError) return error;
+  const { code = '', message } = error as NodeJS.ErrnoException;
+  const [why, fix] = REASONS[code] ?? [message, 'check the path and the disk'];
+  return new DitcError({ code: 'io', where: path, what, why: `${why} (${code})`, fix }, { cause: error });
+}
+
+const BUG = 'this is a bug in ditc; run it again with DITC_DEBUG=1 for the stack, and report both';
+
+/** Any error as a DitcError. One that nobody foresaw is `internal`. */
+function normalise(error: unknown): DitcError {
+  if (error instanceof DitcError) return error;
+  if (error instanceof RuntimeError) {
+    const { code, what, where, why, fix } = error;
+    return new DitcError({ code, what, where, why, fix }, { cause: error });
+  }
+  if (error instanceof CommanderError) return new UsageError({ what: error.message.replace(/^error: /, '') });
+  const { syscall, path, name, message } = error as NodeJS.ErrnoException;
+  if (syscall && path) return fileError(path, `cannot ${syscall} it`, error);
+  const what = error instanceof Error ? `${name}: ${message.trim()}` : String(error);
+  return new DitcError({ code: 'internal', what, fix: BUG }, { cause: error });
+}
+
+/** Prints an error, as JSON on stdout where the command was asked for JSON, and gives the exit code. */
+export async function reportError(error: unknown, terminal: Terminal, json: boolean): Promise<number> {
+  const shown = normalise(error);
+  if (json) {
+    const { code, what, where, why, fix } = shown;
+    terminal.out(JSON.stringify({ error: { code, what, where, why, fix } }, null, 2));
+  } else {
+    // Loaded late: with it comes the compiler's frontend, which a mistyped option should not wait for.
+    const text =
+      shown instanceof UsageError
+        ? usageText(shown, terminal)
+        : (await import('../compiler/frontend/index.ts')).formatDiagnostic(shown, undefined, {
+            color: terminal.errColors.isColorSupported,
+          });
+    terminal.err(text);
+  }
+  if (process.env.DITC_DEBUG === '1') terminal.err(`\n${stackOf(error)}`);
+  return shown instanceof UsageError ? EXIT.usage : EXIT.failed;
+}
+
+function usageText({ where, what, why, fix }: UsageError, { errColors: c }: Terminal): string {
+  const lines = [[where && c.cyan(where), c.bold(what)].filter(Boolean).join(c.dim(' — '))];
+  if (why) lines.push(...why.split('\n').map((line) => `   ${line}`));
+  if (fix) lines.push(`   ${c.green('fix:')} ${fix}`);
+  return lines.join('\n');
+}
+
+function stackOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? `${error.stack}\ncaused by ${stackOf(error.cause)}` : String(error.stack);
+}

@@ -1,0 +1,84 @@
+/** The GPU side of `run` and `sample`: an open device, and a program with its weights on it. */
+import type { Artefact } from '../compiler/emit/artefact.ts';
+import { openCheckpoint } from '../runtime/checkpoint/open.ts';
+import type { TensorFile } from '../runtime/checkpoint/source.ts';
+import { openDevice, type OpenDevice } from '../runtime/device.ts';
+import { findAdapter } from '../runtime/node/adapter.ts';
+import { openFile } from '../runtime/node/file.ts';
+import { Program } from '../runtime/program.ts';
+import { initialise, loadParams, type OnWeights } from '../runtime/weights.ts';
+import { interruptible } from './interrupt.ts';
+import { startProgress } from './progress.ts';
+import type { Terminal } from './terminal.ts';
+
+/** Opens the device that `ditc doctor` shows, for the time of `work`. */
+export async function withDevice<T>(work: (open: OpenDevice) => Promise<T>): Promise<T> {
+  const found = await findAdapter();
+  try {
+    const open = await openDevice(found.adapter, found.spec);
+    try {
+      return await interruptible(async () => {
+        const result = await work(open);
+        open.check();
+        return result;
+      });
+    } finally {
+      open.close();
+    }
+  } finally {
+    found.close();
+  }
+}
+
+/** Opens a checkpoint, for the time of `work`; without a path, `work` gets none. */
+export async function withWeights<T>(path: string | undefined, work: (file?: TensorFile) => Promise<T>): Promise<T> {
+  if (path === undefined) return work();
+  const source = await openFile(path);
+  let file: TensorFile;
+  try {
+    file = await openCheckpoint(source);
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+  try {
+    return await work(file);
+  } finally {
+    await file.close();
+  }
+}
+
+export interface ProgramSetup {
+  readonly artefact: Artefact;
+  readonly entries: readonly string[];
+  /** Without: weights are drawn from the seed. */
+  readonly weights?: TensorFile;
+  readonly seed: number;
+}
+
+/** A program ready to run, with its weights set; the caller closes it. */
+export async function startProgram(open: OpenDevice, setup: ProgramSetup, terminal: Terminal): Promise<Program> {
+  const { artefact, entries, weights, seed } = setup;
+  const kernels = startProgress(terminal, 'compiling kernels', 1, '');
+  const onProgress = ({ done, total }: { done: number; total: number }) => kernels.update(done, total);
+  const program = await Program.create(open.device, artefact, { entries, onProgress }).finally(() => kernels.stop());
+  const bar = startProgress(terminal, weights ? 'loading weights' : 'drawing weights', 1, '');
+  const onWeights: OnWeights = ({ done, total }) => bar.update(done, total);
+  try {
+    if (!weights) await initialise(program, artefact, seed, onWeights);
+    else {
+      // Parameters come from the file; the states still need their first values.
+      await initialise(program, { ...artefact, manifest: { ...artefact.manifest, params: [] } }, seed);
+      await loadParams(program, weights, { onProgress: onWeights });
+    }
+    return program;
+  } catch (error) {
+    program.close();
+    throw error;
+  } finally {
+    bar.stop();
+  }
+}
+
+export const RANDOM_WEIGHTS =
+  'the weights are random, so the result is noise; give a trained checkpoint with --weights FILE';

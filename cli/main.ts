@@ -1,0 +1,74 @@
+/**
+ * The `ditc` command. Each command is a file of commands/; what it needs beyond its options is imported when it runs, so
+ * that `--help` and a mistyped option answer at once.
+ */
+import { Command, CommanderError } from 'commander';
+import { readFileSync } from 'node:fs';
+import { buildCommand } from './commands/build.ts';
+import { doctorCommand } from './commands/doctor.ts';
+import { inspectCommand } from './commands/inspect.ts';
+import { runCommand } from './commands/run.ts';
+import { sampleCommand } from './commands/sample.ts';
+import type { Context } from './context.ts';
+import { EXIT, reportError, UsageError } from './errors.ts';
+import { processTerminal, type Terminal } from './terminal.ts';
+
+const COMMANDS = [buildCommand, runCommand, sampleCommand, inspectCommand, doctorCommand];
+
+const NOTES = `
+Environment:
+  DITC_ADAPTER   which adapter to run on: hardware, lavapipe, embedded (see ditc doctor)
+  DITC_DEBUG=1   show the stack of an error
+
+Exit codes: 0 done, 1 failed, 2 called wrongly, 130 interrupted.`;
+
+const version = (): string =>
+  (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version;
+
+function createProgram(context: Context): Command {
+  const { terminal } = context;
+  const program = new Command('ditc')
+    .description('Compiles diffusion transformers written in TypeScript to WGSL, and runs them on any GPU or none.')
+    .version(version(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .addHelpText('after', NOTES);
+  for (const make of COMMANDS) program.addCommand(make(context));
+  for (const command of [program, ...program.commands]) {
+    command.exitOverride().helpOption('-h, --help', 'print this help');
+    command.configureOutput({
+      writeOut: (text) => terminal.out(text.trimEnd()),
+      writeErr: (text) => terminal.err(text.trimEnd()),
+      // Errors are told by reportError, in the same form as all others.
+      outputError: () => {},
+    });
+  }
+  return program;
+}
+
+/** Runs a command line (without `node` and the script) and gives the exit code. */
+export async function main(argv: readonly string[], terminal: Terminal = processTerminal()): Promise<number> {
+  const context: Context = { terminal, exitCode: EXIT.ok };
+  const program = createProgram(context);
+  try {
+    await program.parseAsync(argv.map(closeOptional), { from: 'user' });
+    return context.exitCode;
+  } catch (error) {
+    // Help and the version come as exceptions too.
+    if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok;
+    if (error instanceof CommanderError && error.code === 'commander.help') return EXIT.usage;
+    return reportError(withHint(error, argv, program), terminal, argv.includes('--json'));
+  }
+}
+
+/** `--print-ir model.ts`: commander would take the model for the pass. Its value comes after `=` or not at all. */
+const closeOptional = (word: string): string => (word === '--print-ir' ? '--print-ir=' : word);
+
+/** Commander's own complaints, with where to read on. */
+function withHint(error: unknown, argv: readonly string[], program: Command): unknown {
+  if (!(error instanceof CommanderError)) return error;
+  const command = program.commands.find((c) => c.name() === argv.find((word) => !word.startsWith('-')));
+  const help = `see ditc ${command ? `${command.name()} ` : ''}--help`;
+  const [what, guess] = error.message.replace(/^error: /, '').split('\n');
+  const meant = /\(Did you mean (.*)\?\)/.exec(guess ?? '')?.[1];
+  return new UsageError({ what, fix: meant ? `did you mean ${meant}? ${help}` : help });
+}

@@ -1,0 +1,34 @@
+/** Values of options: parsed where they are given, so that a wrong one is told before any work is done. */
+import { UsageError } from './errors.ts';
+
+/** For commander's argument parser: a whole number in [least, most]. */
+export function wholeNumber(option: string, least: number, most: number = Number.MAX_SAFE_INTEGER) {
+  const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
+  return (text: string): number => {
+    const value = /^[+-]?\d+$/.test(text.trim()) ? Number(text) : NaN;
+    if (value >= least && value <= most) return value;
+    throw new UsageError({ what: `${option} is ${text || 'empty'}`, fix: `give a whole number ${range}` });
+  };
+}
+
+/** A finite number in [least, most]. */
+export function realNumber(option: string, least = -Infinity, most = Infinity) {
+  const bounds = [least > -Infinity && `of at least ${least}`, most < Infinity && `of at most ${most}`].filter(Boolean);
+  return (text: string): number => {
+    const value = text.trim() === '' ? NaN : Number(text);
+    if (Number.isFinite(value) && value >= least && value <= most) return value;
+    const fix = ['give a number', bounds.join(' and ')].filter(Boolean).join(' ');
+    throw new UsageError({ what: `${option} is ${text || 'empty'}`, fix });
+  };
+}
+
+/** One of a few words. */
+export function oneOf<T extends string>(option: string, choices: readonly T[]) {
+  return (text: string): T => {
+    if (choices.includes(text as T)) return text as T;
+    throw new UsageError({ what: `${option} is ${text || 'empty'}`, fix: `use ${choices.join(' or ')}` });
+  };
+}
+
+/** The largest seed: whole numbers are exact up to there. */
+export const MAX_SEED = Number.MAX_SAFE_INTEGER;

@@ -1,0 +1,48 @@
+/** A progress bar on stderr, where someone watches it; elsewhere nothing is drawn. */
+import { SingleBar } from 'cli-progress';
+import type { Terminal } from './terminal.ts';
+import { clock } from './text.ts';
+
+export interface Progress {
+  /** How far it is; `total` may be told late. */
+  update(done: number, total?: number): void;
+  /** Takes the bar away. Safe to call twice. */
+  stop(): void;
+}
+
+const SILENT: Progress = { update() {}, stop() {} };
+
+/** A bar with the rate and the time left: `sampling ━━━━━━╌╌╌╌ 12/30 steps · 4.1 steps/s · 0:05 left`. */
+export function startProgress(terminal: Terminal, label: string, total: number, unit: string): Progress {
+  if (!terminal.interactive) return SILENT;
+  const bar = new SingleBar({
+    stream: process.stderr,
+    clearOnComplete: true,
+    hideCursor: true,
+    barCompleteChar: '━',
+    barIncompleteChar: '╌',
+    barsize: 24,
+    // A redraw costs a little, and the steps of a small model come by the hundred.
+    fps: 10,
+    format: `${label} {bar} {percentage} %{rate}`,
+  });
+  const start = performance.now();
+  bar.start(total, 0, { rate: '' });
+  return {
+    update(done, known) {
+      if (known !== undefined) bar.setTotal(known);
+      bar.update(done, { rate: rateText(done, bar.getTotal(), performance.now() - start, unit) });
+    },
+    stop: () => bar.stop(),
+  };
+}
+
+function rateText(done: number, total: number, ms: number, unit: string): string {
+  if (!unit || !done || ms < 200) return '';
+  const perSecond = (done / ms) * 1000;
+  const rate =
+    perSecond >= 1
+      ? `${perSecond.toPrecision(3)} ${unit}/s`
+      : `${(1 / perSecond).toPrecision(3)} s per ${unit.replace(/s$/, '')}`;
+  return ` · ${done}/${total} ${unit} · ${rate} · ${clock((total - done) / perSecond)} left`;
+}

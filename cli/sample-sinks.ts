@@ -1,0 +1,100 @@
+/** Where `ditc sample` puts its samples: a grid, a picture each, or the raw values. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Model } from '../compiler/dsl/model.ts';
+import { DitcError } from '../compiler/ir/error.ts';
+import { writeAtomically } from '../runtime/node/file.ts';
+import { UsageError } from './errors.ts';
+import { writeNpy } from './npy.ts';
+import { checkOutputFile, checkOutputFolder } from './out-path.ts';
+import { encodePng, grid, toPictures, type Picture } from './pictures.ts';
+import type { Samples } from './sampler.ts';
+
+export interface Sink {
+  /** Throws when the model's samples [C,H,W] cannot go there. Called before sampling. */
+  check(model: Model, name: string, shape: readonly number[]): void;
+  add(samples: Samples): Promise<void>;
+  /** Called once after the last samples; what holds all of them in one file is written here. */
+  end(): Promise<void>;
+}
+
+/** The sink that a path asks for by its ending, its place checked. */
+export function sinkFor(out: string, columns: number | undefined): Sink {
+  if (/\.(jpe?g|gif|webp|bmp|npz|safetensors)$/i.test(out)) {
+    throw new UsageError({ what: `--out is ${out}`, fix: 'give FILE.png, FILE.npy or a folder' });
+  }
+  const isFile = /\.(png|npy)$/i.test(out);
+  if (isFile) checkOutputFile(out);
+  else checkOutputFolder(out);
+  if (columns !== undefined && !/\.png$/i.test(out)) {
+    throw new UsageError({ what: '--columns is for a grid', fix: 'give --out FILE.png, or leave it out' });
+  }
+  if (/\.npy$/i.test(out)) return arraySink(out);
+  return isFile ? gridSink(out, columns) : folderSink(out);
+}
+
+/** All samples in one array [N,C,H,W], latents too. */
+function arraySink(out: string): Sink {
+  const parts: Samples[] = [];
+  return {
+    check() {},
+    add: async (samples) => void parts.push(samples),
+    async end() {
+      const count = parts.reduce((sum, { values }) => sum + values.length, 0);
+      const all = new Float32Array(count);
+      let at = 0;
+      for (const { values } of parts) {
+        all.set(values, at);
+        at += values.length;
+      }
+      const [{ shape: image }] = parts;
+      const shape = [parts.reduce((sum, part) => sum + part.shape[0], 0), ...image.slice(1)];
+      await writeNpy(out, { name: 'samples', dtype: 'f32', shape }, all);
+    },
+  };
+}
+
+function gridSink(out: string, columns: number | undefined): Sink {
+  const pictures: Picture[] = [];
+  return pictureSink(
+    async (made) => void pictures.push(...made),
+    async () => {
+      // The released sampler's row of 4, until there are too many for it.
+      const across = columns ?? (pictures.length <= 8 ? 4 : 10);
+      const png = encodePng(grid(pictures, Math.min(across, pictures.length)));
+      await writeAtomically(out, (write) => write(png));
+    },
+  );
+}
+
+/** `000000.png`, …, written as they come: there may be more than memory holds. */
+function folderSink(out: string): Sink {
+  return pictureSink(async (made, first) => {
+    mkdirSync(out, { recursive: true });
+    for (const [i, picture] of made.entries()) {
+      const png = encodePng(picture);
+      await writeAtomically(join(out, `${String(first + i).padStart(6, '0')}.png`), (write) => write(png));
+    }
+  });
+}
+
+function pictureSink(add: (made: Picture[], first: number) => Promise<void>, end = async () => {}): Sink {
+  let range: readonly [number, number];
+  return {
+    check(model, name, [channels, height, width]) {
+      const size = `[${channels}, ${height}, ${width}]`;
+      const fix = 'save them as they are with --out FILE.npy';
+      if (!model.picture) {
+        const why = 'the model file declares no picture: a VAE decodes what it makes';
+        throw new DitcError({ code: 'latents', what: `${name} makes latents ${size}, not pictures`, why, fix });
+      }
+      if (channels !== 1 && channels !== 3) {
+        const why = 'a PNG has 1 channel (grey) or 3 (red, green, blue)';
+        throw new DitcError({ code: 'latents', what: `${name} makes samples ${size}`, why, fix });
+      }
+      range = model.picture.range;
+    },
+    add: async ({ first, shape, values }) => add(toPictures(values, shape, range, first), first),
+    end,
+  };
+}

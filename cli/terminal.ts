@@ -1,0 +1,41 @@
+/** Where a command writes: its result to stdout, all else (progress, warnings, errors) to stderr. */
+import pc from 'picocolors';
+
+export type Colors = ReturnType<typeof pc.createColors>;
+
+export interface Terminal {
+  /** The result, as text or as one JSON document. A newline is added. */
+  out(text: string): void;
+  /** What a script should not read. A newline is added. */
+  err(text: string): void;
+  /** Whether stderr shows progress bars. */
+  readonly interactive: boolean;
+  /** For text to stdout and to stderr. */
+  readonly outColors: Colors;
+  readonly errColors: Colors;
+}
+
+/** FORCE_COLOR and NO_COLOR (no-color.org) win over what the stream is. */
+function wantsColor(stream: NodeJS.WriteStream): boolean {
+  const { env } = process;
+  if (env.NO_COLOR) return false;
+  if (env.FORCE_COLOR) return env.FORCE_COLOR !== '0';
+  return stream.isTTY === true && env.TERM !== 'dumb';
+}
+
+export function processTerminal(): Terminal {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', endOnBrokenPipe);
+  return {
+    out: (text) => void process.stdout.write(`${text}\n`),
+    err: (text) => void process.stderr.write(`${text}\n`),
+    interactive: process.stderr.isTTY === true && process.env.TERM !== 'dumb',
+    outColors: pc.createColors(wantsColor(process.stdout)),
+    errColors: pc.createColors(wantsColor(process.stderr)),
+  };
+}
+
+/** `ditc inspect … | head`: the reader has seen enough, which is no failure. */
+function endOnBrokenPipe(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+}

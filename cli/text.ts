@@ -1,0 +1,42 @@
+/** Numbers and tables for people. */
+
+/** 675,129,632 */
+export const grouped = (n: number): string => n.toLocaleString('en-US');
+
+/** `118.6 G`, `2.70 G`, `41.8 M`, `12`: in steps of 1000. */
+export function si(value: number): string {
+  const units = ['', ' k', ' M', ' G', ' T', ' P'];
+  let unit = 0;
+  let x = value;
+  while (x >= 999.95 && unit < units.length - 1) {
+    x /= 1000;
+    unit++;
+  }
+  if (!unit) return String(Math.round(x));
+  return (x >= 99.95 ? x.toFixed(1) : x.toPrecision(3)) + units[unit];
+}
+
+/** `2.70 GB` */
+export const bytes = (n: number): string => (n < 1000 ? `${n} B` : `${si(n)}B`);
+
+/** `118.6 GMAC` */
+export const macs = (n: number): string => (n < 1000 ? `${n} MAC` : `${si(n)}MAC`);
+
+export const seconds = (ms: number): string => (ms < 120_000 ? `${(ms / 1000).toFixed(1)} s` : clock(ms / 1000));
+
+/** 65 → `1:05` */
+export function clock(s: number): string {
+  const [hours, minutes, rest] = [Math.floor(s / 3600), Math.floor((s % 3600) / 60), Math.floor(s % 60)];
+  const two = (n: number) => String(n).padStart(2, '0');
+  return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
+}
+
+export const plural = (n: number, one: string, many = `${one}s`): string => `${grouped(n)} ${n === 1 ? one : many}`;
+
+/** Rows in columns, two spaces between; columns in `right` are right-aligned. Trailing spaces are cut. */
+export function table(rows: readonly (readonly string[])[], right: ReadonlySet<number> = new Set()): string[] {
+  const widths: number[] = [];
+  for (const row of rows) row.forEach((cell, i) => (widths[i] = Math.max(widths[i] ?? 0, cell.length)));
+  const align = (cell: string, i: number) => (right.has(i) ? cell.padStart(widths[i]) : cell.padEnd(widths[i]));
+  return rows.map((row) => row.map(align).join('  ').trimEnd());
+}
