@@ -10,6 +10,7 @@ import { verify } from './ir/verify.ts';
 import { opTable } from './ops/index.ts';
 import { expand } from './rewrite/expand.ts';
 import { simplify } from './rewrite/simplify.ts';
+import { snapshot } from './rewrite/snapshot.ts';
 import { checkBinding, checkMemory } from './memory/check.ts';
 import { planMemory, type MemoryPlan, type Step } from './memory/plan.ts';
 import { nodesOf, results } from './ir/index.ts';
@@ -29,6 +30,7 @@ export const pipeline: readonly Pass[] = [
   pass('simplify', 'canonical form: views merge, identities vanish, constants fold', simplify),
   pass('expand', 'composite ops (linear, layer_norm, softmax) become the ops they stand for', expand),
   pass('canonical', 'canonical form of what the expansion left', simplify),
+  pass('snapshot', 'outputs that show state before its update get a copy', snapshot),
 ];
 
 /** An entry ready for emission. */

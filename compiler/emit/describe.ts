@@ -56,6 +56,8 @@ export function planText(plan: Plan): string {
       return 'one invocation per element, no tile';
     case 'product-subgroup':
       return `subgroup tile ${plan.rows}×${plan.columns * plan.lanes}`;
+    case 'attention':
+      return `online, ${plan.rows} queries × ${plan.keys} keys at a time, ${plan.lanes} lanes`;
     case 'product-tiled':
       return `workgroup tile ${plan.side * plan.perThread}×${plan.side * plan.perThread}, ${plan.perThread}×${plan.perThread} per invocation`;
   }

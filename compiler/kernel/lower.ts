@@ -7,6 +7,7 @@ import { KernelBuilder } from './builder.ts';
 import { Inliner } from './inline.ts';
 import type { Kernel } from './ir.ts';
 import type { Launch, Site } from './recipes/common.ts';
+import { attentionKernel } from './recipes/attention.ts';
 import { mapKernel } from './recipes/map.ts';
 import { simpleProduct } from './recipes/product-simple.ts';
 import { subgroupProduct } from './recipes/product-subgroup.ts';
@@ -38,6 +39,8 @@ function write(site: Site, plan: Plan): Launch {
       return subgroupProduct(site, plan);
     case 'product-tiled':
       return tiledProduct(site, plan);
+    case 'attention':
+      return attentionKernel(site, plan);
   }
 }
 

@@ -80,3 +80,18 @@ function castTo(dtype: DType, saturate: boolean): (x: number) => number {
   if (dtype === 'i32') return saturate ? within(-(2 ** 31), 2 ** 31 - 1) : (x) => x | 0;
   return (x) => x;
 }
+
+export const copy = defineOp({
+  name: 'copy',
+  doc: 'The same values in a buffer of their own.',
+  kind: 'pointwise',
+  type: (inputs) => {
+    expectArity('copy', inputs, 1);
+    return inputs[0];
+  },
+  reference: elementwise((x) => x),
+  gradient: ({ dy }) => [dy],
+  cost: perElement(0),
+  sample: (random) => ({ inputs: [{ dtype: 'f32', shape: random.shape(0, 3) }], attrs: {} }),
+  wgsl: { expression: ([x]) => x },
+});

@@ -11,6 +11,8 @@ const MEMORY = 4;
 const DISPATCH = 1_000_000;
 /** Typical rows or columns of an output tile: how often an operand of a product is not reread. */
 const TILE = 24;
+/** Query rows of an attention block. */
+const ATTENTION_ROWS = 8;
 /** Passes over a row that a row kernel makes. */
 const ROW_PASSES = 2;
 
@@ -21,7 +23,7 @@ export interface BufferChoice {
   /** Roots of anchored regions: always stored. */
   readonly anchored: ReadonlySet<Node>;
   /** Nodes inside anchored regions. */
-  readonly owned: ReadonlySet<Node>;
+  readonly owned: { has(node: Node): boolean };
   /** Buffers a kernel may read. */
   readonly maxReads: number;
 }
@@ -54,6 +56,12 @@ export function chooseBuffers(choice: BufferChoice): Set<Node> {
 /** How many elements of `node` one user reads in all. */
 function readsBy(user: Node, node: Node, evaluations: Map<Node, number>): number {
   const kind = opDef(user.op).kind;
+  if (user.op === 'attention') {
+    const rows = user.type.shape[user.type.shape.length - 2];
+    return user.inputs[0] === node
+      ? sizeOf(node.type.shape)
+      : sizeOf(node.type.shape) * Math.ceil(rows / ATTENTION_ROWS);
+  }
   if (kind === 'contract') {
     const [m, n] = user.type.shape.slice(-2);
     const batch = sizeOf(user.type.shape.slice(0, -2));

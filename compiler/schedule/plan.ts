@@ -1,8 +1,9 @@
 /**
  * Plans: how a region becomes a kernel. A plan is plain data, chosen here by a deterministic heuristic from the device, or
- * read from a tuning table.
+ * read from a tuning table. `rolled` loops are hidden from the driver's unroller: software drivers unroll up to 32 rounds,
+ * and then compile for seconds.
  */
-import { sizeOf } from '../ir/index.ts';
+import { DitcError, sizeOf } from '../ir/index.ts';
 import { fixedSubgroupSize, limit, type DeviceSpec } from './device.ts';
 import { rowAxes, type Region } from './regions.ts';
 
@@ -18,6 +19,7 @@ export interface RowPlan {
   readonly lanes: number;
   readonly rowsPerWorkgroup: number;
   readonly combine: 'subgroup' | 'workgroup' | 'serial';
+  readonly rolled: boolean;
 }
 
 /** One invocation per element of the product. */
@@ -45,11 +47,26 @@ export interface TiledProductPlan {
   readonly perThread: number;
   /** Depth of a staged tile. */
   readonly depth: number;
+  readonly rolled: boolean;
 }
 
-export type Plan = MapPlan | RowPlan | SimpleProductPlan | SubgroupProductPlan | TiledProductPlan;
+/**
+ * Online attention by a workgroup of `lanes`: a block of `rows` queries (a multiple of 4) against blocks of `keys` (a
+ * multiple of `lanes`); an invocation accumulates `columns` columns of the output at a time.
+ */
+export interface AttentionPlan {
+  readonly family: 'attention';
+  readonly lanes: number;
+  readonly rows: number;
+  readonly keys: number;
+  readonly columns: number;
+  readonly rolled: boolean;
+}
+
+export type Plan = MapPlan | RowPlan | SimpleProductPlan | SubgroupProductPlan | TiledProductPlan | AttentionPlan;
 
 export function choosePlan(region: Region, device: DeviceSpec): Plan {
+  if (region.anchor?.op === 'attention') return planAttention(region, device);
   if (region.kind === 'matmul') return planProduct(region, device);
   if (region.kind === 'row') return planRows(region, device);
   return { family: 'map', workgroup: 64 };
@@ -69,24 +86,54 @@ function planProduct(region: Region, device: DeviceSpec): Plan {
   const invocations = limit(device, 'maxComputeInvocationsPerWorkgroup');
   if (m < 8 || n < 8) return { family: 'product-simple', workgroup: 64 };
   const side = invocations >= 256 ? 16 : 8;
-  return { family: 'product-tiled', side, perThread: m >= 2 * side && n >= 2 * side ? 4 : 2, depth: 16 };
+  return {
+    family: 'product-tiled',
+    side,
+    perThread: m >= 2 * side && n >= 2 * side ? 4 : 2,
+    depth: 16,
+    rolled: device.kind === 'software',
+  };
+}
+
+function planAttention(region: Region, device: DeviceSpec): AttentionPlan {
+  const [q, k, v] = region.anchor!.inputs.map((node) => node.type.shape);
+  const software = device.kind === 'software';
+  const lanes = software ? (fixedSubgroupSize(device) ?? 8) : 64;
+  const [m, n, e] = [q[q.length - 2], k[k.length - 2], v[v.length - 1]];
+  const columns = software ? 4 : 1;
+  const keys = lanes * (software ? 4 : 1);
+  const width = Math.ceil(e / (lanes * columns)) * lanes * columns;
+  const memory = limit(device, 'maxComputeWorkgroupStorageSize');
+  // The most rows that fit workgroup memory: scores, output, and three numbers a row.
+  const fits = (rows: number) => 4 * rows * (keys + width + 3) <= memory;
+  const rows = [16, 8, 4].find((r) => fits(r) && (r === 4 || (r <= Math.max(8, m) && !(software && r > 8))));
+  if (!rows) {
+    throw new DitcError({
+      code: 'limit',
+      where: region.anchor!.loc,
+      what: `attention over values of width ${e} does not fit ${device.name}'s ${memory} bytes of workgroup memory`,
+      fix: 'use more heads of smaller width, or a device with a larger maxComputeWorkgroupStorageSize',
+    });
+  }
+  return { family: 'attention', lanes, rows, keys: n <= lanes ? lanes : keys, columns, rolled: software };
 }
 
 function planRows(region: Region, device: DeviceSpec): RowPlan {
   const { shape, reduced } = rowAxes(region);
   const length = reduced.reduce((n, axis) => n * shape[axis], 1);
   const rows = sizeOf(shape) / length;
+  const rolled = device.kind === 'software';
   // Neighbouring rows lie next to each other when the last axis is kept: then a row per invocation reads coalesced.
   const strided = !reduced.includes(shape.length - 1);
   if (length < 8 || (strided && rows >= 64)) {
-    return { family: 'row', lanes: 1, rowsPerWorkgroup: 64, combine: 'serial' };
+    return { family: 'row', lanes: 1, rowsPerWorkgroup: 64, combine: 'serial', rolled };
   }
   const subgroup = fixedSubgroupSize(device);
   if (subgroup && device.kind === 'software') {
-    return { family: 'row', lanes: subgroup, rowsPerWorkgroup: 1, combine: 'subgroup' };
+    return { family: 'row', lanes: subgroup, rowsPerWorkgroup: 1, combine: 'subgroup', rolled };
   }
   const lanes = Math.min(limit(device, 'maxComputeInvocationsPerWorkgroup'), length >= 512 ? 256 : 64);
-  return { family: 'row', lanes, rowsPerWorkgroup: 1, combine: 'workgroup' };
+  return { family: 'row', lanes, rowsPerWorkgroup: 1, combine: 'workgroup', rolled };
 }
 
 const smallestCovering = (n: number, sizes: readonly number[]): number =>

@@ -43,21 +43,18 @@ const isBijection = (node: Node) => node.op === 'reshape' || node.op === 'permut
 export function formRegions(graph: Graph, device: DeviceSpec): Region[] {
   const nodes = nodesOf(graph);
   const users = usersOf(nodes);
-  const returned = new Set(results(graph));
-  const flow: Flow = { users, returned, ipdom: postDominators(nodes, returned) };
-  const drafts = new Map<Node, Draft>();
-  const owned = new Set<Node>();
+  const returned = new Set(results(graph).filter((node) => !isStored(node)));
+  const flow: Flow = { users, returned, ipdom: postDominators(nodes, returned), owner: new Map() };
   for (const node of nodes) {
-    if (owned.has(node)) continue;
+    if (flow.owner.has(node)) continue;
     const kind = opDef(node.op).kind;
-    if (kind !== 'contract' && kind !== 'reduce') continue;
-    const { draft, absorbed } = kind === 'contract' ? growProduct(node, flow) : growRows(node, flow);
-    drafts.set(draft.root, draft);
-    for (const member of absorbed) owned.add(member);
+    if (kind === 'contract') growProduct(node, flow);
+    if (kind === 'reduce') growRows(node, flow);
   }
+  const drafts = new Map([...flow.owner.values()].map((draft) => [draft.root, draft]));
   const anchored = new Set(drafts.keys());
   const maxReads = limit(device, 'maxStorageBuffersPerShaderStage') - 1;
-  const buffers = chooseBuffers({ nodes, users, returned, anchored, owned, maxReads });
+  const buffers = chooseBuffers({ nodes, users, returned, anchored, owned: flow.owner, maxReads });
   for (const node of buffers) {
     if (!drafts.has(node)) drafts.set(node, { kind: 'map', root: node, reductions: [], views: [] });
   }
@@ -65,58 +62,87 @@ export function formRegions(graph: Graph, device: DeviceSpec): Region[] {
 }
 
 interface Flow {
-  users: Map<Node, Node[]>;
-  returned: Set<Node>;
-  ipdom: Map<Node, Node>;
+  readonly users: Map<Node, Node[]>;
+  readonly returned: ReadonlySet<Node>;
+  readonly ipdom: Map<Node, Node>;
+  /** The draft that computes each absorbed node. */
+  readonly owner: Map<Node, Draft>;
 }
 
-interface Grown {
-  draft: Draft;
-  absorbed: Node[];
-}
-
-function growProduct(anchor: Node, flow: Flow): Grown {
+function growProduct(anchor: Node, flow: Flow): void {
   const draft: Draft = { kind: 'matmul', root: anchor, anchor, reductions: [], views: [] };
   const absorbed = [anchor];
   follow(draft, absorbed, flow, (node, domain) => isPointwise(node) && sameShape(node.type.shape, domain));
-  return { draft, absorbed };
+  for (const node of absorbed) flow.owner.set(node, draft);
 }
 
-function growRows(first: Node, flow: Flow): Grown {
+function growRows(first: Node, flow: Flow): void {
   const full = first.inputs[0].type.shape;
   const reduced = first.type.shape;
-  const axes = String(first.attrs.axes);
   const draft: Draft = { kind: 'row', root: first, reductions: [first], views: [] };
   const absorbed = [first];
-  const sameRows = (node: Node) =>
-    opDef(node.op).kind === 'reduce' && String(node.attrs.axes) === axes && sameShape(node.inputs[0].type.shape, full);
-  follow(draft, absorbed, flow, (node, domain) => {
+  const joined = follow(draft, absorbed, flow, (node, domain) => {
     if (draft.views.length) return isPointwise(node) && sameShape(node.type.shape, domain);
-    if (sameRows(node)) return true;
+    if (sameRows(node, first)) return true;
     return isPointwise(node) && (sameShape(node.type.shape, full) || sameShape(node.type.shape, reduced));
   });
-  draft.reductions = absorbed.filter((node) => opDef(node.op).kind === 'reduce');
-  return { draft, absorbed };
+  // Independent reductions of the same rows meet in one kernel: the mean and the dot product of a gradient, say.
+  const target = joined ?? draft;
+  target.reductions = [
+    ...target.reductions,
+    ...absorbed.filter((n) => isReduction(n) && !target.reductions.includes(n)),
+  ];
+  target.reductions.sort((a, b) => a.id - b.id);
+  for (const node of absorbed) flow.owner.set(node, target);
 }
 
-/** Extends a draft along the post-dominators of its root while everything on the way is `admissible`. */
-function follow(draft: Draft, absorbed: Node[], flow: Flow, admissible: (node: Node, domain: Shape) => boolean): void {
+const isReduction = (node: Node) => opDef(node.op).kind === 'reduce';
+
+const sameRows = (a: Node, b: Node): boolean =>
+  isReduction(a) &&
+  String(a.attrs.axes) === String(b.attrs.axes) &&
+  sameShape(a.inputs[0].type.shape, b.inputs[0].type.shape);
+
+/**
+ * Extends a draft along the post-dominators of its root while everything on the way is `admissible`. Returns the draft of
+ * the same rows that it runs into, if any: the two are one kernel.
+ */
+function follow(
+  draft: Draft,
+  absorbed: Node[],
+  flow: Flow,
+  admissible: (node: Node, domain: Shape) => boolean,
+): Draft | undefined {
   for (;;) {
     const { root } = draft;
     const next = flow.returned.has(root) ? undefined : flow.ipdom.get(root);
-    if (!next) return;
+    if (!next) return undefined;
     const onlyUser = flow.users.get(root)!.length === 1 && flow.users.get(root)![0] === next;
-    if (onlyUser && isBijection(next)) {
+    if (onlyUser && isBijection(next) && !flow.owner.has(next)) {
       draft.views.push(next);
       absorbed.push(next);
     } else {
       const path = between(root, next, flow.users);
-      if (path.some((node) => flow.returned.has(node) && node !== next)) return;
-      if (!path.every((node) => admissible(node, root.type.shape))) return;
+      if (path.some((node) => flow.returned.has(node) && node !== next)) return undefined;
+      if (!path.every((node) => admissible(node, root.type.shape))) return undefined;
+      const owners = new Set(path.flatMap((node) => flow.owner.get(node) ?? []));
+      if (owners.size) return canJoin(draft, owners, flow.owner.get(next)) ? joinPath(absorbed, path, flow) : undefined;
       absorbed.push(...path);
     }
     draft.root = next;
   }
+}
+
+function canJoin(draft: Draft, owners: ReadonlySet<Draft>, target: Draft | undefined): boolean {
+  if (owners.size !== 1 || !target || !owners.has(target) || draft.kind !== 'row' || target.kind !== 'row')
+    return false;
+  return !draft.views.length && sameRows(draft.reductions[0], target.reductions[0]);
+}
+
+function joinPath(absorbed: Node[], path: readonly Node[], flow: Flow): Draft {
+  const target = flow.owner.get(path[path.length - 1])!;
+  absorbed.push(...path.filter((node) => !flow.owner.has(node)));
+  return target;
 }
 
 /** Finds what a region computes and what it reads. */
@@ -125,13 +151,12 @@ function finish(draft: Draft, buffers: ReadonlySet<Node>): Region {
   const reads = new Set<Node>();
   const visit = (node: Node): void => {
     if (members.has(node) || reads.has(node)) return;
-    if (node !== draft.root && (buffers.has(node) || isStored(node))) {
+    if (isStored(node) || (node !== draft.root && buffers.has(node))) {
       reads.add(node);
       return;
     }
     members.add(node);
-    if (node === draft.root && isStored(node)) reads.add(node);
-    else node.inputs.forEach(visit);
+    node.inputs.forEach(visit);
   };
   visit(draft.root);
   return { ...draft, reads: [...reads], members: [...members].sort((a, b) => a.id - b.id) };

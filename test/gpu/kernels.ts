@@ -19,10 +19,7 @@ export function describeKernels(samplesPerOp: number, fuzzSeeds: number): void {
   afterAll(() => gpu?.close());
 
   /** The device's own plans, and the plans for a device without subgroups (workgroup memory instead). */
-  const plans = (): DeviceSpec[] => [
-    gpu.spec,
-    { ...gpu.spec, name: 'portable plans', kind: 'hardware', subgroups: null },
-  ];
+  const plans = (): DeviceSpec[] => [gpu.spec, { ...gpu.spec, name: 'plans without subgroups', subgroups: null }];
 
   async function expectAgreement(graph: Graph, bindings: Bindings, note: string): Promise<void> {
     const want = interpret(graph, bindings);

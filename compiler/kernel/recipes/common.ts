@@ -64,6 +64,34 @@ export function storeRoot({ region, b, inline, output }: Site, index: readonly I
   b.store(output, inline.ix.expr(inline.ix.flatten(at, region.root.type.shape)), value);
 }
 
+/**
+ * Stores the root where the anchor's element (batch, row, column) has `value`. Rows and columns come with their number:
+ * positions of a partial tile beyond it are computed at the last one and not stored.
+ */
+export function storeElement(
+  site: Site,
+  batch: readonly Index[],
+  [row, rows]: readonly [Index, number],
+  [column, columns]: readonly [Index, number],
+  value: Expr,
+): void {
+  const { b, inline, region } = site;
+  const { ix } = inline;
+  const m = ix.clamp(row, rows - 1, 'row');
+  const n = ix.clamp(column, columns - 1, 'column');
+  inline.given.set(region.anchor!, () => value);
+  const inside: Expr[] = [];
+  if (n !== column) inside.push(b.binary('<', ix.expr(column), b.u32(columns)));
+  if (m !== row) inside.push(b.binary('<', ix.expr(row), b.u32(rows)));
+  const store = () => storeRoot(site, [...batch, m, n]);
+  if (inside.length)
+    b.when(
+      inside.reduce((x, y) => b.binary('&&', x, y)),
+      store,
+    );
+  else store();
+}
+
 /** Shape of the root before the views that end the region. */
 export const domainOf = ({ region }: Site): Shape => (region.views[0]?.inputs[0] ?? region.root).type.shape;
 

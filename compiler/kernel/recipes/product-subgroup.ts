@@ -6,7 +6,7 @@ import { sizeOf } from '../../ir/index.ts';
 import type { SubgroupProductPlan } from '../../schedule/plan.ts';
 import type { Index } from '../index-map.ts';
 import type { Expr, Variable } from '../ir.ts';
-import { batchIndex, builtins, productOf, storeRoot, type Launch, type Product, type Site } from './common.ts';
+import { batchIndex, builtins, productOf, storeElement, type Launch, type Product, type Site } from './common.ts';
 
 export function subgroupProduct(site: Site, plan: SubgroupProductPlan): Launch {
   const { b, inline } = site;
@@ -71,39 +71,15 @@ function writeTile(
   column0: Index,
   acc: Variable[][],
 ): void {
-  const { b, inline, region } = site;
+  const { b, inline } = site;
   const { ix } = inline;
   const flat = acc.flatMap((quads) => range(rows).map((r) => b.component(b.read(quads[Math.floor(r / 4)]), r % 4)));
   const tile = b.privateArray('tile', flat);
-  b.loop(
-    'j',
-    columns,
-    (j) => {
-      const column = ix.add(column0, ix.scale(ix.atom(j, columns - 1), lanes));
-      const n = ix.clamp(column, product.n - 1, 'column');
-      b.loop(
-        'r',
-        rows,
-        (r) => {
-          const row = ix.add(row0, ix.atom(r, rows - 1));
-          const m = ix.clamp(row, product.m - 1, 'row');
-          const at = b.binary('+', b.binary('*', j, b.u32(rows)), r);
-          const value = b.bind('product', b.loadShared(tile, at));
-          inline.given.set(region.anchor!, () => value);
-          const inside: Expr[] = [];
-          if (n !== column) inside.push(b.binary('<', ix.expr(column), b.u32(product.n)));
-          if (m !== row) inside.push(b.binary('<', ix.expr(row), b.u32(product.m)));
-          const store = () => storeRoot(site, [...batch, m, n]);
-          if (inside.length)
-            b.when(
-              inside.reduce((x, y) => b.binary('&&', x, y)),
-              store,
-            );
-          else store();
-        },
-        true,
-      );
-    },
-    true,
-  );
+  const epilogue = (j: Expr, r: Expr) => {
+    const column = ix.add(column0, ix.scale(ix.atom(j, columns - 1), lanes));
+    const row = ix.add(row0, ix.atom(r, rows - 1));
+    const at = b.binary('+', b.binary('*', j, b.u32(rows)), r);
+    storeElement(site, batch, [row, product.m], [column, product.n], b.bind('product', b.loadShared(tile, at)));
+  };
+  b.loop('j', columns, (j) => b.loop('r', rows, (r) => epilogue(j, r), true), true);
 }

@@ -7,7 +7,7 @@ import { attrList, opDef } from '../../ops/index.ts';
 import type { TiledProductPlan } from '../../schedule/plan.ts';
 import type { Index } from '../index-map.ts';
 import type { Expr, SharedArray } from '../ir.ts';
-import { batchIndex, builtins, productOf, storeRoot, type Launch, type Product, type Site } from './common.ts';
+import { batchIndex, builtins, productOf, storeElement, type Launch, type Product, type Site } from './common.ts';
 
 export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
   const { b, inline } = site;
@@ -68,27 +68,13 @@ export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
     'tile',
     acc.flatMap((line) => line.map((v) => b.read(v))),
   );
-  b.loop('c', p, (c) => {
+  const epilogue = (c: Expr, r: Expr) => {
     const column = ix.add(ix.add(column0, threadColumn), ix.atom(c, p - 1));
-    const n = ix.clamp(column, product.n - 1, 'column');
-    b.loop('r', p, (r) => {
-      const row = ix.add(ix.add(row0, threadRow), ix.atom(r, p - 1));
-      const m = ix.clamp(row, product.m - 1, 'row');
-      const at = b.binary('+', b.binary('*', r, b.u32(p)), c);
-      const value = b.bind('product', b.loadShared(tile, at));
-      inline.given.set(site.region.anchor!, () => value);
-      const inside: Expr[] = [];
-      if (n !== column) inside.push(b.binary('<', ix.expr(column), b.u32(product.n)));
-      if (m !== row) inside.push(b.binary('<', ix.expr(row), b.u32(product.m)));
-      const store = () => storeRoot(site, [...batch, m, n]);
-      if (inside.length)
-        b.when(
-          inside.reduce((x, y) => b.binary('&&', x, y)),
-          store,
-        );
-      else store();
-    });
-  });
+    const row = ix.add(ix.add(row0, threadRow), ix.atom(r, p - 1));
+    const at = b.binary('+', b.binary('*', r, b.u32(p)), c);
+    storeElement(site, batch, [row, product.m], [column, product.n], b.bind('product', b.loadShared(tile, at)));
+  };
+  b.loop('c', p, (c) => b.loop('r', p, (r) => epilogue(c, r), plan.rolled), plan.rolled);
   return { workgroupSize: side * side, grid: [gridX, gridY, sizeOf(product.batch)] };
 }
 

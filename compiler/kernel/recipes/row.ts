@@ -45,7 +45,7 @@ export function rowKernel(site: Site, plan: RowPlan): Launch {
   const row: Row = {
     length: sizeOf(reducedShape),
     lanes: plan.lanes,
-    rolled: plan.combine !== 'workgroup',
+    rolled: plan.rolled,
     lane: serial ? b.u32(0) : builtins(b).lane,
     at(e) {
       const inner = inline.ix.unflatten(e, reducedShape);

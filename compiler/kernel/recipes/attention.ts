@@ -1,0 +1,259 @@
+/**
+ * Online attention: softmax(scale·QKᵀ)V without storing the scores. A workgroup owns a block of query rows and walks the
+ * keys in blocks: scores of the block, running maximum and sum per row, and the output rescaled as the maximum grows.
+ * Milakov & Gimelshein 2018, Dao et al. 2022. Statistics are f32; scores and output of the block live in workgroup memory.
+ */
+import { sizeOf, type Shape } from '../../ir/index.ts';
+import { attrNumber } from '../../ops/index.ts';
+import type { AttentionPlan } from '../../schedule/plan.ts';
+import type { Index } from '../index-map.ts';
+import { broadcastIndex } from '../inline.ts';
+import type { Expr, SharedArray } from '../ir.ts';
+import { batchIndex, builtins, storeElement, type Launch, type Site } from './common.ts';
+
+/** Below every finite score, with room to subtract. */
+const LOWEST = -1e30;
+
+interface Block {
+  readonly site: Site;
+  readonly plan: AttentionPlan;
+  /** Queries, keys, width of a key, width of a value. */
+  readonly m: number;
+  readonly n: number;
+  readonly d: number;
+  readonly e: number;
+  readonly batch: Index[];
+  readonly row0: Index;
+  /** scores[key][row], then their exponentials; output[column][row]. */
+  readonly scores: SharedArray;
+  readonly output: SharedArray;
+  readonly largest: SharedArray;
+  readonly total: SharedArray;
+  readonly rescale: SharedArray;
+}
+
+export function attentionKernel(site: Site, plan: AttentionPlan): Launch {
+  const { b, inline, region } = site;
+  const { ix } = inline;
+  const [q, k, v] = region.anchor!.inputs.map((node) => node.type.shape);
+  const last = (shape: Shape) => shape[shape.length - 1];
+  const [m, n] = [q[q.length - 2], k[k.length - 2]];
+  const gridX = Math.ceil(m / plan.rows);
+  const batchShape = q.slice(0, -2);
+  const blocks = Math.ceil(n / plan.keys);
+  const columns = Math.ceil(last(v) / (plan.lanes * plan.columns)) * plan.lanes * plan.columns;
+  const block: Block = {
+    site,
+    plan,
+    m,
+    n,
+    d: last(k),
+    e: last(v),
+    batch: batchIndex(site, batchShape),
+    row0: ix.scale(ix.atom(builtins(b).groupX, gridX - 1), plan.rows),
+    scores: b.sharedArray('scores', plan.keys * plan.rows),
+    output: b.sharedArray('output', columns * plan.rows),
+    largest: b.sharedArray('largest', plan.rows),
+    total: b.sharedArray('total', plan.rows),
+    rescale: b.sharedArray('rescale', plan.rows),
+  };
+  clear(block, columns);
+  b.barrier();
+  b.loop(
+    'block',
+    blocks,
+    (t) => {
+      const key0 = ix.scale(ix.atom(t, blocks - 1), plan.keys);
+      b.comment('scores of this block of keys');
+      scoreBlock(block, key0);
+      b.barrier();
+      b.comment('running maximum and sum of each row');
+      exponentiate(block);
+      b.barrier();
+      b.comment('output of the block, rescaled to the new maximum');
+      accumulate(block, key0, columns);
+      b.barrier();
+    },
+    plan.rolled,
+  );
+  writeOutput(block, columns);
+  return { workgroupSize: plan.lanes, grid: [gridX, 1, sizeOf(batchShape)] };
+}
+
+const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+
+/** Index i·lanes + lane, for the invocations to share work evenly. */
+function strided({ site: { b, inline }, plan }: Block, i: Expr, rounds: number): Index {
+  const { ix } = inline;
+  return ix.add(ix.scale(ix.atom(i, rounds - 1), plan.lanes), ix.atom(builtins(b).lane, plan.lanes - 1));
+}
+
+function clear(block: Block, columns: number): void {
+  const { site, plan } = block;
+  const { b, inline } = site;
+  const zero = b.literal(0, 'f32');
+  const rounds = (columns * plan.rows) / plan.lanes;
+  b.loop('i', rounds, (i) => b.storeShared(block.output, inline.ix.expr(strided(block, i, rounds)), zero), plan.rolled);
+  eachOwnRow(block, (row) => {
+    b.storeShared(block.largest, row, b.literal(LOWEST, 'f32'));
+    b.storeShared(block.total, row, zero);
+  });
+}
+
+/** Rows are dealt out to the first invocations. */
+function eachOwnRow(block: Block, body: (row: Expr) => void): void {
+  const { site, plan } = block;
+  const { b, inline } = site;
+  const rounds = Math.ceil(plan.rows / plan.lanes);
+  b.loop('i', rounds, (i) => {
+    const row = b.bind('own_row', inline.ix.expr(strided(block, i, rounds)));
+    if (rounds * plan.lanes === plan.rows) body(row);
+    else b.when(b.binary('<', row, b.u32(plan.rows)), () => body(row));
+  });
+}
+
+/** Each invocation scores its keys against all rows of the block. */
+function scoreBlock(block: Block, key0: Index): void {
+  const { site, plan, m, n, d, batch, row0 } = block;
+  const { b, inline, region } = site;
+  const { ix } = inline;
+  const [q, k, , bias] = region.anchor!.inputs;
+  const at = (node: typeof q, index: Index[]) => inline.value(node, broadcastIndex(index, node.type.shape));
+  const perLane = plan.keys / plan.lanes;
+  const quads = plan.rows / 4;
+  const lane = ix.atom(builtins(b).lane, plan.lanes - 1);
+  const local = range(perLane).map((i) => ix.offset(lane, i * plan.lanes));
+  const keys = local.map((key, i) => ix.clamp(ix.add(key0, key), n - 1, `key_${i}`));
+  const rows = range(plan.rows).map((r) => ix.clamp(ix.offset(row0, r), m - 1, `row_${r}`));
+  const zero = b.call('vec4f', [b.literal(0, 'f32')], 'vec4f');
+  const acc = keys.map((_, i) => range(quads).map((g) => b.variable(`s_${i}_${g}`, zero)));
+  b.loop('c', d, (c) => {
+    const column = ix.atom(c, d - 1);
+    const loaded = keys.map((key) => at(k, [...batch, key, column]));
+    range(quads).forEach((g) => {
+      const quad = range(4).map((r) => at(q, [...batch, rows[g * 4 + r], column]));
+      const rowsOfQ = b.bind(`q_${g}`, b.call('vec4f', quad, 'vec4f'));
+      loaded.forEach((value, i) => {
+        b.assign(acc[i][g], b.call('fma', [rowsOfQ, b.call('vec4f', [value], 'vec4f'), b.read(acc[i][g])], 'vec4f'));
+      });
+    });
+  });
+  const scale = b.literal(attrNumber(region.anchor!.attrs, 'scale'), 'f32');
+  local.forEach((key, i) => {
+    const position = ix.scale(key, plan.rows);
+    const real = keys[i];
+    const beyond = n % plan.keys !== 0 ? b.binary('>=', ix.expr(ix.add(key0, key)), b.u32(n)) : undefined;
+    range(plan.rows).forEach((r) => {
+      const product = b.component(b.read(acc[i][Math.floor(r / 4)]), r % 4);
+      const scaled = b.binary('*', product, scale);
+      const score = bias ? b.binary('+', scaled, at(bias, [...batch, rows[r], real])) : scaled;
+      const masked = beyond ? b.call('select', [score, b.literal(LOWEST, 'f32'), beyond]) : score;
+      b.storeShared(block.scores, ix.expr(ix.offset(position, r)), masked);
+    });
+  });
+}
+
+/** Scores become exponentials under the new running maximum; the old output is to be scaled by `rescale`. */
+function exponentiate(block: Block): void {
+  const { site, plan } = block;
+  const { b, inline } = site;
+  const { ix } = inline;
+  const exp = (x: Expr) => b.op('exp', [x], {}, 'f32');
+  eachOwnRow(block, (row) => {
+    const at = (key: Expr) =>
+      ix.expr(ix.add(ix.scale(ix.atom(key, plan.keys - 1), plan.rows), ix.atom(row, plan.rows - 1)));
+    const before = b.bind('before', b.loadShared(block.largest, row));
+    const top = b.variable('top', before);
+    b.loop(
+      'j',
+      plan.keys,
+      (j) => b.assign(top, b.call('max', [b.read(top), b.loadShared(block.scores, at(j))])),
+      plan.rolled,
+    );
+    const now = b.bind('now', b.read(top));
+    const sum = b.variable('sum', b.literal(0, 'f32'));
+    b.loop(
+      'j',
+      plan.keys,
+      (j) => {
+        const weight = b.bind('weight', exp(b.binary('-', b.loadShared(block.scores, at(j)), now)));
+        b.storeShared(block.scores, at(j), weight);
+        b.assign(sum, b.binary('+', b.read(sum), weight));
+      },
+      plan.rolled,
+    );
+    const factor = b.bind('factor', exp(b.binary('-', before, now)));
+    b.storeShared(block.total, row, b.call('fma', [b.loadShared(block.total, row), factor, b.read(sum)]));
+    b.storeShared(block.largest, row, now);
+    b.storeShared(block.rescale, row, factor);
+  });
+}
+
+/** Each invocation owns columns of the output: output = output·rescale + weights·V over the block's keys. */
+function accumulate(block: Block, key0: Index, columns: number): void {
+  const { site, plan, n, e, batch } = block;
+  const { b, inline, region } = site;
+  const { ix } = inline;
+  const v = region.anchor!.inputs[2];
+  const quads = plan.rows / 4;
+  const chunks = columns / (plan.lanes * plan.columns);
+  const four = (array: SharedArray, at: Index, hint: string) => {
+    const parts = range(4).map((r) => b.loadShared(array, ix.expr(ix.offset(at, r))));
+    return b.bind(hint, b.call('vec4f', parts, 'vec4f'));
+  };
+  b.loop(
+    'chunk',
+    chunks,
+    (chunk) => {
+      const first = ix.add(
+        ix.scale(ix.atom(chunk, chunks - 1), plan.lanes * plan.columns),
+        ix.atom(builtins(b).lane, plan.lanes - 1),
+      );
+      const own = range(plan.columns).map((i) => ix.offset(first, i * plan.lanes));
+      const inside = own.map((column, i) => ix.clamp(column, e - 1, `column_${i}`));
+      const place = (i: number, g: number) => ix.offset(ix.scale(own[i], plan.rows), g * 4);
+      const factors = range(quads).map((g) => four(block.rescale, { base: g * 4, terms: [] }, `rescale_${g}`));
+      const acc = own.map((_, i) =>
+        range(quads).map((g) =>
+          b.variable(`o_${i}_${g}`, b.binary('*', four(block.output, place(i, g), 'old'), factors[g])),
+        ),
+      );
+      b.loop('j', plan.keys, (j) => {
+        const local = ix.atom(j, plan.keys - 1);
+        const key = ix.clamp(ix.add(key0, local), n - 1, 'key');
+        const values = inside.map((column) => inline.value(v, broadcastIndex([...batch, key, column], v.type.shape)));
+        range(quads).forEach((g) => {
+          const weights = four(block.scores, ix.offset(ix.scale(local, plan.rows), g * 4), `w_${g}`);
+          values.forEach((value, i) => {
+            b.assign(
+              acc[i][g],
+              b.call('fma', [weights, b.call('vec4f', [value], 'vec4f'), b.read(acc[i][g])], 'vec4f'),
+            );
+          });
+        });
+      });
+      own.forEach((_, i) =>
+        range(plan.rows).forEach((r) => {
+          const part = b.component(b.read(acc[i][Math.floor(r / 4)]), r % 4);
+          b.storeShared(block.output, ix.expr(ix.offset(place(i, Math.floor(r / 4)), r % 4)), part);
+        }),
+      );
+    },
+    plan.rolled,
+  );
+}
+
+function writeOutput(block: Block, columns: number): void {
+  const { site, plan, m, e, batch, row0 } = block;
+  const { b, inline } = site;
+  const { ix } = inline;
+  const rounds = columns / plan.lanes;
+  const store = (i: Expr, r: Expr) => {
+    const column = strided(block, i, rounds);
+    const local = ix.atom(r, plan.rows - 1);
+    const sum = b.loadShared(block.output, ix.expr(ix.add(ix.scale(column, plan.rows), local)));
+    const value = b.bind('attended', b.binary('/', sum, b.loadShared(block.total, r)));
+    storeElement(site, batch, [ix.add(row0, local), m], [column, e], value);
+  };
+  b.loop('i', rounds, (i) => b.loop('r', plan.rows, (r) => store(i, r), plan.rolled), plan.rolled);
+}
