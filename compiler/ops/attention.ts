@@ -27,7 +27,7 @@ export function attentionDims(inputs: readonly TensorType[]) {
 export const attention = defineOp({
   name: 'attention',
   doc: 'softmax(scale·q·kᵀ + bias)·v: q […, m, d], k […, n, d], v […, n, e], bias broadcast to […, m, n] (optional).',
-  kind: 'composite',
+  kind: 'contract',
   type: (inputs, attrs) => {
     if (inputs.length !== 3 && inputs.length !== 4)
       throw shapeError('attention', 'takes q, k, v and maybe bias', `got ${inputs.length}`);
