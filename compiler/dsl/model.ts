@@ -31,7 +31,13 @@ export class Scope {
     const fanIn = x.shape[x.rank - 1];
     const weight = scope.param('weight', [out, fanIn], options.init ?? xavierUniform(fanIn, out));
     const bias = (options.bias ?? true) ? scope.param('bias', [out], options.biasInit ?? zeros) : undefined;
-    return linear(x, weight, bias);
+    const result = linear(x, weight, bias);
+    // A layer's output goes by the layer's name until the user binds another.
+    result.node.name ??= name
+      .replace(/\.\d+$/, '')
+      .split('.')
+      .pop();
+    return result;
   }
 }
 

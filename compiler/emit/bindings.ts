@@ -1,5 +1,11 @@
 /** `index.ts` of an artefact: the names, shapes and dtypes of its entries as TypeScript types, for the code that runs it. */
-import { Project, VariableDeclarationKind, type OptionalKind, type PropertySignatureStructure } from 'ts-morph';
+import { IndentationText, Project, StructureKind } from 'ts-morph';
+import type {
+  CodeBlockWriter,
+  InterfaceDeclarationStructure,
+  OptionalKind,
+  PropertySignatureStructure,
+} from 'ts-morph';
 import type { Manifest, TensorSpec } from './artefact.ts';
 
 /** The array type that holds a tensor's values on the host: what the runtime takes and returns. */
@@ -11,12 +17,10 @@ const ARRAYS: Record<TensorSpec['dtype'], string> = {
   bool: 'Uint32Array',
 };
 
-const HEADER = (manifest: Manifest) => `
-/**
- * ${manifest.model}: what its entries take and give. Written by \`ditc build ${manifest.source}\` for device
- * ${manifest.device}; building again replaces it.
- */
-`;
+const header = ({ model, source, device }: Manifest) => `/**
+ * ${model}: what its entries take and give. Written by \`ditc build ${source}\` for device ${device};
+ * building again replaces it.
+ */`;
 
 const HELPERS = `
 /** A tensor's shape and dtype, and the array that holds its values row by row. */
@@ -41,37 +45,60 @@ export type StateName = keyof States & string;
 
 /** The text of `index.ts`. */
 export function bindingsText(manifest: Manifest): string {
-  const project = new Project({ useInMemoryFileSystem: true, manipulationSettings: { quoteKind: "'" as never } });
-  const file = project.createSourceFile('index.ts', `${HEADER(manifest).trim()}\n`);
-  file.addVariableStatement({
-    isExported: true,
-    declarationKind: VariableDeclarationKind.Const,
-    declarations: [{ name: 'model', initializer: quoted(manifest.model) }],
-    leadingTrivia: '\n',
-  });
-  file.addInterface({
-    isExported: true,
-    name: 'Entries',
-    docs: ['Inputs and outputs of each entry.'],
-    properties: Object.entries(manifest.entries).map(([name, entry]) => ({
-      name: key(name),
-      type: `{\n${group('inputs', entry.inputs)}\n${group('outputs', entry.outputs)}\n}`,
-    })),
-  });
   const { params, states } = manifest;
-  file.addInterface({ isExported: true, name: 'Params', docs: ['Weights.'], properties: tensors(params) });
-  const docs = ['What the device keeps between runs.'];
-  file.addInterface({ isExported: true, name: 'States', docs, properties: tensors(states) });
-  file.addStatements(HELPERS.trim());
-  file.formatText({ indentSize: 2 });
+  const project = new Project({
+    useInMemoryFileSystem: true,
+    manipulationSettings: { indentationText: IndentationText.TwoSpaces },
+  });
+  // Given all at once: ts-morph reparses the file after each statement added.
+  const file = project.createSourceFile('index.ts', {
+    statements: [
+      header(manifest),
+      `\nexport const model = ${quoted(manifest.model)};\n`,
+      (writer) => writeEntries(writer, manifest),
+      exportedInterface('Params', 'Weights.', params.map(property)),
+      exportedInterface('States', 'What the device keeps between runs.', states.map(property)),
+      HELPERS.trim(),
+    ],
+  });
   return file.getFullText();
 }
 
-const group = (name: string, specs: readonly TensorSpec[]): string =>
-  `${name}: {${specs.length ? '\n' : ''}${specs.map((s) => `${key(s.name)}: ${tensorType(s)};\n`).join('')}};`;
+const exportedInterface = (
+  name: string,
+  doc: string,
+  properties: OptionalKind<PropertySignatureStructure>[],
+): InterfaceDeclarationStructure => ({
+  kind: StructureKind.Interface,
+  isExported: true,
+  name,
+  docs: [doc],
+  properties,
+});
 
-const tensors = (specs: readonly TensorSpec[]): OptionalKind<PropertySignatureStructure>[] =>
-  specs.map((spec) => ({ name: key(spec.name), type: tensorType(spec) }));
+/** Written out, because ts-morph has no structure for a type literal inside an interface. */
+function writeEntries(writer: CodeBlockWriter, { entries }: Manifest): void {
+  writer.newLine().writeLine('/** Inputs and outputs of each entry. */');
+  writer.write('export interface Entries').block(() => {
+    for (const [name, { inputs, outputs }] of Object.entries(entries)) {
+      writer.write(`${key(name)}: `).inlineBlock(() => {
+        writeGroup(writer, 'inputs', inputs);
+        writeGroup(writer, 'outputs', outputs);
+      });
+      writer.write(';').newLine();
+    }
+  });
+}
+
+function writeGroup(writer: CodeBlockWriter, name: string, specs: readonly TensorSpec[]): void {
+  if (!specs.length) return void writer.writeLine(`${name}: {};`);
+  writer.write(`${name}: `).inlineBlock(() => {
+    for (const spec of specs) writer.writeLine(`${key(spec.name)}: ${tensorType(spec)};`);
+  });
+  writer.write(';').newLine();
+}
+
+const property = (spec: TensorSpec) => ({ name: key(spec.name), type: tensorType(spec) });
 
 const tensorType = ({ shape, dtype }: TensorSpec): string =>
   `Tensor<[${shape.join(', ')}], ${quoted(dtype)}, ${ARRAYS[dtype]}>`;

@@ -36,11 +36,12 @@ export const macsOf = (region: Region): number =>
 
 export const bytesRead = (region: Region): number => region.reads.reduce((sum, n) => sum + byteSize(n.type), 0);
 
-/** A kernel's name: the user's variable, else its last ops. */
+/** A kernel's name: the user's variable, else the anchor's with what follows it, else its last ops. */
 export function kernelName(region: Region): string {
-  const { root } = region;
+  const { root, anchor } = region;
   if (root.name || typeof root.attrs.name === 'string') return clean(bufferName(root));
-  return clean(opsOf(region, { views: false }).slice(-3).join('_') || root.op);
+  const last = opsOf(region, { views: false }).slice(anchor?.name ? -1 : -3);
+  return clean([anchor?.name, ...last].filter(Boolean).join('_') || root.op);
 }
 
 const clean = (name: string): string => name.replace(/[^A-Za-z0-9_]/g, '_').slice(0, 40);

@@ -6,15 +6,6 @@ import { printGraph, type Graph } from '../ir/index.ts';
 import type { Artefact, Manifest, TensorSpec } from './artefact.ts';
 import { bindingsText } from './bindings.ts';
 
-/** What `artefactFiles` may write at the top of an artefact's folder; kernels lie in kernels/. */
-export const ARTEFACT_FILES = [
-  'manifest.json',
-  'graph.ir',
-  'index.ts',
-  'constants.safetensors',
-  'report.html',
-] as const;
-
 /** Every file by its path inside the artefact's folder, in a fixed order; `graphs` are the entries after all passes. */
 export function artefactFiles(artefact: Artefact, graphs: readonly Graph[]): Map<string, string | Uint8Array> {
   const { manifest, wgsl, data } = artefact;
@@ -38,9 +29,9 @@ const WIDTH = 120;
 
 /** JSON with two-space indent, in which what fits on a line is on one: shapes, and a dispatch's resources. */
 export function formatJson(value: unknown, indent = ''): string {
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
-  const line = oneLine(value);
-  if (indent && indent.length + line.length <= WIDTH) return line;
+  if (!isContainer(value)) return JSON.stringify(value);
+  const line = indent ? oneLine(value) : undefined;
+  if (line !== undefined && indent.length + line.length <= WIDTH) return line;
   const inner = `${indent}  `;
   const items = Array.isArray(value)
     ? value.map((item) => formatJson(item, inner))
@@ -49,12 +40,24 @@ export function formatJson(value: unknown, indent = ''): string {
   return items.length ? `${open}\n${inner}${items.join(`,\n${inner}`)}\n${indent}${close}` : open + close;
 }
 
+const isContainer = (value: unknown): value is object => typeof value === 'object' && value !== null;
+
+/** As in JSON.stringify, undefined values are left out. */
 const defined = (value: object): [string, unknown][] => Object.entries(value).filter(([, item]) => item !== undefined);
 
-function oneLine(value: unknown): string {
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
-  if (Array.isArray(value)) return `[${value.map(oneLine).join(', ')}]`;
-  const items = defined(value).map(([key, item]) => `${JSON.stringify(key)}: ${oneLine(item)}`);
+/** A value on one line; undefined when a container is too long for that. */
+function oneLine(value: unknown): string | undefined {
+  if (!isContainer(value)) return JSON.stringify(value);
+  const items: string[] = [];
+  let length = 0;
+  for (const [key, item] of defined(value)) {
+    const text = oneLine(item);
+    if (text === undefined) return undefined;
+    items.push(Array.isArray(value) ? text : `${JSON.stringify(key)}: ${text}`);
+    // Most of a manifest is too long: giving up early keeps the whole linear.
+    if ((length += text.length) > WIDTH) return undefined;
+  }
+  if (Array.isArray(value)) return `[${items.join(', ')}]`;
   return items.length ? `{ ${items.join(', ')} }` : '{}';
 }
 

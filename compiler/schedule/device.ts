@@ -1,3 +1,5 @@
+import portable from './specs/portable.json' with { type: 'json' };
+
 /** What the compiler knows of a GPU: plain JSON, recorded by `ditc doctor` or written by hand. */
 export interface DeviceSpec {
   readonly name: string;
@@ -13,22 +15,7 @@ export interface DeviceSpec {
 }
 
 /** The limits every WebGPU implementation offers: what `ditc build` compiles for unless told. */
-export const PORTABLE: DeviceSpec = {
-  name: 'portable',
-  kind: 'hardware',
-  features: [],
-  subgroups: null,
-  limits: {
-    maxBufferSize: 268435456,
-    maxComputeInvocationsPerWorkgroup: 256,
-    maxComputeWorkgroupSizeX: 256,
-    maxComputeWorkgroupStorageSize: 16384,
-    maxComputeWorkgroupsPerDimension: 65535,
-    maxStorageBufferBindingSize: 134217728,
-    maxStorageBuffersPerShaderStage: 8,
-    minStorageBufferOffsetAlignment: 256,
-  },
-};
+export const PORTABLE: DeviceSpec = portable as DeviceSpec;
 
 export const limit = (device: DeviceSpec, name: string): number => device.limits[name] ?? PORTABLE.limits[name];
 
@@ -37,3 +24,7 @@ export function fixedSubgroupSize(device: DeviceSpec): number | null {
   const { subgroups, features } = device;
   return subgroups && features.includes('subgroups') && subgroups.min === subgroups.max ? subgroups.min : null;
 }
+
+/** Software devices run products best by one subgroup without workgroup memory (DESIGN.md section 6: 10–15 against 1.6 GFLOP/s). */
+export const prefersSubgroupProducts = (device: DeviceSpec): boolean =>
+  device.kind === 'software' && fixedSubgroupSize(device) !== null;

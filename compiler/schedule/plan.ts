@@ -4,7 +4,7 @@
  * and then compile for seconds.
  */
 import { DitcError, sizeOf } from '../ir/index.ts';
-import { fixedSubgroupSize, limit, type DeviceSpec } from './device.ts';
+import { fixedSubgroupSize, limit, prefersSubgroupProducts, type DeviceSpec } from './device.ts';
 import { rowAxes, type Region } from './regions.ts';
 
 /** One invocation per element of the root. */
@@ -75,7 +75,7 @@ export function choosePlan(region: Region, device: DeviceSpec): Plan {
 function planProduct(region: Region, device: DeviceSpec): Plan {
   const [m, n] = region.anchor!.type.shape.slice(-2);
   const lanes = fixedSubgroupSize(device);
-  if (lanes && device.kind === 'software') {
+  if (lanes && prefersSubgroupProducts(device)) {
     return {
       family: 'product-subgroup',
       lanes,

@@ -10,6 +10,7 @@ import { nodesOf, results, sameShape, usersOf, type Graph, type Node, type Shape
 import { attrList, opDef } from '../ops/index.ts';
 import { limit, type DeviceSpec } from './device.ts';
 import { between, postDominators } from './dominance.ts';
+import { absorbRows } from './absorb-rows.ts';
 import { chooseBuffers } from './cost.ts';
 import { isStored } from './storage.ts';
 
@@ -19,7 +20,10 @@ export interface Region {
   readonly root: Node;
   /** `matmul`: the product. */
   readonly anchor?: Node;
-  /** `row`: the reductions, in topological order; all reduce the same axes of the same shape. */
+  /**
+   * In topological order, all reducing the same axes of the same shape. `row`: what the kernel is for. `matmul`: statistics
+   * of the left operand's rows (a layer norm before a linear), computed in the kernel before the product.
+   */
   readonly reductions: readonly Node[];
   /** One-to-one views between the anchor's domain and the root, in order. */
   readonly views: readonly Node[];
@@ -29,7 +33,7 @@ export interface Region {
   readonly members: readonly Node[];
 }
 
-interface Draft {
+export interface Draft {
   kind: Region['kind'];
   root: Node;
   anchor?: Node;
@@ -52,6 +56,7 @@ export function formRegions(graph: Graph, device: DeviceSpec): Region[] {
     if (kind === 'reduce') growRows(node, flow);
   }
   const drafts = new Map([...flow.owner.values()].map((draft) => [draft.root, draft]));
+  absorbRows(drafts, users, device);
   const anchored = new Set(drafts.keys());
   const maxReads = limit(device, 'maxStorageBuffersPerShaderStage') - 1;
   const buffers = chooseBuffers({ nodes, users, returned, anchored, owned: flow.owner, maxReads });

@@ -1,6 +1,7 @@
 /** One invocation per element of the product: for products too small to tile. */
 import { sizeOf } from '../../ir/index.ts';
 import type { SimpleProductPlan } from '../../schedule/plan.ts';
+import { serialStatistics } from './row-statistics.ts';
 import { foldGrid, linearInvocation, productOf, storeRoot, type Launch, type Site } from './common.ts';
 
 export function simpleProduct(site: Site, plan: SimpleProductPlan): Launch {
@@ -11,6 +12,7 @@ export function simpleProduct(site: Site, plan: SimpleProductPlan): Launch {
   const total = sizeOf(shape);
   const index = inline.ix.unflatten(linearInvocation(site, total, plan.workgroup), shape);
   const [batch, m, n] = [index.slice(0, -2), index[index.length - 2], index[index.length - 1]];
+  if (region.reductions.length) serialStatistics(site, batch, m, product.k);
   const acc = b.variable('acc', b.literal(0, 'f32'));
   b.loop('k', product.k, (k) => {
     const at = inline.ix.atom(k, product.k - 1);

@@ -7,6 +7,7 @@ import { attrList, opDef } from '../../ops/index.ts';
 import type { TiledProductPlan } from '../../schedule/plan.ts';
 import type { Index } from '../index-map.ts';
 import type { Expr, SharedArray } from '../ir.ts';
+import { sharedStatistics } from './row-statistics.ts';
 import { batchIndex, builtins, productOf, storeElement, type Launch, type Product, type Site } from './common.ts';
 
 export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
@@ -26,6 +27,9 @@ export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
   const left = b.sharedArray('left_tile', depth * block);
   const right = b.sharedArray('right_tile', depth * block);
   const acc = range(p).map((r) => range(p).map((c) => b.variable(`acc_${r}_${c}`, b.literal(0, 'f32'))));
+  const rowOf = (i: Index) => ix.clamp(ix.add(row0, i), product.m - 1, 'row');
+  const sizes = { rows: block, threads: side * side, length: product.k, rolled: plan.rolled };
+  const selectRow = site.region.reductions.length ? sharedStatistics(site, batch, rowOf, sizes) : undefined;
   const steps = Math.ceil(product.k / depth);
   b.loop('t', steps, (t) => {
     const k0 = ix.scale(ix.atom(t, steps - 1), depth);
@@ -36,8 +40,8 @@ export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
       left,
       contiguousAxis(product.operands[0]) === 'last',
       (i, k) => {
-        const m = ix.clamp(ix.add(row0, i), product.m - 1, 'row');
-        return product.left(batch, m, k);
+        selectRow?.(i);
+        return product.left(batch, rowOf(i), k);
       },
       k0,
     );

@@ -10,6 +10,7 @@ import { reducer } from '../inline.ts';
 import type { Expr } from '../ir.ts';
 import {
   builtins,
+  byDepth,
   domainOf,
   foldGrid,
   linearGroup,
@@ -62,20 +63,6 @@ const foldedRows = (rows: number): number => {
   const [x, y] = foldGrid(rows);
   return x * y;
 };
-
-/** Reductions that do not depend on each other share a pass over the row. */
-function byDepth({ region }: Site): Node[][] {
-  const depth = new Map<Node, number>();
-  const groups: Node[][] = [];
-  const members = new Set(region.members);
-  for (const node of region.members) {
-    const below = node.inputs.reduce((d, n) => Math.max(d, members.has(n) ? (depth.get(n) ?? 0) : 0), 0);
-    const isReduction = region.reductions.includes(node);
-    if (isReduction) (groups[below] ??= []).push(node);
-    depth.set(node, below + Number(isReduction));
-  }
-  return groups;
-}
 
 function reduceTogether(site: Site, plan: RowPlan, row: Row, group: readonly Node[]): void {
   const { b, inline } = site;
