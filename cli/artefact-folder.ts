@@ -5,13 +5,20 @@
 import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, realpathSync } from 'node:fs';
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { ARTEFACT_FILES } from '../compiler/emit/write.ts';
 import { DitcError } from '../compiler/ir/error.ts';
 import { fileError } from './errors.ts';
 import { interruptible } from './interrupt.ts';
 import { checkWritable } from './out-path.ts';
 
-const OWN: ReadonlySet<string> = new Set([...ARTEFACT_FILES, 'kernels']);
+/** What a build writes at the top of the folder (compiler/emit/write.ts). */
+const OWN: ReadonlySet<string> = new Set([
+  'manifest.json',
+  'graph.ir',
+  'index.ts',
+  'constants.safetensors',
+  'report.html',
+  'kernels',
+]);
 
 /**
  * Throws unless an artefact can be written at `path`, before the work of making one: it must be new, empty, or hold an

@@ -1,5 +1,7 @@
 /** Model files on their way through the compiler, as the commands need it. */
-import { guard, type LoadedModel } from '../compiler/frontend/index.ts';
+import { existsSync, realpathSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { guard, loadModel as load, type LoadedModel } from '../compiler/frontend/index.ts';
 import { traceEntry, type EntryOptions } from '../compiler/dsl/model.ts';
 import type { Artefact, TensorSpec } from '../compiler/emit/artefact.ts';
 import { DitcError, nodesOf, type Graph } from '../compiler/ir/index.ts';
@@ -7,7 +9,22 @@ import { opDef } from '../compiler/ops/index.ts';
 import { compileModel } from '../compiler/pipeline.ts';
 import type { DeviceSpec } from '../compiler/schedule/device.ts';
 
-export { loadModel, type LoadedModel } from '../compiler/frontend/index.ts';
+export type { LoadedModel } from '../compiler/frontend/index.ts';
+
+/**
+ * Opens a model file. Places in it are told from its package's folder, or its own, and not from the working directory: an
+ * artefact must not depend on where the command ran.
+ */
+export function loadModel(path: string): LoadedModel {
+  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return load(path);
+  const file = realpathSync(path);
+  return load(file, { cwd: packageFolder(dirname(file)) ?? dirname(file) });
+}
+
+function packageFolder(folder: string): string | undefined {
+  if (existsSync(join(folder, 'package.json'))) return folder;
+  return dirname(folder) === folder ? undefined : packageFolder(dirname(folder));
+}
 
 export interface Compiled {
   readonly artefact: Artefact;

@@ -1,0 +1,122 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { PNG } from 'pngjs';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { parseNpy } from '../../runtime/checkpoint/npy.ts';
+import { scratchFolder } from '../compiler/frontend/scratch.ts';
+import { ditc, SMALL_DIT, spawnDitc } from './cli.ts';
+
+const folder = scratchFolder();
+const LATENT_DIT = SMALL_DIT.replace(/, picture: .*? }/, '');
+
+describe('sample', () => {
+  let cwd: string;
+  const sample = (...args: string[]) => ditc(['sample', 'small.ts', '--steps', '3', ...args], cwd);
+  const digest = (name: string) =>
+    createHash('sha256')
+      .update(readFileSync(join(cwd, name)))
+      .digest('hex');
+  beforeAll(() => {
+    cwd = folder({
+      'small.ts': SMALL_DIT,
+      'latent.ts': LATENT_DIT,
+      'plain.ts': LATENT_DIT.replace('...network', 'config: {}, entries: { forward: network.entries.forward }'),
+    });
+  });
+
+  it('gives the same PNG for the same seed, whatever the batch', async () => {
+    const first = await sample('--classes', '0-4', '--batch', '2', '--out', 'a.png');
+    expect(first.code).toBe(0);
+    expect(first.out).toMatch(/^wrote a\.png {2}5 pictures · 9 steps of batch 2, /);
+    expect(first.err).toContain('note: the weights are random');
+    await sample('--classes', '0-4', '--batch', '5', '--out', 'b.png');
+    await sample('--classes', '0-4', '--seed', '1', '--out', 'c.png');
+    expect(digest('b.png')).toBe(digest('a.png'));
+    expect(digest('c.png')).not.toBe(digest('a.png'));
+    const { width, height, data } = PNG.sync.read(readFileSync(join(cwd, 'a.png')));
+    expect([width, height]).toEqual([4 * 10 + 2, 2 * 10 + 2]);
+    expect(new Set(data).size).toBeGreaterThan(2);
+  });
+
+  it('writes a folder of pictures, a grid of any width, and raw samples', async () => {
+    const args = ['--classes', '1x3', '--batch', '2', '--sampler', 'ddim', '--eta', '0.5', '--cfg', '1'];
+    const { out } = await sample(...args, '--out', 'pictures', '--json');
+    expect(JSON.parse(out)).toMatchObject({ out: 'pictures', pictures: 3, batch: 2, steps: 6 });
+    expect(readdirSync(join(cwd, 'pictures'))).toEqual(['000000.png', '000001.png', '000002.png']);
+    await sample(...args, '--columns', '1', '--out', 'column.png');
+    const column = PNG.sync.read(readFileSync(join(cwd, 'column.png')));
+    expect([column.width, column.height]).toEqual([12, 32]);
+    await sample(...args, '--out', 'raw.npy');
+    const { dtype, shape, data } = parseNpy(readFileSync(join(cwd, 'raw.npy')), 'raw.npy');
+    expect({ dtype, shape }).toEqual({ dtype: 'f32', shape: [3, 1, 8, 8] });
+    // The same samples three times over: a folder's picture, a grid's and the array's values.
+    const last = PNG.sync.read(readFileSync(join(cwd, 'pictures/000002.png')));
+    const bytes = Array.from(data.slice(128) as Float32Array, (x) =>
+      Math.floor(Math.min(Math.max((x + 1) / 2, 0), 1) * 255 + 0.5),
+    );
+    expect(Array.from({ length: 64 }, (_, i) => last.data[4 * i])).toEqual(bytes);
+    const inGrid = (i: number) => column.data[4 * ((22 + Math.floor(i / 8)) * 12 + 2 + (i % 8))];
+    expect(Array.from({ length: 64 }, (_, i) => inGrid(i))).toEqual(bytes);
+  });
+
+  it('saves latents, and says that they are no pictures', async () => {
+    const png = await ditc(['sample', 'latent.ts', '--classes', '1', '--steps', '1', '--out', 'l.png'], cwd);
+    expect(png).toMatchObject({ code: 1, out: '' });
+    expect(png.err).toContain('latent makes latents [1, 8, 8], not pictures');
+    expect(png.err).toContain('fix: save them as they are with --out FILE.npy');
+    const npy = await ditc(['sample', 'latent.ts', '--classes', '1', '--steps', '1', '--out', 'l.npy'], cwd);
+    expect(npy.code).toBe(0);
+  });
+
+  it.each<[string[], number, string]>([
+    [['--classes', '5', '--out', 'o.png'], 2, 'small has no class 5\n   it knows 5 classes\n   fix: use 0 to 4'],
+    [
+      ['--classes', '1', '--out', 'o.png', '--steps', '0'],
+      2,
+      '--steps is 0\n   fix: give a whole number from 1 to 1000',
+    ],
+    [['--classes', '1', '--out', 'o.png', '--steps', '1001'], 2, '--steps is 1001'],
+    [['--classes', '1', '--out', 'o.png', '--sampler', 'euler'], 2, '--sampler is euler\n   fix: use ddpm or ddim'],
+    [['--classes', '1', '--out', 'o.png', '--eta', '1'], 2, '--eta is a setting of ddim'],
+    [['--classes', '1', '--out', 'o.png', '--cfg', 'much'], 2, '--cfg is much\n   fix: give a number'],
+    [['--classes', '1', '--out', 'o.png', '--cfg-channels', '2'], 2, '--cfg-channels is 2'],
+    [['--classes', '1', '--out', 'o.png', '--seed', '-1'], 2, '--seed is -1'],
+    [['--classes', 'one', '--out', 'o.png'], 2, '--classes: one in one'],
+    [['--classes', '1', '--out', 'o.jpg'], 2, 'fix: give FILE.png, FILE.npy or a folder'],
+    [['--classes', '1', '--out', 'o', '--columns', '3'], 2, '--columns is for a grid'],
+    [
+      ['--classes', '1', '--out', 'no/o.png'],
+      1,
+      'no/o.png — cannot write the file\n   there is no folder no\n   fix: create it: mkdir -p no',
+    ],
+    [['--classes', '1', '--out', 'small.ts/o'], 1, 'a part of the path is a file'],
+    [['--classes', '1', '--out', 'o.png', '--weights', 'none.pt'], 1, 'none.pt — cannot open the file'],
+  ])('%j is refused before any work', async (args, code, message) => {
+    const result = await sample(...args);
+    expect(result).toMatchObject({ code, out: '' });
+    expect(result.err).toContain(message);
+    expect(['o', 'o.png', 'no'].some((name) => existsSync(join(cwd, name)))).toBe(false);
+  });
+
+  it('says when a model cannot be sampled', async () => {
+    const { code, err } = await ditc(['sample', 'plain.ts', '--classes', '1', '--out', 'o.png'], cwd);
+    expect(code).toBe(1);
+    expect(err).toContain('plain.ts — it has no entry sampleStart and sampleStep');
+  });
+
+  it('ended by Ctrl-C exits with 130 and leaves nothing', async () => {
+    const before = readdirSync(cwd);
+    const args = ['sample', 'small.ts', '--classes', '0-4x2000', '--batch', '1', '--steps', '1000', '--out', 'o.png'];
+    let timer: NodeJS.Timeout | undefined;
+    const { code, err } = await spawnDitc(args, cwd, (child) => {
+      // The note about the weights comes when the device is open and sampling is about to begin.
+      child.stderr.on('data', (chunk) => {
+        if (String(chunk).includes('note:')) timer = setTimeout(() => child.kill('SIGINT'), 1000);
+      });
+    });
+    clearTimeout(timer);
+    expect(code, err).toBe(130);
+    expect(readdirSync(cwd)).toEqual(before);
+  });
+});

@@ -1,0 +1,140 @@
+import { Project } from 'ts-morph';
+import { describe, expect, it } from 'vitest';
+import { constant, defineModel, normal, fixed } from '../../../compiler/dsl/index.ts';
+import { artefactFiles, formatJson } from '../../../compiler/emit/write.ts';
+import { parseGraphs, printGraph, type Graph } from '../../../compiler/ir/index.ts';
+import { opTable } from '../../../compiler/ops/index.ts';
+import { compileModel } from '../../../compiler/pipeline.ts';
+import { PORTABLE } from '../../../compiler/schedule/device.ts';
+import { openSafetensors } from '../../../runtime/checkpoint/safetensors.ts';
+import { MemorySource } from '../../../runtime/checkpoint/source.ts';
+
+const model = defineModel({
+  config: {},
+  entries: {
+    forward(e) {
+      const x = e.input('x', [e.batch, 2]);
+      const table = constant([1.5, 2.5, -3.5, 4.5], [2, 2]);
+      const bits = constant([1, 4294967295], [2], 'u32');
+      const w = e.params.param('deep.name-1.weight', [2, 2], normal(0.5));
+      const pos = e.params.param('pos', [2], fixed([7, 8]));
+      const n = e.state('n', [], 'i32');
+      e.update(n, n.add(1));
+      return { out: x.matmul(table).matmul(w).add(pos).add(bits.cast('f32')), twice: x.mul(2) };
+    },
+    nothing(e) {
+      return { same: e.input('flags', [3], 'bool').cast('f32') };
+    },
+  },
+});
+
+function compiled() {
+  const graphs = new Map<string, Graph>();
+  const artefact = compileModel(model, {
+    name: 'sample',
+    source: 'models/sample.ts',
+    device: PORTABLE,
+    entryOptions: { batch: 3 },
+    onPass: (_, graph) => graphs.set(graph.name, graph),
+  });
+  return { artefact, graphs: [...graphs.values()], files: artefactFiles(artefact, [...graphs.values()]) };
+}
+
+describe('artefactFiles', () => {
+  const { artefact, graphs, files } = compiled();
+
+  it('holds every file the manifest names, in a fixed order', () => {
+    const kernels = Object.values(artefact.manifest.kernels).map(({ file }) => file);
+    const fixed = ['manifest.json', 'graph.ir', 'index.ts', 'constants.safetensors'];
+    expect([...files.keys()]).toEqual([...fixed, ...kernels]);
+    for (const [name, content] of files) if (typeof content === 'string') expect(content, name).toMatch(/[^\n]\n$/);
+  });
+
+  it('is the same each time', () => {
+    expect(compiled().files).toEqual(files);
+  });
+
+  it('writes the manifest whole, keys in the documented order', () => {
+    const text = files.get('manifest.json') as string;
+    const parsed = JSON.parse(text);
+    expect(parsed).toEqual(JSON.parse(JSON.stringify(artefact.manifest)));
+    expect(Object.keys(parsed).slice(0, 7)).toEqual(
+      ['format', 'model', 'source', 'device', 'entries', 'kernels', 'params'], // DESIGN.md section 3
+    );
+    expect(text).toMatch(/^\{\n {2}"format": 1,\n {2}"model": "sample",\n/);
+    expect(text).toContain('{ "name": "x", "shape": [3, 2], "dtype": "f32" }');
+  });
+
+  it('writes graphs that parse back', () => {
+    const text = files.get('graph.ir') as string;
+    expect(parseGraphs(text, opTable).map((graph) => printGraph(graph))).toEqual(graphs.map((g) => printGraph(g)));
+  });
+
+  it('writes dense data as a checkpoint reader reads it', async () => {
+    const bytes = files.get('constants.safetensors') as Uint8Array;
+    const file = await openSafetensors(new MemorySource('constants', bytes));
+    expect([...file.tensors.keys()]).toEqual([...artefact.data.keys()]);
+    for (const [name, values] of artefact.data) {
+      const read = values instanceof Float32Array ? await file.readF32(name) : await file.readI32(name);
+      const same = values instanceof Uint32Array ? new Uint32Array(read) : read;
+      expect(same, name).toEqual(values);
+    }
+    expect(file.tensors.get('init.pos')?.shape).toEqual([2]);
+  });
+
+  it('leaves the constants out when there are none', () => {
+    const entryOptions = { batch: 1 };
+    const options = { name: 'n', source: 'n.ts', device: PORTABLE, entries: ['nothing'], entryOptions };
+    expect(artefactFiles(compileModel(model, options), []).has('constants.safetensors')).toBe(false);
+  });
+});
+
+describe('the bindings', () => {
+  const text = compiled().files.get('index.ts') as string;
+  const errorsOf = (use: string) => {
+    const compilerOptions = { strict: true, noUnusedLocals: true, lib: ['lib.es2023.d.ts'], types: [] };
+    const project = new Project({ useInMemoryFileSystem: true, compilerOptions });
+    project.createSourceFile('index.ts', text);
+    project.createSourceFile('use.ts', `import * as m from './index.ts';\n${use}`);
+    return project.getPreEmitDiagnostics().flatMap((d) => {
+      // Importing by .ts needs a setting of its own, which says nothing about the bindings.
+      return d.getCode() === 5097 ? [] : [String(d.getMessageText())];
+    });
+  };
+
+  it('type-check, and know names, shapes and arrays', () => {
+    const use = `
+      export const inputs: m.InputValues<'forward'> = { x: new Float32Array(6) };
+      export const shape: m.Entries['forward']['inputs']['x']['shape'] = [3, 2];
+      export const flags: m.InputValues<'nothing'> = { flags: new Uint32Array(3) };
+      export const names: m.OutputName<'forward'>[] = ['out', 'twice'];
+      export const param: m.ParamName = 'deep.name-1.weight';
+      export const state: m.States['n']['dtype'] = 'i32';
+      export const name: 'sample' = m.model;`;
+    expect(errorsOf(use)).toEqual([]);
+  });
+
+  it.each([
+    ["export const inputs: m.InputValues<'forward'> = { y: new Float32Array(6) };", /'y' does not exist/],
+    ["export const shape: m.Entries['forward']['inputs']['x']['shape'] = [2, 2];", /'2' is not assignable to type '3'/],
+    ["export const param: m.ParamName = 'deep.name';", /is not assignable to type/],
+    ["export const e: m.EntryName = 'backward';", /is not assignable to type/],
+  ])('refuse %s', (use, message) => {
+    expect(errorsOf(use).join('\n')).toMatch(message);
+  });
+});
+
+describe('formatJson', () => {
+  it('is JSON', () => {
+    const value = {
+      empty: {},
+      none: [],
+      list: [1, -0.5, 1e300, true, null, 'a "b"\n'],
+      left: undefined,
+      'a key': { nested: Array.from({ length: 60 }, (_, i) => ({ i, name: `value ${i}` })) },
+    };
+    expect(JSON.parse(formatJson(value))).toEqual(JSON.parse(JSON.stringify(value)));
+    for (const line of formatJson(value).split('\n')) expect(line.length).toBeLessThanOrEqual(120);
+    for (const small of [{}, [], 1, 'x', null]) expect(JSON.parse(formatJson(small))).toEqual(small);
+  });
+});
