@@ -21,9 +21,8 @@ export interface Match {
 
 /** The nodes that a name stands for: none for an absent operand, several for a family. */
 export function valuesOf(match: Match, { name, family }: Pick<Term, 'name' | 'family'>): Node[] {
-  if (family) return match.members.map((member) => member.values.get(name)!);
-  const node = match.shared.values.get(name);
-  return node ? [node] : [];
+  const envs = family ? match.members : [match.shared];
+  return envs.flatMap(({ values }) => values.get(name) ?? []);
 }
 
 /** What the match replaces. */
@@ -93,10 +92,15 @@ class Rewriter<T> {
   }
 
   private operand(x: Operand): (T | number)[] {
-    if (x.kind === 'call') return [this.call(x)];
+    if (x.kind === 'call') return this.isAbsent(x) ? [] : [this.call(x)];
     if (x.kind === 'number') return [x.value];
     if (x.kind === 'scalar') return [this.scalar(x.name)];
     return this.made.get(x.name) ?? valuesOf(this.match, x).map((node) => this.algebra.lookup(node));
+  }
+
+  /** A call of absent operands is absent: a family without biases has no bias of its own. */
+  private isAbsent(call: Call): boolean {
+    return call.operands.length > 0 && call.operands.every((x) => !this.operand(x).length);
   }
 
   private dtype(operands: readonly (T | number)[]) {

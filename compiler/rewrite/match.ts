@@ -53,17 +53,17 @@ class Matcher {
     else if (call.op === 'transpose') yield* this.transposed(first, node, env);
     else if (call.op === node.op) yield* this.application(call, node, env);
     // An absent operand: the call is its other operand.
-    if (second && second.kind !== 'call' && second.kind !== 'number' && second.optional) {
+    if (call.op in NEUTRAL && isOptional(second)) {
       const without = second.kind === 'scalar' ? capture(env, second.name, NEUTRAL[call.op]) : [env];
       for (const next of without) yield* this.operand(first, node, next);
     }
   }
 
   private *application(call: Call, node: Node, env: Env): Generator<Env> {
-    if (call.operands.length !== node.inputs.length) return;
+    const [x, y] = node.inputs;
     for (const next of matchAttrs(call.attrs, node, env)) {
-      yield* this.operands(call.operands, node.inputs, next);
-      const [x, y] = node.inputs;
+      if (call.operands.length === node.inputs.length) yield* this.operands(call.operands, node.inputs, next);
+      else if (lacksLast(call, node)) yield* this.operands(call.operands.slice(0, -1), node.inputs, next);
       if (COMMUTATIVE.has(node.op) && x !== y) yield* this.operands(call.operands, [y, x], next);
     }
   }
@@ -93,6 +93,12 @@ class Matcher {
     if (node.type.shape.length >= 2) yield* this.operand(pattern, untranspose(node), env);
   }
 }
+
+const isOptional = (x: Operand): x is Term => x.kind !== 'call' && x.kind !== 'number' && x.optional;
+
+/** Whether the node does without the operand that the op may lack, such as the bias of a linear. */
+const lacksLast = ({ operands }: Call, node: Node): boolean =>
+  operands.length === node.inputs.length + 1 && isOptional(operands[operands.length - 1]);
 
 /** The value whose transpose `node` is: what is below it, or one more view, which reads through an index map. */
 function untranspose(node: Node): Node {

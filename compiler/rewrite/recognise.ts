@@ -8,14 +8,16 @@ import type { Rule } from './rule.ts';
 
 const FOLDER = new URL('rules/', import.meta.url);
 
+function rulesIn(file: string): Rule[] {
+  const url = new URL(file, FOLDER);
+  return parseRules(readFileSync(url, 'utf8'), fileURLToPath(url));
+}
+
 /** Every rule there is, by file and then in the order written. */
 export const RULES: readonly Rule[] = readdirSync(FOLDER)
   .filter((file) => file.endsWith('.rules'))
   .sort()
-  .flatMap((file) => {
-    const url = new URL(file, FOLDER);
-    return parseRules(readFileSync(url, 'utf8'), fileURLToPath(url));
-  });
+  .flatMap(rulesIn);
 
 /** As a device has them; a DeviceSpec is one. */
 interface Limits {
@@ -25,7 +27,13 @@ interface Limits {
 /** What WebGPU promises of every device. */
 const MIN_BINDING_BYTES = 2 ** 27;
 
-export function recognise(graph: Graph, device: Limits, stats?: RewriteStats): Graph {
-  const maxBindingBytes = device.limits.maxStorageBufferBindingSize ?? MIN_BINDING_BYTES;
-  return applyRules(graph, RULES, { maxBindingBytes, stats });
-}
+const applying =
+  (rules: readonly Rule[]) =>
+  (graph: Graph, device: Limits, stats?: RewriteStats): Graph => {
+    const maxBindingBytes = device.limits.maxStorageBufferBindingSize ?? MIN_BINDING_BYTES;
+    return applyRules(graph, rules, { maxBindingBytes, stats });
+  };
+
+/** All rules. What merges linears joins weights by `concat`: for kernels to bind the result, packs are to be made at load. */
+export const recognise = applying(RULES);
+export const recogniseAttention = applying(rulesIn('attention.rules'));

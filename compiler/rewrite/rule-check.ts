@@ -81,13 +81,13 @@ function checkCall(call: Call, wrong: Wrong): void {
   for (const operand of call.operands) if (operand.kind === 'call') checkCall(operand, wrong);
 }
 
-/** An optional operand has a neutral element to stand for it. */
+/** An absent operand is the last: one that its op may lack, or one that a neutral element stands for. */
 function checkOptional(call: Call, wrong: Wrong): void {
   call.operands.forEach((x, i) => {
     if (x.kind === 'call') return checkOptional(x, wrong);
     if (x.kind === 'number' || !x.optional) return;
-    const fits = call.op in NEUTRAL && i === 1 && call.operands.length === 2;
-    if (!fits) wrong(x.at, `only the second operand of ${Object.keys(NEUTRAL).join(', ')} may be absent`);
+    const last = i === call.operands.length - 1 && !NOTATIONS.has(call.op);
+    if (!last && !(call.op in NEUTRAL && i === 1)) wrong(x.at, `only the last operand of ${call.op} may be absent`);
   });
 }
 

@@ -25,9 +25,9 @@ Rules <: Graph {
             | bool                           -- bool
             | NonemptyListOf<Factor, "*">    -- product
   Factor    = scalar | number
-  Term      = family | optional | value | scalar
+  Term      = optional | family | value | scalar
   family    = value "*"
-  optional  = (value | scalar) "?"
+  optional  = (family | value | scalar) "?"
   scalar    = "$" ident
   size      = "..." | perMember | ident | integer
   perMember = ident "*"
@@ -59,7 +59,7 @@ function term(node: ohm.Node, file: string): Term {
   return {
     kind: text.startsWith('%') ? 'value' : 'scalar',
     name: optional ? text.slice(0, -1) : text,
-    family: text.endsWith('*'),
+    family: /\*\??$/.test(text),
     optional,
     at: place(node, file),
   };

@@ -10,8 +10,8 @@
  *     }
  *
  * One name is one value throughout. Operands of commutative ops match either way round. Attributes are written out, as
- * `{eps = $e}` or `{axis = 0}`: a call without them has none. `%bias?` and `$s?` may be absent; the call then stands for its
- * other operand, and $s is neutral. `%y*` is a family: all values that fit, as many as the conditions allow, at least two.
+ * `{eps = $e}` or `{axis = 0}`: a call without them has none. `%bias?` and `$s?` may be absent, where they are the last
+ * operand: add, mul and scale then stand for their other operand ($s is neutral), and other ops do without. `%y*` is a family: all values that fit, as many as the conditions allow, at least two.
  * `transpose(x)` swaps the last two axes, in any notation of it; `scale(x, $s)` is a product with a constant or a quotient
  * by one; `split(x)` cuts the last axis into the family it is assigned to.
  */

@@ -50,7 +50,17 @@ const PEEPHOLES: Record<string, Peephole> = {
     if (sameShape(x.type.shape, shape)) return x;
     return isConstant(x) ? f.constant(attrNumber(x.attrs, 'value'), x.type.dtype, shape) : undefined;
   },
-  slice: (_f, [x], attrs) => (sameShape(x.type.shape, attrList(attrs, 'size')) ? x : undefined),
+  slice: (f, [x], attrs) => {
+    if (sameShape(x.type.shape, attrList(attrs, 'size'))) return x;
+    if (x.op !== 'slice') return undefined;
+    const [start, step] = ['start', 'step'].map((name) => attrList(x.attrs, name));
+    return f.slice(
+      x.inputs[0],
+      attrList(attrs, 'start').map((s, i) => start[i] + s * step[i]),
+      attrList(attrs, 'size'),
+      attrList(attrs, 'step').map((s, i) => s * step[i]),
+    );
+  },
   concat: (_f, inputs) => (inputs.length === 1 ? inputs[0] : undefined),
   matmul: mergeBatch,
 };
@@ -58,7 +68,9 @@ const PEEPHOLES: Record<string, Peephole> = {
 /** [b, m, k] × [k, n] is [b·m, k] × [k, n]: one product instead of b. */
 function mergeBatch(f: Functional, [x, y]: readonly Node[], _attrs: Attrs, node: Node): Node | undefined {
   const batch = x.type.shape.slice(0, -2);
-  if (!batch.length || sizeOf(y.type.shape) !== sizeOf(y.type.shape.slice(-2))) return undefined;
+  // A batch of one on both sides has nothing to merge, and leaves the rules less to recognise.
+  const merges = sizeOf(batch) > 1 || batch.length > y.type.shape.length - 2;
+  if (!batch.length || !merges || sizeOf(y.type.shape) !== sizeOf(y.type.shape.slice(-2))) return undefined;
   const [m, k] = x.type.shape.slice(-2);
   const matrix = f.reshape(y, y.type.shape.slice(-2));
   return f.reshape(f.matmul(f.reshape(x, [sizeOf(batch) * m, k]), matrix), node.type.shape);
