@@ -22,7 +22,7 @@ export interface ParamSpec extends TensorSpec {
 
 /** Where a kernel's buffer lives. Offsets and sizes are in bytes. */
 export type Resource =
-  | { readonly kind: 'param' | 'state' | 'input' | 'constant'; readonly name: string }
+  | { readonly kind: 'param' | 'pack' | 'state' | 'input' | 'constant'; readonly name: string }
   | { readonly kind: 'arena'; readonly arena: number; readonly offset: number; readonly size: number };
 
 export interface Dispatch {
@@ -59,6 +59,12 @@ export interface EntrySpec {
   readonly memory: MemorySpec;
 }
 
+/** Parameters that lie one after the other in one buffer, so that merged linears read them as one weight. */
+export interface PackSpec {
+  readonly name: string;
+  readonly params: readonly string[];
+}
+
 export interface KernelSpec {
   readonly file: string;
   readonly bindings: readonly {
@@ -81,6 +87,8 @@ export interface Manifest {
   readonly kernels: Readonly<Record<string, KernelSpec>>;
   readonly params: readonly ParamSpec[];
   readonly states: readonly ParamSpec[];
+  /** Each parameter is in at most one pack, and then lives in it only. */
+  readonly packs?: readonly PackSpec[];
   /** Dense constants of the model file: tensor `<name>` of constants.safetensors. */
   readonly constants: readonly TensorSpec[];
 }

@@ -11,10 +11,12 @@ import type {
   EntrySpec,
   InitSpec,
   KernelSpec,
+  PackSpec,
   ParamSpec,
   Resource,
   TensorSpec,
 } from './artefact.ts';
+import { isPack } from '../schedule/storage.ts';
 import { bytesRead, headerOf, kernelName, macsOf, opsOf, placesOf, type Use } from './describe.ts';
 import { signatureOf } from './signature.ts';
 import { featuresOf, printKernel } from './wgsl.ts';
@@ -78,7 +80,19 @@ export function buildArtefact(model: ModelInput): Artefact {
   );
   const { name, source, device } = model;
   const constants = [...emitter.constants.values()];
-  const manifest = { format: 1 as const, model: name, source, device, entries, kernels, params, states, constants };
+  const packs = [...emitter.packs.values()];
+  const manifest = {
+    format: 1 as const,
+    model: name,
+    source,
+    device,
+    entries,
+    kernels,
+    params,
+    states,
+    packs,
+    constants,
+  };
   return { manifest, wgsl, data: emitter.data };
 }
 
@@ -88,6 +102,8 @@ class Emitter {
   /** Dense constants by content. */
   readonly constants = new Map<string, TensorSpec>();
   readonly data = new Map<string, Float32Array | Int32Array | Uint32Array>();
+  /** By their parameters. */
+  readonly packs = new Map<string, PackSpec>();
   private readonly names = new Set<string>();
 
   entry(entry: EntryInput): EntrySpec {
@@ -167,7 +183,16 @@ class Emitter {
   private resource(node: Node, memory: MemoryPlan): Resource {
     if (memory.places.has(node)) return this.place(node, memory);
     if (node.op === 'constant') return { kind: 'constant', name: this.constant(node) };
+    if (isPack(node)) return { kind: 'pack', name: this.pack(node) };
     return { kind: node.op as 'param' | 'state' | 'input', name: String(node.attrs.name) };
+  }
+
+  private pack(node: Node): string {
+    const params = node.inputs.map((n) => String(n.attrs.name));
+    const key = params.join(' ');
+    const spec = this.packs.get(key) ?? { name: `pack.${this.packs.size}`, params };
+    this.packs.set(key, spec);
+    return spec.name;
   }
 
   private constant(node: Node): string {

@@ -38,10 +38,13 @@ export const bytesRead = (region: Region): number => region.reads.reduce((sum, n
 
 /** A kernel's name: the user's variable, else the anchor's with what follows it, else its last ops. */
 export function kernelName(region: Region): string {
-  const { root, anchor } = region;
+  const { anchor } = region;
+  let { root } = region;
+  while (!root.name && region.views.includes(root)) root = root.inputs[0];
   if (root.name || typeof root.attrs.name === 'string') return clean(bufferName(root));
-  const last = opsOf(region, { views: false }).slice(anchor?.name ? -1 : -3);
-  return clean([anchor?.name, ...last].filter(Boolean).join('_') || root.op);
+  const nearest = region.members.findLast((n) => n.name && opDef(n.op).kind !== 'leaf')?.name;
+  const last = opsOf(region, { views: false }).slice(nearest && anchor ? -1 : -3);
+  return clean([anchor && nearest, ...last].filter(Boolean).join('_') || root.op);
 }
 
 const clean = (name: string): string => name.replace(/[^A-Za-z0-9_]/g, '_').slice(0, 40);

@@ -3,6 +3,7 @@ import { sizeOf, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import type { Plan } from '../schedule/plan.ts';
 import type { Region } from '../schedule/regions.ts';
+import { isPack } from '../schedule/storage.ts';
 import { KernelBuilder } from './builder.ts';
 import { Inliner } from './inline.ts';
 import type { Kernel } from './ir.ts';
@@ -55,6 +56,7 @@ function sharedMembers({ members }: Region): Set<Node> {
 /** The user's variable, or the tail of a parameter's name: `blocks.0.attn.qkv.weight` reads `qkv_weight`. */
 export function bufferName(node: Node): string {
   if (node.attrs.data instanceof Float64Array) return node.name ?? 'table';
+  if (isPack(node)) return `${bufferName(node.inputs[0])}_pack`;
   if (typeof node.attrs.name !== 'string') {
     if (node.name) return node.name;
     return opDef(node.op).kind === 'view' ? bufferName(node.inputs[0]) : (node.origin ?? node.op);

@@ -26,10 +26,12 @@ export const linear = defineOp({
   reference: ([x, w, b], _attrs, type) => {
     const [n, k] = w.shape;
     const out = dense(type);
+    const [xs, ws] = [x.data, w.data];
     for (let i = 0; i < out.data.length; i++) {
-      const [row, column] = [Math.floor(i / n), i % n];
+      const column = i % n;
+      const [row, weight] = [((i - column) / n) * k, column * k];
       let sum = b ? b.data[column] : 0;
-      for (let l = 0; l < k; l++) sum += x.data[row * k + l] * w.data[column * k + l];
+      for (let l = 0; l < k; l++) sum += xs[row + l] * ws[weight + l];
       out.data[i] = sum;
     }
     return out;
