@@ -26,23 +26,24 @@ export function startProgress(terminal: Terminal, label: string, total: number, 
     fps: 10,
     format: `${label} {bar} {percentage} %{rate}`,
   });
-  const start = performance.now();
+  // The rate counts from the first step on: drivers compile kernels in it, which says nothing of the others.
+  let first: { readonly done: number; readonly at: number } | undefined;
   bar.start(total, 0, { rate: '' });
   return {
     update(done, known) {
       if (known !== undefined) bar.setTotal(known);
-      bar.update(done, { rate: rateText(done, bar.getTotal(), performance.now() - start, unit) });
+      first ??= { done, at: performance.now() };
+      const perSecond = (done - first.done) / ((performance.now() - first.at) / 1000);
+      bar.update(done, { rate: unit && rateText(done, bar.getTotal(), perSecond, unit) });
     },
     stop: () => bar.stop(),
   };
 }
 
-function rateText(done: number, total: number, ms: number, unit: string): string {
-  if (!unit || !done || ms < 200) return '';
-  const perSecond = (done / ms) * 1000;
-  const rate =
-    perSecond >= 1
-      ? `${perSecond.toPrecision(3)} ${unit}/s`
-      : `${(1 / perSecond).toPrecision(3)} s per ${unit.replace(/s$/, '')}`;
-  return ` · ${done}/${total} ${unit} · ${rate} · ${clock((total - done) / perSecond)} left`;
+function rateText(done: number, total: number, perSecond: number, unit: string): string {
+  const count = ` · ${done}/${total} ${unit}`;
+  if (!(perSecond > 0 && perSecond < Infinity)) return count;
+  const slow = `${(1 / perSecond).toPrecision(3)} s per ${unit.replace(/s$/, '')}`;
+  const rate = perSecond >= 1 ? `${perSecond.toPrecision(3)} ${unit}/s` : slow;
+  return `${count} · ${rate} · ${clock((total - done) / perSecond)} left`;
 }

@@ -64,6 +64,8 @@ export async function* sample(program: Program, job: SampleJob): AsyncGenerator<
     const steps = last + 1;
     for (let i = 0; i < steps; i++) {
       await program.run('sampleStep');
+      // Runs are queued ahead; the first one is waited for, so that the time it takes to compile kernels is told apart.
+      if (b + i === 0) await program.sync();
       onStep(b * steps + i + 1, batches * steps);
     }
     const values = (await program.readState('x')) as Float32Array;

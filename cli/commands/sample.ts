@@ -49,7 +49,7 @@ export const sampleCommand = (context: Context): Command =>
     .option('--seed <n>', 'the same seed gives the same pictures', wholeNumber('--seed', 0, MAX_SEED), 0)
     .option(
       '--batch <n>',
-      `pictures at once (default: ${DEFAULT_BATCH}, or what fits)`,
+      `pictures at once (default: at most ${DEFAULT_BATCH}, and what fits)`,
       wholeNumber('--batch', 1, 65535),
     )
     .option(
@@ -93,20 +93,23 @@ async function sampleModel(path: string, options: Options, { terminal }: Context
       const entries = sampler.SAMPLING_ENTRIES;
       const program = await startProgram(open, { artefact, entries, weights, seed: options.seed }, terminal);
       const bar = startProgress(terminal, 'sampling', Math.ceil(options.classes.length / batch), 'steps');
-      const began = performance.now();
-      let steps = 0;
-      const onStep = (done: number, total: number) => bar.update((steps = done), total);
+      let [began, steps] = [0, 0];
+      const onStep = (done: number, total: number) => {
+        if (done === 1) began = performance.now();
+        bar.update((steps = done), total);
+      };
       try {
         const job = { classes: options.classes, seed: options.seed, cfg: Number(settings.cfg ?? 1), onStep };
         for await (const samples of sampler.sample(program, job)) await sink.add(samples);
-        const perSecond = steps / ((performance.now() - began) / 1000);
+        // Without the first step, in which drivers compile the kernels.
+        const stepsPerSecond = steps > 1 ? (steps - 1) / ((performance.now() - began) / 1000) : undefined;
         bar.stop();
         await sink.end();
         return {
           pictures: options.classes.length,
           batch,
           steps,
-          stepsPerSecond: perSecond,
+          stepsPerSecond,
           adapter: open.spec.name,
         };
       } finally {
@@ -121,7 +124,8 @@ async function sampleModel(path: string, options: Options, { terminal }: Context
     return;
   }
   const { pictures, steps, stepsPerSecond, batch, adapter } = result;
-  const rate = `${plural(steps, 'step')} of batch ${batch}, ${stepsPerSecond.toPrecision(3)} per second on ${adapter}`;
+  const speed = stepsPerSecond ? `, ${stepsPerSecond.toPrecision(3)} per second` : '';
+  const rate = `${plural(steps, 'step')} of batch ${batch}${speed} on ${adapter}`;
   terminal.out(`wrote ${options.out}  ${plural(pictures, 'picture')} · ${rate}  ${seconds(took)}`);
 }
 
@@ -149,7 +153,9 @@ async function compileFor(
   const { compile } = await import('../model.ts');
   const { DitcError } = await import('../../compiler/ir/error.ts');
   const { SAMPLING_ENTRIES: entries } = await import('../sampler.ts');
-  let batch = options.batch ?? Math.min(options.classes.length, DEFAULT_BATCH);
+  // As even as can be: ten pictures are two fives, not an eight and a two that is filled up.
+  const { length } = options.classes;
+  let batch = options.batch ?? Math.ceil(length / Math.ceil(length / DEFAULT_BATCH));
   for (;;) {
     try {
       return compile(loaded, { device, entries, entryOptions: { ...settings, batch } }).artefact;
