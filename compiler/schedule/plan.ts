@@ -101,7 +101,8 @@ function planAttention(region: Region, device: DeviceSpec): AttentionPlan {
   const lanes = software ? (fixedSubgroupSize(device) ?? 8) : 64;
   const [m, n, e] = [q[q.length - 2], k[k.length - 2], v[v.length - 1]];
   const columns = software ? 4 : 1;
-  const keys = lanes * (software ? 4 : 1);
+  // Few blocks: each costs three barriers. A software subgroup takes up to 8 keys a lane, all of a short row at once.
+  const keys = lanes * (software ? Math.min(8, Math.ceil(n / lanes)) : 1);
   const width = Math.ceil(e / (lanes * columns)) * lanes * columns;
   const memory = limit(device, 'maxComputeWorkgroupStorageSize');
   // The most rows that fit workgroup memory: scores, output, and three numbers a row.
@@ -115,7 +116,7 @@ function planAttention(region: Region, device: DeviceSpec): AttentionPlan {
       fix: 'use more heads of smaller width, or a device with a larger maxComputeWorkgroupStorageSize',
     });
   }
-  return { family: 'attention', lanes, rows, keys: n <= lanes ? lanes : keys, columns, rolled: software };
+  return { family: 'attention', lanes, rows, keys, columns, rolled: software };
 }
 
 function planRows(region: Region, device: DeviceSpec): RowPlan {

@@ -6,9 +6,9 @@
 import { sizeOf, type Shape } from '../../ir/index.ts';
 import { attrNumber } from '../../ops/index.ts';
 import type { AttentionPlan } from '../../schedule/plan.ts';
-import type { Index } from '../index-map.ts';
+import { fixedIndex, type Index } from '../index-map.ts';
 import { broadcastIndex } from '../inline.ts';
-import type { Expr, SharedArray } from '../ir.ts';
+import type { Expr, SharedArray, Variable } from '../ir.ts';
 import { batchIndex, builtins, storeElement, type Launch, type Site } from './common.ts';
 
 /** Below every finite score, with room to subtract. */
@@ -24,6 +24,8 @@ interface Block {
   readonly e: number;
   readonly batch: Index[];
   readonly row0: Index;
+  /** All keys fit one block: nothing to rescale. */
+  readonly once: boolean;
   /** scores[key][row], then their exponentials; output[column][row]. */
   readonly scores: SharedArray;
   readonly output: SharedArray;
@@ -51,6 +53,7 @@ export function attentionKernel(site: Site, plan: AttentionPlan): Launch {
     e: last(v),
     batch: batchIndex(site, batchShape),
     row0: ix.scale(ix.atom(builtins(b).groupX, gridX - 1), plan.rows),
+    once: blocks === 1,
     scores: b.sharedArray('scores', plan.keys * plan.rows),
     output: b.sharedArray('output', columns * plan.rows),
     largest: b.sharedArray('largest', plan.rows),
@@ -92,8 +95,15 @@ function clear(block: Block, columns: number): void {
   const { site, plan } = block;
   const { b, inline } = site;
   const zero = b.literal(0, 'f32');
-  const rounds = (columns * plan.rows) / plan.lanes;
-  b.loop('i', rounds, (i) => b.storeShared(block.output, inline.ix.expr(strided(block, i, rounds)), zero), plan.rolled);
+  if (!block.once) {
+    const rounds = (columns * plan.rows) / plan.lanes;
+    b.loop(
+      'i',
+      rounds,
+      (i) => b.storeShared(block.output, inline.ix.expr(strided(block, i, rounds)), zero),
+      plan.rolled,
+    );
+  }
   eachOwnRow(block, (row) => {
     b.storeShared(block.largest, row, b.literal(LOWEST, 'f32'));
     b.storeShared(block.total, row, zero);
@@ -139,19 +149,24 @@ function scoreBlock(block: Block, key0: Index): void {
     });
   });
   const scale = b.literal(attrNumber(region.anchor!.attrs, 'scale'), 'f32');
-  local.forEach((key, i) => {
-    const position = ix.scale(key, plan.rows);
-    const real = keys[i];
-    const beyond = n % plan.keys !== 0 ? b.binary('>=', ix.expr(ix.add(key0, key)), b.u32(n)) : undefined;
-    range(plan.rows).forEach((r) => {
-      const product = b.component(b.read(acc[i][Math.floor(r / 4)]), r % 4);
-      const scaled = b.binary('*', product, scale);
-      const score = bias ? b.binary('+', scaled, at(bias, [...batch, rows[r], real])) : scaled;
-      const masked = beyond ? b.call('select', [score, b.literal(LOWEST, 'f32'), beyond]) : score;
-      b.storeShared(block.scores, ix.expr(ix.offset(position, r)), masked);
-    });
-  });
+  const tile = b.privateArray('tile', flatten(block, acc));
+  const store = (i: Expr, r: Expr) => {
+    const key = ix.add(lane, ix.scale(ix.atom(i, perLane - 1), plan.lanes));
+    const row = ix.atom(r, plan.rows - 1);
+    const product = b.loadShared(tile, ix.expr(ix.add(ix.scale(ix.atom(i, perLane - 1), plan.rows), row)));
+    const scaled = b.binary('*', product, scale);
+    const position = [ix.clamp(ix.add(row0, row), m - 1, 'row'), ix.clamp(ix.add(key0, key), n - 1, 'key')];
+    const score = bias ? b.binary('+', scaled, at(bias, [...batch, ...position])) : scaled;
+    const beyond = () => b.binary('>=', ix.expr(ix.add(key0, key)), b.u32(n));
+    const masked = n % plan.keys ? b.call('select', [score, b.literal(LOWEST, 'f32'), beyond()]) : score;
+    b.storeShared(block.scores, ix.expr(ix.add(ix.scale(key, plan.rows), row)), masked);
+  };
+  b.loop('i', perLane, (i) => b.loop('r', plan.rows, (r) => store(i, r), plan.rolled), plan.rolled);
 }
+
+/** Accumulators as scalars, rows fastest. */
+const flatten = ({ site: { b }, plan }: Block, acc: readonly Variable[][]): Expr[] =>
+  acc.flatMap((quads) => range(plan.rows).map((r) => b.component(b.read(quads[Math.floor(r / 4)]), r % 4)));
 
 /** Scores become exponentials under the new running maximum; the old output is to be scaled by `rescale`. */
 function exponentiate(block: Block): void {
@@ -212,12 +227,14 @@ function accumulate(block: Block, key0: Index, columns: number): void {
       const own = range(plan.columns).map((i) => ix.offset(first, i * plan.lanes));
       const inside = own.map((column, i) => ix.clamp(column, e - 1, `column_${i}`));
       const place = (i: number, g: number) => ix.offset(ix.scale(own[i], plan.rows), g * 4);
-      const factors = range(quads).map((g) => four(block.rescale, { base: g * 4, terms: [] }, `rescale_${g}`));
-      const acc = own.map((_, i) =>
-        range(quads).map((g) =>
-          b.variable(`o_${i}_${g}`, b.binary('*', four(block.output, place(i, g), 'old'), factors[g])),
-        ),
+      // With a single block of keys there is no earlier output.
+      const zero = b.call('vec4f', [b.literal(0, 'f32')], 'vec4f');
+      const factors = range(quads).map((g) =>
+        block.once ? zero : four(block.rescale, fixedIndex(g * 4), `rescale_${g}`),
       );
+      const before = (i: number, g: number) =>
+        block.once ? zero : b.binary('*', four(block.output, place(i, g), 'old'), factors[g]);
+      const acc = own.map((_, i) => range(quads).map((g) => b.variable(`o_${i}_${g}`, before(i, g))));
       b.loop('j', plan.keys, (j) => {
         const local = ix.atom(j, plan.keys - 1);
         const key = ix.clamp(ix.add(key0, local), n - 1, 'key');
@@ -232,12 +249,14 @@ function accumulate(block: Block, key0: Index, columns: number): void {
           });
         });
       });
-      own.forEach((_, i) =>
-        range(plan.rows).forEach((r) => {
-          const part = b.component(b.read(acc[i][Math.floor(r / 4)]), r % 4);
-          b.storeShared(block.output, ix.expr(ix.offset(place(i, Math.floor(r / 4)), r % 4)), part);
-        }),
-      );
+      const tile = b.privateArray('tile', flatten(block, acc));
+      const store = (i: Expr, r: Expr) => {
+        const row = ix.atom(r, plan.rows - 1);
+        const column = ix.add(first, ix.scale(ix.atom(i, plan.columns - 1), plan.lanes));
+        const part = b.loadShared(tile, ix.expr(ix.add(ix.scale(ix.atom(i, plan.columns - 1), plan.rows), row)));
+        b.storeShared(block.output, ix.expr(ix.add(ix.scale(column, plan.rows), row)), part);
+      };
+      b.loop('i', plan.columns, (i) => b.loop('r', plan.rows, (r) => store(i, r), plan.rolled), plan.rolled);
     },
     plan.rolled,
   );
