@@ -126,7 +126,7 @@ def guide(cond, null, scale, guided_channels, in_channels):
     """Classifier-free guidance of model outputs [N,Cout,...]: the first `guided_channels` of ε are guided, the rest of
     ε and all variance logits are the conditional half's. -> ε, v (None when the model has no variance channels)."""
     out = cond.copy()
-    g = guided_channels
+    g = min(guided_channels, in_channels)  # never the variance
     out[:, :g] = null[:, :g] + scale * (cond[:, :g] - null[:, :g])
     eps, v = out[:, :in_channels], out[:, in_channels:]
     return eps, (v if v.shape[1] else None)
