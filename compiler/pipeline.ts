@@ -9,7 +9,7 @@ import type { Graph } from './ir/index.ts';
 import { verify } from './ir/verify.ts';
 import { opTable } from './ops/index.ts';
 import { expand } from './rewrite/expand.ts';
-import { recogniseAttention } from './rewrite/recognise.ts';
+import { recognise } from './rewrite/recognise.ts';
 import { simplify } from './rewrite/simplify.ts';
 import { snapshot } from './rewrite/snapshot.ts';
 import { checkBinding, checkMemory } from './memory/check.ts';
@@ -29,7 +29,7 @@ const pass = (name: string, doc: string, run: Pass['run']): Pass => ({ name, doc
 
 export const pipeline: readonly Pass[] = [
   pass('simplify', 'canonical form: views merge, identities vanish, constants fold', simplify),
-  pass('recognise', 'rules: online attention', recogniseAttention),
+  pass('recognise', 'rules: online attention, merged linears', recognise),
   pass('expand', 'composite ops (linear, layer_norm, softmax) become the ops they stand for', expand),
   pass('canonical', 'canonical form of what the expansion left', simplify),
   pass('snapshot', 'outputs that show state before its update get a copy', snapshot),

@@ -14,6 +14,6 @@ const network = dit({
 
 export default defineModel({
   ...network,
-  options: { ...network.options, sampler: 'ddim', steps: 30, cfg: 2 },
+  options: { ...network.options, sampler: 'ddim', steps: 25, cfg: 4, cfgChannels: 4 },
   picture: { range: [-1, 1] },
 });

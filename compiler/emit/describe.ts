@@ -58,6 +58,8 @@ export function planText(plan: Plan): string {
       return `${plan.lanes} lanes per row, combined by ${plan.combine === 'subgroup' ? 'subgroup' : 'workgroup memory'}`;
     case 'product-simple':
       return 'one invocation per element, no tile';
+    case 'product-dot':
+      return `${plan.share} invocations per column along k`;
     case 'product-subgroup':
       return `subgroup tile ${plan.rows}×${plan.columns * plan.lanes}`;
     case 'attention':

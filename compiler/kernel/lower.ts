@@ -10,6 +10,7 @@ import type { Kernel } from './ir.ts';
 import type { Launch, Site } from './recipes/common.ts';
 import { attentionKernel } from './recipes/attention.ts';
 import { mapKernel } from './recipes/map.ts';
+import { dotProduct } from './recipes/product-dot.ts';
 import { simpleProduct } from './recipes/product-simple.ts';
 import { subgroupProduct } from './recipes/product-subgroup.ts';
 import { tiledProduct } from './recipes/product-tiled.ts';
@@ -36,6 +37,8 @@ function write(site: Site, plan: Plan): Launch {
       return rowKernel(site, plan);
     case 'product-simple':
       return simpleProduct(site, plan);
+    case 'product-dot':
+      return dotProduct(site, plan);
     case 'product-subgroup':
       return subgroupProduct(site, plan);
     case 'product-tiled':

@@ -39,6 +39,13 @@ export interface SubgroupProductPlan {
   readonly columns: number;
 }
 
+/** Few rows: `share` of the `lanes` invocations walk along k of one column together. */
+export interface DotProductPlan {
+  readonly family: 'product-dot';
+  readonly lanes: number;
+  readonly share: number;
+}
+
 /** Operand tiles staged in workgroup memory, a register block of `perThread`² per invocation. */
 export interface TiledProductPlan {
   readonly family: 'product-tiled';
@@ -63,7 +70,8 @@ export interface AttentionPlan {
   readonly rolled: boolean;
 }
 
-export type Plan = MapPlan | RowPlan | SimpleProductPlan | SubgroupProductPlan | TiledProductPlan | AttentionPlan;
+export type Plan =
+  MapPlan | RowPlan | SimpleProductPlan | DotProductPlan | SubgroupProductPlan | TiledProductPlan | AttentionPlan;
 
 export function choosePlan(region: Region, device: DeviceSpec): Plan {
   if (region.anchor?.op === 'attention') return planAttention(region, device);
@@ -84,6 +92,8 @@ function planProduct(region: Region, device: DeviceSpec): Plan {
     };
   }
   const invocations = limit(device, 'maxComputeInvocationsPerWorkgroup');
+  // Columns of 65,535 workgroups × 4; beyond, and for statistics of the rows, one invocation per element.
+  if (m < 8 && n <= 4 * 65535 && !region.reductions.length) return { family: 'product-dot', lanes: 64, share: 16 };
   if (m < 8 || n < 8) return { family: 'product-simple', workgroup: 64 };
   const side = invocations >= 256 ? 16 : 8;
   return {

@@ -1,0 +1,51 @@
+/**
+ * Product with few rows: a matrix of weights against a handful of vectors, bound by reading the weights once. `share`
+ * invocations walk along k of one column together, so that neighbours read neighbouring weights, and add up their parts
+ * through workgroup memory.
+ */
+import { sizeOf } from '../../ir/index.ts';
+import type { DotProductPlan } from '../../schedule/plan.ts';
+import { batchIndex, builtins, productOf, storeElement, type Launch, type Site } from './common.ts';
+
+export function dotProduct(site: Site, { lanes, share }: DotProductPlan): Launch {
+  const { b, inline } = site;
+  const { ix } = inline;
+  const product = productOf(site);
+  const { m, n, k: depth } = product;
+  const columns = lanes / share;
+  const gridX = Math.ceil(n / columns);
+  const batch = batchIndex(site, product.batch);
+  const { groupX, lane } = builtins(b);
+  const column0 = ix.scale(ix.atom(groupX, gridX - 1), columns);
+  const [local, part] = ix.divmod(ix.atom(lane, lanes - 1), share);
+  const column = ix.clamp(ix.add(column0, local), n - 1, 'column');
+  const rows = Array.from({ length: m }, (_, r) => r);
+  const acc = rows.map((r) => b.variable(`acc_${r}`, b.literal(0, 'f32')));
+  const rounds = Math.ceil(depth / share);
+  b.loop('s', rounds, (s) => {
+    const k = ix.add(ix.scale(ix.atom(s, rounds - 1), share), part);
+    const inside = ix.clamp(k, depth - 1, 'k_inside');
+    const loaded = product.right(batch, inside, column);
+    const weight =
+      inside === k ? loaded : b.call('select', [b.literal(0, 'f32'), loaded, b.binary('<', ix.expr(k), b.u32(depth))]);
+    const w = b.bind('w', weight);
+    rows.forEach((r) =>
+      b.assign(acc[r], b.call('fma', [product.left(batch, { base: r, terms: [] }, inside), w, b.read(acc[r])])),
+    );
+  });
+  const parts = b.sharedArray('parts', lanes * m);
+  const mine = ix.scale(ix.atom(lane, lanes - 1), m);
+  rows.forEach((r) => b.storeShared(parts, ix.expr(ix.offset(mine, r)), b.read(acc[r])));
+  b.barrier();
+  b.when(b.binary('<', lane, b.u32(columns * m)), () => {
+    const [own, row] = ix.divmod(ix.atom(lane, columns * m - 1), m);
+    const first = ix.add(ix.scale(own, share * m), row);
+    const sum = b.variable('sum', b.literal(0, 'f32'));
+    b.loop('p', share, (p) => {
+      const at = ix.add(first, ix.scale(ix.atom(p, share - 1), m));
+      b.assign(sum, b.binary('+', b.read(sum), b.loadShared(parts, ix.expr(at))));
+    });
+    storeElement(site, batch, [row, m], [ix.add(column0, own), n], b.bind('product', b.read(sum)));
+  });
+  return { workgroupSize: lanes, grid: [gridX, 1, sizeOf(product.batch)] };
+}
