@@ -2,7 +2,9 @@
  * The memory of a program: which buffers it needs, whether the device can hold and bind them, and their allocation. The
  * plan is pure and checked before anything is allocated; after allocation nothing grows.
  */
-import type { Artefact, Dispatch, EntrySpec, Manifest, Resource, TensorSpec } from '../compiler/emit/artefact.ts';
+import type { EntrySpec, Manifest, PackSpec, Resource, TensorSpec } from '../compiler/emit/artefact.ts';
+import { orderCopies } from './copies.ts';
+import type { Copy, Place } from './copies.ts';
 import { RuntimeError } from './error.ts';
 
 /** One GPUBuffer to be. `bytes` is padded to 4, and at least 4: WebGPU copies by words and has no empty binding. */
@@ -24,20 +26,10 @@ export interface MemoryReport {
   readonly total: number;
 }
 
-/** A stretch of a planned buffer. Offsets and sizes in bytes. */
-export interface Place {
-  readonly key: string;
-  readonly offset: number;
-  readonly bytes: number;
-}
-
-export interface Copy {
-  readonly from: Place;
-  readonly to: Place;
-}
-
 export interface MemoryPlan {
   readonly buffers: ReadonlyMap<string, PlannedBuffer>;
+  /** Where the parameters lie that have no buffer of their own: by name, a stretch of their pack's. */
+  readonly packed: ReadonlyMap<string, Place>;
   /** By entry: the copies after its dispatches, in an order in which all of them read old values. */
   readonly copies: ReadonlyMap<string, readonly Copy[]>;
   readonly report: MemoryReport;
@@ -54,7 +46,9 @@ export const bytesOf = (spec: TensorSpec): number => countOf(spec) * (spec.dtype
 const keyOf = (kind: PlannedBuffer['kind'], name: string | number): string => `${kind} ${name}`;
 
 /** Which planned buffer a resource lies in, and where. */
-export function placeOf(resource: Resource, buffers: ReadonlyMap<string, PlannedBuffer>): Place {
+export function placeOf(resource: Resource, { buffers, packed }: Pick<MemoryPlan, 'buffers' | 'packed'>): Place {
+  const inPack = resource.kind === 'param' ? packed.get(resource.name) : undefined;
+  if (inPack) return inPack;
   const arena = resource.kind === 'arena';
   const key = arena ? keyOf('arena', resource.arena) : keyOf(resource.kind, resource.name);
   const buffer = buffers.get(key);
@@ -72,7 +66,7 @@ export function badArtefact(what: string, why: string, where?: string): RuntimeE
 }
 
 /**
- * Plans the buffers for `entries`: all parameters (they are the model), the states, constants and inputs that the entries
+ * Plans the buffers for `entries`: all parameters (they are the model), those of a pack in one buffer, the states, constants and inputs that the entries
  * use, and arenas that the entries share, each as large as the largest needs it.
  */
 export function planMemory(manifest: Manifest, entries: readonly string[]): MemoryPlan {
@@ -83,7 +77,13 @@ export function planMemory(manifest: Manifest, entries: readonly string[]): Memo
     if (known) known.bytes = Math.max(known.bytes, padded(bytes));
     else buffers.set(key, { kind, name: String(name), bytes: padded(bytes) });
   };
-  for (const spec of manifest.params) add('param', spec.name, bytesOf(spec));
+  const packed = new Map<string, Place>();
+  for (const pack of manifest.packs ?? []) {
+    const key = keyOf('pack', pack.name);
+    if (buffers.has(key)) throw badArtefact(`${key} is declared twice`, 'names of packs are unique');
+    add('pack', pack.name, layOut(pack, manifest.params, packed));
+  }
+  for (const spec of manifest.params) if (!packed.has(spec.name)) add('param', spec.name, bytesOf(spec));
   const used = new Set(entries.flatMap((name) => namesUsed(manifest.entries[name])));
   for (const spec of manifest.states) if (used.has(keyOf('state', spec.name))) add('state', spec.name, bytesOf(spec));
   for (const spec of manifest.constants)
@@ -105,12 +105,18 @@ export function planMemory(manifest: Manifest, entries: readonly string[]): Memo
     }
     memory.arenas.forEach((bytes, index) => add('arena', index, bytes));
   }
-  const copies = new Map<string, Copy[]>();
+  const copies = new Map<string, readonly Copy[]>();
   for (const entry of entries) {
-    const updates = manifest.entries[entry].updates.map(({ to, from, bytes }) => ({
-      from: { ...placeOf(from, buffers), bytes: padded(bytes) },
-      to: { ...placeOf(to, buffers), bytes: padded(bytes) },
-    }));
+    const place = (resource: Resource, bytes: number): Place => {
+      const whole = placeOf(resource, { buffers, packed });
+      // In a pack the neighbour would be overwritten; past the end of a buffer, WebGPU refuses by itself.
+      if (resource.kind === 'param' && bytes > whole.bytes)
+        throw badArtefact(`an update of ${entry} copies ${bytes} bytes`, `param ${resource.name} has ${whole.bytes}`);
+      return { ...whole, bytes };
+    };
+    const updates = manifest.entries[entry].updates.map(({ to, from, bytes }) => {
+      return { from: place(from, padded(bytes)), to: place(to, padded(bytes)) };
+    });
     copies.set(
       entry,
       orderCopies(updates, (index, bytes) => {
@@ -119,7 +125,29 @@ export function planMemory(manifest: Manifest, entries: readonly string[]): Memo
       }),
     );
   }
-  return { buffers, copies, report: reportOf(buffers) };
+  return { buffers, packed, copies, report: reportOf(buffers) };
+}
+
+/** Places the parameters of a pack one after the other and returns their bytes together. */
+function layOut(pack: PackSpec, params: readonly TensorSpec[], packed: Map<string, Place>): number {
+  const key = keyOf('pack', pack.name);
+  let offset = 0;
+  for (const name of pack.params) {
+    const spec = params.find((param) => param.name === name);
+    if (!spec) throw badArtefact(`${key} has param ${name}`, 'the manifest does not declare it');
+    const other = packed.get(name);
+    if (other) throw badArtefact(`${key} has param ${name}`, `it is in ${other.key} already`);
+    const bytes = bytesOf(spec);
+    if (bytes === 0) throw badArtefact(`${key} has param ${name}`, 'it has no elements');
+    if (offset % 4 !== 0)
+      throw badArtefact(
+        `param ${name} starts at byte ${offset} of ${key}`,
+        'a parameter starts at a multiple of 4 bytes',
+      );
+    packed.set(name, { key, offset, bytes: padded(bytes) });
+    offset += bytes;
+  }
+  return offset;
 }
 
 function namesUsed(entry: EntrySpec): string[] {
@@ -131,35 +159,11 @@ function namesUsed(entry: EntrySpec): string[] {
   return resources.flatMap((r) => (r.kind === 'arena' ? [] : [keyOf(r.kind, r.name)]));
 }
 
-/**
- * Copies one after the other that have the effect of copying all at once. One whose target nobody still reads goes first;
- * when every target is read (a swap, a rotation), the old value of one is saved in a temporary.
- */
-function orderCopies(updates: readonly Copy[], temporary: (index: number, bytes: number) => string): Copy[] {
-  const ordered: Copy[] = [];
-  let left = updates.filter(({ to, from }) => to.key !== from.key);
-  for (let saved = 0; left.length > 0;) {
-    const next = left.find((copy) => !left.some((other) => other.from.key === copy.to.key));
-    if (next) {
-      ordered.push(next);
-      left = left.filter((copy) => copy !== next);
-      continue;
-    }
-    const { key } = left[0].to;
-    const bytes = Math.max(...left.filter((copy) => copy.from.key === key).map((copy) => copy.from.bytes));
-    const save: Place = { key: temporary(saved++, bytes), offset: 0, bytes };
-    ordered.push({ from: { key, offset: 0, bytes }, to: save });
-    const redirect = (c: Copy) => (c.from.key === key ? { ...c, from: { ...save, bytes: c.from.bytes } } : c);
-    left = left.map(redirect);
-  }
-  return ordered;
-}
-
 function reportOf(buffers: ReadonlyMap<string, PlannedBuffer>): MemoryReport {
   const sum = (kind?: PlannedBuffer['kind']) =>
     [...buffers.values()].reduce((total, b) => (kind === undefined || b.kind === kind ? total + b.bytes : total), 0);
   return {
-    weights: sum('param'),
+    weights: sum('param') + sum('pack'),
     state: sum('state'),
     constants: sum('constant'),
     inputs: sum('input'),
@@ -192,78 +196,6 @@ export function memoryTable(plan: MemoryPlan, manifest: Manifest): string {
   const shown = rows.filter(([, bytes]) => bytes > 0);
   const width = Math.max(...shown.map(([label]) => label.length));
   return shown.map(([label, bytes]) => `\n  ${label.padEnd(width)}  ${humanBytes(bytes).padStart(10)}`).join('');
-}
-
-/**
- * Checks kernels and buffers of the entries against the device, before anything is allocated.
- * @throws RuntimeError `missing-feature` or `limit`, naming the kernel or tensor, the limit and the fix; `bad-artefact`.
- */
-export function checkDevice(device: GPUDevice, artefact: Artefact, entries: readonly string[], plan: MemoryPlan): void {
-  const { manifest, wgsl } = artefact;
-  const { limits } = device;
-  const build = 'build the model for this device (ditc build --device)';
-  const over = (what: string, limit: keyof GPUSupportedLimits, fix: string, where?: string) =>
-    new RuntimeError({ code: 'limit', where, what, why: `the device's ${limit} is ${String(limits[limit])}`, fix });
-  for (const { kind, name, bytes } of plan.buffers.values()) {
-    if (bytes > limits.maxBufferSize)
-      throw over(`${kind} ${name} takes ${bytes} bytes`, 'maxBufferSize', `${build}, or with a smaller --batch`);
-  }
-  const checked = new Set<string>();
-  const checkKernel = (name: string, where?: string) => {
-    const kernel = manifest.kernels[name];
-    const text = wgsl.get(name);
-    if (!kernel || text === undefined) throw badArtefact(`kernel ${name} is missing`, 'an entry dispatches it', where);
-    for (const feature of kernel.features) {
-      if (device.features.has(feature)) continue;
-      const why = `the device offers ${[...device.features].sort().join(', ') || 'no optional feature'}`;
-      const fix = `${build}; it will then do without ${feature}`;
-      throw new RuntimeError({ code: 'missing-feature', where, what: `kernel ${name} needs ${feature}`, why, fix });
-    }
-    const { length } = kernel.bindings;
-    if (length > limits.maxStorageBuffersPerShaderStage)
-      throw over(`kernel ${name} binds ${length} buffers`, 'maxStorageBuffersPerShaderStage', build, where);
-    const size = workgroupSize(text);
-    const dimensions = ['maxComputeWorkgroupSizeX', 'maxComputeWorkgroupSizeY', 'maxComputeWorkgroupSizeZ'] as const;
-    const broken: keyof GPUSupportedLimits | undefined =
-      dimensions.find((limit, axis) => size[axis] > limits[limit]) ??
-      (size[0] * size[1] * size[2] > limits.maxComputeInvocationsPerWorkgroup
-        ? 'maxComputeInvocationsPerWorkgroup'
-        : undefined);
-    if (broken) throw over(`kernel ${name} has workgroups of ${size.join('×')} invocations`, broken, build, where);
-  };
-  const checkDispatch = (dispatch: Dispatch) => {
-    const { kernel, workgroups, resources, value } = dispatch;
-    const where = dispatch.source[0];
-    if (!checked.has(kernel)) checkKernel(kernel, where);
-    checked.add(kernel);
-    if (Math.max(...workgroups) > limits.maxComputeWorkgroupsPerDimension) {
-      const what = `${value} (kernel ${kernel}) is dispatched as ${workgroups.join('×')} workgroups`;
-      throw over(what, 'maxComputeWorkgroupsPerDimension', build, where);
-    }
-    const { bindings } = manifest.kernels[kernel];
-    if (resources.length !== bindings.length)
-      throw badArtefact(`${value}: kernel ${kernel} has ${bindings.length} bindings`, `${resources.length} are given`);
-    resources.forEach((resource, i) => {
-      const place = placeOf(resource, plan.buffers);
-      const tensor = resource.kind === 'arena' ? `${bindings[i].name} of ${value}` : place.key;
-      if (place.bytes > limits.maxStorageBufferBindingSize) {
-        const what = `${tensor} (kernel ${kernel}) binds ${place.bytes} bytes`;
-        throw over(what, 'maxStorageBufferBindingSize', `${build}, or with a smaller --batch or --dtype f16`, where);
-      }
-      if (place.bytes < bindings[i].bytes)
-        throw badArtefact(`${tensor} has ${place.bytes} bytes`, `kernel ${kernel} uses ${bindings[i].bytes}`, where);
-      if (place.offset % limits.minStorageBufferOffsetAlignment !== 0)
-        throw over(`${tensor} starts at byte ${place.offset}`, 'minStorageBufferOffsetAlignment', build, where);
-    });
-  };
-  for (const entry of entries) manifest.entries[entry].dispatches.forEach(checkDispatch);
-}
-
-/** The literal sizes of `@workgroup_size(…)`; what is no literal counts as 1 and is left to the shader compiler. */
-function workgroupSize(wgsl: string): [number, number, number] {
-  const sizes = /@workgroup_size\(([^)]*)\)/.exec(wgsl)?.[1].split(',') ?? [];
-  const [x = 1, y = 1, z = 1] = sizes.map((text) => Number(/^\s*(\d+)[iu]?\s*$/.exec(text)?.[1] ?? 1));
-  return [x, y, z];
 }
 
 /** Buffers whose errors are awaited together: enough to be quick, few enough to stop soon once memory is gone. */

@@ -6,6 +6,7 @@
  * `runtime/node/adapter.ts` finds the adapter.
  */
 import { RuntimeError } from './error.ts';
+import { Faults } from './faults.ts';
 
 /** What kind of machine runs the kernels; `null` validates WGSL but computes nothing. */
 export type DeviceKind = 'hardware' | 'software' | 'null';
@@ -163,7 +164,7 @@ export interface OpenDevice {
   readonly spec: DeviceSpec;
   /** Resolves with the reason if the device is lost; stays pending otherwise, also after `close()`. */
   readonly lost: Promise<RuntimeError>;
-  /** Throws the first error that no error scope caught since the last call, or the loss of the device. */
+  /** Throws the first error since the last call that neither an error scope nor a Program told of, or the device's loss. */
   check(): void;
   /** Destroys the device and what was allocated on it. Safe to call twice. */
   close(): void;
@@ -197,11 +198,11 @@ export async function openDevice(
   usedAdapters.add(adapter);
   const device = await requestDevice(adapter, spec);
 
-  let pending: RuntimeError | undefined;
+  const faults = new Faults();
   let closed = false;
   const report = (error: RuntimeError) => {
     if (options.onError) options.onError(error);
-    else pending ??= error;
+    else faults.add(error);
   };
   device.addEventListener('uncapturederror', (event) => {
     // Otherwise Dawn and browsers also print it.
@@ -221,9 +222,7 @@ export async function openDevice(
     spec,
     lost,
     check() {
-      const error = pending;
-      // A lost device stays lost: every later check says so again.
-      if (error?.code !== 'device-lost') pending = undefined;
+      const error = closed ? undefined : faults.take();
       if (error) throw error;
     },
     close() {
@@ -231,8 +230,8 @@ export async function openDevice(
       closed = true;
       device.destroy();
       // An error that nobody checked for must not vanish.
-      if (pending) console.error(pending.message);
-      pending = undefined;
+      const error = faults.takeUntold();
+      if (error) console.error(error.message);
     },
   };
 }
@@ -267,6 +266,7 @@ function uncaptured(error: GPUError, spec: DeviceSpec): RuntimeError {
     fix: outOfMemory
       ? 'build with a smaller --batch, or use f16'
       : 'this is a bug in ditc: please report it with this text',
+    cause: error,
   });
 }
 
@@ -279,6 +279,7 @@ function lossOf(info: GPUDeviceLostInfo, spec: DeviceSpec): RuntimeError {
       info.reason === 'destroyed'
         ? 'open a new device; something destroyed this one while it was in use'
         : 'open a new device; if it happens again, the driver stopped a kernel (time limit or out of memory): use a smaller --batch',
+    cause: info,
   });
 }
 

@@ -62,13 +62,13 @@ function joined(head: Values, tail: Values): Values {
   return out;
 }
 
-/** Writes chunks one behind the other into a buffer, holding back when too much is queued on the device. */
+/** Writes chunks one behind the other into a buffer from `offset` on, holding back when too much is queued on the device. */
 export class Uploader {
   #pending = 0;
 
   constructor(private readonly queue: GPUQueue) {}
 
-  async stream(spec: TensorSpec, buffer: GPUBuffer, chunks: Chunks): Promise<void> {
+  async stream(spec: TensorSpec, buffer: GPUBuffer, offset: number, chunks: Chunks): Promise<void> {
     const count = countOf(spec);
     const width = spec.dtype === 'f16' ? 2 : 4;
     let at = 0;
@@ -84,7 +84,7 @@ export class Uploader {
       }
       for (let from = 0; from < values.length; from += CHUNK) {
         const part = values.subarray(from, from + CHUNK);
-        await this.#write(buffer, (at + from) * width, encode(spec, part));
+        await this.#write(buffer, offset + (at + from) * width, encode(spec, part));
       }
       at += values.length;
     }

@@ -1,0 +1,38 @@
+/**
+ * What goes wrong on a device outside any call: errors that no error scope caught, and its loss. The OpenDevice and all
+ * programs on it listen at once; what one of them has told, the others keep to themselves.
+ */
+import type { RuntimeError } from './error.ts';
+
+/** By WebGPU's own object for it, which all who listen are given. */
+const told = new WeakSet<object>();
+
+const originOf = (error: RuntimeError): object =>
+  typeof error.cause === 'object' && error.cause !== null ? error.cause : error;
+const isUntold = (error: RuntimeError | undefined): error is RuntimeError =>
+  error !== undefined && !told.has(originOf(error));
+
+/** Keeps what one listener heard until it can tell. The `cause` of an error is WebGPU's object. */
+export class Faults {
+  #error: RuntimeError | undefined;
+  #loss: RuntimeError | undefined;
+
+  /** Of several errors only the first is kept: the others mostly follow from it. */
+  add(error: RuntimeError): void {
+    if (error.code === 'device-lost') this.#loss = error;
+    else if (!isUntold(this.#error)) this.#error = error;
+  }
+
+  /** What is to be told now: an error once, a loss each time, for a lost device stays lost. */
+  take(): RuntimeError | undefined {
+    return this.takeUntold() ?? this.#loss;
+  }
+
+  /** What nobody was told yet. */
+  takeUntold(): RuntimeError | undefined {
+    const error = [this.#error, this.#loss].find(isUntold);
+    this.#error = undefined;
+    if (error) told.add(originOf(error));
+    return error;
+  }
+}
