@@ -5,9 +5,10 @@
 import { traceEntry, type EntryOptions, type Model } from './dsl/model.ts';
 import type { Artefact } from './emit/artefact.ts';
 import { buildArtefact, type EntryInput } from './emit/build.ts';
-import type { Graph } from './ir/index.ts';
+import type { Graph, Node } from './ir/index.ts';
 import { verify } from './ir/verify.ts';
 import { opTable } from './ops/index.ts';
+import { chunk } from './rewrite/chunk.ts';
 import { expand } from './rewrite/expand.ts';
 import { recognise } from './rewrite/recognise.ts';
 import { simplify } from './rewrite/simplify.ts';
@@ -18,6 +19,8 @@ import { nodesOf, results } from './ir/index.ts';
 import { choosePlan, type Plan } from './schedule/plan.ts';
 import { formRegions, type Region } from './schedule/regions.ts';
 import type { DeviceSpec } from './schedule/device.ts';
+import { isStored } from './schedule/storage.ts';
+import { storedIn } from './schedule/windows.ts';
 
 export interface Pass {
   readonly name: string;
@@ -32,6 +35,8 @@ export const pipeline: readonly Pass[] = [
   pass('recognise', 'rules: online attention, merged linears', recognise),
   pass('expand', 'composite ops (linear, layer_norm, softmax) become the ops they stand for', expand),
   pass('canonical', 'canonical form of what the expansion left', simplify),
+  pass('chunk', 'values read piece by piece are laid out piece by piece', chunk),
+  pass('settle', 'canonical form of the pieces', simplify),
   pass('snapshot', 'outputs that show state before its update get a copy', snapshot),
 ];
 
@@ -66,7 +71,12 @@ export function schedule(traced: Graph, options: CompileOptions): Scheduled {
   const regions = formRegions(graph, device).map((region) => ({ region, plan: choosePlan(region, device) }));
   for (const node of nodesOf(graph)) if (!node.inputs.length && node.op !== 'iota') checkBinding(node, device);
   for (const { region } of regions) checkBinding(region.root, device);
-  const steps: Step[] = regions.map(({ region }) => ({ writes: region.root, reads: region.reads }));
+  const written = new Set(regions.map(({ region }) => region.root));
+  const isBuffer = (node: Node) => written.has(node) || isStored(node);
+  const steps: Step[] = regions.map(({ region }) => ({
+    writes: region.root,
+    reads: region.reads.map((node) => storedIn(node, isBuffer)),
+  }));
   const memory = planMemory(steps, new Set(results(graph)));
   checkMemory(memory, steps, device);
   return { graph, regions, memory };

@@ -17,6 +17,7 @@ import type {
   TensorSpec,
 } from './artefact.ts';
 import { isPack } from '../schedule/storage.ts';
+import { windowOffset } from '../schedule/windows.ts';
 import { bytesRead, headerOf, kernelName, macsOf, opsOf, placesOf, type Use } from './describe.ts';
 import { signatureOf } from './signature.ts';
 import { featuresOf, printKernel } from './wgsl.ts';
@@ -182,9 +183,16 @@ class Emitter {
 
   private resource(node: Node, memory: MemoryPlan): Resource {
     if (memory.places.has(node)) return this.place(node, memory);
+    if (node.op === 'slice') return this.window(node, memory);
     if (node.op === 'constant') return { kind: 'constant', name: this.constant(node) };
     if (isPack(node)) return { kind: 'pack', name: this.pack(node) };
     return { kind: node.op as 'param' | 'state' | 'input', name: String(node.attrs.name) };
+  }
+
+  /** The stretch of an intermediate value that a kernel reads. */
+  private window(node: Node, memory: MemoryPlan): Resource {
+    const { arena, offset } = memory.places.get(node.inputs[0])!;
+    return { kind: 'arena', arena, offset: offset + windowOffset(node)!, size: byteSize(node.type) };
   }
 
   private pack(node: Node): string {

@@ -13,6 +13,7 @@ import { between, postDominators } from './dominance.ts';
 import { absorbRows } from './absorb-rows.ts';
 import { chooseBuffers } from './cost.ts';
 import { isStored } from './storage.ts';
+import { windowOffset } from './windows.ts';
 
 export interface Region {
   readonly kind: 'map' | 'row' | 'matmul';
@@ -63,7 +64,7 @@ export function formRegions(graph: Graph, device: DeviceSpec): Region[] {
   for (const node of buffers) {
     if (!drafts.has(node)) drafts.set(node, { kind: 'map', root: node, reductions: [], views: [] });
   }
-  return [...drafts.values()].sort((a, b) => a.root.id - b.root.id).map((draft) => finish(draft, buffers));
+  return [...drafts.values()].sort((a, b) => a.root.id - b.root.id).map((draft) => finish(draft, buffers, users));
 }
 
 interface Flow {
@@ -151,12 +152,14 @@ function joinPath(absorbed: Node[], path: readonly Node[], flow: Flow): Draft {
 }
 
 /** Finds what a region computes and what it reads. */
-function finish(draft: Draft, buffers: ReadonlySet<Node>): Region {
+function finish(draft: Draft, buffers: ReadonlySet<Node>, users: Map<Node, Node[]>): Region {
+  const inMemory = (node: Node) => node !== draft.root && buffers.has(node);
+  const windows = windowsOf(draft.root, inMemory, users);
   const members = new Set<Node>();
   const reads = new Set<Node>();
   const visit = (node: Node): void => {
     if (members.has(node) || reads.has(node)) return;
-    if (isStored(node) || (node !== draft.root && buffers.has(node))) {
+    if (isStored(node) || inMemory(node) || windows.has(node)) {
       reads.add(node);
       return;
     }
@@ -165,6 +168,30 @@ function finish(draft: Draft, buffers: ReadonlySet<Node>): Region {
   };
   visit(draft.root);
   return { ...draft, reads: [...reads], members: [...members].sort((a, b) => a.id - b.id) };
+}
+
+/** Most windows of one value that a kernel binds one by one. */
+const MAX_WINDOWS = 3;
+
+/** Windows of values that other kernels read elsewhere, where they are all that the region reads of the value. */
+function windowsOf(root: Node, inMemory: (node: Node) => boolean, users: Map<Node, Node[]>): Set<Node> {
+  const readers = new Map<Node, Set<Node>>();
+  const seen = new Set<Node>();
+  const visit = (node: Node): void => {
+    if (seen.has(node)) return;
+    seen.add(node);
+    for (const input of node.inputs) {
+      if (isStored(input)) continue;
+      if (inMemory(input)) readers.set(input, (readers.get(input) ?? new Set()).add(node));
+      else visit(input);
+    }
+  };
+  visit(root);
+  const windows = [...readers].filter(([value, nodes]) => {
+    const shared = nodes.size < users.get(value)!.length && nodes.size <= MAX_WINDOWS;
+    return shared && [...nodes].every((node) => node !== root && windowOffset(node) !== null);
+  });
+  return new Set(windows.flatMap(([, nodes]) => [...nodes]));
 }
 
 /** Rows and row length of a row region: the kept and the reduced axes of what it reduces. */

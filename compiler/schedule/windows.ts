@@ -1,0 +1,23 @@
+/**
+ * Windows: a cut along the first axis of a stored value is a stretch of its buffer. A kernel that reads only such stretches
+ * of a value binds just them, so where they lie is a matter of the bindings, not of the kernel.
+ */
+import { byteSize, sizeOf, type Node } from '../ir/index.ts';
+import { attrList } from '../ops/index.ts';
+
+const ALIGNMENT = 256;
+
+/** Offset in bytes of a cut in what it cuts from; null when it is not a stretch a binding can start at. */
+export function windowOffset(node: Node): number | null {
+  if (node.op !== 'slice') return null;
+  const { shape } = node.inputs[0].type;
+  const [start, size, step] = ['start', 'size', 'step'].map((name) => attrList(node.attrs, name));
+  const whole = shape.every((n, axis) => axis === 0 || (size[axis] === n && step[axis] === 1));
+  if (!whole || step[0] !== 1) return null;
+  const offset = start[0] * sizeOf(shape.slice(1)) * (byteSize(node.type) / sizeOf(node.type.shape));
+  return offset % ALIGNMENT === 0 ? offset : null;
+}
+
+/** The value whose memory holds a read: itself, or what a window is cut from. */
+export const storedIn = (read: Node, isBuffer: (node: Node) => boolean): Node =>
+  !isBuffer(read) && windowOffset(read) !== null ? read.inputs[0] : read;
