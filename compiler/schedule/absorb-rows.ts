@@ -14,13 +14,17 @@ import type { Draft } from './regions.ts';
 import { isStored } from './storage.ts';
 
 /** Moves the reductions of such row drafts into the drafts of the products that read them. */
-export function absorbRows(drafts: Map<Node, Draft>, users: Map<Node, Node[]>, device: DeviceSpec): void {
+export function absorbRows(
+  drafts: Map<Node, Draft>,
+  { users, returned }: { users: Map<Node, Node[]>; returned: ReadonlySet<Node> },
+  device: DeviceSpec,
+): void {
   if (prefersSubgroupProducts(device)) return;
   const products = new Map(
     [...drafts.values()].flatMap((d) => (d.anchor?.op === 'matmul' ? [[d.anchor, d] as const] : [])),
   );
   for (const row of [...drafts.values()]) {
-    if (row.kind !== 'row' || !endsAsRows(row)) continue;
+    if (row.kind !== 'row' || returned.has(row.root) || !endsAsRows(row)) continue;
     const product = onlyReader(row.root, users, products);
     if (!product || product.reductions.length) continue;
     if (readsOf(row, product, drafts) >= limit(device, 'maxStorageBuffersPerShaderStage')) continue;

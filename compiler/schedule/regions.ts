@@ -57,7 +57,7 @@ export function formRegions(graph: Graph, device: DeviceSpec): Region[] {
     if (kind === 'reduce') growRows(node, flow);
   }
   const drafts = new Map([...flow.owner.values()].map((draft) => [draft.root, draft]));
-  absorbRows(drafts, users, device);
+  absorbRows(drafts, flow, device);
   const anchored = new Set(drafts.keys());
   const maxReads = limit(device, 'maxStorageBuffersPerShaderStage') - 1;
   const buffers = chooseBuffers({ nodes, users, returned, anchored, owned: flow.owner, maxReads });
