@@ -9,6 +9,8 @@ import { isStored } from './storage.ts';
 /** Scalar operations that a load (or store) of one element is worth, and that one more dispatch is worth. Estimates. */
 const MEMORY = 4;
 const DISPATCH = 1_000_000;
+/** Work beside a load that costs nothing to repeat. */
+const CHEAP = 4;
 /** Typical rows or columns of an output tile: how often an operand of a product is not reread. */
 const TILE = 24;
 /** Query rows of an attention block. */
@@ -42,6 +44,8 @@ export function chooseBuffers(choice: BufferChoice): Set<Node> {
     const computed = buffers.has(node) || owned.has(node) ? size : reads;
     evaluations.set(node, computed);
     if (buffers.has(node) || owned.has(node) || opDef(node.op).kind !== 'pointwise') continue;
+    // An operation or two beside the load are hidden by it.
+    if (work.get(node)! < MEMORY + CHEAP) continue;
     const recompute = work.get(node)! * reads;
     const store = (work.get(node)! + MEMORY) * size + MEMORY * reads + DISPATCH;
     if (recompute > store) {

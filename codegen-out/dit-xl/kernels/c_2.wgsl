@@ -1,0 +1,52 @@
+// c_2 — linear → gather → add → silu
+//   1 use: t_embedder.mlp.*
+//   reads  hidden f32[2,1152] · mlp_2_weight f32[1152,1152] · mlp_2_bias f32[1152] · embedding_table_weight f32[1001,1152] · y i32[1]
+//   writes c f32[2,1152]
+//   cost   2.65 MMAC · 9.94 MB · plan: 16 invocations per column along k
+//   source models/dit.ts:187 linear · :214 add · :214 silu
+
+@group(0) @binding(0) var<storage, read> hidden: array<f32, 2304>;
+@group(0) @binding(1) var<storage, read> mlp_2_weight: array<f32, 1327104>;
+@group(0) @binding(2) var<storage, read> mlp_2_bias: array<f32, 1152>;
+@group(0) @binding(3) var<storage, read> embedding_table_weight: array<f32, 1153152>;
+@group(0) @binding(4) var<storage, read> y: array<i32, 1>;
+@group(0) @binding(5) var<storage, read_write> c: array<f32, 2304>;
+var<workgroup> parts: array<f32, 128>;
+fn silu(x: f32) -> f32 {
+  return x / (1.0 + exp(-clamp(x, -87.0, 87.0)));
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  var acc_0: f32 = 0.0;
+  var acc_1: f32 = 0.0;
+  let base = group.x * 4608u + (lane / 16u) * 1152u + (lane % 16u);
+  let base_1 = lane % 16u;
+  for (var s = 0u; s < 72u; s++) {
+    let mlp_2_weight_v = mlp_2_weight[base + s * 16u];
+    let hidden_v = hidden[base_1 + s * 16u];
+    acc_0 = fma(hidden_v, mlp_2_weight_v, acc_0);
+    let hidden_v_1 = hidden[base_1 + s * 16u + 1152u];
+    acc_1 = fma(hidden_v_1, mlp_2_weight_v, acc_1);
+  }
+  parts[lane * 2u] = acc_0;
+  parts[lane * 2u + 1u] = acc_1;
+  workgroupBarrier();
+  let base_2 = (lane / 2u) * 32u + (lane % 2u);
+  let mlp_2_bias_v = mlp_2_bias[group.x * 4u + (lane / 2u)];
+  let inner = min(lane % 2u, 0u);
+  let y_v = y[0u];
+  let inner_1 = max(lane % 2u, 1u) - 1u;
+  let concat = select(y_v, 1000i, (lane % 2u) >= 1u);
+  let row = min(u32(max(concat, 0i)), 1000u);
+  let embedding_table_weight_v = embedding_table_weight[row * 1152u + group.x * 4u + (lane / 2u)];
+  if (lane < 8u) {
+    var sum: f32 = 0.0;
+    for (var p = 0u; p < 16u; p++) {
+      sum += parts[base_2 + p * 2u];
+    }
+    let mlp = sum + mlp_2_bias_v;
+    let c_1 = silu((mlp + embedding_table_weight_v));
+    c[(lane % 2u) * 1152u + group.x * 4u + (lane / 2u)] = c_1;
+  }
+}

@@ -1,0 +1,139 @@
+// fc1_gelu — layer_norm → add → mul → linear → gelu
+//   28 uses: blocks.*.mlp.fc1
+//   reads  x f32[1,256,1152] · linear f32[1,1,1152] · linear f32[1,1,1152] · fc1_weight f32[4608,1152] · fc1_bias f32[4608]
+//   writes gelu f32[256,4608]
+//   cost   1.36 GMAC · 27.2 MB · plan: workgroup tile 64×64, 4×4 per invocation
+//   source models/dit.ts:131 layer_norm · :73 add · :73 mul · :109 linear · :109 gelu
+
+@group(0) @binding(0) var<storage, read> x: array<f32, 294912>;
+@group(0) @binding(1) var<storage, read> linear: array<f32, 1152>;
+@group(0) @binding(2) var<storage, read> linear_1: array<f32, 1152>;
+@group(0) @binding(3) var<storage, read> fc1_weight: array<f32, 5308416>;
+@group(0) @binding(4) var<storage, read> fc1_bias: array<f32, 4608>;
+@group(0) @binding(5) var<storage, read_write> gelu_1: array<f32, 1179648>;
+var<workgroup> left_tile: array<f32, 1024>;
+var<workgroup> right_tile: array<f32, 1024>;
+var<workgroup> partials: array<f32, 256>;
+var<workgroup> row_total: array<f32, 64>;
+var<workgroup> row_total_1: array<f32, 64>;
+fn tanh_(x: f32) -> f32 {
+  let e = exp(-2.0 * abs(x));
+  let x2 = x * x;
+  let series = x * (1.0 + x2 * (-0.333333333 + x2 * (0.133333333 + x2 * (-0.0539682540 + x2 * 0.0218694885))));
+  return select(sign(x) * (1.0 - e) / (1.0 + e), series, abs(x) < 0.2);
+}
+fn gelu(x: f32) -> f32 {
+  return 0.5 * x * (1.0 + tanh_(0.7978845608 * (x + 0.044715 * x * x * x)));
+}
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  var acc_0_0: f32 = 0.0;
+  var acc_0_1: f32 = 0.0;
+  var acc_0_2: f32 = 0.0;
+  var acc_0_3: f32 = 0.0;
+  var acc_1_0: f32 = 0.0;
+  var acc_1_1: f32 = 0.0;
+  var acc_1_2: f32 = 0.0;
+  var acc_1_3: f32 = 0.0;
+  var acc_2_0: f32 = 0.0;
+  var acc_2_1: f32 = 0.0;
+  var acc_2_2: f32 = 0.0;
+  var acc_2_3: f32 = 0.0;
+  var acc_3_0: f32 = 0.0;
+  var acc_3_1: f32 = 0.0;
+  var acc_3_2: f32 = 0.0;
+  var acc_3_3: f32 = 0.0;
+  var total: f32 = 0.0;
+  let base = group.y * 73728u + (lane / 4u) * 1152u + (lane % 4u);
+  for (var s = 0u; s < 288u; s++) {
+    let x_v = x[base + s * 4u];
+    total += x_v;
+  }
+  partials[lane] = total;
+  workgroupBarrier();
+  if (lane < 64u) {
+    row_total[lane] = partials[lane * 4u] + partials[lane * 4u + 1u] + partials[lane * 4u + 2u] + partials[lane * 4u + 3u];
+  }
+  workgroupBarrier();
+  var total_1: f32 = 0.0;
+  for (var s_1 = 0u; s_1 < 288u; s_1++) {
+    let x_v_1 = x[base + s_1 * 4u];
+    let statistic = row_total[lane / 4u];
+    let sub = x_v_1 - (statistic * 0.00086805556);
+    total_1 += sub * sub;
+  }
+  partials[lane] = total_1;
+  workgroupBarrier();
+  if (lane < 64u) {
+    row_total_1[lane] = partials[lane * 4u] + partials[lane * 4u + 1u] + partials[lane * 4u + 2u] + partials[lane * 4u + 3u];
+  }
+  workgroupBarrier();
+  let base_1 = group.y * 73728u;
+  let base_4 = group.x * 73728u;
+  let base_6 = (lane / 16u) * 4u;
+  let base_7 = (lane % 16u) * 4u;
+  for (var t = 0u; t < 72u; t++) {
+    let base_2 = base_1 + t * 16u;
+    let base_3 = t * 16u;
+    for (var s_2 = 0u; s_2 < 4u; s_2++) {
+      let e = lane + s_2 * 256u;
+      let x_v_2 = x[base_2 + (e / 16u) * 1152u + (e % 16u)];
+      let statistic_1 = row_total[e / 16u];
+      let sub_1 = x_v_2 - (statistic_1 * 0.00086805556);
+      let statistic_2 = row_total_1[e / 16u];
+      let linear_v = linear[base_3 + (e % 16u)];
+      let linear_1_v = linear_1[base_3 + (e % 16u)];
+      left_tile[(e % 16u) * 64u + (e / 16u)] = ((sub_1 * inverseSqrt(((statistic_2 * 0.00086805556) + 0.000001))) * (linear_v + 1.0)) + linear_1_v;
+    }
+    let base_5 = base_4 + t * 16u;
+    for (var s_3 = 0u; s_3 < 4u; s_3++) {
+      let e_1 = lane + s_3 * 256u;
+      let fc1_weight_v = fc1_weight[base_5 + (e_1 / 16u) * 1152u + (e_1 % 16u)];
+      right_tile[(e_1 % 16u) * 64u + (e_1 / 16u)] = fc1_weight_v;
+    }
+    workgroupBarrier();
+    for (var kk = 0u; kk < 16u; kk++) {
+      let a_0 = left_tile[base_6 + kk * 64u];
+      let a_1 = left_tile[base_6 + kk * 64u + 1u];
+      let a_2 = left_tile[base_6 + kk * 64u + 2u];
+      let a_3 = left_tile[base_6 + kk * 64u + 3u];
+      let w_0 = right_tile[base_7 + kk * 64u];
+      let w_1 = right_tile[base_7 + kk * 64u + 1u];
+      let w_2 = right_tile[base_7 + kk * 64u + 2u];
+      let w_3 = right_tile[base_7 + kk * 64u + 3u];
+      acc_0_0 = fma(a_0, w_0, acc_0_0);
+      acc_0_1 = fma(a_0, w_1, acc_0_1);
+      acc_0_2 = fma(a_0, w_2, acc_0_2);
+      acc_0_3 = fma(a_0, w_3, acc_0_3);
+      acc_1_0 = fma(a_1, w_0, acc_1_0);
+      acc_1_1 = fma(a_1, w_1, acc_1_1);
+      acc_1_2 = fma(a_1, w_2, acc_1_2);
+      acc_1_3 = fma(a_1, w_3, acc_1_3);
+      acc_2_0 = fma(a_2, w_0, acc_2_0);
+      acc_2_1 = fma(a_2, w_1, acc_2_1);
+      acc_2_2 = fma(a_2, w_2, acc_2_2);
+      acc_2_3 = fma(a_2, w_3, acc_2_3);
+      acc_3_0 = fma(a_3, w_0, acc_3_0);
+      acc_3_1 = fma(a_3, w_1, acc_3_1);
+      acc_3_2 = fma(a_3, w_2, acc_3_2);
+      acc_3_3 = fma(a_3, w_3, acc_3_3);
+    }
+    workgroupBarrier();
+  }
+  var tile = array<f32, 16>(
+    acc_0_0, acc_0_1, acc_0_2, acc_0_3, acc_1_0, acc_1_1, acc_1_2, acc_1_3,
+    acc_2_0, acc_2_1, acc_2_2, acc_2_3, acc_3_0, acc_3_1, acc_3_2, acc_3_3,
+  );
+  let base_8 = group.x * 64u + (lane % 16u) * 4u;
+  let base_9 = group.y * 294912u + (lane / 16u) * 18432u + group.x * 64u + (lane % 16u) * 4u;
+  for (var c = 0u; c < 4u; c++) {
+    let fc1_bias_v = fc1_bias[base_8 + c];
+    let base_10 = base_9 + c;
+    for (var r = 0u; r < 4u; r++) {
+      let product = tile[r * 4u + c];
+      let fc1 = product + fc1_bias_v;
+      gelu_1[base_10 + r * 4608u] = gelu(fc1);
+    }
+  }
+}

@@ -1,0 +1,36 @@
+// linear — linear
+//   7 uses
+//   reads  c f32[1,1152] · adaLN_modulation_1_weight_pack f32[27648,1152] · adaLN_modulation_1_bias_pack f32[27648]
+//   writes linear f32[24,1,1152]
+//   cost   31.9 MMAC · 128 MB · plan: 16 invocations per column along k
+//   source models/dit.ts:122 linear
+
+@group(0) @binding(0) var<storage, read> c: array<f32, 1152>;
+@group(0) @binding(1) var<storage, read> adaLN_modulation_1_weight_pack: array<f32, 31850496>;
+@group(0) @binding(2) var<storage, read> adaLN_modulation_1_bias_pack: array<f32, 27648>;
+@group(0) @binding(3) var<storage, read_write> linear: array<f32, 27648>;
+var<workgroup> parts: array<f32, 64>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  var acc_0: f32 = 0.0;
+  let base = group.x * 4608u + (lane / 16u) * 1152u + (lane % 16u);
+  let base_1 = lane % 16u;
+  for (var s = 0u; s < 72u; s++) {
+    let adaLN_modulation_1_weight_pack_v = adaLN_modulation_1_weight_pack[base + s * 16u];
+    let c_v = c[base_1 + s * 16u];
+    acc_0 = fma(c_v, adaLN_modulation_1_weight_pack_v, acc_0);
+  }
+  parts[lane] = acc_0;
+  workgroupBarrier();
+  let base_2 = lane * 16u;
+  let i = group.x * 4u + lane;
+  let adaLN_modulation_1_bias_pack_v = adaLN_modulation_1_bias_pack[group.x * 4u + lane];
+  if (lane < 4u) {
+    var sum: f32 = 0.0;
+    for (var p = 0u; p < 16u; p++) {
+      sum += parts[base_2 + p];
+    }
+    linear[group.x * 4u + lane] = sum + adaLN_modulation_1_bias_pack_v;
+  }
+}

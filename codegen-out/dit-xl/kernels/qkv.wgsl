@@ -1,0 +1,132 @@
+// qkv — layer_norm → add → mul → linear
+//   28 uses: blocks.*.attn.qkv
+//   reads  tokens f32[1,256,1152] · linear f32[1,1,1152] · linear f32[1,1,1152] · qkv_weight f32[3456,1152] · qkv_bias f32[3456]
+//   writes qkv f32[3,1,16,256,72]
+//   cost   1.02 GMAC · 20.7 MB · plan: workgroup tile 64×64, 4×4 per invocation
+//   source models/dit.ts:129 layer_norm · :73 add · :73 mul · :88 linear
+
+@group(0) @binding(0) var<storage, read> tokens: array<f32, 294912>;
+@group(0) @binding(1) var<storage, read> linear: array<f32, 1152>;
+@group(0) @binding(2) var<storage, read> linear_1: array<f32, 1152>;
+@group(0) @binding(3) var<storage, read> qkv_weight: array<f32, 3981312>;
+@group(0) @binding(4) var<storage, read> qkv_bias: array<f32, 3456>;
+@group(0) @binding(5) var<storage, read_write> qkv: array<f32, 884736>;
+var<workgroup> left_tile: array<f32, 1024>;
+var<workgroup> right_tile: array<f32, 1024>;
+var<workgroup> partials: array<f32, 256>;
+var<workgroup> row_total: array<f32, 64>;
+var<workgroup> row_total_1: array<f32, 64>;
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  var acc_0_0: f32 = 0.0;
+  var acc_0_1: f32 = 0.0;
+  var acc_0_2: f32 = 0.0;
+  var acc_0_3: f32 = 0.0;
+  var acc_1_0: f32 = 0.0;
+  var acc_1_1: f32 = 0.0;
+  var acc_1_2: f32 = 0.0;
+  var acc_1_3: f32 = 0.0;
+  var acc_2_0: f32 = 0.0;
+  var acc_2_1: f32 = 0.0;
+  var acc_2_2: f32 = 0.0;
+  var acc_2_3: f32 = 0.0;
+  var acc_3_0: f32 = 0.0;
+  var acc_3_1: f32 = 0.0;
+  var acc_3_2: f32 = 0.0;
+  var acc_3_3: f32 = 0.0;
+  var total: f32 = 0.0;
+  let base = group.y * 73728u + (lane / 4u) * 1152u + (lane % 4u);
+  for (var s = 0u; s < 288u; s++) {
+    let tokens_v = tokens[base + s * 4u];
+    total += tokens_v;
+  }
+  partials[lane] = total;
+  workgroupBarrier();
+  if (lane < 64u) {
+    row_total[lane] = partials[lane * 4u] + partials[lane * 4u + 1u] + partials[lane * 4u + 2u] + partials[lane * 4u + 3u];
+  }
+  workgroupBarrier();
+  var total_1: f32 = 0.0;
+  for (var s_1 = 0u; s_1 < 288u; s_1++) {
+    let tokens_v_1 = tokens[base + s_1 * 4u];
+    let statistic = row_total[lane / 4u];
+    let sub = tokens_v_1 - (statistic * 0.00086805556);
+    total_1 += sub * sub;
+  }
+  partials[lane] = total_1;
+  workgroupBarrier();
+  if (lane < 64u) {
+    row_total_1[lane] = partials[lane * 4u] + partials[lane * 4u + 1u] + partials[lane * 4u + 2u] + partials[lane * 4u + 3u];
+  }
+  workgroupBarrier();
+  let base_1 = group.y * 73728u;
+  let base_4 = group.x * 73728u;
+  let base_6 = (lane / 16u) * 4u;
+  let base_7 = (lane % 16u) * 4u;
+  for (var t = 0u; t < 72u; t++) {
+    let base_2 = base_1 + t * 16u;
+    let base_3 = t * 16u;
+    for (var s_2 = 0u; s_2 < 4u; s_2++) {
+      let e = lane + s_2 * 256u;
+      let tokens_v_2 = tokens[base_2 + (e / 16u) * 1152u + (e % 16u)];
+      let statistic_1 = row_total[e / 16u];
+      let sub_1 = tokens_v_2 - (statistic_1 * 0.00086805556);
+      let statistic_2 = row_total_1[e / 16u];
+      let linear_v = linear[base_3 + (e % 16u)];
+      let linear_1_v = linear_1[base_3 + (e % 16u)];
+      left_tile[(e % 16u) * 64u + (e / 16u)] = ((sub_1 * inverseSqrt(((statistic_2 * 0.00086805556) + 0.000001))) * (linear_v + 1.0)) + linear_1_v;
+    }
+    let base_5 = base_4 + t * 16u;
+    for (var s_3 = 0u; s_3 < 4u; s_3++) {
+      let e_1 = lane + s_3 * 256u;
+      let qkv_weight_v = qkv_weight[base_5 + (e_1 / 16u) * 1152u + (e_1 % 16u)];
+      right_tile[(e_1 % 16u) * 64u + (e_1 / 16u)] = qkv_weight_v;
+    }
+    workgroupBarrier();
+    for (var kk = 0u; kk < 16u; kk++) {
+      let a_0 = left_tile[base_6 + kk * 64u];
+      let a_1 = left_tile[base_6 + kk * 64u + 1u];
+      let a_2 = left_tile[base_6 + kk * 64u + 2u];
+      let a_3 = left_tile[base_6 + kk * 64u + 3u];
+      let w_0 = right_tile[base_7 + kk * 64u];
+      let w_1 = right_tile[base_7 + kk * 64u + 1u];
+      let w_2 = right_tile[base_7 + kk * 64u + 2u];
+      let w_3 = right_tile[base_7 + kk * 64u + 3u];
+      acc_0_0 = fma(a_0, w_0, acc_0_0);
+      acc_0_1 = fma(a_0, w_1, acc_0_1);
+      acc_0_2 = fma(a_0, w_2, acc_0_2);
+      acc_0_3 = fma(a_0, w_3, acc_0_3);
+      acc_1_0 = fma(a_1, w_0, acc_1_0);
+      acc_1_1 = fma(a_1, w_1, acc_1_1);
+      acc_1_2 = fma(a_1, w_2, acc_1_2);
+      acc_1_3 = fma(a_1, w_3, acc_1_3);
+      acc_2_0 = fma(a_2, w_0, acc_2_0);
+      acc_2_1 = fma(a_2, w_1, acc_2_1);
+      acc_2_2 = fma(a_2, w_2, acc_2_2);
+      acc_2_3 = fma(a_2, w_3, acc_2_3);
+      acc_3_0 = fma(a_3, w_0, acc_3_0);
+      acc_3_1 = fma(a_3, w_1, acc_3_1);
+      acc_3_2 = fma(a_3, w_2, acc_3_2);
+      acc_3_3 = fma(a_3, w_3, acc_3_3);
+    }
+    workgroupBarrier();
+  }
+  var tile = array<f32, 16>(
+    acc_0_0, acc_0_1, acc_0_2, acc_0_3, acc_1_0, acc_1_1, acc_1_2, acc_1_3,
+    acc_2_0, acc_2_1, acc_2_2, acc_2_3, acc_3_0, acc_3_1, acc_3_2, acc_3_3,
+  );
+  let base_8 = group.x * 64u + (lane % 16u) * 4u;
+  let base_9 = group.y * 4608u + (lane / 16u) * 288u;
+  for (var c = 0u; c < 4u; c++) {
+    let i = base_8 + c;
+    let i_1 = i / 72u;
+    let qkv_bias_v = qkv_bias[base_8 + c];
+    let base_10 = base_9 + (i % 72u) + (i / 72u) * 18432u;
+    for (var r = 0u; r < 4u; r++) {
+      let product = tile[r * 4u + c];
+      let qkv_1 = product + qkv_bias_v;
+      qkv[base_10 + r * 72u] = qkv_1;
+    }
+  }
+}

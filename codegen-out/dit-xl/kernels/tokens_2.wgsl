@@ -1,0 +1,99 @@
+// tokens_2 — linear → mul → add
+//   28 uses: blocks.*.mlp.fc2
+//   reads  x f32[1,256,1152] · linear f32[1,1,1152] · gelu f32[256,4608] · fc2_weight f32[1152,4608] · fc2_bias f32[1152]
+//   writes tokens f32[1,256,1152]
+//   cost   1.36 GMAC · 28.3 MB · plan: workgroup tile 64×64, 4×4 per invocation
+//   source models/dit.ts:109 linear · :132 mul · :132 add
+
+@group(0) @binding(0) var<storage, read> x: array<f32, 294912>;
+@group(0) @binding(1) var<storage, read> linear: array<f32, 1152>;
+@group(0) @binding(2) var<storage, read> gelu_1: array<f32, 1179648>;
+@group(0) @binding(3) var<storage, read> fc2_weight: array<f32, 5308416>;
+@group(0) @binding(4) var<storage, read> fc2_bias: array<f32, 1152>;
+@group(0) @binding(5) var<storage, read_write> tokens: array<f32, 294912>;
+var<workgroup> left_tile: array<f32, 1024>;
+var<workgroup> right_tile: array<f32, 1024>;
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  var acc_0_0: f32 = 0.0;
+  var acc_0_1: f32 = 0.0;
+  var acc_0_2: f32 = 0.0;
+  var acc_0_3: f32 = 0.0;
+  var acc_1_0: f32 = 0.0;
+  var acc_1_1: f32 = 0.0;
+  var acc_1_2: f32 = 0.0;
+  var acc_1_3: f32 = 0.0;
+  var acc_2_0: f32 = 0.0;
+  var acc_2_1: f32 = 0.0;
+  var acc_2_2: f32 = 0.0;
+  var acc_2_3: f32 = 0.0;
+  var acc_3_0: f32 = 0.0;
+  var acc_3_1: f32 = 0.0;
+  var acc_3_2: f32 = 0.0;
+  var acc_3_3: f32 = 0.0;
+  let base = group.y * 294912u;
+  let base_2 = group.x * 294912u;
+  let base_4 = (lane / 16u) * 4u;
+  let base_5 = (lane % 16u) * 4u;
+  for (var t = 0u; t < 288u; t++) {
+    let base_1 = base + t * 16u;
+    for (var s = 0u; s < 4u; s++) {
+      let e = lane + s * 256u;
+      let gelu_1_v = gelu_1[base_1 + (e / 16u) * 4608u + (e % 16u)];
+      left_tile[(e % 16u) * 64u + (e / 16u)] = gelu_1_v;
+    }
+    let base_3 = base_2 + t * 16u;
+    for (var s_1 = 0u; s_1 < 4u; s_1++) {
+      let e_1 = lane + s_1 * 256u;
+      let fc2_weight_v = fc2_weight[base_3 + (e_1 / 16u) * 4608u + (e_1 % 16u)];
+      right_tile[(e_1 % 16u) * 64u + (e_1 / 16u)] = fc2_weight_v;
+    }
+    workgroupBarrier();
+    for (var kk = 0u; kk < 16u; kk++) {
+      let a_0 = left_tile[base_4 + kk * 64u];
+      let a_1 = left_tile[base_4 + kk * 64u + 1u];
+      let a_2 = left_tile[base_4 + kk * 64u + 2u];
+      let a_3 = left_tile[base_4 + kk * 64u + 3u];
+      let w_0 = right_tile[base_5 + kk * 64u];
+      let w_1 = right_tile[base_5 + kk * 64u + 1u];
+      let w_2 = right_tile[base_5 + kk * 64u + 2u];
+      let w_3 = right_tile[base_5 + kk * 64u + 3u];
+      acc_0_0 = fma(a_0, w_0, acc_0_0);
+      acc_0_1 = fma(a_0, w_1, acc_0_1);
+      acc_0_2 = fma(a_0, w_2, acc_0_2);
+      acc_0_3 = fma(a_0, w_3, acc_0_3);
+      acc_1_0 = fma(a_1, w_0, acc_1_0);
+      acc_1_1 = fma(a_1, w_1, acc_1_1);
+      acc_1_2 = fma(a_1, w_2, acc_1_2);
+      acc_1_3 = fma(a_1, w_3, acc_1_3);
+      acc_2_0 = fma(a_2, w_0, acc_2_0);
+      acc_2_1 = fma(a_2, w_1, acc_2_1);
+      acc_2_2 = fma(a_2, w_2, acc_2_2);
+      acc_2_3 = fma(a_2, w_3, acc_2_3);
+      acc_3_0 = fma(a_3, w_0, acc_3_0);
+      acc_3_1 = fma(a_3, w_1, acc_3_1);
+      acc_3_2 = fma(a_3, w_2, acc_3_2);
+      acc_3_3 = fma(a_3, w_3, acc_3_3);
+    }
+    workgroupBarrier();
+  }
+  var tile = array<f32, 16>(
+    acc_0_0, acc_0_1, acc_0_2, acc_0_3, acc_1_0, acc_1_1, acc_1_2, acc_1_3,
+    acc_2_0, acc_2_1, acc_2_2, acc_2_3, acc_3_0, acc_3_1, acc_3_2, acc_3_3,
+  );
+  let base_6 = group.y * 73728u + (lane / 16u) * 4608u + group.x * 64u + (lane % 16u) * 4u;
+  let base_8 = group.x * 64u + (lane % 16u) * 4u;
+  for (var c = 0u; c < 4u; c++) {
+    let base_7 = base_6 + c;
+    let linear_v = linear[base_8 + c];
+    let fc2_bias_v = fc2_bias[base_8 + c];
+    for (var r = 0u; r < 4u; r++) {
+      let product = tile[r * 4u + c];
+      let x_v = x[base_7 + r * 1152u];
+      let fc2 = product + fc2_bias_v;
+      let tokens_1 = x_v + (linear_v * fc2);
+      tokens[base_7 + r * 1152u] = tokens_1;
+    }
+  }
+}

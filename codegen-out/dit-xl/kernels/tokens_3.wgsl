@@ -1,0 +1,103 @@
+// tokens_3 — linear → add
+//   1 use: x_embedder.proj
+//   reads  x f32[1,4,32,32] · proj_weight f32[1152,4,2,2] · proj_bias f32[1152] · pos_embed f32[1,256,1152]
+//   writes tokens f32[2,256,1152]
+//   cost   9.44 MMAC · 3.63 MB · plan: workgroup tile 64×64, 4×4 per invocation
+//   source models/dit.ts:173 linear · :217 add
+
+@group(0) @binding(0) var<storage, read> x: array<f32, 4096>;
+@group(0) @binding(1) var<storage, read> proj_weight: array<f32, 18432>;
+@group(0) @binding(2) var<storage, read> proj_bias: array<f32, 1152>;
+@group(0) @binding(3) var<storage, read> pos_embed: array<f32, 294912>;
+@group(0) @binding(4) var<storage, read_write> tokens: array<f32, 589824>;
+var<workgroup> left_tile: array<f32, 1024>;
+var<workgroup> right_tile: array<f32, 1024>;
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  var acc_0_0: f32 = 0.0;
+  var acc_0_1: f32 = 0.0;
+  var acc_0_2: f32 = 0.0;
+  var acc_0_3: f32 = 0.0;
+  var acc_1_0: f32 = 0.0;
+  var acc_1_1: f32 = 0.0;
+  var acc_1_2: f32 = 0.0;
+  var acc_1_3: f32 = 0.0;
+  var acc_2_0: f32 = 0.0;
+  var acc_2_1: f32 = 0.0;
+  var acc_2_2: f32 = 0.0;
+  var acc_2_3: f32 = 0.0;
+  var acc_3_0: f32 = 0.0;
+  var acc_3_1: f32 = 0.0;
+  var acc_3_2: f32 = 0.0;
+  var acc_3_3: f32 = 0.0;
+  let base = group.y * 4u;
+  for (var s = 0u; s < 4u; s++) {
+    let e = lane + s * 256u;
+    let i = e / 2u;
+    let i_1 = i / 2u;
+    let i_2 = i_1 / 4u;
+    let i_3 = base + (i_2 / 16u);
+    let inner = min(i_3 / 16u, 0u);
+    let x_v = x[(i_1 % 4u) * 1024u + (i_3 % 16u) * 64u + (i % 2u) * 32u + (i_2 % 16u) * 2u + (e % 2u)];
+    let inner_1 = max(i_3 / 16u, 1u) - 1u;
+    left_tile[(e % 16u) * 64u + (e / 16u)] = select(x_v, x_v, (i_3 / 16u) >= 1u);
+  }
+  let base_1 = group.x * 1024u;
+  for (var s_1 = 0u; s_1 < 4u; s_1++) {
+    let e_1 = lane + s_1 * 256u;
+    let i_4 = e_1 % 16u;
+    let i_5 = i_4 / 2u;
+    let proj_weight_v = proj_weight[base_1 + e_1];
+    right_tile[(e_1 % 16u) * 64u + (e_1 / 16u)] = proj_weight_v;
+  }
+  workgroupBarrier();
+  let base_2 = (lane / 16u) * 4u;
+  let base_3 = (lane % 16u) * 4u;
+  for (var kk = 0u; kk < 16u; kk++) {
+    let a_0 = left_tile[base_2 + kk * 64u];
+    let a_1 = left_tile[base_2 + kk * 64u + 1u];
+    let a_2 = left_tile[base_2 + kk * 64u + 2u];
+    let a_3 = left_tile[base_2 + kk * 64u + 3u];
+    let w_0 = right_tile[base_3 + kk * 64u];
+    let w_1 = right_tile[base_3 + kk * 64u + 1u];
+    let w_2 = right_tile[base_3 + kk * 64u + 2u];
+    let w_3 = right_tile[base_3 + kk * 64u + 3u];
+    acc_0_0 = fma(a_0, w_0, acc_0_0);
+    acc_0_1 = fma(a_0, w_1, acc_0_1);
+    acc_0_2 = fma(a_0, w_2, acc_0_2);
+    acc_0_3 = fma(a_0, w_3, acc_0_3);
+    acc_1_0 = fma(a_1, w_0, acc_1_0);
+    acc_1_1 = fma(a_1, w_1, acc_1_1);
+    acc_1_2 = fma(a_1, w_2, acc_1_2);
+    acc_1_3 = fma(a_1, w_3, acc_1_3);
+    acc_2_0 = fma(a_2, w_0, acc_2_0);
+    acc_2_1 = fma(a_2, w_1, acc_2_1);
+    acc_2_2 = fma(a_2, w_2, acc_2_2);
+    acc_2_3 = fma(a_2, w_3, acc_2_3);
+    acc_3_0 = fma(a_3, w_0, acc_3_0);
+    acc_3_1 = fma(a_3, w_1, acc_3_1);
+    acc_3_2 = fma(a_3, w_2, acc_3_2);
+    acc_3_3 = fma(a_3, w_3, acc_3_3);
+  }
+  workgroupBarrier();
+  var tile = array<f32, 16>(
+    acc_0_0, acc_0_1, acc_0_2, acc_0_3, acc_1_0, acc_1_1, acc_1_2, acc_1_3,
+    acc_2_0, acc_2_1, acc_2_2, acc_2_3, acc_3_0, acc_3_1, acc_3_2, acc_3_3,
+  );
+  let base_4 = group.y * 64u + (lane / 16u) * 4u;
+  let base_5 = group.x * 64u + (lane % 16u) * 4u;
+  let base_7 = group.x * 64u + (lane % 16u) * 4u + group.y * 73728u + (lane / 16u) * 4608u;
+  for (var c = 0u; c < 4u; c++) {
+    let proj_bias_v = proj_bias[base_5 + c];
+    let base_6 = base_5 + c;
+    let base_8 = base_7 + c;
+    for (var r = 0u; r < 4u; r++) {
+      let product = tile[r * 4u + c];
+      let i_6 = base_4 + r;
+      let pos_embed_v = pos_embed[base_6 + (i_6 % 256u) * 1152u];
+      let tokens_1 = (product + proj_bias_v) + pos_embed_v;
+      tokens[base_8 + r * 1152u] = tokens_1;
+    }
+  }
+}

@@ -1,0 +1,70 @@
+/** What `ditc build` promises of the published sizes, and that the committed artefact of dit-xl is what the compiler emits. */
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { artefactFiles } from '../../compiler/emit/write.ts';
+import { PORTABLE } from '../../compiler/schedule/device.ts';
+import { compile, loadModel } from '../../cli/model.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const build = (file: string, entries?: string[]) =>
+  compile(loadModel(join(root, 'models', file)), { device: PORTABLE, entries, entryOptions: { batch: 1 } });
+
+/** Layers, width, tokens at 256 px and patch of a size; parameters with position table (spec/dit.md section 3). */
+const SIZES: [string, number, number, number, number, number][] = [
+  ['dit-s-8', 12, 384, 16, 8, 33_148_160],
+  ['dit-s-4', 12, 384, 64, 4, 32_945_024],
+  ['dit-s', 12, 384, 256, 2, 32_963_360],
+  ['dit-b-8', 12, 768, 16, 8, 130_881_536],
+  ['dit-b-4', 12, 768, 64, 4, 130_475_648],
+  ['dit-b', 12, 768, 256, 2, 130_512_416],
+  ['dit-l-8', 24, 1024, 16, 8, 458_594_816],
+  ['dit-l-4', 24, 1024, 64, 4, 458_053_760],
+  ['dit-l', 24, 1024, 256, 2, 458_102_816],
+  ['dit-xl-8', 28, 1152, 16, 8, 675_683_072],
+  ['dit-xl-4', 28, 1152, 64, 4, 675_074_432],
+  ['dit-xl', 28, 1152, 256, 2, 675_129_632],
+  ['dit-xl-512', 28, 1152, 1024, 2, 676_014_368],
+];
+
+describe('the published sizes', () => {
+  it.each(SIZES)('%s', (name, L, d, T, p, params) => {
+    const { forward } = build(`${name}.ts`, ['forward']).artefact.manifest.entries;
+    expect(forward.paramCount).toBe(params);
+    const blocks = L * (12 * d * d * T + 2 * T * T * d + 6 * d * d);
+    const ends = T * 4 * p * p * d + T * d * p * p * 8 + 256 * d + d * d + 2 * d * d;
+    expect(forward.macs).toBe(blocks + ends);
+    expect(forward.dispatches.reduce((sum, dispatch) => sum + dispatch.macs, 0)).toBe(blocks + ends);
+    // Five kernels a block; outside: conditioning, patches, the packs of merged modulations, the final layer.
+    expect(forward.dispatches.length).toBeLessThanOrEqual(5 * L + 12);
+  });
+
+  it('share kernels between blocks, whatever their number', () => {
+    const kernels = (name: string) => Object.keys(build(name, ['forward']).artefact.manifest.kernels).length;
+    // XL's 28 modulations take several packs, and the final layer's own does not fit the last: one kernel more.
+    expect(kernels('dit-xl.ts')).toBeLessThanOrEqual(kernels('dit-s.ts') + 1);
+  });
+
+  it('a guided sampling step adds at most two dispatches to the forward pass', () => {
+    const { entries } = build('dit-s.ts').artefact.manifest;
+    expect(entries.sampleStep.dispatches.length).toBeLessThanOrEqual(entries.forward.dispatches.length + 2);
+  });
+});
+
+describe('codegen-out/dit-xl', () => {
+  const folder = join(root, 'codegen-out/dit-xl');
+  const filesIn = (dir: string, prefix = ''): string[] =>
+    readdirSync(dir).flatMap((name) =>
+      statSync(join(dir, name)).isDirectory() ? filesIn(join(dir, name), `${prefix}${name}/`) : [prefix + name],
+    );
+
+  it('is what the compiler emits today (else: npx ditc build models/dit-xl.ts, and look at the difference)', () => {
+    const { artefact, graphs } = build('dit-xl.ts');
+    const emitted = artefactFiles(artefact, graphs);
+    expect(filesIn(folder).sort()).toEqual([...emitted.keys()].sort());
+    for (const [name, content] of emitted) {
+      expect(readFileSync(join(folder, name)).equals(Buffer.from(content as string)), name).toBe(true);
+    }
+  });
+});
