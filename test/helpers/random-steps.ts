@@ -13,7 +13,7 @@ export interface StepContext {
 
 type Step = (context: StepContext) => Node;
 
-const UNARY = ['neg', 'abs', 'exp', 'sin', 'cos', 'tanh', 'erf', 'sigmoid', 'silu', 'gelu', 'floor', 'detach'];
+const UNARY = ['neg', 'abs', 'exp', 'sin', 'cos', 'tanh', 'erf', 'sigmoid', 'silu', 'gelu', 'floor', 'detach', 'copy'];
 const COMPARISONS = ['eq', 'ne', 'lt', 'le', 'gt', 'ge'] as const;
 
 const unary: Step = ({ f, random, pick }) => f.unary(random.pick(UNARY), pick());
@@ -170,6 +170,8 @@ const attention: Step = ({ f, random, pick, leaf }) => {
   const q = pick(2);
   const [keys, width] = [random.int(1, 7), random.int(1, 6)];
   const k = leaf([keys, q.type.shape.slice(-1)[0]]);
+  if (q.type.shape.length === 2 && random.next() < 0.5)
+    return f.op('attention', [q, k, leaf([keys, width])], { scale: 0.5 });
   const scores = f.mul(f.matmul(q, f.transpose(k)), 0.5);
   return f.matmul(f.op('softmax', [scores]), leaf([keys, width]));
 };

@@ -34,13 +34,13 @@ describe('a model file', () => {
       .map((line) => line.replace(/ \{size.*?\}| : f32\S+/g, '').trim());
     expect(nodes).toEqual([
       'graph @forward(%x: f32[2,8]) {',
-      '%0 = linear %x, %fc.weight, %fc.bias  @ my.ts:5:27',
-      '%h = silu %0  @ my.ts:5:13',
+      '%fc = linear %x, %fc.weight, %fc.bias  @ my.ts:5:27',
+      '%h = silu %fc  @ my.ts:5:13',
       '%q = slice %h  @ my.ts:6:22',
       '%v = slice %h  @ my.ts:6:22',
-      '%1 = add %q, %q  @ lib/double.ts:2:40',
-      '%2 = neg %1  @ my.ts:7:21',
-      '%y = exp %2  @ my.ts:7:27',
+      '%0 = add %q, %q  @ lib/double.ts:2:40',
+      '%1 = neg %0  @ my.ts:7:21',
+      '%y = exp %1  @ my.ts:7:27',
       '%y.1 = add %y, %v  @ my.ts:8:9',
       expect.stringMatching(/^%out = mul %y.1, .*@ my.ts:9:19$/),
       'return out = %out, v = %v',
