@@ -5,7 +5,7 @@
 import { traceEntry, type EntryOptions, type Model } from './dsl/model.ts';
 import type { Artefact } from './emit/artefact.ts';
 import { buildArtefact, type EntryInput } from './emit/build.ts';
-import type { Graph, Node } from './ir/index.ts';
+import type { Graph } from './ir/index.ts';
 import { verify } from './ir/verify.ts';
 import { opTable } from './ops/index.ts';
 import { chunk } from './rewrite/chunk.ts';
@@ -14,13 +14,12 @@ import { recognise } from './rewrite/recognise.ts';
 import { simplify } from './rewrite/simplify.ts';
 import { snapshot } from './rewrite/snapshot.ts';
 import { checkBinding, checkMemory } from './memory/check.ts';
-import { planMemory, type MemoryPlan, type Step } from './memory/plan.ts';
+import { planMemory, type MemoryPlan } from './memory/plan.ts';
+import { reuseMemory } from './memory/reuse.ts';
 import { nodesOf, results } from './ir/index.ts';
 import { choosePlan, type Plan } from './schedule/plan.ts';
 import { formRegions, type Region } from './schedule/regions.ts';
 import type { DeviceSpec } from './schedule/device.ts';
-import { isStored } from './schedule/storage.ts';
-import { storedIn } from './schedule/windows.ts';
 
 export interface Pass {
   readonly name: string;
@@ -68,18 +67,13 @@ export function runPasses(graph: Graph, { device, verify: checked, onPass }: Com
 export function schedule(traced: Graph, options: CompileOptions): Scheduled {
   const { device } = options;
   const graph = runPasses(traced, options);
-  const regions = formRegions(graph, device).map((region) => ({ region, plan: choosePlan(region, device) }));
+  const formed = formRegions(graph, device);
   for (const node of nodesOf(graph)) if (!node.inputs.length && node.op !== 'iota') checkBinding(node, device);
-  for (const { region } of regions) checkBinding(region.root, device);
-  const written = new Set(regions.map(({ region }) => region.root));
-  const isBuffer = (node: Node) => written.has(node) || isStored(node);
-  const steps: Step[] = regions.map(({ region }) => ({
-    writes: region.root,
-    reads: region.reads.map((node) => storedIn(node, isBuffer)),
-  }));
+  for (const { root } of formed) checkBinding(root, device);
+  const { regions, steps } = reuseMemory(formed, new Set(results(graph)));
   const memory = planMemory(steps, new Set(results(graph)));
   checkMemory(memory, steps, device);
-  return { graph, regions, memory };
+  return { graph, regions: regions.map((region) => ({ region, plan: choosePlan(region, device) })), memory };
 }
 
 /** What to compile of a model. */

@@ -34,7 +34,8 @@ export const macsOf = (region: Region): number =>
       : sum;
   }, 0);
 
-export const bytesRead = (region: Region): number => region.reads.reduce((sum, n) => sum + byteSize(n.type), 0);
+export const bytesRead = (region: Region): number =>
+  [...region.reads, ...(region.replaces ? [region.replaces] : [])].reduce((sum, n) => sum + byteSize(n.type), 0);
 
 /** A kernel's name: the user's variable, else the anchor's with what follows it, else its last ops. */
 export function kernelName(region: Region): string {
@@ -88,7 +89,7 @@ export function headerOf(name: string, uses: readonly Use[]): string[] {
     `${name} — ${opsOf(region, { views: false }).join(' → ') || 'copy'}`,
     `  ${count}${where ? `: ${where}` : ''}`,
     `  reads  ${region.reads.map(typed).join(' · ') || 'nothing'}`,
-    `  writes ${typed(region.root)}`,
+    `  writes ${typed(region.root)}${region.replaces ? `, in place of ${bufferName(region.replaces)}` : ''}`,
     `  cost   ${cost} · plan: ${planText(plan)}`,
     `  source ${sourceText(region)}`,
   ];

@@ -6,6 +6,7 @@ import type { Region } from '../schedule/regions.ts';
 export function signatureOf(region: Region, plan: Plan): string {
   const ids = new Map<Node, string>();
   region.reads.forEach((node, i) => ids.set(node, `r${i}`));
+  if (region.replaces) ids.set(region.replaces, 'in place');
   const reads = region.reads.map((node) => formatType(node.type)).join(' ');
   // Numbered from the root by data flow: node ids depend on what was built before, in other blocks.
   const members: string[] = [];

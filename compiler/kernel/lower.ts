@@ -25,6 +25,7 @@ export function lower(region: Region, plan: Plan): Kernel {
   }
   const { root } = region;
   const output = b.buffer(bufferName(root), root.type.dtype, sizeOf(root.type.shape), 'read_write');
+  if (region.replaces) inline.buffers.set(region.replaces, output);
   const { workgroupSize, grid } = write({ region, b, inline, output }, plan);
   return b.finish(workgroupSize, grid);
 }

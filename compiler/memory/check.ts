@@ -5,6 +5,7 @@ import { ALIGNMENT, overlap, type MemoryPlan, type Step } from './plan.ts';
 
 /** Throws if two living values overlap, a dispatch reads the arena it writes, or an offset or size breaks a limit. */
 export function checkMemory(plan: MemoryPlan, steps: readonly Step[], device: DeviceSpec): void {
+  const heirs = new Map(steps.map((step) => [step.writes, step.replaces]));
   const placed = [...plan.places].sort((a, b) => a[1].arena - b[1].arena || a[1].offset - b[1].offset);
   placed.forEach(([node, place], i) => {
     if (place.offset % ALIGNMENT) fail(node, `offset ${place.offset} is not a multiple of ${ALIGNMENT}`);
@@ -13,7 +14,8 @@ export function checkMemory(plan: MemoryPlan, steps: readonly Step[], device: De
     for (let j = i + 1; j < placed.length; j++) {
       const [other, next] = placed[j];
       if (next.arena !== place.arena || next.offset >= place.offset + place.size) break;
-      if (overlap(plan.lifetimes.get(node)!, plan.lifetimes.get(other)!)) {
+      const inherits = heirs.get(node) === other || heirs.get(other) === node;
+      if (!inherits && overlap(plan.lifetimes.get(node)!, plan.lifetimes.get(other)!)) {
         fail(node, `it shares memory with ${describe(other)} while both live`);
       }
     }

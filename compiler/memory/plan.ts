@@ -7,7 +7,10 @@ import { byteSize, type Node } from '../ir/index.ts';
 /** One dispatch, as memory sees it. */
 export interface Step {
   readonly writes: Node;
+  /** Without what it replaces. */
   readonly reads: readonly Node[];
+  /** A value read only element by element, whose memory the result takes over. */
+  readonly replaces?: Node;
 }
 
 export interface Place {
@@ -30,7 +33,7 @@ export interface MemoryPlan {
   /** Bytes of each arena. */
   readonly arenas: readonly number[];
   readonly peakBytes: number;
-  /** The largest sum of values alive in one step: no plan needs less. */
+  /** The largest sum of values alive in one step. Only computing in place needs less. */
   readonly lowerBoundBytes: number;
 }
 
@@ -42,16 +45,19 @@ const align = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMEN
 
 export function planMemory(steps: readonly Step[], results: ReadonlySet<Node>): MemoryPlan {
   const lifetimes = lifetimesOf(steps, results);
-  const enemies = conflicts(steps);
+  const heirs = heirsOf(steps);
+  const groups = groupsOf(steps, lifetimes, heirs);
+  const enemies = conflicts(steps, heirs);
   // Large values first: small ones fill the gaps. Ties in program order keep the plan deterministic.
-  const order = [...lifetimes.keys()].sort((a, b) => byteSize(b.type) - byteSize(a.type) || a.id - b.id);
+  const order = [...groups.keys()].sort((a, b) => byteSize(b.type) - byteSize(a.type) || a.id - b.id);
   const places = new Map<Node, Place>();
   const arenas: number[] = [];
   for (const node of order) {
-    const place = bestPlace(node, places, lifetimes, enemies.get(node)!, arenas);
+    const place = bestPlace(node, places, groups, enemies.get(node) ?? new Set(), arenas);
     places.set(node, place);
     arenas[place.arena] = Math.max(arenas[place.arena] ?? 0, place.offset + align(place.size));
   }
+  for (const node of lifetimes.keys()) places.set(node, places.get(firstOf(node, heirs))!);
   const peakBytes = arenas.reduce((sum, bytes) => sum + bytes, 0);
   return { places, lifetimes, arenas, peakBytes, lowerBoundBytes: lowerBound(steps, lifetimes) };
 }
@@ -60,7 +66,7 @@ function lifetimesOf(steps: readonly Step[], results: ReadonlySet<Node>): Map<No
   const lifetimes = new Map<Node, Lifetime>();
   steps.forEach((step, i) => {
     lifetimes.set(step.writes, { from: i, to: results.has(step.writes) ? steps.length : i });
-    for (const node of step.reads) {
+    for (const node of [...step.reads, ...(step.replaces ? [step.replaces] : [])]) {
       const life = lifetimes.get(node);
       if (life) lifetimes.set(node, { from: life.from, to: Math.max(life.to, i) });
     }
@@ -68,12 +74,40 @@ function lifetimesOf(steps: readonly Step[], results: ReadonlySet<Node>): Map<No
   return lifetimes;
 }
 
-/** Values that some dispatch reads while writing the other: never in one arena. */
-function conflicts(steps: readonly Step[]): Map<Node, Set<Node>> {
-  const enemies = new Map<Node, Set<Node>>(steps.map((s) => [s.writes, new Set()]));
-  for (const { writes, reads } of steps) {
-    for (const node of reads) {
-      if (!enemies.has(node)) continue;
+/** What each value takes the memory of. */
+const heirsOf = (steps: readonly Step[]): Map<Node, Node> =>
+  new Map(steps.flatMap(({ writes, replaces }) => (replaces ? [[writes, replaces] as const] : [])));
+
+/** The first of a chain of values in one place: it stands for them all. */
+function firstOf(node: Node, heirs: ReadonlyMap<Node, Node>): Node {
+  let first = node;
+  while (heirs.has(first)) first = heirs.get(first)!;
+  return first;
+}
+
+/** Lifetimes of the places: from the first of the values there to the last. */
+function groupsOf(
+  steps: readonly Step[],
+  lifetimes: ReadonlyMap<Node, Lifetime>,
+  heirs: ReadonlyMap<Node, Node>,
+): Map<Node, Lifetime> {
+  const groups = new Map<Node, Lifetime>();
+  for (const { writes } of steps) {
+    const first = firstOf(writes, heirs);
+    const { from } = groups.get(first) ?? lifetimes.get(first)!;
+    groups.set(first, { from, to: lifetimes.get(writes)!.to });
+  }
+  return groups;
+}
+
+/** Places that some dispatch reads while writing the other: never in one arena. */
+function conflicts(steps: readonly Step[], heirs: ReadonlyMap<Node, Node>): Map<Node, Set<Node>> {
+  const enemies = new Map<Node, Set<Node>>(steps.map((s) => [firstOf(s.writes, heirs), new Set()]));
+  for (const step of steps) {
+    const writes = firstOf(step.writes, heirs);
+    for (const read of step.reads) {
+      const node = firstOf(read, heirs);
+      if (!enemies.has(node) || node === writes) continue;
       enemies.get(writes)!.add(node);
       enemies.get(node)!.add(writes);
     }

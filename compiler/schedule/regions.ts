@@ -32,6 +32,8 @@ export interface Region {
   readonly reads: readonly Node[];
   /** Everything computed in the kernel, in topological order. */
   readonly members: readonly Node[];
+  /** A value the root is computed in place of: read from the output's buffer, and not among `reads` (memory/reuse.ts). */
+  readonly replaces?: Node;
 }
 
 export interface Draft {

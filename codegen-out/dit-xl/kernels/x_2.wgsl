@@ -1,16 +1,15 @@
 // x_2 — linear → mul → add
 //   28 uses: blocks.*.attn.proj
-//   reads  tokens f32[2,256,1152] · linear f32[1,2,1152] · attention f32[512,1152] · proj_weight f32[1152,1152] · proj_bias f32[1152]
-//   writes x f32[2,256,1152]
+//   reads  linear f32[1,2,1152] · attention f32[512,1152] · proj_weight f32[1152,1152] · proj_bias f32[1152]
+//   writes x f32[2,256,1152], in place of tokens
 //   cost   679 MMAC · 12.4 MB · plan: workgroup tile 64×64, 4×4 per invocation
 //   source models/dit.ts:90 linear · :130 mul · :130 add
 
-@group(0) @binding(0) var<storage, read> tokens: array<f32, 589824>;
-@group(0) @binding(1) var<storage, read> linear: array<f32, 2304>;
-@group(0) @binding(2) var<storage, read> attention: array<f32, 589824>;
-@group(0) @binding(3) var<storage, read> proj_weight: array<f32, 1327104>;
-@group(0) @binding(4) var<storage, read> proj_bias: array<f32, 1152>;
-@group(0) @binding(5) var<storage, read_write> x: array<f32, 589824>;
+@group(0) @binding(0) var<storage, read> linear: array<f32, 2304>;
+@group(0) @binding(1) var<storage, read> attention: array<f32, 589824>;
+@group(0) @binding(2) var<storage, read> proj_weight: array<f32, 1327104>;
+@group(0) @binding(3) var<storage, read> proj_bias: array<f32, 1152>;
+@group(0) @binding(4) var<storage, read_write> x: array<f32, 589824>;
 var<workgroup> left_tile: array<f32, 1024>;
 var<workgroup> right_tile: array<f32, 1024>;
 
@@ -92,10 +91,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     for (var r = 0u; r < 4u; r++) {
       let product = tile[r * 4u + c];
       let i = base_6 + r;
-      let tokens_v = tokens[base_8 + r * 1152u];
+      let x_v = x[base_8 + r * 1152u];
       let linear_v = linear[base_10 + (i / 256u) * 1152u];
       let proj = product + proj_bias_v;
-      let x_1 = tokens_v + (linear_v * proj);
+      let x_1 = x_v + (linear_v * proj);
       x[base_8 + r * 1152u] = x_1;
     }
   }
