@@ -39,7 +39,6 @@ export interface MemoryPlan {
 
 /** Offsets of bindings are multiples of this (WebGPU's default minStorageBufferOffsetAlignment). */
 export const ALIGNMENT = 256;
-const MAX_ARENAS = 8;
 
 const align = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 
@@ -127,7 +126,7 @@ function bestPlace(
   const life = lifetimes.get(node)!;
   const barred = new Set([...enemies].flatMap((n) => places.get(n)?.arena ?? []));
   let best: { place: Place; growth: number } | undefined;
-  for (let arena = 0; arena < Math.min(arenas.length + 1, MAX_ARENAS); arena++) {
+  for (let arena = 0; arena <= arenas.length; arena++) {
     if (barred.has(arena)) continue;
     const alive = [...places].filter(([other, p]) => p.arena === arena && overlap(life, lifetimes.get(other)!));
     const offset = firstGap(
@@ -137,8 +136,8 @@ function bestPlace(
     const growth = Math.max(0, offset + align(size) - (arenas[arena] ?? 0));
     if (!best || growth < best.growth) best = { place: { arena, offset, size }, growth };
   }
-  if (!best) throw new Error(`no arena for ${node.op}: more than ${MAX_ARENAS} colours needed`);
-  return best.place;
+  // A new arena bars nobody; it grows by all of the value, so it wins only where the others are barred.
+  return best!.place;
 }
 
 export const overlap = (a: Lifetime, b: Lifetime): boolean => a.from <= b.to && b.from <= a.to;

@@ -8,7 +8,7 @@
  * nothing and pays for every load (two passes of 2 loads more, against 5 loads and 48 multiply-adds per step of k, and a
  * dispatch costs it little): there the row kernel stays.
  */
-import { type Node } from '../ir/index.ts';
+import { sameShape, type Node } from '../ir/index.ts';
 import { limit, prefersSubgroupProducts, type DeviceSpec } from './device.ts';
 import type { Draft } from './regions.ts';
 import { isStored } from './storage.ts';
@@ -52,12 +52,18 @@ function onlyReader(root: Node, users: Map<Node, Node[]>, products: Map<Node, Dr
     if (readers.length !== 1) return undefined;
     const [reader] = readers;
     if (products.has(reader))
-      return reader.inputs[0] === node && reader.inputs[1] !== node ? products.get(reader) : undefined;
+      return reader.inputs[0] === node && reader.inputs[1] !== node && ownsBatch(reader)
+        ? products.get(reader)
+        : undefined;
     const sameRow = reader.type.shape[reader.type.shape.length - 1] === node.type.shape[node.type.shape.length - 1];
     if (reader.op !== 'reshape' || !sameRow) return undefined;
     node = reader;
   }
 }
+
+/** Whether the left operand has all the batch axes of the product: its rows are then the rows of the product. */
+const ownsBatch = ({ inputs: [left], type }: Node): boolean =>
+  sameShape(left.type.shape.slice(0, -2), type.shape.slice(0, -2));
 
 /** Most buffers the joined kernel can read, its result included. */
 function readsOf(row: Draft, product: Draft, drafts: Map<Node, Draft>): number {

@@ -82,6 +82,10 @@ export function choosePlan(region: Region, device: DeviceSpec): Plan {
 
 function planProduct(region: Region, device: DeviceSpec): Plan {
   const [m, n] = region.anchor!.type.shape.slice(-2);
+  const most = limit(device, 'maxComputeWorkgroupsPerDimension');
+  // Tiles lie along x, y and z of the grid; one invocation per element folds into a line of any length.
+  if (sizeOf(region.anchor!.type.shape.slice(0, -2)) > most || Math.ceil(m / 16) > most || Math.ceil(n / 8) > most)
+    return { family: 'product-simple', workgroup: 64 };
   const lanes = fixedSubgroupSize(device);
   if (lanes && prefersSubgroupProducts(device)) {
     return {

@@ -66,7 +66,9 @@ export function formRegions(graph: Graph, device: DeviceSpec): Region[] {
   for (const node of buffers) {
     if (!drafts.has(node)) drafts.set(node, { kind: 'map', root: node, reductions: [], views: [] });
   }
-  return [...drafts.values()].sort((a, b) => a.root.id - b.root.id).map((draft) => finish(draft, buffers, users));
+  return [...drafts.values()]
+    .sort((a, b) => a.root.id - b.root.id)
+    .map((draft) => finish(draft, buffers, users, maxReads));
 }
 
 interface Flow {
@@ -134,17 +136,20 @@ function follow(
       if (path.some((node) => flow.returned.has(node) && node !== next)) return undefined;
       if (!path.every((node) => admissible(node, root.type.shape))) return undefined;
       const owners = new Set(path.flatMap((node) => flow.owner.get(node) ?? []));
-      if (owners.size) return canJoin(draft, owners, flow.owner.get(next)) ? joinPath(absorbed, path, flow) : undefined;
+      if (owners.size)
+        return canJoin(draft, owners, next, flow.owner.get(next)) ? joinPath(absorbed, path, flow) : undefined;
       absorbed.push(...path);
     }
     draft.root = next;
   }
 }
 
-function canJoin(draft: Draft, owners: ReadonlySet<Draft>, target: Draft | undefined): boolean {
+function canJoin(draft: Draft, owners: ReadonlySet<Draft>, next: Node, target: Draft | undefined): boolean {
   if (owners.size !== 1 || !target || !owners.has(target) || draft.kind !== 'row' || target.kind !== 'row')
     return false;
-  return !draft.views.length && sameRows(draft.reductions[0], target.reductions[0]);
+  // Beyond the target's views a row is no longer the row that the kernel has reduced.
+  const beforeViews = target.views.every((view) => next.id < view.id);
+  return beforeViews && !draft.views.length && sameRows(draft.reductions[0], target.reductions[0]);
 }
 
 function joinPath(absorbed: Node[], path: readonly Node[], flow: Flow): Draft {
@@ -154,9 +159,15 @@ function joinPath(absorbed: Node[], path: readonly Node[], flow: Flow): Draft {
 }
 
 /** Finds what a region computes and what it reads. */
-function finish(draft: Draft, buffers: ReadonlySet<Node>, users: Map<Node, Node[]>): Region {
+function finish(draft: Draft, buffers: ReadonlySet<Node>, users: Map<Node, Node[]>, maxReads: number): Region {
   const inMemory = (node: Node) => node !== draft.root && buffers.has(node);
   const windows = windowsOf(draft.root, inMemory, users);
+  const region = collect(draft, inMemory, windows);
+  // A window is one binding, several of a value are several: too many, and the value is bound whole.
+  return region.reads.length > maxReads ? collect(draft, inMemory, new Set()) : region;
+}
+
+function collect(draft: Draft, inMemory: (node: Node) => boolean, windows: ReadonlySet<Node>): Region {
   const members = new Set<Node>();
   const reads = new Set<Node>();
   const visit = (node: Node): void => {

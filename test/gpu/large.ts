@@ -20,14 +20,13 @@ const rows = rowsAt >= 0 ? Number(args.splice(rowsAt, 2)[1]) : 2;
 const file = args[0] ?? 'models/dit-xl.ts';
 const seconds = (since: number) => `${((performance.now() - since) / 1000).toFixed(1)} s`;
 
-/** Weights of a trained network's scale: N(0, 1/fan-in), so that every path carries signal. */
+/** Weights of a trained network's scale, U(±√(3/fan-in)), so that every path carries signal. */
 function weights(name: string, shape: readonly number[]): Float32Array {
   const random = new Random([...name].reduce((hash, c) => Math.imul(hash, 31) + c.charCodeAt(0), 7));
-  const fanIn = shape.length > 1 ? sizeOf(shape.slice(1)) : 100;
-  return Float32Array.from(
-    { length: sizeOf(shape) },
-    () => (random.next() + random.next() + random.next() - 1.5) * 2 * fanIn ** -0.5,
-  );
+  const bound = Math.sqrt(3 / (shape.length > 1 ? sizeOf(shape.slice(1)) : 100));
+  const values = new Float32Array(sizeOf(shape));
+  for (let i = 0; i < values.length; i++) values[i] = random.uniform(-bound, bound);
+  return values;
 }
 
 const { model, name, source } = loadModel(file);

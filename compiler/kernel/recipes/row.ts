@@ -38,10 +38,11 @@ export function rowKernel(site: Site, plan: RowPlan): Launch {
   const keptShape = kept.map((axis) => shape[axis]);
   const reducedShape = reduced.map((axis) => shape[axis]);
   const rows = sizeOf(keptShape);
+  const folded = foldedRows(rows);
   const serial = plan.lanes === 1;
   const position = serial
     ? linearInvocation(site, rows, plan.rowsPerWorkgroup)
-    : inline.ix.clamp(inline.ix.atom(linearGroup(b, rows), foldedRows(rows) - 1), rows - 1, 'row');
+    : inline.ix.clamp(inline.ix.atom(linearGroup(b, rows), folded - 1), rows - 1, 'row');
   const outer = inline.ix.unflatten(position, keptShape);
   const row: Row = {
     length: sizeOf(reducedShape),
@@ -54,7 +55,9 @@ export function rowKernel(site: Site, plan: RowPlan): Launch {
     },
   };
   for (const group of byDepth(site)) reduceTogether(site, plan, row, group);
-  writeRoot(site, row);
+  // Beyond the last row of a folded grid, it is computed again but stored once: the root may replace what it reads.
+  if (!serial && folded !== rows) b.when(b.binary('<', linearGroup(b, rows), b.u32(rows)), () => writeRoot(site, row));
+  else writeRoot(site, row);
   const workgroups = serial ? Math.ceil(rows / plan.rowsPerWorkgroup) : rows;
   return { workgroupSize: serial ? plan.rowsPerWorkgroup : plan.lanes, grid: foldGrid(workgroups) };
 }
