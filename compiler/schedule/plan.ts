@@ -81,32 +81,27 @@ export function choosePlan(region: Region, device: DeviceSpec): Plan {
 }
 
 function planProduct(region: Region, device: DeviceSpec): Plan {
-  const [m, n] = region.anchor!.type.shape.slice(-2);
+  const { shape } = region.anchor!.type;
+  const [m, n] = shape.slice(-2);
   const most = limit(device, 'maxComputeWorkgroupsPerDimension');
   // Tiles lie along x, y and z of the grid; one invocation per element folds into a line of any length.
-  if (sizeOf(region.anchor!.type.shape.slice(0, -2)) > most || Math.ceil(m / 16) > most || Math.ceil(n / 8) > most)
-    return { family: 'product-simple', workgroup: 64 };
+  const fits = (rows: number, columns: number) =>
+    Math.ceil(n / columns) <= most && Math.ceil(m / rows) <= most && sizeOf(shape.slice(0, -2)) <= most;
+  const simple: SimpleProductPlan = { family: 'product-simple', workgroup: 64 };
   const lanes = fixedSubgroupSize(device);
   if (lanes && prefersSubgroupProducts(device)) {
-    return {
-      family: 'product-subgroup',
-      lanes,
-      rows: smallestCovering(m, [1, 2, 4, 8, 16]),
-      columns: n > 2 * lanes ? 3 : 1,
-    };
+    const rows = smallestCovering(m, [1, 2, 4, 8, 16]);
+    const columns = n > 2 * lanes ? 3 : 1;
+    return fits(rows, columns * lanes) ? { family: 'product-subgroup', lanes, rows, columns } : simple;
   }
   const invocations = limit(device, 'maxComputeInvocationsPerWorkgroup');
-  // Columns of 65,535 workgroups × 4; beyond, and for statistics of the rows, one invocation per element.
-  if (m < 8 && n <= 4 * 65535 && !region.reductions.length) return { family: 'product-dot', lanes: 64, share: 16 };
-  if (m < 8 || n < 8) return { family: 'product-simple', workgroup: 64 };
+  // Statistics of the rows are one invocation's affair.
+  if (m < 8 && fits(m, 4) && !region.reductions.length) return { family: 'product-dot', lanes: 64, share: 16 };
+  if (m < 8 || n < 8) return simple;
   const side = invocations >= 256 ? 16 : 8;
-  return {
-    family: 'product-tiled',
-    side,
-    perThread: m >= 2 * side && n >= 2 * side ? 4 : 2,
-    depth: 16,
-    rolled: device.kind === 'software',
-  };
+  const perThread = m >= 2 * side && n >= 2 * side ? 4 : 2;
+  if (!fits(side * perThread, side * perThread)) return simple;
+  return { family: 'product-tiled', side, perThread, depth: 16, rolled: device.kind === 'software' };
 }
 
 function planAttention(region: Region, device: DeviceSpec): AttentionPlan {

@@ -1,0 +1,92 @@
+/** Graphs that once came out wrong, on the adapter's own plans and on those of a device without subgroups. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { GraphBuilder, nodesOf, type Graph, type Node, type Shape } from '../../compiler/ir/index.ts';
+import { Functional, interpret, opTable, Random } from '../../compiler/ops/index.ts';
+import { compileGraphs } from '../../compiler/pipeline.ts';
+import { PORTABLE, type DeviceSpec } from '../../compiler/schedule/device.ts';
+import { relativeError, TestGpu } from '../helpers/gpu.ts';
+import { drawValues } from '../helpers/samples.ts';
+
+/** DESIGN.md section 4: f32 error of a kernel. */
+const KERNEL_TOLERANCE = 1e-5;
+
+type Leaf = (name: string, shape: Shape) => Node;
+type Case = (f: Functional, input: Leaf) => Node[];
+
+const rowSum = (f: Functional, x: Node) => f.sum(x, [x.type.shape.length - 1]);
+const normalised = (f: Functional, x: Node) => f.op('layer_norm', [x], { eps: 1e-3 });
+
+const CASES: Record<string, Case> = {
+  'two row sums meet after one is transposed': (f, input) => {
+    const [p, q] = [rowSum(f, input('x', [3, 3, 16])), rowSum(f, input('y', [3, 3, 16]))];
+    return [f.add(f.permute(p, [1, 0, 2]), q)];
+  },
+  'normalised rows shared by all matrices of a batch': (f, input) => [
+    f.matmul(normalised(f, input('x', [1, 10, 16])), input('w', [3, 16, 10])),
+    f.matmul(normalised(f, input('z', [10, 16])), input('v', [3, 16, 10])),
+  ],
+  'three windows of a value beside six other reads': (f, input) => {
+    const value = f.matmul(input('x', [64, 16]), input('w', [16, 8]));
+    const window = (i: number) => f.slice(value, [i * 8, 0], [8, 8]);
+    const others = Array.from({ length: 5 }, (_, i) => input(`p${i}`, [8, 8]));
+    const mixed = (i: number) =>
+      others.reduce((sum, p) => f.add(sum, p), f.add(f.mul(window(i), window(i + 1)), window(i + 2)));
+    return [mixed(0), mixed(3), window(6), window(7)];
+  },
+  'more matrices in a batch than a grid has workgroups': (f, input) => [
+    f.matmul(input('x', [70_000, 1, 2]), input('y', [70_000, 2, 1])),
+  ],
+  'more rows than a grid has workgroups, computed in place': (f, input) => {
+    const residual = f.matmul(input('a', [70_001, 2]), input('b', [2, 9]));
+    const sums = rowSum(f, f.matmul(input('x', [70_001, 2]), input('w', [2, 9])));
+    return [f.add(residual, sums)];
+  },
+  'each value reads all before it': (f, input) => {
+    const values = [rowSum(f, input('x', [12, 12]))];
+    for (let i = 1; i < 7; i++) {
+      const sum = values.slice(1).reduce((a, v) => f.add(a, f.mul(v, 0.3)), values[0]);
+      values.push(rowSum(f, f.unary('sin', f.add(sum, f.mul(input('x', [12, 12]), 0.1 * i)))));
+    }
+    return values.slice(-1);
+  },
+};
+
+function graphOf(make: Case): { graph: Graph; bindings: Record<string, Float64Array> } {
+  const f = new Functional(new GraphBuilder(opTable));
+  const made = make(f, (name, shape) => f.op('input', [], { name, dtype: 'f32', shape }));
+  const outputs = made.map((node, i) => ({ name: `out${i}`, node }));
+  const inputs = nodesOf({ name: '', inputs: [], outputs, updates: [] }).filter((n) => n.op === 'input');
+  const random = new Random(1);
+  const bindings = Object.fromEntries(inputs.map((n) => [String(n.attrs.name), drawValues(random, n.type)]));
+  return { graph: { name: 'regression', inputs, outputs, updates: [] }, bindings };
+}
+
+describe('regressions', () => {
+  let gpu: TestGpu;
+  beforeAll(async () => {
+    gpu = await TestGpu.open();
+  });
+  afterAll(() => gpu?.close());
+
+  const devices = (): DeviceSpec[] => [
+    gpu.spec,
+    { ...gpu.spec, name: 'portable limits', subgroups: null, limits: PORTABLE.limits },
+  ];
+
+  it.each(Object.entries(CASES))('%s', async (_name, make) => {
+    const { graph, bindings } = graphOf(make);
+    const want = interpret(graph, bindings);
+    for (const device of devices()) {
+      const artefact = compileGraphs([graph], { device, verify: true });
+      for (const { kernel, resources } of artefact.manifest.entries.regression.dispatches) {
+        const most = device.limits.maxStorageBuffersPerShaderStage;
+        expect(resources.length, `buffers of ${kernel}, ${device.name}`).toBeLessThanOrEqual(most);
+      }
+      const { outputs } = await gpu.run(artefact, graph.name, bindings);
+      for (const { name } of graph.outputs) {
+        const error = relativeError(outputs[name], want.outputs[name].data);
+        expect(error, `${name}, ${device.name}`).toBeLessThanOrEqual(KERNEL_TOLERANCE);
+      }
+    }
+  });
+});
