@@ -87,9 +87,20 @@ export class GraphBuilder {
     try {
       return this.ops.infer(op, types, attrs);
     } catch (error) {
-      throw error instanceof DitcError ? error.at(loc) : error;
+      throw error instanceof DitcError ? inUsersWords(error, inputs).at(loc) : error;
     }
   }
+}
+
+/** Type rules call their operands x and y; the user has names for them. */
+function inUsersWords(error: DitcError, inputs: readonly Node[]): DitcError {
+  const { code, what, where, why, fix } = error;
+  const nameOf = (i: number) => inputs[i]?.name ?? inputs[i]?.attrs.name;
+  const named = why?.replace(/\b([xy]) is (?=\[)/g, (text, operand: string) => {
+    const name = nameOf(operand === 'x' ? 0 : 1);
+    return typeof name === 'string' ? `${name} is ` : text;
+  });
+  return named === why ? error : new DitcError({ code, what, where, why: named, fix }, { cause: error });
 }
 
 export function attrsKey(attrs: Attrs): string {

@@ -11,7 +11,7 @@ import { checkRange } from '../checkpoint/source.ts';
 import type { ByteSource } from '../checkpoint/source.ts';
 
 const REASONS: Record<string, [why: string, fix: string]> = {
-  ENOENT: ['no such file or folder', 'check the path, and create its folder first'],
+  ENOENT: ['no such file or folder', 'check the path; to write there, create the folder first'],
   ENOTDIR: ['a part of the path is a file, not a folder', 'check the path'],
   EACCES: ['permission denied', 'check who owns the file and its folder'],
   EPERM: ['the operation is not permitted', 'check who owns the file and its folder'],

@@ -49,7 +49,7 @@ describe('openFile', () => {
   it('names the path and the reason when it cannot open', async () => {
     const missing = await failure(() => openFile(path('none')));
     expect(missing.message).toBe(
-      `${path('none')}: cannot open the file: no such file or folder (ENOENT); check the path, and create its folder first`,
+      `${path('none')}: cannot open the file: no such file or folder (ENOENT); check the path; to write there, create the folder first`,
     );
     expect((await failure(() => openFile(dir))).message).toContain('it is a folder (EISDIR)');
     execFileSync('mkfifo', [path('fifo')]);
