@@ -134,7 +134,8 @@ function print(expr: Expr): string {
     case 'call':
       return `${expr.fn}(${expr.args.map(top).join(', ')})`;
     case 'op': {
-      const args = expr.args.map((arg) => (print(arg).startsWith('-') ? `(${print(arg)})` : print(arg)));
+      // Each operand is printed once: twice would double the work at every level of a long chain.
+      const args = expr.args.map(print).map((text) => (text.startsWith('-') ? `(${text})` : text));
       return opDef(expr.op).wgsl!.expression(args, { output: expr.type as DType, attrs: expr.attrs });
     }
     case 'load':

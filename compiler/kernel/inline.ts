@@ -9,6 +9,18 @@ import { computeType } from './builder.ts';
 import { Indexer, keyOf, maxOf, ZERO, type Index } from './index-map.ts';
 import type { Buffer, Expr } from './ir.ts';
 
+/** Ops nested in one expression; WGSL compilers refuse what nests some hundreds deep. */
+const MAX_DEPTH = 24;
+
+const depths = new WeakMap<Expr, number>();
+
+function depthOf(value: Expr): number {
+  const operands = value.kind === 'op' || value.kind === 'call' ? value.args : [];
+  const depth = depths.get(value) ?? operands.reduce((most, operand) => Math.max(most, depthOf(operand) + 1), 0);
+  depths.set(value, depth);
+  return depth;
+}
+
 export class Inliner {
   readonly b: KernelBuilder;
   readonly ix: Indexer;
@@ -43,9 +55,10 @@ export class Inliner {
     return this.named(node, this.b.op(node.op, args, node.attrs, node.type.dtype));
   }
 
-  /** Names what the user named, what is used twice, and what an inner loop need not repeat. */
+  /** Names what the user named, what is used twice, what an inner loop need not repeat, and what nests too deep to read. */
   private named(node: Node, value: Expr): Expr {
-    const worthALet = this.shared.has(node) || node.name || value.level < this.b.level;
+    const tooDeep = depthOf(value) >= MAX_DEPTH;
+    const worthALet = this.shared.has(node) || node.name || value.level < this.b.level || tooDeep;
     return worthALet ? this.b.bind(node.name ?? node.op, value) : value;
   }
 

@@ -14,7 +14,7 @@ const WORDS =
   'alias break case const const_assert continue continuing default diagnostic discard else enable false fn ' +
   'for if let loop override requires return struct switch true var while ' +
   'bool f16 f32 i32 u32 vec2 vec3 vec4 vec4f vec2u vec4u vec3u array atomic ' +
-  'ptr sampler texture_2d ' +
+  'ptr sampler texture_2d storage workgroup uniform private function read write read_write ' +
   'min max fma select exp log sqrt inverseSqrt sin cos tanh abs floor ceil ' +
   'round sign clamp pow dot cross length step mix all any subgroupAdd subgroupMax subgroupBroadcast ' +
   'workgroupBarrier ' +

@@ -41,6 +41,12 @@ const CASES: Record<string, Case> = {
     const sums = rowSum(f, f.matmul(input('x', [70_001, 2]), input('w', [2, 9])));
     return [f.add(residual, sums)];
   },
+  'a chain too long for one expression': (f, input) => {
+    let y = input('x', [8]);
+    for (let i = 0; i < 200; i++) y = f.add(f.mul(y, 0.99), 0.01 * ((i % 3) + 1));
+    return [y];
+  },
+  'values named as address spaces are': (f, input) => [f.add(input('storage', [9]), input('read', [9]))],
   'each value reads all before it': (f, input) => {
     const values = [rowSum(f, input('x', [12, 12]))];
     for (let i = 1; i < 7; i++) {
