@@ -20,6 +20,7 @@ import { nodesOf, results } from './ir/index.ts';
 import { choosePlan, type Plan } from './schedule/plan.ts';
 import { formRegions, type Region } from './schedule/regions.ts';
 import type { DeviceSpec } from './schedule/device.ts';
+import { isStored } from './schedule/storage.ts';
 
 export interface Pass {
   readonly name: string;
@@ -68,7 +69,7 @@ export function schedule(traced: Graph, options: CompileOptions): Scheduled {
   const { device } = options;
   const graph = runPasses(traced, options);
   const formed = formRegions(graph, device);
-  for (const node of nodesOf(graph)) if (!node.inputs.length && node.op !== 'iota') checkBinding(node, device);
+  for (const node of nodesOf(graph)) if (isStored(node)) checkBinding(node, device);
   for (const { root } of formed) checkBinding(root, device);
   const { regions, steps } = reuseMemory(formed, new Set(results(graph)));
   const memory = planMemory(steps, new Set(results(graph)));
