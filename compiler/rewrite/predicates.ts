@@ -1,5 +1,5 @@
 /** The conditions that rules may ask for, by name. They say where a rewrite pays; that it is right, the proof test shows. */
-import { byteSize, type Node } from '../ir/index.ts';
+import { byteSize, sameShape, type Node } from '../ir/index.ts';
 
 /** What conditions may look at. */
 export interface Surroundings {
@@ -31,6 +31,10 @@ export const PREDICATES: Readonly<Record<string, Predicate>> = {
   packable: {
     doc: 'Each value is a parameter this graph does not update, or joins such: what is made of them can be made at load.',
     holds: (values, around) => values.every((v) => isPackable(v, around)),
+  },
+  alike: {
+    doc: 'All values have one shape: pieces of what they are joined to are interchangeable, and their readers share kernels.',
+    holds: (values) => values.every((v) => sameShape(v.type.shape, values[0].type.shape)),
   },
   fits_binding: {
     doc: 'All the values together fit one binding of the device.',

@@ -51,7 +51,8 @@ export function formRegions(graph: Graph, device: DeviceSpec): Region[] {
   const nodes = nodesOf(graph);
   const users = usersOf(nodes);
   const returned = new Set(results(graph).filter((node) => !isStored(node)));
-  const flow: Flow = { users, returned, ipdom: postDominators(nodes, returned), owner: new Map() };
+  const maxReads = limit(device, 'maxStorageBuffersPerShaderStage') - 1;
+  const flow: Flow = { users, returned, ipdom: postDominators(nodes, returned), maxReads, owner: new Map() };
   for (const node of nodes) {
     if (flow.owner.has(node)) continue;
     const kind = opDef(node.op).kind;
@@ -61,7 +62,6 @@ export function formRegions(graph: Graph, device: DeviceSpec): Region[] {
   const drafts = new Map([...flow.owner.values()].map((draft) => [draft.root, draft]));
   absorbRows(drafts, flow, device);
   const anchored = new Set(drafts.keys());
-  const maxReads = limit(device, 'maxStorageBuffersPerShaderStage') - 1;
   const buffers = chooseBuffers({ nodes, users, returned, anchored, owned: flow.owner, maxReads });
   for (const node of buffers) {
     if (!drafts.has(node)) drafts.set(node, { kind: 'map', root: node, reductions: [], views: [] });
@@ -75,6 +75,8 @@ interface Flow {
   readonly users: Map<Node, Node[]>;
   readonly returned: ReadonlySet<Node>;
   readonly ipdom: Map<Node, Node>;
+  /** Buffers a kernel may read. */
+  readonly maxReads: number;
   /** The draft that computes each absorbed node. */
   readonly owner: Map<Node, Draft>;
 }
@@ -138,11 +140,21 @@ function follow(
       const owners = new Set(path.flatMap((node) => flow.owner.get(node) ?? []));
       if (owners.size)
         return canJoin(draft, owners, next, flow.owner.get(next)) ? joinPath(absorbed, path, flow) : undefined;
+      if (operandsOf([...absorbed, ...path]) > flow.maxReads) return undefined;
       absorbed.push(...path);
     }
     draft.root = next;
   }
 }
+
+/** Values from outside that nodes read: each takes a buffer, if need be one of its own. */
+function operandsOf(absorbed: readonly Node[]): number {
+  const inside = new Set(absorbed);
+  const outside = absorbed.flatMap((node) => node.inputs.filter((n) => !inside.has(n) && !isLiteral(n)));
+  return new Set(outside).size;
+}
+
+const isLiteral = (node: Node) => opDef(node.op).kind === 'leaf' && !isStored(node);
 
 function canJoin(draft: Draft, owners: ReadonlySet<Draft>, next: Node, target: Draft | undefined): boolean {
   if (owners.size !== 1 || !target || !owners.has(target) || draft.kind !== 'row' || target.kind !== 'row')

@@ -88,7 +88,7 @@ const W = (name: string, n: number, k = 4) =>
   `%${name} = param {dtype = "f32", name = "${name}", shape = [${n}, ${k}]} : f32[${n},${k}]`;
 const B = (name: string, n: number) => `%${name} = param {dtype = "f32", name = "${name}", shape = [${n}]} : f32[${n}]`;
 const linears = (middle: string, tail = '') => `(%x: f32[2,4]) {
-  ${W('w1', 3)}\n  ${W('w2', 5)}\n  ${B('b1', 3)}\n  ${B('b2', 5)}
+  ${W('w1', 3)}\n  ${W('w2', 3)}\n  ${B('b1', 3)}\n  ${B('b2', 3)}
   %y1 = linear %x, %w1, %b1 : f32[2,3]
   ${middle}
   ${tail}
@@ -97,25 +97,31 @@ const linears = (middle: string, tail = '') => `(%x: f32[2,4]) {
 
 describe('merge_linears', () => {
   it('packs weights in the order of the linears', () => {
-    const { text } = rewrite(linears('%y2 = linear %x, %w2, %b2 : f32[2,5]'));
-    expect(text).toContain('concat %w1, %w2 {axis = 0} : f32[8,4]');
-    expect(text).toContain('%y2 = slice %2 {size = [2, 5], start = [0, 3], step = [1, 1]} : f32[2,5]');
+    const { text } = rewrite(linears('%y2 = linear %x, %w2, %b2 : f32[2,3]'));
+    expect(text).toContain('concat %w1, %w2 {axis = 0} : f32[6,4]');
+    expect(text).toContain('%y2 = slice %2 {size = [2, 3], start = [0, 3], step = [1, 1]} : f32[2,3]');
   });
 
   it.each([
-    ['only one has a bias', linears('%y2 = linear %x, %w2 : f32[2,5]')],
-    ['inputs differ', linears('%z = exp %x : f32[2,4]\n  %y2 = linear %z, %w2, %b2 : f32[2,5]')],
-    ['a weight is computed', linears('%e = exp %w2 : f32[5,4]\n  %y2 = linear %x, %e, %b2 : f32[2,5]')],
+    ['only one has a bias', linears('%y2 = linear %x, %w2 : f32[2,3]')],
+    [
+      'the weights have different shapes',
+      linears(
+        '%w3 = param {dtype = "f32", name = "w3", shape = [5, 4]} : f32[5,4]\n  %b3 = param {dtype = "f32", name = "b3", shape = [5]} : f32[5]\n  %y2 = linear %x, %w3, %b3 : f32[2,5]',
+      ),
+    ],
+    ['inputs differ', linears('%z = exp %x : f32[2,4]\n  %y2 = linear %z, %w2, %b2 : f32[2,3]')],
+    ['a weight is computed', linears('%e = exp %w2 : f32[3,4]\n  %y2 = linear %x, %e, %b2 : f32[2,3]')],
     [
       'the graph updates a weight',
-      linears('%y2 = linear %x, %w2, %b2 : f32[2,5]', '%e = exp %w2 : f32[5,4]\n  update %w2 = %e'),
+      linears('%y2 = linear %x, %w2, %b2 : f32[2,3]', '%e = exp %w2 : f32[3,4]\n  update %w2 = %e'),
     ],
   ])('does not fire when %s', (_when, body) => expect(rewrite(body).hits).toEqual({}));
 
   it('does not fire when the pack is larger than a binding', () => {
-    const body = linears('%y2 = linear %x, %w2, %b2 : f32[2,5]');
-    expect(rewrite(body, RULES, { maxBindingBytes: 127 }).hits).toEqual({});
-    expect(rewrite(body, RULES, { maxBindingBytes: 128 }).hits).toEqual({ merge_linears: 1 });
+    const body = linears('%y2 = linear %x, %w2, %b2 : f32[2,3]');
+    expect(rewrite(body, RULES, { maxBindingBytes: 95 }).hits).toEqual({});
+    expect(rewrite(body, RULES, { maxBindingBytes: 96 }).hits).toEqual({ merge_linears: 1 });
   });
 });
 
