@@ -41,10 +41,12 @@ export const linear = defineOp({
     const [n, k] = w.shape;
     const out = dense(type);
     const [xs, ws] = [x.data, w.data];
-    for (let i = 0; i < out.data.length; i++) {
-      const column = i % n;
-      const [row, weight] = [((i - column) / n) * k, column * k];
-      out.data[i] = dotProduct(xs, row, ws, weight, k) + (b ? b.data[column] : 0);
+    const rows = out.data.length / n;
+    // Columns outside: a row of W stays in the cache while all rows of x pass by.
+    for (let column = 0; column < n; column++) {
+      for (let row = 0; row < rows; row++) {
+        out.data[row * n + column] = dotProduct(xs, row * k, ws, column * k, k) + (b ? b.data[column] : 0);
+      }
     }
     return out;
   },
