@@ -125,6 +125,14 @@ export class Tensor {
     return this.split(this.shape[this.axis(axis)], axis).map((piece) => piece.squeeze(axis));
   }
 
+  /**
+   * Windows along an axis, as a new last axis: element w of window o is x at o·step + w·dilation. `pad` first for windows
+   * that reach over the edge. A convolution is a matrix product over windows; they are never written to memory.
+   */
+  unfold(axis: number, size: number, { step = 1, dilation = 1 }: { step?: number; dilation?: number } = {}): Tensor {
+    return new Tensor(f().unfold(this.node, this.axis(axis), size, step, dilation));
+  }
+
   /** Zeros (or `value`) around each axis: low[i] before, high[i] after. */
   pad = (low: number[], high: number[], value = 0) => new Tensor(f().pad(this.node, low, high, value));
 

@@ -100,6 +100,15 @@ export class Inliner {
           index.map((i, axis) => this.ix.offset(this.ix.scale(i, step[axis]), start[axis])),
         );
       }
+      case 'unfold': {
+        const [axis, step, dilation] = ['axis', 'step', 'dilation'].map((name) => attrNumber(attrs, name));
+        const within = this.ix.scale(index[index.length - 1], dilation);
+        const place = this.ix.add(this.ix.scale(index[axis], step), within);
+        return this.value(
+          x,
+          index.slice(0, -1).map((i, a) => (a === axis ? place : i)),
+        );
+      }
       case 'gather':
         return this.gather(node, index);
       case 'concat':

@@ -64,7 +64,7 @@ export const slice = defineOp({
 });
 
 /** Puts step−1 zeros between the elements of each axis: the adjoint of a strided slice. */
-function spreadSteps(f: Functional, x: Node, step: readonly number[]): Node {
+export function spreadSteps(f: Functional, x: Node, step: readonly number[]): Node {
   let out = x;
   step.forEach((s, axis) => {
     if (s === 1) return;

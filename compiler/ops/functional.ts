@@ -67,6 +67,8 @@ export class Functional {
   concat = (xs: readonly Node[], axis: number) => (xs.length === 1 ? xs[0] : this.op('concat', xs, { axis }));
   pad = (x: Node, low: readonly number[], high: readonly number[], value = 0) =>
     this.op('pad', [x], { low, high, value });
+  unfold = (x: Node, axis: number, size: number, step = 1, dilation = 1) =>
+    this.op('unfold', [x], { axis, size, step, dilation });
   gather = (table: Node, index: Node) => this.op('gather', [table, index]);
 
   matmul = (x: Node, y: Node) => this.op('matmul', [x, y]);

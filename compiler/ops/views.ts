@@ -2,3 +2,4 @@
 export * from './reindex.ts';
 export * from './cut.ts';
 export * from './gather.ts';
+export * from './unfold.ts';
