@@ -5,7 +5,7 @@
 import { traceEntry, type EntryOptions, type Model } from './dsl/model.ts';
 import type { Artefact } from './emit/artefact.ts';
 import { buildArtefact, type EntryInput } from './emit/build.ts';
-import type { Graph } from './ir/index.ts';
+import type { Graph, Node } from './ir/index.ts';
 import { verify } from './ir/verify.ts';
 import { opTable } from './ops/index.ts';
 import { chunk } from './rewrite/chunk.ts';
@@ -45,6 +45,8 @@ export interface Scheduled {
   readonly graph: Graph;
   readonly regions: readonly { readonly region: Region; readonly plan: Plan }[];
   readonly memory: MemoryPlan;
+  /** Values written straight into the state that they update. */
+  readonly homes: ReadonlyMap<Node, Node>;
 }
 
 export interface CompileOptions {
@@ -71,10 +73,10 @@ export function schedule(traced: Graph, options: CompileOptions): Scheduled {
   const formed = formRegions(graph, device);
   for (const node of nodesOf(graph)) if (isStored(node)) checkBinding(node, device);
   for (const { root } of formed) checkBinding(root, device);
-  const { regions, steps } = reuseMemory(formed, new Set(results(graph)));
+  const { regions, steps, homes } = reuseMemory(formed, graph);
   const memory = planMemory(steps, new Set(results(graph)));
   checkMemory(memory, steps, device);
-  return { graph, regions: regions.map((region) => ({ region, plan: choosePlan(region, device) })), memory };
+  return { graph, regions: regions.map((region) => ({ region, plan: choosePlan(region, device) })), memory, homes };
 }
 
 /** What to compile of a model. */

@@ -30,6 +30,8 @@ export interface EntryInput {
   readonly graph: Graph;
   readonly regions: readonly Use[];
   readonly memory: MemoryPlan;
+  /** Values written straight into the state that they update. */
+  readonly homes: ReadonlyMap<Node, Node>;
   readonly params: readonly Declared[];
   readonly states: readonly Declared[];
 }
@@ -45,6 +47,9 @@ export interface ModelInput {
   readonly device: string;
   readonly entries: readonly EntryInput[];
 }
+
+/** Where values lie. */
+type Places = Pick<EntryInput, 'memory' | 'homes'>;
 
 interface Emitted {
   readonly name: string;
@@ -108,15 +113,17 @@ class Emitter {
   private readonly names = new Set<string>();
 
   entry(entry: EntryInput): EntrySpec {
-    const { graph, regions, memory } = entry;
-    const dispatches = regions.map((use) => this.dispatch(use, memory));
+    const { graph, regions, memory, homes } = entry;
+    const places: Places = { memory, homes };
+    const dispatches = regions.map((use) => this.dispatch(use, places));
     const outputs = graph.outputs.map(({ name, node }) => ({
       ...tensorSpec(name, node),
-      resource: this.resource(node, memory),
+      resource: this.resource(node, places),
     }));
-    const updates = graph.updates.map(({ state, node }) => ({
-      to: this.resource(state, memory),
-      from: this.resource(node, memory),
+    const copied = graph.updates.filter(({ state, node }) => homes.get(node) !== state);
+    const updates = copied.map(({ state, node }) => ({
+      to: this.resource(state, places),
+      from: this.resource(node, places),
       bytes: byteSize(state.type),
     }));
     const bytes = (list: readonly Declared[]) => list.reduce((sum, p) => sum + byteSize(p.node.type), 0);
@@ -137,7 +144,7 @@ class Emitter {
     };
   }
 
-  private dispatch(use: Use, memory: MemoryPlan): Dispatch {
+  private dispatch(use: Use, places: Places): Dispatch {
     const { region } = use;
     const { name, kernel } = this.kernel(use);
     return {
@@ -149,7 +156,7 @@ class Emitter {
       value: kernelName(region),
       ops: opsOf(region, { views: true }),
       source: placesOf(region),
-      resources: [...region.reads.map((n) => this.resource(n, memory)), this.place(region.root, memory)],
+      resources: [...region.reads, region.root].map((n) => this.resource(n, places)),
     };
   }
 
@@ -176,13 +183,11 @@ class Emitter {
     return name;
   }
 
-  private place(node: Node, memory: MemoryPlan): Resource {
-    const place = memory.places.get(node)!;
-    return { kind: 'arena', arena: place.arena, offset: place.offset, size: place.size };
-  }
-
-  private resource(node: Node, memory: MemoryPlan): Resource {
-    if (memory.places.has(node)) return this.place(node, memory);
+  private resource(node: Node, { memory, homes }: Places): Resource {
+    const place = memory.places.get(node);
+    if (place) return { kind: 'arena', arena: place.arena, offset: place.offset, size: place.size };
+    const home = homes.get(node);
+    if (home) return { kind: home.op as 'param' | 'state', name: String(home.attrs.name) };
     if (node.op === 'slice') return this.window(node, memory);
     if (node.op === 'constant') return { kind: 'constant', name: this.constant(node) };
     if (isPack(node)) return { kind: 'pack', name: this.pack(node) };

@@ -5,7 +5,7 @@ import { ALIGNMENT, overlap, type MemoryPlan, type Step } from './plan.ts';
 
 /** Throws if two living values overlap, a dispatch reads the arena it writes, or an offset or size breaks a limit. */
 export function checkMemory(plan: MemoryPlan, steps: readonly Step[], device: DeviceSpec): void {
-  const heirs = new Map(steps.map((step) => [step.writes, step.replaces]));
+  const heirs = new Map(steps.flatMap(({ writes, replaces }) => (writes ? [[writes, replaces] as const] : [])));
   const placed = [...plan.places].sort((a, b) => a[1].arena - b[1].arena || a[1].offset - b[1].offset);
   placed.forEach(([node, place], i) => {
     if (place.offset % ALIGNMENT) fail(node, `offset ${place.offset} is not a multiple of ${ALIGNMENT}`);
@@ -21,6 +21,7 @@ export function checkMemory(plan: MemoryPlan, steps: readonly Step[], device: De
     }
   });
   for (const { writes, reads } of steps) {
+    if (!writes) continue;
     const target = plan.places.get(writes)!;
     for (const node of reads) {
       if (plan.places.get(node)?.arena === target.arena)

@@ -6,7 +6,8 @@ import { byteSize, type Node } from '../ir/index.ts';
 
 /** One dispatch, as memory sees it. */
 export interface Step {
-  readonly writes: Node;
+  /** Nothing when the result goes straight into state. */
+  readonly writes?: Node;
   /** Without what it replaces. */
   readonly reads: readonly Node[];
   /** A value read only element by element, whose memory the result takes over. */
@@ -64,7 +65,7 @@ export function planMemory(steps: readonly Step[], results: ReadonlySet<Node>): 
 function lifetimesOf(steps: readonly Step[], results: ReadonlySet<Node>): Map<Node, Lifetime> {
   const lifetimes = new Map<Node, Lifetime>();
   steps.forEach((step, i) => {
-    lifetimes.set(step.writes, { from: i, to: results.has(step.writes) ? steps.length : i });
+    if (step.writes) lifetimes.set(step.writes, { from: i, to: results.has(step.writes) ? steps.length : i });
     for (const node of [...step.reads, ...(step.replaces ? [step.replaces] : [])]) {
       const life = lifetimes.get(node);
       if (life) lifetimes.set(node, { from: life.from, to: Math.max(life.to, i) });
@@ -75,7 +76,7 @@ function lifetimesOf(steps: readonly Step[], results: ReadonlySet<Node>): Map<No
 
 /** What each value takes the memory of. */
 const heirsOf = (steps: readonly Step[]): Map<Node, Node> =>
-  new Map(steps.flatMap(({ writes, replaces }) => (replaces ? [[writes, replaces] as const] : [])));
+  new Map(steps.flatMap(({ writes, replaces }) => (writes && replaces ? [[writes, replaces] as const] : [])));
 
 /** The first of a chain of values in one place: it stands for them all. */
 function firstOf(node: Node, heirs: ReadonlyMap<Node, Node>): Node {
@@ -92,6 +93,7 @@ function groupsOf(
 ): Map<Node, Lifetime> {
   const groups = new Map<Node, Lifetime>();
   for (const { writes } of steps) {
+    if (!writes) continue;
     const first = firstOf(writes, heirs);
     const { from } = groups.get(first) ?? lifetimes.get(first)!;
     groups.set(first, { from, to: lifetimes.get(writes)!.to });
@@ -101,8 +103,11 @@ function groupsOf(
 
 /** Places that some dispatch reads while writing the other: never in one arena. */
 function conflicts(steps: readonly Step[], heirs: ReadonlyMap<Node, Node>): Map<Node, Set<Node>> {
-  const enemies = new Map<Node, Set<Node>>(steps.map((s) => [firstOf(s.writes, heirs), new Set()]));
+  const enemies = new Map<Node, Set<Node>>(
+    steps.flatMap(({ writes }) => (writes ? [[firstOf(writes, heirs), new Set<Node>()] as const] : [])),
+  );
   for (const step of steps) {
+    if (!step.writes) continue;
     const writes = firstOf(step.writes, heirs);
     for (const read of step.reads) {
       const node = firstOf(read, heirs);

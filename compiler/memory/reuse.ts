@@ -1,31 +1,60 @@
 /**
  * Values computed in place: a result may take over the memory of a value it reads when each of its elements reads just the
- * element it replaces, and nobody reads the old value afterwards. The residual stream of a transformer is then one buffer.
+ * element it replaces, and nobody reads the old value afterwards. The residual stream of a transformer is then one buffer,
+ * and state (an optimiser's moments, the picture being denoised) is updated where it lies.
  */
-import { sameShape, type Node } from '../ir/index.ts';
+import { results, sameShape, type Graph, type Node, type Update } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import type { Region } from '../schedule/regions.ts';
 import { isStored } from '../schedule/storage.ts';
 import { storedIn } from '../schedule/windows.ts';
 import type { Step } from './plan.ts';
 
-/** The regions with what each replaces, and the steps they are to memory. */
-export function reuseMemory(
-  regions: readonly Region[],
-  results: ReadonlySet<Node>,
-): { regions: Region[]; steps: Step[] } {
+export interface Reuse {
+  /** The regions, with what each replaces. */
+  readonly regions: readonly Region[];
+  readonly steps: readonly Step[];
+  /** Values written straight into the state (or parameter) that they update. */
+  readonly homes: ReadonlyMap<Node, Node>;
+}
+
+export function reuseMemory(regions: readonly Region[], graph: Graph): Reuse {
+  const returned = new Set(results(graph));
   const written = new Set(regions.map(({ root }) => root));
   const isBuffer = (node: Node) => written.has(node) || isStored(node);
-  const memoryOf = (reads: readonly Node[]) => reads.map((node) => storedIn(node, isBuffer));
+  const memoryOf = ({ reads }: Region) => reads.map((node) => storedIn(node, isBuffer));
   const lastRead = new Map<Node, number>();
-  regions.forEach(({ reads }, step) => memoryOf(reads).forEach((node) => lastRead.set(node, step)));
+  regions.forEach((region, step) => memoryOf(region).forEach((node) => lastRead.set(node, step)));
+  // A window of state is not a binding: what is read by windows lives in an arena.
+  const cut = new Set(
+    regions.flatMap(({ reads }) => reads.filter((n) => !isBuffer(n)).map((n) => storedIn(n, isBuffer))),
+  );
+  const homes = new Map<Node, Node>();
   const reusing = regions.map((region, step): Region => {
-    const dies = (node: Node) => written.has(node) && !results.has(node) && lastRead.get(node) === step;
-    const replaces = replaceable(region, dies);
+    const { root } = region;
+    const update = cut.has(root) ? undefined : graph.updates.find((u) => u.node === root && !returned.has(u.state));
+    const inPlace = update && settles(region, update, lastRead.get(update.state) ?? -1, step);
+    if (inPlace) homes.set(root, update.state);
+    if (inPlace === 'unread') return region;
+    const dies = (node: Node) => written.has(node) && !returned.has(node) && lastRead.get(node) === step;
+    const replaces = inPlace ? update!.state : replaceable(region, dies);
     return replaces ? { ...region, replaces, reads: region.reads.filter((node) => node !== replaces) } : region;
   });
-  const steps = reusing.map(({ root, reads, replaces }): Step => ({ writes: root, reads: memoryOf(reads), replaces }));
-  return { regions: reusing, steps };
+  const steps = reusing.map((region): Step => {
+    const home = homes.has(region.root);
+    return {
+      reads: memoryOf(region),
+      writes: home ? undefined : region.root,
+      replaces: home ? undefined : region.replaces,
+    };
+  });
+  return { regions: reusing, steps, homes };
+}
+
+/** Whether a region may write an update's value over the old state: nobody reads that then, or only the region, in place. */
+function settles(region: Region, { state }: Update, lastRead: number, step: number): 'unread' | 'replaced' | undefined {
+  if (lastRead < step) return 'unread';
+  return lastRead === step && replaceable(region, (node) => node === state) ? 'replaced' : undefined;
 }
 
 /** The read that a region's root may replace: an intermediate value of its type that dies here. */
