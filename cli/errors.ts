@@ -50,9 +50,16 @@ function normalise(error: unknown): DitcError {
   return new DitcError({ code: 'internal', what, fix: BUG }, { cause: error });
 }
 
+/** A bug of the compiler comes with a file that shows it again. */
+async function known(error: DitcError): Promise<DitcError> {
+  if (error.code !== 'internal' || !('reproducer' in error)) return error;
+  const { CompilerBug } = await import('../compiler/emit/reproducer.ts');
+  return error instanceof CompilerBug ? (await import('./reproducer.ts')).withReproducer(error) : error;
+}
+
 /** Prints an error, as JSON on stdout where the command was asked for JSON, and gives the exit code. */
 export async function reportError(error: unknown, terminal: Terminal, json: boolean): Promise<number> {
-  const shown = normalise(error);
+  const shown = await known(normalise(error));
   if (json) {
     const { code, what, where, why, fix } = shown;
     terminal.out(JSON.stringify({ error: { code, what, where, why, fix } }, null, 2));

@@ -5,6 +5,7 @@
 import { traceEntry, type EntryOptions, type Model } from './dsl/model.ts';
 import type { Artefact } from './emit/artefact.ts';
 import { buildArtefact, type EntryInput } from './emit/build.ts';
+import { attempt } from './emit/reproducer.ts';
 import type { Graph, Node } from './ir/index.ts';
 import { verify } from './ir/verify.ts';
 import { opTable } from './ops/index.ts';
@@ -51,25 +52,34 @@ export interface Scheduled {
 
 export interface CompileOptions {
   readonly device: DeviceSpec;
+  /** Instead of `pipeline`: a part of it, or passes of one's own. */
+  readonly passes?: readonly Pass[];
   /** Verify the graph after every pass. */
   readonly verify?: boolean;
   /** Called with the graph before the first pass (`trace`) and after each. */
   readonly onPass?: (name: string, graph: Graph) => void;
 }
 
-export function runPasses(graph: Graph, { device, verify: checked, onPass }: CompileOptions): Graph {
+export function runPasses(graph: Graph, options: CompileOptions): Graph {
+  const { device, passes = pipeline, verify: checked, onPass } = options;
   onPass?.('trace', graph);
-  return pipeline.reduce((current, { name, run }) => {
-    const next = run(current, device);
-    if (checked) verify(next, opTable);
+  return passes.reduce((current, { name, run }) => {
+    const next = attempt({ pass: name, device, verify: checked, graphs: [current] }, () => {
+      const made = run(current, device);
+      return checked ? verify(made, opTable) : made;
+    });
     onPass?.(name, next);
     return next;
   }, graph);
 }
 
 export function schedule(traced: Graph, options: CompileOptions): Scheduled {
-  const { device } = options;
   const graph = runPasses(traced, options);
+  return attempt({ emit: 'memory', device: options.device, graphs: [graph] }, () => planKernels(graph, options));
+}
+
+/** What is one kernel, by which algorithm, and where its result lies. */
+function planKernels(graph: Graph, { device }: CompileOptions): Scheduled {
   const formed = formRegions(graph, device);
   for (const node of nodesOf(graph)) if (isStored(node)) checkBinding(node, device);
   for (const { root } of formed) checkBinding(root, device);
@@ -96,7 +106,12 @@ export function compileModel(model: Model, options: ModelOptions): Artefact {
     const { graph: traced, params, states } = traceEntry(model, name, options.entryOptions);
     return { name, traced, params, states, ...schedule(traced, options) };
   });
-  return buildArtefact({ name: options.name, source: options.source, device: options.device.name, entries });
+  return emit(options.name, options.source, entries, options);
+}
+
+function emit(name: string, source: string, entries: readonly EntryInput[], { device }: CompileOptions): Artefact {
+  const graphs = entries.map((entry) => entry.graph);
+  return attempt({ emit: 'wgsl', device, graphs }, () => buildArtefact({ name, source, device: device.name, entries }));
 }
 
 /** Compiles bare graphs, as `ditc opt` and tests have them; params and states start at zero. */
@@ -112,5 +127,5 @@ export function compileGraphs(graphs: readonly Graph[], options: CompileOptions)
       ...schedule(traced, options),
     };
   });
-  return buildArtefact({ name: 'graph', source: '', device: options.device.name, entries });
+  return emit('graph', '', entries, options);
 }

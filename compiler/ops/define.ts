@@ -148,5 +148,9 @@ export const perElement =
 export const free: OpDef['cost'] = () => ({ macs: 0, flops: 0 });
 
 export const attrNumber = (attrs: Attrs, name: string): number => attrs[name] as number;
-export const attrList = (attrs: Attrs, name: string): readonly number[] => attrs[name] as readonly number[];
+export function attrList(attrs: Attrs, name: string): readonly number[] {
+  const list = attrs[name];
+  if (Array.isArray(list)) return list as readonly number[];
+  throw new DitcError({ code: 'ir', what: `the attribute ${name} is a list of numbers`, why: `got ${typeof list}` });
+}
 export const attrString = (attrs: Attrs, name: string): string => attrs[name] as string;
