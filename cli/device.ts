@@ -13,9 +13,10 @@ export function knownDevices(): string[] {
   return [...new Set([PORTABLE.name, ...names.sort()])];
 }
 
-/** The device that `--device` names: `portable`, one of compiler/schedule/specs, or a JSON file (doctor's will do). */
+/** The device that `--device` names: `portable`, one of compiler/schedule/specs, a JSON file (doctor's will do), or JSON. */
 export function findDevice(given: string): DeviceSpec {
   if (given === PORTABLE.name) return PORTABLE;
+  if (given.startsWith('{')) return parseSpec(given, '--device');
   if (knownDevices().includes(given)) return readSpec(new URL(`${given}.json`, SPECS), given);
   if (given.endsWith('.json')) return readSpec(given, given);
   const fix = `use ${knownDevices().join(', ')}, or the path of a .json file (ditc doctor --json writes one)`;
@@ -29,6 +30,10 @@ function readSpec(file: string | URL, where: string): DeviceSpec {
   } catch (error) {
     throw fileError(where, 'cannot read the device', error);
   }
+  return parseSpec(text, where);
+}
+
+function parseSpec(text: string, where: string): DeviceSpec {
   const wrong = (what: string, why: string) =>
     new DitcError({ code: 'device-spec', where, what, why, fix: 'write it with ditc doctor --json > FILE' });
   let json: unknown;

@@ -7,13 +7,14 @@ import { readFileSync } from 'node:fs';
 import { buildCommand } from './commands/build.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { inspectCommand } from './commands/inspect.ts';
+import { optCommand } from './commands/opt.ts';
 import { runCommand } from './commands/run.ts';
 import { sampleCommand } from './commands/sample.ts';
 import type { Context } from './context.ts';
 import { EXIT, reportError, UsageError } from './errors.ts';
 import { processTerminal, type Terminal } from './terminal.ts';
 
-const COMMANDS = [buildCommand, runCommand, sampleCommand, inspectCommand, doctorCommand];
+const COMMANDS = [buildCommand, runCommand, sampleCommand, inspectCommand, optCommand, doctorCommand];
 
 const NOTES = `
 Environment:
@@ -46,8 +47,12 @@ function createProgram(context: Context): Command {
 }
 
 /** Runs a command line (without `node` and the script) and gives the exit code. */
-export async function main(argv: readonly string[], terminal: Terminal = processTerminal()): Promise<number> {
-  const context: Context = { terminal, exitCode: EXIT.ok };
+export async function main(
+  argv: readonly string[],
+  terminal: Terminal = processTerminal(),
+  seams: Pick<Context, 'passes'> = {},
+): Promise<number> {
+  const context: Context = { ...seams, terminal, exitCode: EXIT.ok };
   const program = createProgram(context);
   try {
     await program.parseAsync(argv.map(closeOptional), { from: 'user' });

@@ -6,7 +6,7 @@ import { traceEntry, type EntryOptions } from '../compiler/dsl/model.ts';
 import type { Artefact, TensorSpec } from '../compiler/emit/artefact.ts';
 import { DitcError, nodesOf, type Graph } from '../compiler/ir/index.ts';
 import { opDef } from '../compiler/ops/index.ts';
-import { compileModel } from '../compiler/pipeline.ts';
+import { compileModel, pipeline, type Pass } from '../compiler/pipeline.ts';
 import type { DeviceSpec } from '../compiler/schedule/device.ts';
 
 export type { LoadedModel } from '../compiler/frontend/index.ts';
@@ -39,6 +39,8 @@ export interface CompileOptions {
   readonly entries?: readonly string[];
   readonly entryOptions: EntryOptions;
   readonly onPass?: (pass: string, graph: Graph) => void;
+  /** Passes after those of the pipeline. */
+  readonly morePasses?: readonly Pass[];
 }
 
 const opCount = (graph: Graph): number => nodesOf(graph).filter((node) => opDef(node.op).kind !== 'leaf').length;
@@ -55,7 +57,8 @@ export function compile(loaded: LoadedModel, options: CompileOptions): Compiled 
     graphs.set(graph.name, graph);
     options.onPass?.(pass, graph);
   };
-  const artefact = guard(loaded, () => compileModel(model, { ...options, name, source, entries, onPass }));
+  const passes = [...pipeline, ...(options.morePasses ?? [])];
+  const artefact = guard(loaded, () => compileModel(model, { ...options, name, source, entries, passes, onPass }));
   const after = [...graphs.values()].reduce((sum, graph) => sum + opCount(graph), 0);
   return { artefact, graphs: entries.map((entry) => graphs.get(entry)!), ops: { before, after } };
 }

@@ -32,3 +32,6 @@ export function oneOf<T extends string>(option: string, choices: readonly T[]) {
 
 /** The largest seed: whole numbers are exact up to there. */
 export const MAX_SEED = Number.MAX_SAFE_INTEGER;
+
+/** For options that may be repeated. */
+export const collect = (value: string, before: string[] = []): string[] => [...before, value];

@@ -22,6 +22,7 @@ const ORDER = [
   ['memory', 'kernel'],
   ['emit'],
   ['pipeline.ts'],
+  ['opt.ts'],
   ['frontend'],
 ];
 const rank = (part: string) => ORDER.findIndex((row) => row.includes(part));

@@ -6,7 +6,7 @@ import type { Graph } from '../../compiler/ir/index.ts';
 import type { Compiled, LoadedModel } from '../model.ts';
 import { examples, type Context } from '../context.ts';
 import { UsageError } from '../errors.ts';
-import { oneOf, wholeNumber } from '../options.ts';
+import { collect, oneOf, wholeNumber } from '../options.ts';
 import { bytes, grouped, macs, plural, seconds, table } from '../text.ts';
 
 interface Options {
@@ -29,17 +29,16 @@ export const buildCommand = (context: Context): Command =>
     .option('--batch <n>', 'images per run', wholeNumber('--batch', 1, 65535), 1)
     .option('--dtype <type>', 'element type of activations', oneOf('--dtype', ['f32']), 'f32' as const)
     .option('--device <spec>', 'device to compile for: a name, or a JSON file of ditc doctor', 'portable')
-    .option('--print-ir [pass]', 'print the graphs after a pass, as --print-ir=PASS (after the last one, unless told)')
+    .option(
+      '--print-ir [pass]',
+      'print the graphs to stdout as ditc opt reads them: --print-ir=PASS after a pass (ditc opt --list), =trace before all (default: after all)',
+    )
     .option('--json', 'print what was built as JSON')
     .addHelpText(
       'after',
       examples('ditc build models/dit-xl.ts', 'ditc build my-model.ts --entry forward --batch 8 --out out/my-model'),
     )
     .action((path: string, options: Options) => build(path, options, context));
-
-function collect(value: string, before: string[] = []): string[] {
-  return [...before, value];
-}
 
 async function build(path: string, options: Options, context: Context): Promise<void> {
   const start = performance.now();
@@ -56,7 +55,13 @@ async function build(path: string, options: Options, context: Context): Promise<
   const out = options.out ?? join('codegen-out', loaded.name);
   checkArtefactFolder(out);
   const entries = options.entry && [...new Set(options.entry)];
-  const compiled = compile(loaded, { device, entries, entryOptions: { batch: options.batch }, onPass: printed });
+  const compiled = compile(loaded, {
+    device,
+    entries,
+    entryOptions: { batch: options.batch },
+    onPass: printed,
+    morePasses: context.passes,
+  });
   const { artefactFiles } = await import('../../compiler/emit/write.ts');
   await writeArtefactFolder(out, artefactFiles(compiled.artefact, compiled.graphs));
   const took = performance.now() - start;
@@ -68,15 +73,14 @@ async function build(path: string, options: Options, context: Context): Promise<
 async function irPrinter({ printIr, json }: Options, print: (text: string) => void) {
   if (printIr === undefined) return undefined;
   if (json) throw new UsageError({ what: '--print-ir and --json both print to stdout', fix: 'use one of them' });
-  const [{ pipeline }, { printGraph }] = await Promise.all([
+  const [{ pipeline }, { printGraph }, { checkPass }] = await Promise.all([
     import('../../compiler/pipeline.ts'),
     import('../../compiler/ir/index.ts'),
+    import('../passes.ts'),
   ]);
   const names = ['trace', ...pipeline.map(({ name }) => name)];
   const wanted = printIr || names[names.length - 1];
-  if (!names.includes(wanted)) {
-    throw new UsageError({ what: `--print-ir: there is no pass ${wanted}`, fix: `use one of ${names.join(', ')}` });
-  }
+  checkPass('--print-ir', wanted, names);
   return (pass: string, graph: Graph) => {
     if (pass === wanted) print(printGraph(graph));
   };

@@ -45,12 +45,15 @@ export class CompilerBug extends DitcError {
   }
 }
 
-/** Runs a step. What it throws becomes a CompilerBug, unless it is the device that is too small. */
+/** Errors that say what is wrong with the graph or the device, not with the compiler. */
+const REFUSALS: ReadonlySet<string> = new Set(['limit', 'gradient']);
+
+/** Runs a step. What it throws becomes a CompilerBug, unless it refuses the graph. */
 export function attempt<T>(step: Step, run: () => T): T {
   try {
     return run();
   } catch (error) {
-    if (error instanceof CompilerBug || (error instanceof DitcError && error.code === 'limit')) throw error;
+    if (error instanceof CompilerBug || (error instanceof DitcError && REFUSALS.has(error.code))) throw error;
     throw new CompilerBug(step, error);
   }
 }

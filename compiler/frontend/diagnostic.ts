@@ -58,9 +58,9 @@ function codeFrame(where: string, why: string | undefined, readSource: ReadSourc
   return [...before, row(line), underline, ...(beside ? [] : whyLines(why))];
 }
 
-/** Length of the call (or name) that starts at `start`, as far as it lies on this line; at least 1. */
+/** Length of the call (or name, or value of the IR) that starts at `start`, as far as it lies on this line; at least 1. */
 export function callLength(text: string, start: number): number {
-  const name = /^[\w$#]+/.exec(text.slice(start))?.[0].length ?? 0;
+  const name = /^(?:%[\w$.]+|[\w$#]+)/.exec(text.slice(start))?.[0].length ?? 0;
   let end = start + name;
   const open = /^\s*(?:<[^()]*>)?\s*\(/.exec(text.slice(end));
   if (name && open) end = closing(text, end + open[0].length);

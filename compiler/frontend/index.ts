@@ -4,4 +4,4 @@ export { formatDiagnostic, type ReadSource } from './diagnostic.ts';
 export { callTrail } from './guard.ts';
 export { guard, loadModel, type LoadedModel, type LoadOptions } from './load.ts';
 export { PACKAGE_ROOT } from './paths.ts';
-export { readSource } from './sources.ts';
+export { readSource, rememberText } from './sources.ts';

@@ -9,8 +9,14 @@ export function remember(name: string, file: string): string {
   return name;
 }
 
+const texts = new Map<string, string>();
+
+/** Notes the text that `name` stands for, where that is no file: standard input. */
+export const rememberText = (name: string, text: string): void => void texts.set(name, text);
+
 /** The text of a file by its name in locations; undefined when there is none. What formatDiagnostic reads with. */
 export function readSource(name: string): string | undefined {
+  if (texts.has(name)) return texts.get(name);
   try {
     return readFileSync(absolute.get(name) ?? name, 'utf8');
   } catch {

@@ -4,12 +4,33 @@ import { DitcError } from './error.ts';
 import { GraphBuilder, type Graph, type Node, type OpTable } from './graph.ts';
 import { graphGrammar } from './grammar.ts';
 import { DTYPES, formatType, type AttrValue, type DType, type TensorType } from './types.ts';
+import { verify, VerifyError } from './verify.ts';
 
-/** Parses every `graph @name(…) {…}` in a text; `file` is for error places. */
-export function parseGraphs(text: string, ops: OpTable, file = '<text>'): Graph[] {
+/** Reads text from outside: parsed, names of graphs told apart, and verified, with every mistake at its place in the text. */
+export function readGraphs(text: string, ops: OpTable, file: string): Graph[] {
+  const offsets = new Map<Node, number>();
+  const graphs = parseGraphs(text, ops, file, offsets);
+  const names = new Set<string>();
+  for (const graph of graphs) {
+    if (names.has(graph.name)) throw new DitcError({ code: 'ir', where: file, what: `two graphs are @${graph.name}` });
+    names.add(graph.name);
+    try {
+      verify(graph, ops);
+    } catch (error) {
+      const offset = error instanceof VerifyError && error.node ? offsets.get(error.node) : undefined;
+      if (!(error instanceof VerifyError) || offset === undefined) throw error;
+      const { code, what, why, fix } = error;
+      throw new DitcError({ code, where: `${file}:${placeAt(text, offset)}`, what, why, fix }, { cause: error });
+    }
+  }
+  return graphs;
+}
+
+/** Parses every `graph @name(…) {…}` in a text; `file` is for error places. `offsets` learns where each node stands. */
+export function parseGraphs(text: string, ops: OpTable, file = '<text>', offsets = new Map<Node, number>()): Graph[] {
   const match = graphGrammar.match(text);
   if (match.failed()) throw syntaxError(match, text, file);
-  return semantics(match).build({ ops, file, text }) as Graph[];
+  return semantics(match).build({ ops, file, text, offsets }) as Graph[];
 }
 
 export function parseGraph(text: string, ops: OpTable, file?: string): Graph {
@@ -31,6 +52,7 @@ interface Context {
   ops: OpTable;
   file: string;
   text: string;
+  offsets: Map<Node, number>;
 }
 
 class Scope {
@@ -57,6 +79,9 @@ class Scope {
       );
     }
     this.values.set(ref.sourceString, node);
+    // Two lines may say the same node: the first one made it.
+    const { offsets } = this.context;
+    if (!offsets.has(node)) offsets.set(node, ref.source.startIdx);
   }
 
   /** What `make` gives; its errors get the place of `at`. */
@@ -65,16 +90,16 @@ class Scope {
       return make();
     } catch (error) {
       if (!(error instanceof DitcError)) throw error;
-      return this.fail(at, error.message);
+      throw error.at(this.place(at));
     }
   }
 
   fail(at: ohm.Node, what: string): never {
-    throw new DitcError({
-      code: 'ir',
-      where: `${this.context.file}:${placeAt(this.context.text, at.source.startIdx)}`,
-      what,
-    });
+    throw new DitcError({ code: 'ir', where: this.place(at), what });
+  }
+
+  private place(at: ohm.Node): string {
+    return `${this.context.file}:${placeAt(this.context.text, at.source.startIdx)}`;
   }
 }
 
@@ -113,7 +138,7 @@ semantics.addOperation<unknown>('make(scope)', {
   Node(ref, _eq, op, operands, attrs, _colon, type, location) {
     const scope = this.args.scope as Scope;
     const inputs = children(operands).map((v) => scope.get(v));
-    const attrMap = (attrs.children[0]?.read() ?? {}) as Record<string, AttrValue>;
+    const attrMap = scope.attempt(attrs, () => (attrs.children[0]?.read() ?? {}) as Record<string, AttrValue>);
     const node = scope.attempt(ref, () => scope.builder.apply(op.sourceString, inputs, attrMap));
     node.name ??= baseName(ref.sourceString);
     node.loc ??= location.children[0]?.read() as string | undefined;
@@ -138,7 +163,10 @@ semantics.addOperation<unknown>('make(scope)', {
 
 semantics.addOperation<unknown>('read()', {
   Attrs(_open, list, _close) {
-    return Object.fromEntries(children(list).map((a) => a.read() as [string, AttrValue]));
+    const pairs = children(list).map((a) => a.read() as [string, AttrValue]);
+    const twice = pairs.find(([name], i) => pairs.findIndex(([other]) => other === name) < i);
+    if (twice) throw new DitcError({ code: 'ir', what: `the attribute ${twice[0]} is given twice` });
+    return Object.fromEntries(pairs);
   },
   Attr(name, _eq, value) {
     return [name.sourceString, value.read()];
@@ -147,13 +175,16 @@ semantics.addOperation<unknown>('read()', {
     return Float64Array.from(children(list), (n) => Number(n.sourceString));
   },
   AttrValue_base64(_data, text) {
-    return new Float64Array(Uint8Array.from(Buffer.from(JSON.parse(text.sourceString) as string, 'base64')).buffer);
+    const bytes = Uint8Array.from(Buffer.from(readString(text), 'base64'));
+    if (bytes.length % 8 === 0) return new Float64Array(bytes.buffer);
+    const why = `${bytes.length} bytes are no whole number of float64s`;
+    throw new DitcError({ code: 'ir', what: 'data is cut off', why });
   },
   AttrValue_list(_open, list, _close) {
     return children(list).map((n) => Number(n.sourceString));
   },
   AttrValue_string(text) {
-    return JSON.parse(text.sourceString);
+    return readString(text);
   },
   AttrValue_number(text) {
     return Number(text.sourceString);
@@ -168,6 +199,15 @@ semantics.addOperation<unknown>('read()', {
     return place.sourceString.trim();
   },
 });
+
+/** A string with the escapes of JSON. */
+function readString(text: ohm.Node): string {
+  try {
+    return JSON.parse(text.sourceString) as string;
+  } catch {
+    throw new DitcError({ code: 'ir', what: 'a string has an escape that JSON does not know', why: text.sourceString });
+  }
+}
 
 function readDType(name: string): DType {
   if ((DTYPES as readonly string[]).includes(name)) return name as DType;

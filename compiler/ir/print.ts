@@ -19,6 +19,13 @@ export function printGraph(graph: Graph, options: { locations?: boolean } = {}):
   );
 }
 
+/** How a graph's values print: `%q`, and the line `%q = matmul %x, %w : f32[2,3]`. */
+export function nodePrinter(graph: Graph): { ref(node: Node): string; line(node: Node): string } {
+  const names = nameNodes(nodesOf(graph));
+  const ref = (node: Node) => names.get(node)!;
+  return { ref, line: (node) => printNode(node, ref, false).trimStart() };
+}
+
 function printNode(node: Node, ref: (n: Node) => string, locations: boolean): string {
   const operands = node.inputs.map(ref).join(', ');
   const attrs = printAttrs(node.attrs);

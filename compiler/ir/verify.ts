@@ -2,7 +2,7 @@
  * The verifier: what every pass may assume of a graph. A builder cannot make most of these mistakes; a pass that edits
  * a graph by hand can. Run after every pass in tests and under `--verify`.
  */
-import { DitcError } from './error.ts';
+import { DitcError, type ErrorParts } from './error.ts';
 import { nodesOf, ownerOf, results, type Graph, type Node, type OpTable } from './graph.ts';
 import { formatType, sizeOf, type TensorType } from './types.ts';
 
@@ -12,7 +12,17 @@ const MAX_ELEMENTS = 2 ** 31;
 const VALUE_NAME = /^[\p{L}\d_.$]+$/u;
 const LEAVES = new Set(['input', 'param', 'state']);
 
-/** Throws a DitcError naming the node, its place and the rule it breaks; returns the graph otherwise. */
+/** A broken rule, with the node that breaks it: whoever knows better where that is can say so. */
+export class VerifyError extends DitcError {
+  readonly node?: Node;
+
+  constructor(parts: ErrorParts, node?: Node) {
+    super(parts);
+    this.node = node;
+  }
+}
+
+/** Throws a VerifyError naming the node, its place and the rule it breaks; returns the graph otherwise. */
 export function verify(graph: Graph, ops: OpTable): Graph {
   const nodes = nodesOf(graph);
   checkOrder(graph, nodes);
@@ -29,7 +39,7 @@ function broken(graph: Graph, node: Node | undefined, rule: string, why?: string
   const name = node && (typeof node.attrs.name === 'string' ? node.attrs.name : node.name);
   const about = node && `${name ? `%${name} ` : ''}(${node.op}, id ${node.id})`;
   const what = ['verify', `@${graph.name}`, about, rule].filter(Boolean).join(': ');
-  throw new DitcError({ code: 'verify', where: node?.loc, what, why });
+  throw new VerifyError({ code: 'verify', where: node?.loc, what, why }, node);
 }
 
 /** Ids are unique, and operands come before their readers: so there is no cycle. */

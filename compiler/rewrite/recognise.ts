@@ -27,7 +27,8 @@ interface Limits {
 /** What WebGPU promises of every device. */
 const MIN_BINDING_BYTES = 2 ** 27;
 
-const applying =
+/** Some rules as a pass. */
+export const applying =
   (rules: readonly Rule[]) =>
   (graph: Graph, device: Limits, stats?: RewriteStats): Graph => {
     const maxBindingBytes = device.limits.maxStorageBufferBindingSize ?? MIN_BINDING_BYTES;

@@ -1,0 +1,51 @@
+/** The compiler as a text tool: passes by name, in any order, and what can be printed of the graphs they leave. */
+import { differentiate } from './autodiff/differentiate.ts';
+import { memoryText, regionsText } from './emit/listing.ts';
+import type { Emit } from './emit/reproducer.ts';
+import { DitcError, nodesOf, printGraph, type Graph } from './ir/index.ts';
+import { opDef } from './ops/index.ts';
+import { compileGraphs, pipeline, runPasses, schedule, type CompileOptions, type Pass } from './pipeline.ts';
+import { applying, RULES } from './rewrite/recognise.ts';
+
+/** Every pass there is, in the order that `ditc opt --list` shows. */
+export const PASS_GROUPS: readonly { readonly title: string; readonly passes: readonly Pass[] }[] = [
+  { title: 'The pipeline, in order', passes: pipeline },
+  {
+    title: 'Rules, one by one (recognise applies them all)',
+    passes: RULES.map((rule) => ({ name: rule.name, doc: rule.equation, run: applying([rule]) })),
+  },
+  {
+    title: 'Others',
+    passes: [
+      {
+        name: 'differentiate',
+        doc: 'outputs d_x for each weight and float input x: gradients of the output `loss`, or of the only one',
+        run: differentiate,
+      },
+    ],
+  },
+];
+
+export interface OptOptions extends CompileOptions {
+  readonly passes: readonly Pass[];
+  readonly emit: Emit;
+}
+
+/** Runs the passes on each graph, and prints what is asked for of them all. */
+export function optimise(graphs: readonly Graph[], options: OptOptions): string {
+  const lowered = graphs.map((graph) => runPasses(graph, options));
+  if (options.emit === 'ir') return lowered.map((graph) => printGraph(graph)).join('\n');
+  lowered.forEach(checkPrimitive);
+  const rest = { ...options, passes: [] };
+  if (options.emit === 'wgsl') return [...compileGraphs(lowered, rest).wgsl.values()].join('\n');
+  const text = options.emit === 'regions' ? regionsText : memoryText;
+  return lowered.map((graph) => text(schedule(graph, rest))).join('\n');
+}
+
+/** Kernels compute primitive ops. */
+function checkPrimitive(graph: Graph): void {
+  const composite = nodesOf(graph).find(({ op }) => opDef(op).kind === 'composite');
+  if (!composite) return;
+  const what = `@${graph.name}: ${composite.op} is a composite op, and no kernel computes it`;
+  throw new DitcError({ code: 'ir', where: composite.loc, what, fix: 'add the pass expand, or leave out --passes' });
+}
