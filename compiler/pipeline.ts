@@ -19,7 +19,7 @@ import { planMemory, type MemoryPlan } from './memory/plan.ts';
 import { reuseMemory } from './memory/reuse.ts';
 import { nodesOf, results } from './ir/index.ts';
 import { choosePlan, type Plan } from './schedule/plan.ts';
-import { formRegions, type Region } from './schedule/regions.ts';
+import { formRegions, type Fusion, type Region } from './schedule/regions.ts';
 import type { DeviceSpec } from './schedule/device.ts';
 import { isStored } from './schedule/storage.ts';
 
@@ -54,6 +54,10 @@ export interface CompileOptions {
   readonly device: DeviceSpec;
   /** Instead of `pipeline`: a part of it, or passes of one's own. */
   readonly passes?: readonly Pass[];
+  /** What may share a kernel; everything that pays unless told. */
+  readonly fusion?: Fusion;
+  /** Instead of the heuristic `choosePlan`. */
+  readonly plan?: (region: Region, device: DeviceSpec) => Plan;
   /** Verify the graph after every pass. */
   readonly verify?: boolean;
   /** Called with the graph before the first pass (`trace`) and after each. */
@@ -79,14 +83,14 @@ export function schedule(traced: Graph, options: CompileOptions): Scheduled {
 }
 
 /** What is one kernel, by which algorithm, and where its result lies. */
-function planKernels(graph: Graph, { device }: CompileOptions): Scheduled {
-  const formed = formRegions(graph, device);
+function planKernels(graph: Graph, { device, fusion, plan = choosePlan }: CompileOptions): Scheduled {
+  const formed = formRegions(graph, device, fusion);
   for (const node of nodesOf(graph)) if (isStored(node)) checkBinding(node, device);
   for (const { root } of formed) checkBinding(root, device);
   const { regions, steps, homes } = reuseMemory(formed, graph);
   const memory = planMemory(steps, new Set(results(graph)));
   checkMemory(memory, steps, device);
-  return { graph, regions: regions.map((region) => ({ region, plan: choosePlan(region, device) })), memory, homes };
+  return { graph, regions: regions.map((region) => ({ region, plan: plan(region, device) })), memory, homes };
 }
 
 /** What to compile of a model. */

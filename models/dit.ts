@@ -152,7 +152,8 @@ const inContextBlock: Block = (p, x, _on, cfg) => {
   return x.add(mlp(p.at('mlp'), layerNorm(x), cfg.mlpRatio));
 };
 
-const blocks: Record<DiTConfig['block'], Block> = {
+/** One block by its name, for whoever builds another network of them. */
+export const blocks: Record<DiTConfig['block'], Block> = {
   'in-context': inContextBlock,
   'cross-attention': crossAttentionBlock,
   adaLN: adaLNBlock,

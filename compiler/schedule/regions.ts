@@ -46,8 +46,15 @@ export interface Draft {
 
 const isPointwise = (node: Node) => opDef(node.op).kind === 'pointwise';
 const isBijection = (node: Node) => node.op === 'reshape' || node.op === 'permute';
+
+/** What regions may take in beyond pointwise ops and views. */
+export interface Fusion {
+  /** Products compute the row statistics of their left operand (absorb-rows.ts), where the device gains by it. */
+  readonly rowStatistics?: boolean;
+}
+
 /** The schedule: regions in an order that respects their reads. */
-export function formRegions(graph: Graph, device: DeviceSpec): Region[] {
+export function formRegions(graph: Graph, device: DeviceSpec, { rowStatistics = true }: Fusion = {}): Region[] {
   const nodes = nodesOf(graph);
   const users = usersOf(nodes);
   const returned = new Set(results(graph).filter((node) => !isStored(node)));
@@ -60,7 +67,7 @@ export function formRegions(graph: Graph, device: DeviceSpec): Region[] {
     if (kind === 'reduce') growRows(node, flow);
   }
   const drafts = new Map([...flow.owner.values()].map((draft) => [draft.root, draft]));
-  absorbRows(drafts, flow, device);
+  if (rowStatistics) absorbRows(drafts, flow, device);
   const anchored = new Set(drafts.keys());
   const buffers = chooseBuffers({ nodes, users, returned, anchored, owned: flow.owner, maxReads });
   for (const node of buffers) {

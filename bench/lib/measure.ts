@@ -1,0 +1,71 @@
+/**
+ * Timing that compares: contenders take turns (A B C, A B C, …) in one process on one adapter, so that what disturbs the
+ * machine disturbs all of them; what is told is the median with its spread. Work is submitted, then waited for; short work is
+ * submitted several times before the wait.
+ */
+import { loadavg } from 'node:os';
+
+/** One thing to be timed. Its operands lie where it computes, and its result stays there. */
+export interface Contender {
+  readonly name: string;
+  /** Puts one run in the queue, or does it. */
+  submit(): Promise<void> | void;
+  /** Resolves when all that was submitted is done. */
+  finish(): Promise<void>;
+}
+
+/** Milliseconds of one run. */
+export interface Sample {
+  readonly name: string;
+  readonly min: number;
+  readonly median: number;
+  readonly max: number;
+  /** Runs per wait. */
+  readonly runs: number;
+}
+
+export interface Measured {
+  readonly samples: readonly Sample[];
+  /** Load average of the last minute before and after: well below the number of cores, or the figures are noise. */
+  readonly load: readonly [before: number, after: number];
+}
+
+/** A wait should cover this much work, so that its own cost vanishes. */
+const SAMPLE_MS = 100;
+const MAX_RUNS = 50;
+
+/** Rounds of everyone in turn, after two runs each to compile pipelines and to see how long one takes. */
+export async function measure(contenders: readonly Contender[], rounds: number): Promise<Measured> {
+  const before = loadavg()[0];
+  const runs = new Map<Contender, number>();
+  for (const contender of contenders) {
+    await timed(contender, 1);
+    const ms = await timed(contender, 1);
+    runs.set(contender, Math.max(1, Math.min(MAX_RUNS, Math.round(SAMPLE_MS / ms))));
+  }
+  const times = new Map(contenders.map((contender) => [contender, [] as number[]]));
+  for (let round = 0; round < rounds; round++) {
+    for (const [contender, list] of times) list.push(await timed(contender, runs.get(contender)!));
+  }
+  const samples = [...times].map(([contender, list]) => ({
+    name: contender.name,
+    ...spread(list),
+    runs: runs.get(contender)!,
+  }));
+  return { samples, load: [before, loadavg()[0]] };
+}
+
+async function timed(contender: Contender, runs: number): Promise<number> {
+  const start = performance.now();
+  for (let i = 0; i < runs; i++) await contender.submit();
+  await contender.finish();
+  return (performance.now() - start) / runs;
+}
+
+/** Least, middle and greatest of some numbers. */
+export function spread(values: readonly number[]): { min: number; median: number; max: number } {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = (sorted.length - 1) / 2;
+  const median = (sorted[Math.floor(middle)] + sorted[Math.ceil(middle)]) / 2;
+  return { min: sorted[0], median, max: sorted[sorted.length - 1] };
+}

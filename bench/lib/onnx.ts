@@ -1,0 +1,76 @@
+/**
+ * ONNX files of a few nodes, written field by field: all that a benchmark of one product needs of the format
+ * (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto, version 3). Field numbers are that file's.
+ */
+
+type Field = readonly [number: number, value: number | string | Uint8Array];
+
+const text = new TextEncoder();
+
+function varint(value: number): number[] {
+  const bytes: number[] = [];
+  for (let rest = value; ; rest = Math.floor(rest / 128)) {
+    if (rest < 128) return [...bytes, rest];
+    bytes.push((rest % 128) | 128);
+  }
+}
+
+/** A protobuf message: numbers as varints, all else length-delimited. */
+function message(...fields: Field[]): Uint8Array {
+  const parts = fields.flatMap(([number, value]) => {
+    if (typeof value === 'number') return [Uint8Array.from([...varint(number * 8), ...varint(value)])];
+    const bytes = typeof value === 'string' ? text.encode(value) : value;
+    return [Uint8Array.from([...varint(number * 8 + 2), ...varint(bytes.length)]), bytes];
+  });
+  return Buffer.concat(parts);
+}
+
+const FLOAT = 1;
+const INT64 = 7;
+
+/** A constant of the graph. */
+export function tensor(name: string, dims: readonly number[], data: Float32Array | BigInt64Array): Uint8Array {
+  const type = data instanceof Float32Array ? FLOAT : INT64;
+  const raw = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  return message(...dims.map((d): Field => [1, d]), [2, type], [8, name], [9, raw]);
+}
+
+export interface OnnxNode {
+  readonly op: string;
+  readonly inputs: readonly string[];
+  readonly output: string;
+  /** Whole-number attributes. */
+  readonly attributes?: Readonly<Record<string, number>>;
+}
+
+const INT_ATTRIBUTE = 2;
+
+function node({ op, inputs, output, attributes = {} }: OnnxNode): Uint8Array {
+  const attribute = ([name, value]: [string, number]): Field => [
+    5,
+    message([1, name], [3, value], [20, INT_ATTRIBUTE]),
+  ];
+  return message(
+    ...inputs.map((input): Field => [1, input]),
+    [2, output],
+    [4, op],
+    ...Object.entries(attributes).map(attribute),
+  );
+}
+
+/** A model without inputs: constants, nodes in order, one f32 output. */
+export function onnxModel(
+  constants: readonly Uint8Array[],
+  nodes: readonly OnnxNode[],
+  output: { readonly name: string; readonly shape: readonly number[] },
+): Uint8Array {
+  const shape = message(...output.shape.map((d): Field => [1, message([1, d])]));
+  const type = message([1, message([1, FLOAT], [2, shape])]);
+  const graph = message(
+    ...nodes.map((n): Field => [1, node(n)]),
+    [2, 'bench'],
+    ...constants.map((c): Field => [5, c]),
+    [12, message([1, output.name], [2, type])],
+  );
+  return message([1, 8], [7, graph], [8, message([1, ''], [2, 17])]);
+}
