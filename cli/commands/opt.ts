@@ -27,6 +27,8 @@ const EMITS: readonly Emit[] = ['ir', 'regions', 'memory', 'wgsl'];
 
 const NOTES = `
 
+A model's graphs before any pass: ditc build my-model.ts --print-ir=trace | ditc opt - --passes simplify
+
 A file may hold several graphs, one for each entry of a model. Its first lines may say what is to be done with it:
   // RUN: ditc opt %s --passes simplify,recognise
 and that is done when the options do not say otherwise. The compiler writes such a file when it fails.`;
@@ -50,7 +52,7 @@ export const optCommand = (context: Context): Command =>
       'after',
       examples(
         'ditc opt block.ir --passes simplify,recognise,expand --emit regions',
-        'ditc build my-model.ts --print-ir=trace | ditc opt - --passes simplify',
+        'ditc opt codegen-out/dit-xl/graph.ir --passes none --emit memory',
       ) + NOTES,
     )
     .action((path: string | undefined, options: Options) => opt(path, options, context));
