@@ -38,6 +38,11 @@ export interface TensorFile {
    * @throws RuntimeError `not-found` for an unknown name, `truncated`/`io` while reading.
    */
   readF32Chunks(name: string, chunkElements?: number): AsyncIterable<Float32Array>;
+  /**
+   * `count` elements from element `first` on, row-major, as f32: one row of a tensor larger than memory.
+   * @throws RuntimeError `bad-argument` when they are not all in the tensor.
+   */
+  readF32Range(name: string, first: number, count: number): Promise<Float32Array>;
   /** The whole tensor as f32, row-major. */
   readF32(name: string): Promise<Float32Array>;
   /**

@@ -110,6 +110,32 @@ export class StoredTensorFile implements TensorFile {
     );
   }
 
+  async readF32Range(name: string, first: number, count: number): Promise<Float32Array> {
+    const t = this.find(name);
+    const total = elementCount(t.shape);
+    if (
+      !Number.isSafeInteger(first) ||
+      !Number.isSafeInteger(count) ||
+      first < 0 ||
+      count < 0 ||
+      first + count > total
+    ) {
+      throw new RuntimeError({
+        code: 'bad-argument',
+        where: `${this.name}: ${quote(name)}`,
+        what: `elements ${first} to ${first + count} were asked for`,
+        why: `it has ${total}`,
+      });
+    }
+    const decode = (bytes: Uint8Array) => decodeF32(t.dtype, bytes);
+    const dims = collapse(t.shape, t.strides ?? rowMajorStrides(t.shape));
+    const size = DTYPE_BYTES[t.dtype];
+    if (isContiguous(dims)) return decode(await t.source.read(t.byteOffset + first * size, count * size));
+    const out = new Float32Array(count);
+    await gather(t, dims, first, out, decode);
+    return out;
+  }
+
   async readF32(name: string): Promise<Float32Array> {
     const out = new Float32Array(elementCount(this.find(name).shape));
     let at = 0;

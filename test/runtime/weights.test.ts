@@ -61,6 +61,7 @@ function fileOf(tensors: Record<string, { shape: number[]; values: ArrayLike<num
       const values = Float32Array.from(tensors[name].values);
       for (let at = 0; at < values.length; at += chunk) yield values.subarray(at, at + chunk);
     },
+    readF32Range: async (name, first, count) => Float32Array.from(tensors[name].values).subarray(first, first + count),
     readF32: async (name) => Float32Array.from(tensors[name].values),
     readI32: async (name) => Int32Array.from(tensors[name].values),
     close: async () => {},

@@ -145,6 +145,8 @@ arrays = {
 for name, a in arrays.items():
     np.save(OUT / f"{name}.npy", a)
     expected[f"{name}.npy"] = {"shape": list(a.shape), "values": a.reshape(-1).astype("f8").tolist()}
+for name, write in (("stored.npz", np.savez), ("deflated.npz", np.savez_compressed)):
+    write(OUT / name, **{k: arrays[k] for k in ("f4", "fortran", "i8", "u1")})
 np.save(OUT / "object.npy", np.array([{}], dtype=object), allow_pickle=True)
 np.save(OUT / "struct.npy", np.zeros(2, dtype=[("a", "f4"), ("b", "i4")]))
 
