@@ -30,8 +30,8 @@ export async function loadEntry(
   return program;
 }
 
-export const contender = (name: string, program: Program, entry = 'main'): Contender => ({
+export const contender = (name: string, program: Program): Contender => ({
   name,
-  submit: () => program.run(entry),
+  submit: () => program.run('main'),
   finish: () => program.sync(),
 });

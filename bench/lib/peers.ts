@@ -3,11 +3,15 @@
  * adapter ditc found, and open devices of their own on that adapter. onnxruntime-node brings its own Dawn and picks an
  * adapter itself. A peer that is not installed, or does not start, is reported and left out.
  */
+import type * as jaxModule from '@jax-js/jax';
+import type * as tfModule from '@tensorflow/tfjs-core';
+import type * as ortModule from 'onnxruntime-node';
+import { createRequire } from 'node:module';
 import type { FoundAdapter } from '../../runtime/node/adapter.ts';
 
-export type Jax = typeof import('@jax-js/jax');
-export type Tf = typeof import('@tensorflow/tfjs-core');
-export type Ort = typeof import('onnxruntime-node');
+export type Jax = typeof jaxModule;
+export type Tf = typeof tfModule;
+export type Ort = typeof ortModule;
 
 /** Gives this process what a page has. */
 function becomePage(gpu: GPU): void {
@@ -15,7 +19,8 @@ function becomePage(gpu: GPU): void {
   Object.defineProperty(globalThis, 'navigator', { value: navigator, configurable: true });
 }
 
-async function optional<T>(name: string, start: () => Promise<T>): Promise<T | undefined> {
+/** What `start` gives, or nothing: then the reason is told. */
+export async function optional<T>(name: string, start: () => Promise<T>): Promise<T | undefined> {
   try {
     return await start();
   } catch (error) {
@@ -66,3 +71,11 @@ export const startTf = ({ gpu }: FoundAdapter): Promise<StartedTf | undefined> =
   });
 
 export const startOrt = (): Promise<Ort | undefined> => optional('onnxruntime-node', () => import('onnxruntime-node'));
+
+/** The versions that package.json names. */
+export function peerVersions(): Record<string, string> {
+  const { dependencies } = createRequire(import.meta.url)('../package.json') as {
+    dependencies: Record<string, string>;
+  };
+  return dependencies;
+}

@@ -17,8 +17,8 @@ const COMMON_HELP = `  --rounds N    turns that everyone takes (7)
   --json FILE   also write the results there
   -h, --help`;
 
-/** The options of a script; ends the process after --help (0) or for a wrong call (2). */
-export function options<T extends NonNullable<ParseArgsConfig['options']>>(help: string, own: T) {
+/** The options of a script, and at least `least` model files; ends the process after --help (0) or for a wrong call (2). */
+export function options<T extends NonNullable<ParseArgsConfig['options']>>(help: string, own: T, least = 0) {
   try {
     const parsed = parseArgs({ options: { ...own, ...COMMON }, allowPositionals: true });
     const { values, positionals } = parsed as unknown as {
@@ -29,6 +29,7 @@ export function options<T extends NonNullable<ParseArgsConfig['options']>>(help:
       console.log(`${help}\n${COMMON_HELP}`);
       process.exit(0);
     }
+    if (positionals.length < least) throw new Error('name a model file');
     const count = (name: string): number => {
       const value = Number(values[name]);
       if (Number.isInteger(value) && value > 0) return value;
@@ -83,6 +84,8 @@ export const footer = ({ load }: Pick<Measured, 'load'>, spec: DeviceSpec): stri
   `${spec.description} · load ${load[0].toFixed(2)} → ${load[1].toFixed(2)} of ${cpus().length} cores\n`;
 
 export const gflops = (macs: number, ms: number): string => number((2 * macs) / ms / 1e6);
+
+export const gigabytes = (bytes: number, ms: number): string => number(bytes / ms / 1e6);
 
 export function writeJson(file: string | undefined, results: unknown): void {
   if (file) writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`);
