@@ -2,7 +2,9 @@
  * The whole compiler on one screen: a traced entry goes through the graph passes in order, then regions, plans, memory
  * and kernels. Each pass takes a graph and gives a graph.
  */
-import { traceEntry, type EntryOptions, type Model } from './dsl/model.ts';
+import { zeros } from './dsl/init.ts';
+import { traceEntry, type EntryOptions, type Model, type TracedEntry } from './dsl/model.ts';
+import type { DeclaredParam } from './dsl/trace.ts';
 import type { Artefact } from './emit/artefact.ts';
 import { buildArtefact, type EntryInput } from './emit/build.ts';
 import { attempt } from './emit/reproducer.ts';
@@ -11,16 +13,17 @@ import { verify } from './ir/verify.ts';
 import { opTable } from './ops/index.ts';
 import { chunk } from './rewrite/chunk.ts';
 import { expand } from './rewrite/expand.ts';
+import { hoist, type TableLimits } from './rewrite/hoist.ts';
 import { recognise } from './rewrite/recognise.ts';
 import { simplify } from './rewrite/simplify.ts';
 import { snapshot } from './rewrite/snapshot.ts';
 import { checkBinding, checkMemory } from './memory/check.ts';
 import { planMemory, type MemoryPlan } from './memory/plan.ts';
 import { reuseMemory } from './memory/reuse.ts';
-import { nodesOf, results } from './ir/index.ts';
+import { byteSize, nodesOf, results } from './ir/index.ts';
 import { choosePlan, type Plan } from './schedule/plan.ts';
 import { formRegions, type Fusion, type Region } from './schedule/regions.ts';
-import type { DeviceSpec } from './schedule/device.ts';
+import { limit, type DeviceSpec } from './schedule/device.ts';
 import { isStored } from './schedule/storage.ts';
 
 export interface Pass {
@@ -106,10 +109,7 @@ export interface ModelOptions extends CompileOptions {
 
 export function compileModel(model: Model, options: ModelOptions): Artefact {
   const names = options.entries ?? Object.keys(model.entries);
-  const entries = names.map((name): EntryInput => {
-    const { graph: traced, params, states } = traceEntry(model, name, options.entryOptions);
-    return { name, traced, params, states, ...schedule(traced, options) };
-  });
+  const entries = names.flatMap((name) => compileEntry(traceEntry(model, name, options.entryOptions), options));
   return emit(options.name, options.source, entries, options);
 }
 
@@ -120,16 +120,39 @@ function emit(name: string, source: string, entries: readonly EntryInput[], { de
 
 /** Compiles bare graphs, as `ditc opt` and tests have them; params and states start at zero. */
 export function compileGraphs(graphs: readonly Graph[], options: CompileOptions): Artefact {
-  const entries = graphs.map((traced): EntryInput => {
-    const declared = (op: string) =>
-      nodesOf(traced).flatMap((node) => (node.op === op ? [{ node, init: { kind: 'zeros' as const } }] : []));
-    return {
-      name: traced.name,
-      traced,
-      params: declared('param'),
-      states: declared('state'),
-      ...schedule(traced, options),
-    };
+  const declared = (graph: Graph, op: string) => leavesOf(graph, op).map((node) => ({ node, init: zeros }));
+  const entries = graphs.flatMap((graph) => {
+    return compileEntry({ graph, params: declared(graph, 'param'), states: declared(graph, 'state') }, options);
   });
   return emit('graph', '', entries, options);
 }
+
+/** An entry, and before it the prelude that hoisting takes out of it. */
+function compileEntry({ graph, params, states }: TracedEntry, options: CompileOptions): EntryInput[] {
+  const { body, prelude } = hoist(graph, tableLimits(params, options.device));
+  const entryOf = (traced: Graph, of: readonly DeclaredParam[]) => ({
+    name: traced.name,
+    traced,
+    params: of,
+    ...schedule(traced, options),
+  });
+  if (!prelude) return [{ ...entryOf(body, params), states }];
+  const tables = prelude.updates.map(({ state }) => ({ node: state, init: zeros }));
+  const read = new Set(leavesOf(prelude, 'param').map((node) => node.attrs.name));
+  const before = entryOf(
+    prelude,
+    params.filter(({ node }) => read.has(node.attrs.name)),
+  );
+  return [
+    { ...before, states: tables },
+    { ...entryOf(body, params), states: [...states, ...tables], prelude: prelude.name },
+  ];
+}
+
+const leavesOf = (graph: Graph, op: string): Node[] => nodesOf(graph).filter((node) => node.op === op);
+
+/** A table is worth its memory while all of them are small beside the weights that it spares the loop. */
+const tableLimits = (params: TracedEntry['params'], device: DeviceSpec): TableLimits => ({
+  each: limit(device, 'maxStorageBufferBindingSize'),
+  total: params.reduce((sum, { node }) => sum + byteSize(node.type), 0) / 2,
+});

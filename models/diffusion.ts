@@ -210,26 +210,27 @@ function imageNoise(e: Entry, shape: number[], step: Tensor): Tensor {
  */
 export function samplingEntries(model: Denoiser): Record<'sampleStart' | 'sampleStep', EntryFunction> {
   const { channels, size, nullClass } = model;
-  const stateOf = (e: Entry) => ({
+  const stateOf = (e: Entry, { length }: Process) => ({
     x: e.state('x', [e.batch, channels, size, size]),
-    step: e.state('step', [], 'i32'),
+    step: e.counter('step', length),
   });
   const processFor = (options: SamplingOptions) => processOf(options.schedule, options.steps);
   return {
     sampleStart(e) {
-      const { x, step } = stateOf(e);
-      const { length } = processFor(samplingOptions(e.options, nullClass));
+      const process = processFor(samplingOptions(e.options, nullClass));
+      const { x, step } = stateOf(e, process);
       e.update(x, imageNoise(e, x.shape, constant(START, [], 'u32')));
-      e.update(step, constant(length - 1, [], 'i32'));
+      e.update(step, constant(process.length - 1, [], 'i32'));
     },
     sampleStep(e) {
       const N = e.batch;
       const options = samplingOptions(e.options, nullClass);
-      const { x, step } = stateOf(e);
+      const process = processFor(options);
+      const { x, step } = stateOf(e, process);
       const y = e.input('y', [N], 'i32');
       const z = imageNoise(e, x.shape, step.cast('u32'));
       const cfgScale = e.input('cfgScale', []);
-      const k = lookUp(reverseColumns(processFor(options), options.eta), step);
+      const k = lookUp(reverseColumns(process, options.eta), step);
 
       const predict = (images: Tensor, labels: Tensor) =>
         model.predict(e.params, images, k.timestep.broadcastTo(images.shape[0]), labels);

@@ -11,6 +11,7 @@ import { quote, RuntimeError } from './error.ts';
 import { Faults } from './faults.ts';
 import { compile } from './pipelines.ts';
 import type { OnCompiled } from './pipelines.ts';
+import { Preludes, withPreludes } from './preludes.ts';
 import { bind, encode as encodeRun, profile, validate } from './replay.ts';
 import type { Replay } from './replay.ts';
 import { decode, download, encode, Uploader, wrongLength } from './weights.ts';
@@ -48,6 +49,7 @@ export class Program {
   readonly #uploader: Uploader;
   #lastRun: string | undefined;
   readonly #faults = new Faults();
+  readonly #preludes: Preludes;
   #closed = false;
 
   private constructor(device: GPUDevice, manifest: Manifest, plan: MemoryPlan, buffers: Map<string, GPUBuffer>) {
@@ -55,6 +57,7 @@ export class Program {
     this.manifest = manifest;
     this.entries = [...plan.copies.keys()];
     this.memory = plan.report;
+    this.#preludes = new Preludes(manifest, this.entries);
     this.states = manifest.states.filter((spec) => plan.buffers.has(`state ${spec.name}`));
     this.#plan = plan;
     this.#buffers = buffers;
@@ -73,10 +76,11 @@ export class Program {
    */
   static async create(device: GPUDevice, artefact: Artefact, options: ProgramOptions = {}): Promise<Program> {
     const { manifest } = artefact;
-    const entries = [...new Set(options.entries ?? Object.keys(manifest.entries))];
-    for (const name of entries) {
+    const wanted = options.entries ?? Object.keys(manifest.entries);
+    for (const name of wanted) {
       if (!Object.hasOwn(manifest.entries, name)) throw unknown('entry', name, Object.keys(manifest.entries));
     }
+    const entries = withPreludes(manifest, wanted);
     const plan = planMemory(manifest, entries);
     checkDevice(device, artefact, entries, plan);
     const buffers = await allocate(device, plan, manifest);
@@ -131,6 +135,7 @@ export class Program {
   /** Sets a parameter or state to zero; costs nothing where it is zero already. */
   clear(kind: 'param' | 'state', name: string): void {
     const [, place] = this.#find(kind, kind === 'param' ? this.manifest.params : this.states, name);
+    this.#preludes.changed(kind, name);
     if (this.#lastRun === undefined && !this.#touched.has(`${kind} ${name}`)) return;
     const encoder = this.device.createCommandEncoder();
     encoder.clearBuffer(this.#buffers.get(place.key)!, place.offset, place.bytes);
@@ -138,14 +143,13 @@ export class Program {
   }
 
   /**
-   * Runs an entry. The work is submitted at once; the promise resolves as soon as another run may be queued, not when the
+   * Runs an entry, after its prelude if that is due. The work is submitted at once; the promise resolves as soon as another run may be queued, not when the
    * work is done (see {@link sync}).
    * @throws RuntimeError `not-found`, `closed`, `device-lost`, `gpu-error`; `mismatch` when an input was set to another size.
    */
   async run(entry: string): Promise<void> {
-    const replay = this.#prepare(entry);
     const encoder = this.device.createCommandEncoder();
-    encodeRun(encoder, replay);
+    for (const name of this.#due(entry)) encodeRun(encoder, this.#prepare(name));
     this.device.queue.submit([encoder.finish()]);
     this.#inFlight.push(settled(this.device.queue.onSubmittedWorkDone()));
     if (this.#inFlight.length > MAX_IN_FLIGHT) await this.#inFlight.shift();
@@ -158,6 +162,8 @@ export class Program {
    */
   async runProfiled(entry: string): Promise<number[] | null> {
     if (!this.device.features.has('timestamp-query')) return null;
+    const prelude = this.#preludes.due(entry);
+    if (prelude !== undefined) await this.run(prelude);
     return profile(this.device, this.#prepare(entry), (buffer, bytes, encoder) => {
       return this.#download(buffer, 0, bytes, encoder);
     });
@@ -224,7 +230,14 @@ export class Program {
       if (given !== undefined && given !== countOf(spec)) throw wrongLength(spec, `${given} were written`);
     }
     this.#lastRun = name;
+    this.#preludes.ran(name);
     return replay;
+  }
+
+  /** An entry and, before it, its prelude if that is due. */
+  #due(entry: string): string[] {
+    this.#entry(entry);
+    return [this.#preludes.due(entry) ?? [], entry].flat();
   }
 
   #find(kind: Named, specs: readonly TensorSpec[], name: string): [TensorSpec, Place] {
@@ -240,12 +253,14 @@ export class Program {
     if (!specs.some((s) => s.name === name && countOf(s) === data.length))
       throw wrongLength(spec, `${data.length} were given`);
     this.#touched.add(`${kind} ${name}`);
+    this.#preludes.changed(kind, name);
     this.device.queue.writeBuffer(this.#buffers.get(key)!, offset, values as GPUAllowSharedBufferSource);
   }
 
   async #stream(kind: Named, specs: readonly TensorSpec[], name: string, chunks: Chunks): Promise<void> {
     const [spec, { key, offset }] = this.#find(kind, specs, name);
     this.#touched.add(`${kind} ${name}`);
+    this.#preludes.changed(kind, name);
     await this.#uploader.stream(spec, this.#buffers.get(key)!, offset, chunks);
     this.#guard();
   }

@@ -132,12 +132,12 @@ function checkInputs({ inputs }: EntrySpec, { entry, input }: Options): void {
 }
 
 /** The outputs, and what the run changed of the states. */
-async function readResults(program: Program, { outputs, updates }: EntrySpec, entry: string) {
+async function readResults(program: Program, { outputs, changes }: EntrySpec, entry: string) {
   const results = [];
   for (const spec of outputs)
     results.push({ spec: spec as TensorSpec, values: await program.readOutput(entry, spec.name) });
-  for (const { to } of updates) {
-    const spec = to.kind === 'state' && program.states.find(({ name }) => name === to.name);
+  for (const { kind, name } of changes) {
+    const spec = kind === 'state' && program.states.find((state) => state.name === name);
     if (spec && !outputs.some(({ name }) => name === spec.name))
       results.push({ spec, values: await program.readState(spec.name) });
   }

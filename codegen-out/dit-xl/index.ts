@@ -24,6 +24,12 @@ export interface Entries {
     };
     outputs: {};
   };
+  'sampleStep.prelude': {
+    inputs: {
+      y: Tensor<[1], 'i32', Int32Array>;
+    };
+    outputs: {};
+  };
   sampleStep: {
     inputs: {
       y: Tensor<[1], 'i32', Int32Array>;
@@ -335,6 +341,35 @@ export interface Params {
 export interface States {
   x: Tensor<[1, 4, 32, 32], 'f32', Float32Array>;
   step: Tensor<[], 'i32', Int32Array>;
+  'sampleStep.adaLN_modulation': Tensor<[250, 2, 6912], 'f32', Float32Array>;
+  'sampleStep.adaLN_modulation.1': Tensor<[250, 2, 6912], 'f32', Float32Array>;
+  'sampleStep.adaLN_modulation.2': Tensor<[250, 2, 6912], 'f32', Float32Array>;
+  'sampleStep.adaLN_modulation.3': Tensor<[250, 2, 6912], 'f32', Float32Array>;
+  'sampleStep.adaLN_modulation.4': Tensor<[250, 2, 6912], 'f32', Float32Array>;
+  'sampleStep.adaLN_modulation.5': Tensor<[250, 2, 6912], 'f32', Float32Array>;
+  'sampleStep.adaLN_modulation.6': Tensor<[250, 2, 6912], 'f32', Float32Array>;
+  'sampleStep.adaLN_modulation.7': Tensor<[250, 2, 6912], 'f32', Float32Array>;
+  'sampleStep.adaLN_modulation.8': Tensor<[250, 2, 6912], 'f32', Float32Array>;
+  'sampleStep.adaLN_modulation.9': Tensor<[250, 2, 6912], 'f32', Float32Array>;
+  'sampleStep.adaLN_modulation.10': Tensor<[250, 2, 6912], 'f32', Float32Array>;
+  'sampleStep.adaLN_modulation.11': Tensor<[250, 2, 6912], 'f32', Float32Array>;
+  'sampleStep.adaLN_modulation.12': Tensor<[250, 2, 6912], 'f32', Float32Array>;
+  'sampleStep.adaLN_modulation.13': Tensor<[250, 2, 6912], 'f32', Float32Array>;
+  'sampleStep.adaLN_modulation.14': Tensor<[250, 2, 6912], 'f32', Float32Array>;
+  'sampleStep.adaLN_modulation.15': Tensor<[250, 2, 6912], 'f32', Float32Array>;
+  'sampleStep.adaLN_modulation.16': Tensor<[250, 2, 6912], 'f32', Float32Array>;
+  'sampleStep.adaLN_modulation.17': Tensor<[250, 2, 6912], 'f32', Float32Array>;
+  'sampleStep.adaLN_modulation.18': Tensor<[250, 2, 6912], 'f32', Float32Array>;
+  'sampleStep.adaLN_modulation.19': Tensor<[250, 2, 6912], 'f32', Float32Array>;
+  'sampleStep.adaLN_modulation.20': Tensor<[250, 2, 6912], 'f32', Float32Array>;
+  'sampleStep.adaLN_modulation.21': Tensor<[250, 2, 6912], 'f32', Float32Array>;
+  'sampleStep.adaLN_modulation.22': Tensor<[250, 2, 6912], 'f32', Float32Array>;
+  'sampleStep.adaLN_modulation.23': Tensor<[250, 2, 6912], 'f32', Float32Array>;
+  'sampleStep.adaLN_modulation.24': Tensor<[250, 2, 6912], 'f32', Float32Array>;
+  'sampleStep.adaLN_modulation.25': Tensor<[250, 2, 6912], 'f32', Float32Array>;
+  'sampleStep.adaLN_modulation.26': Tensor<[250, 2, 6912], 'f32', Float32Array>;
+  'sampleStep.adaLN_modulation.27': Tensor<[250, 2, 6912], 'f32', Float32Array>;
+  'sampleStep.adaLN_modulation.28': Tensor<[250, 2, 2304], 'f32', Float32Array>;
 }
 
 /** A tensor's shape and dtype, and the array that holds its values row by row. */

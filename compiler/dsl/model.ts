@@ -1,5 +1,5 @@
 /** What a model file exports, and the context its entries are traced in. */
-import { DitcError, type DType, type Graph, type Shape } from '../ir/index.ts';
+import { DitcError, type Attrs, type DType, type Graph, type Shape } from '../ir/index.ts';
 import { xavierUniform, zeros, type Init } from './init.ts';
 import { linear } from './functions.ts';
 import { Tensor } from './tensor.ts';
@@ -49,8 +49,9 @@ function declare(
   shape: Shape,
   dtype: DType,
   init: Init,
+  more: Attrs = {},
 ) {
-  const node = trace.builder.apply(op, [], { name, dtype, shape: [...shape] });
+  const node = trace.builder.apply(op, [], { name, dtype, shape: [...shape], ...more });
   const known = table.get(name);
   if (known && known.node !== node) {
     throw new DitcError({
@@ -94,6 +95,18 @@ export class Entry {
   /** A tensor the device keeps between runs; entries of a model share state by name. */
   state(name: string, shape: Shape, dtype: DType = 'f32', init: Init = zeros): Tensor {
     return new Tensor(declare(this.trace, this.trace.states, 'state', name, shape, dtype, init));
+  }
+
+  /**
+   * State that counts a loop's runs: i32[], from 0 to `count` − 1 in any order. It tells the compiler that the entry which
+   * updates it is the body of a loop; what depends on nothing else that the loop changes is computed once, before it.
+   */
+  counter(name: string, count: number): Tensor {
+    if (!Number.isSafeInteger(count) || count < 1) {
+      const fix = 'give the number of values it takes';
+      throw new DitcError({ code: 'config', where: currentPlace(), what: `counter ${name} has ${count} values`, fix });
+    }
+    return new Tensor(declare(this.trace, this.trace.states, 'state', name, [], 'i32', zeros, { count }));
   }
 
   /** What a state (or parameter) holds after the run. Reads in this run see the old value. */

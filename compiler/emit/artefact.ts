@@ -54,8 +54,12 @@ export interface EntrySpec {
   readonly macs: number;
   readonly paramCount: number;
   readonly dispatches: readonly Dispatch[];
-  /** After the dispatches: new values of state (and parameters), copied in place. */
+  /** After the dispatches: new values of state (and parameters) that no dispatch could write in place, copied. */
   readonly updates: readonly { readonly to: Resource; readonly from: Resource; readonly bytes: number }[];
+  /** The state and parameters that a run changes. */
+  readonly changes: readonly { readonly kind: 'param' | 'state'; readonly name: string }[];
+  /** The entry that computes before a loop what the loop would repeat: runs first, and whenever what it reads has changed. */
+  readonly prelude?: string;
   readonly memory: MemorySpec;
 }
 

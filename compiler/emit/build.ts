@@ -34,6 +34,8 @@ export interface EntryInput {
   readonly homes: ReadonlyMap<Node, Node>;
   readonly params: readonly Declared[];
   readonly states: readonly Declared[];
+  /** The entry to run before. */
+  readonly prelude?: string;
 }
 
 export interface Declared {
@@ -134,6 +136,11 @@ class Emitter {
       paramCount: entry.params.reduce((sum, p) => sum + sizeOf(p.node.type.shape), 0),
       dispatches,
       updates,
+      changes: graph.updates.map(({ state }) => ({
+        kind: state.op as 'param' | 'state',
+        name: String(state.attrs.name),
+      })),
+      ...(entry.prelude && { prelude: entry.prelude }),
       memory: {
         weightBytes: bytes(entry.params),
         stateBytes: bytes(entry.states),

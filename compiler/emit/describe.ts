@@ -34,8 +34,17 @@ export const macsOf = (region: Region): number =>
       : sum;
   }, 0);
 
-export const bytesRead = (region: Region): number =>
-  [...region.reads, ...(region.replaces ? [region.replaces] : [])].reduce((sum, n) => sum + byteSize(n.type), 0);
+export function bytesRead(region: Region): number {
+  const reads = [...region.reads, ...(region.replaces ? [region.replaces] : [])];
+  return reads.reduce((sum, node) => sum + Math.min(byteSize(node.type), bytesGathered(node, region)), 0);
+}
+
+/** What a region reads of a value that it only gathers rows of. */
+function bytesGathered(table: Node, { members }: Region): number {
+  const readers = members.filter((node) => node.inputs.includes(table));
+  const gathers = readers.every((node) => node.op === 'gather' && node.inputs[1] !== table);
+  return gathers && readers.length ? readers.reduce((sum, node) => sum + byteSize(node.type), 0) : Infinity;
+}
 
 /** A kernel's name: the user's variable, else the anchor's with what follows it, else its last ops. */
 export function kernelName(region: Region): string {

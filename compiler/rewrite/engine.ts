@@ -65,6 +65,7 @@ class Sweep {
       users: usersOf(this.nodes),
       returned: new Set(results(graph)),
       updated: new Set(graph.updates.map((update) => update.state)),
+      updates: new Set(graph.updates.map((update) => update.node)),
       maxBindingBytes: options.maxBindingBytes ?? Infinity,
     };
     for (const rule of rules) {

@@ -9,6 +9,8 @@ export interface Surroundings {
   readonly returned: ReadonlySet<Node>;
   /** Parameters and state that the graph replaces. */
   readonly updated: ReadonlySet<Node>;
+  /** The values that replace them. */
+  readonly updates: ReadonlySet<Node>;
   /** The most bytes one binding of the device may have. */
   readonly maxBindingBytes: number;
 }
@@ -27,6 +29,10 @@ export const PREDICATES: Readonly<Record<string, Predicate>> = {
   only_use: {
     doc: 'Each value has one reader, the match, and is not returned: after the rewrite nobody computes it.',
     holds: (values, { users, returned }) => values.every((v) => !returned.has(v) && users.get(v)?.length === 1),
+  },
+  no_update: {
+    doc: 'No value is the next one of state: that is written where the state lies, and would be copied there from a merged one.',
+    holds: (values, { updates }) => values.every((v) => !updates.has(v)),
   },
   packable: {
     doc: 'Each value is a parameter this graph does not update, or joins such: what is made of them can be made at load.',

@@ -84,7 +84,8 @@ function inlineWork({ nodes, anchored }: BufferChoice): Map<Node, number> {
   const work = new Map<Node, number>();
   for (const node of nodes) {
     const def = opDef(node.op);
-    if (isStored(node) || anchored.has(node)) work.set(node, MEMORY);
+    // A single number is loaded once, before the loops.
+    if (isStored(node) || anchored.has(node)) work.set(node, sizeOf(node.type.shape) === 1 ? 0 : MEMORY);
     else {
       const own = def.kind === 'pointwise' ? def.cost([], node.attrs, { dtype: 'f32', shape: [] }).flops : 0;
       work.set(node, own + node.inputs.reduce((sum, input) => sum + work.get(input)!, 0));

@@ -88,6 +88,8 @@ const entry = object({
   outputs: list(object({ ...tensor, resource })),
   dispatches: list(dispatch),
   updates: list(object({ to: resource, from: resource, bytes: size })),
+  changes: list(object({ kind: oneOf('param', 'state'), name: text })),
+  prelude: (value, path) => value === undefined || text(value, path),
   memory: object({ arenas: list(size) }),
 });
 const kernel = object({
@@ -104,6 +106,13 @@ const manifestShape = object({
   packs: (value, path) => value === undefined || list(object({ name: text, params: list(text) }))(value, path),
   constants: list(object(tensor)),
 });
+
+function checkPreludes({ entries }: Manifest): void {
+  for (const [name, { prelude }] of Object.entries(entries)) {
+    if (prelude !== undefined && !Object.hasOwn(entries, prelude))
+      fail(`manifest.entries.${name}.prelude`, 'the name of an entry', prelude);
+  }
+}
 
 const REBUILD = 'build the model again with ditc build';
 
@@ -158,6 +167,7 @@ function checkManifest(path: string, content: string): Manifest {
       throw bad(path, what, `this ditc reads format ${FORMAT}`, fix, 'unsupported');
     }
     manifestShape(value, 'manifest');
+    checkPreludes(value as Manifest);
   } catch (error) {
     if (error instanceof ShapeError) throw bad(path, 'the manifest is malformed', error.message);
     throw error;

@@ -35,13 +35,15 @@ export class TestGpu {
       for (const spec of manifest.entries[entry].inputs)
         program.write(spec.name, typed(spec.dtype, bindings[spec.name]));
       for (const spec of manifest.params) await program.setParam(spec.name, typed(spec.dtype, bindings[spec.name]));
-      for (const spec of manifest.states) program.writeState(spec.name, typed(spec.dtype, bindings[spec.name]));
+      // Tables of hoisted values are filled by the prelude.
+      const given = manifest.states.filter(({ name }) => bindings[name]);
+      for (const spec of given) program.writeState(spec.name, typed(spec.dtype, bindings[spec.name]));
       await program.run(entry);
       const outputs: Record<string, Values> = {};
       for (const { name } of manifest.entries[entry].outputs) outputs[name] = await program.readOutput(entry, name);
       const updates: Record<string, Values> = {};
-      for (const { to } of manifest.entries[entry].updates) {
-        if (to.kind === 'state') updates[to.name] = await program.readState(to.name);
+      for (const { kind, name } of manifest.entries[entry].changes) {
+        updates[name] = await (kind === 'state' ? program.readState(name) : program.readParam(name));
       }
       return { outputs, updates };
     } finally {

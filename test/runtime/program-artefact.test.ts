@@ -39,6 +39,7 @@ const manifest = () => ({
         },
       ],
       updates: [],
+      changes: [],
       memory: { arenas: [16] },
     },
   },

@@ -31,7 +31,7 @@ function artefact(shapes: Record<string, number[]> = { s: [1] }): Artefact {
   }));
   const bytes = { weightBytes: 0, stateBytes: 0, activationPeakBytes: 0, activationLowerBoundBytes: 0 };
   const memory = { ...bytes, arenas: [256] };
-  const train = { inputs: [], outputs: [], macs: 0, paramCount: 0, dispatches: [], updates, memory };
+  const train = { inputs: [], outputs: [], macs: 0, paramCount: 0, dispatches: [], updates, changes: [], memory };
   const none = { kernels: {}, params: [], constants: [] };
   const manifest = { format: 1 as const, model: 'tiny', source: 'my.ts', device: 'any', ...none, states };
   return { manifest: { ...manifest, entries: { train } }, wgsl: new Map(), data: new Map() };

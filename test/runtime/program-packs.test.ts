@@ -65,7 +65,16 @@ function artefact({ params, packs, reads = [], updates = [] }: Parts): Artefact 
     return { name: `y${i}`, shape: [size], dtype: 'f32' as const, resource: arena(i, size * 4) };
   });
   const bytes = { weightBytes: 0, stateBytes: 0, activationPeakBytes: 0, activationLowerBoundBytes: 0 };
-  const forward = { inputs: [], outputs, macs: 0, paramCount: 0, dispatches, updates, memory: { ...bytes, arenas } };
+  const forward = {
+    inputs: [],
+    outputs,
+    macs: 0,
+    paramCount: 0,
+    dispatches,
+    updates,
+    changes: [],
+    memory: { ...bytes, arenas },
+  };
   const rest = { format: 1 as const, model: 'tiny', source: 'my.ts', device: 'any', states: [], constants: [] };
   const manifest: Manifest = { ...rest, kernels, params, packs, entries: { forward } };
   return { manifest, wgsl: new Map(Object.keys(kernels).map((name) => [name, wgsl])), data: new Map() };

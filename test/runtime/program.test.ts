@@ -69,6 +69,7 @@ const entry = (parts: Partial<EntrySpec> & { arenas?: number[] }): EntrySpec => 
   paramCount: 0,
   dispatches: [],
   updates: [],
+  changes: [],
   memory: {
     weightBytes: 0,
     stateBytes: 0,

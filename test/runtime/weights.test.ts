@@ -36,7 +36,7 @@ function artefact(params: ParamSpec[], states: ParamSpec[] = [], data: Artefact[
     return { to: place, from: place, bytes: 4 };
   });
   const memory = { weightBytes: 0, stateBytes: 0, activationPeakBytes: 0, activationLowerBoundBytes: 0, arenas: [] };
-  const step = { inputs: [], outputs: [], macs: 0, paramCount: 0, dispatches: [], updates, memory };
+  const step = { inputs: [], outputs: [], macs: 0, paramCount: 0, dispatches: [], updates, changes: [], memory };
   const rest = { format: 1 as const, model: 'tiny', source: 'my.ts', device: 'any', kernels: {}, constants: [] };
   return { manifest: { ...rest, entries: { step }, params, states }, wgsl: new Map(), data };
 }

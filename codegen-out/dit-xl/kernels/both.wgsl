@@ -1,15 +1,16 @@
-// both — layer_norm → add → mul → linear
+// both — layer_norm → gather → add → mul → linear
 //   1 use: final_layer.linear
-//   reads  tokens f32[2,256,1152] · adaLN_modulation f32[2,2304] · linear_weight f32[32,1152] · linear_bias f32[32]
+//   reads  tokens f32[2,256,1152] · adaLN_modulation_28 f32[250,2,2304] · step i32[] · linear_weight f32[32,1152] · linear_bias f32[32]
 //   writes both f32[2,8,32,32]
 //   cost   18.9 MMAC · 2.59 MB · plan: workgroup tile 64×64, 4×4 per invocation
-//   source models/dit.ts:198 layer_norm · :73 add · :73 mul · :203 linear
+//   source models/dit.ts:199 layer_norm · :73 add · :73 mul · :204 linear
 
 @group(0) @binding(0) var<storage, read> tokens: array<f32, 589824>;
-@group(0) @binding(1) var<storage, read> adaLN_modulation: array<f32, 4608>;
-@group(0) @binding(2) var<storage, read> linear_weight: array<f32, 36864>;
-@group(0) @binding(3) var<storage, read> linear_bias: array<f32, 32>;
-@group(0) @binding(4) var<storage, read_write> both: array<f32, 16384>;
+@group(0) @binding(1) var<storage, read> adaLN_modulation_28: array<f32, 1152000>;
+@group(0) @binding(2) var<storage, read> step_1: array<i32, 1>;
+@group(0) @binding(3) var<storage, read> linear_weight: array<f32, 36864>;
+@group(0) @binding(4) var<storage, read> linear_bias: array<f32, 32>;
+@group(0) @binding(5) var<storage, read_write> both: array<f32, 16384>;
 var<workgroup> left_tile: array<f32, 1024>;
 var<workgroup> right_tile: array<f32, 1024>;
 var<workgroup> partials: array<f32, 256>;
@@ -62,11 +63,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   workgroupBarrier();
   let base_1 = group.y * 64u;
   let base_2 = group.y * 73728u;
-  let base_5 = (lane / 16u) * 4u;
-  let base_6 = (lane % 16u) * 4u;
+  let step_1_v = step_1[0u];
+  let row = min(u32(max(step_1_v, 0i)), 249u);
+  let base_4 = row * 4608u;
+  let base_7 = (lane / 16u) * 4u;
+  let base_8 = (lane % 16u) * 4u;
   for (var t = 0u; t < 72u; t++) {
     let base_3 = base_2 + t * 16u;
-    let base_4 = t * 16u;
+    let base_5 = base_4 + t * 16u;
     for (var s_2 = 0u; s_2 < 4u; s_2++) {
       let e = lane + s_2 * 256u;
       let i_1 = base_1 + (e / 16u);
@@ -75,27 +79,28 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       let sub_1 = tokens_v_2 - (statistic_1 * 0.00086805556);
       let statistic_2 = row_total_1[e / 16u];
       let normed = sub_1 * inverseSqrt(((statistic_2 * 0.00086805556) + 0.000001));
-      let adaLN_modulation_v = adaLN_modulation[base_4 + (i_1 / 256u) * 2304u + (e % 16u) + 1152u];
-      let adaLN_modulation_v_1 = adaLN_modulation[base_4 + (i_1 / 256u) * 2304u + (e % 16u)];
-      let normed_1 = (normed * (adaLN_modulation_v + 1.0)) + adaLN_modulation_v_1;
+      let adaLN_modulation_28_v = adaLN_modulation_28[base_5 + (i_1 / 256u) * 2304u + (e % 16u) + 1152u];
+      let adaLN_modulation_28_v_1 = adaLN_modulation_28[base_5 + (i_1 / 256u) * 2304u + (e % 16u)];
+      let normed_1 = (normed * (adaLN_modulation_28_v + 1.0)) + adaLN_modulation_28_v_1;
       left_tile[(e % 16u) * 64u + (e / 16u)] = normed_1;
     }
+    let base_6 = t * 16u;
     for (var s_3 = 0u; s_3 < 4u; s_3++) {
       let e_1 = lane + s_3 * 256u;
       let column = min(e_1 / 16u, 31u);
-      let linear_weight_v = linear_weight[base_4 + column * 1152u + (e_1 % 16u)];
+      let linear_weight_v = linear_weight[base_6 + column * 1152u + (e_1 % 16u)];
       right_tile[(e_1 % 16u) * 64u + (e_1 / 16u)] = linear_weight_v;
     }
     workgroupBarrier();
     for (var kk = 0u; kk < 16u; kk++) {
-      let a_0 = left_tile[base_5 + kk * 64u];
-      let a_1 = left_tile[base_5 + kk * 64u + 1u];
-      let a_2 = left_tile[base_5 + kk * 64u + 2u];
-      let a_3 = left_tile[base_5 + kk * 64u + 3u];
-      let w_0 = right_tile[base_6 + kk * 64u];
-      let w_1 = right_tile[base_6 + kk * 64u + 1u];
-      let w_2 = right_tile[base_6 + kk * 64u + 2u];
-      let w_3 = right_tile[base_6 + kk * 64u + 3u];
+      let a_0 = left_tile[base_7 + kk * 64u];
+      let a_1 = left_tile[base_7 + kk * 64u + 1u];
+      let a_2 = left_tile[base_7 + kk * 64u + 2u];
+      let a_3 = left_tile[base_7 + kk * 64u + 3u];
+      let w_0 = right_tile[base_8 + kk * 64u];
+      let w_1 = right_tile[base_8 + kk * 64u + 1u];
+      let w_2 = right_tile[base_8 + kk * 64u + 2u];
+      let w_3 = right_tile[base_8 + kk * 64u + 3u];
       acc_0_0 = fma(a_0, w_0, acc_0_0);
       acc_0_1 = fma(a_0, w_1, acc_0_1);
       acc_0_2 = fma(a_0, w_2, acc_0_2);
@@ -119,19 +124,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     acc_0_0, acc_0_1, acc_0_2, acc_0_3, acc_1_0, acc_1_1, acc_1_2, acc_1_3,
     acc_2_0, acc_2_1, acc_2_2, acc_2_3, acc_3_0, acc_3_1, acc_3_2, acc_3_3,
   );
-  let base_7 = group.y * 64u + (lane / 16u) * 4u;
+  let base_9 = group.y * 64u + (lane / 16u) * 4u;
   for (var c = 0u; c < 4u; c++) {
-    let column_1 = min(base_6 + c, 31u);
+    let column_1 = min(base_8 + c, 31u);
     let i_3 = column_1 / 8u;
     let linear_bias_v = linear_bias[column_1];
-    let base_8 = (column_1 % 8u) * 1024u + (i_3 / 2u) * 32u + (i_3 % 2u);
+    let base_10 = (column_1 % 8u) * 1024u + (i_3 / 2u) * 32u + (i_3 % 2u);
     for (var r = 0u; r < 4u; r++) {
       let product = tile[r * 4u + c];
-      let i_2 = base_7 + r;
+      let i_2 = base_9 + r;
       let i_4 = i_2 % 256u;
       let linear = product + linear_bias_v;
-      if ((base_6 + c) < 32u) {
-        both[base_8 + (i_2 / 256u) * 8192u + (i_4 / 16u) * 64u + (i_4 % 16u) * 2u] = linear;
+      if ((base_8 + c) < 32u) {
+        both[base_10 + (i_2 / 256u) * 8192u + (i_4 / 16u) * 64u + (i_4 % 16u) * 2u] = linear;
       }
     }
   }

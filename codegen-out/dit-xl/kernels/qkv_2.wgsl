@@ -1,13 +1,13 @@
-// qkv_2 — layer_norm → add → mul → linear
+// qkv_2 — gather → layer_norm → add → mul → linear
 //   28 uses: blocks.*.attn.qkv
-//   reads  tokens f32[2,256,1152] · linear f32[1,2,1152] · linear f32[1,2,1152] · qkv_weight f32[3456,1152] · qkv_bias f32[3456]
+//   reads  tokens f32[2,256,1152] · sampleStep_adaLN_modulation f32[250,2,6912] · step i32[] · qkv_weight f32[3456,1152] · qkv_bias f32[3456]
 //   writes qkv f32[3,2,16,256,72]
 //   cost   2.04 GMAC · 25.4 MB · plan: workgroup tile 64×64, 4×4 per invocation
 //   source models/dit.ts:129 layer_norm · :73 add · :73 mul · :88 linear
 
 @group(0) @binding(0) var<storage, read> tokens: array<f32, 589824>;
-@group(0) @binding(1) var<storage, read> linear: array<f32, 2304>;
-@group(0) @binding(2) var<storage, read> linear_1: array<f32, 2304>;
+@group(0) @binding(1) var<storage, read> sampleStep_adaLN_modulation: array<f32, 3456000>;
+@group(0) @binding(2) var<storage, read> step_1: array<i32, 1>;
 @group(0) @binding(3) var<storage, read> qkv_weight: array<f32, 3981312>;
 @group(0) @binding(4) var<storage, read> qkv_bias: array<f32, 3456>;
 @group(0) @binding(5) var<storage, read_write> qkv: array<f32, 1769472>;
@@ -63,12 +63,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   workgroupBarrier();
   let base_1 = group.y * 64u;
   let base_2 = group.y * 73728u;
-  let base_5 = group.x * 73728u;
-  let base_7 = (lane / 16u) * 4u;
-  let base_8 = (lane % 16u) * 4u;
+  let step_1_v = step_1[0u];
+  let row = min(u32(max(step_1_v, 0i)), 249u);
+  let base_4 = row * 13824u;
+  let base_6 = group.x * 73728u;
+  let base_8 = (lane / 16u) * 4u;
+  let base_9 = (lane % 16u) * 4u;
   for (var t = 0u; t < 72u; t++) {
     let base_3 = base_2 + t * 16u;
-    let base_4 = t * 16u;
+    let base_5 = base_4 + t * 16u;
     for (var s_2 = 0u; s_2 < 4u; s_2++) {
       let e = lane + s_2 * 256u;
       let i_1 = base_1 + (e / 16u);
@@ -76,26 +79,26 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       let statistic_1 = row_total[e / 16u];
       let sub_1 = tokens_v_2 - (statistic_1 * 0.00086805556);
       let statistic_2 = row_total_1[e / 16u];
-      let linear_v = linear[base_4 + (i_1 / 256u) * 1152u + (e % 16u)];
-      let linear_1_v = linear_1[base_4 + (i_1 / 256u) * 1152u + (e % 16u)];
-      left_tile[(e % 16u) * 64u + (e / 16u)] = ((sub_1 * inverseSqrt(((statistic_2 * 0.00086805556) + 0.000001))) * (linear_v + 1.0)) + linear_1_v;
+      let sampleStep_adaLN_modulation_v = sampleStep_adaLN_modulation[base_5 + (i_1 / 256u) * 6912u + (e % 16u) + 1152u];
+      let sampleStep_adaLN_modulation_v_1 = sampleStep_adaLN_modulation[base_5 + (i_1 / 256u) * 6912u + (e % 16u)];
+      left_tile[(e % 16u) * 64u + (e / 16u)] = ((sub_1 * inverseSqrt(((statistic_2 * 0.00086805556) + 0.000001))) * (sampleStep_adaLN_modulation_v + 1.0)) + sampleStep_adaLN_modulation_v_1;
     }
-    let base_6 = base_5 + t * 16u;
+    let base_7 = base_6 + t * 16u;
     for (var s_3 = 0u; s_3 < 4u; s_3++) {
       let e_1 = lane + s_3 * 256u;
-      let qkv_weight_v = qkv_weight[base_6 + (e_1 / 16u) * 1152u + (e_1 % 16u)];
+      let qkv_weight_v = qkv_weight[base_7 + (e_1 / 16u) * 1152u + (e_1 % 16u)];
       right_tile[(e_1 % 16u) * 64u + (e_1 / 16u)] = qkv_weight_v;
     }
     workgroupBarrier();
     for (var kk = 0u; kk < 16u; kk++) {
-      let a_0 = left_tile[base_7 + kk * 64u];
-      let a_1 = left_tile[base_7 + kk * 64u + 1u];
-      let a_2 = left_tile[base_7 + kk * 64u + 2u];
-      let a_3 = left_tile[base_7 + kk * 64u + 3u];
-      let w_0 = right_tile[base_8 + kk * 64u];
-      let w_1 = right_tile[base_8 + kk * 64u + 1u];
-      let w_2 = right_tile[base_8 + kk * 64u + 2u];
-      let w_3 = right_tile[base_8 + kk * 64u + 3u];
+      let a_0 = left_tile[base_8 + kk * 64u];
+      let a_1 = left_tile[base_8 + kk * 64u + 1u];
+      let a_2 = left_tile[base_8 + kk * 64u + 2u];
+      let a_3 = left_tile[base_8 + kk * 64u + 3u];
+      let w_0 = right_tile[base_9 + kk * 64u];
+      let w_1 = right_tile[base_9 + kk * 64u + 1u];
+      let w_2 = right_tile[base_9 + kk * 64u + 2u];
+      let w_3 = right_tile[base_9 + kk * 64u + 3u];
       acc_0_0 = fma(a_0, w_0, acc_0_0);
       acc_0_1 = fma(a_0, w_1, acc_0_1);
       acc_0_2 = fma(a_0, w_2, acc_0_2);
@@ -119,18 +122,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     acc_0_0, acc_0_1, acc_0_2, acc_0_3, acc_1_0, acc_1_1, acc_1_2, acc_1_3,
     acc_2_0, acc_2_1, acc_2_2, acc_2_3, acc_3_0, acc_3_1, acc_3_2, acc_3_3,
   );
-  let base_9 = group.y * 64u + (lane / 16u) * 4u;
-  let base_10 = group.x * 64u + (lane % 16u) * 4u;
+  let base_10 = group.y * 64u + (lane / 16u) * 4u;
+  let base_11 = group.x * 64u + (lane % 16u) * 4u;
   for (var c = 0u; c < 4u; c++) {
-    let i_3 = base_10 + c;
+    let i_3 = base_11 + c;
     let i_4 = i_3 / 72u;
-    let qkv_bias_v = qkv_bias[base_10 + c];
-    let base_11 = (i_4 / 16u) * 589824u + (i_4 % 16u) * 18432u + (i_3 % 72u);
+    let qkv_bias_v = qkv_bias[base_11 + c];
+    let base_12 = (i_4 / 16u) * 589824u + (i_4 % 16u) * 18432u + (i_3 % 72u);
     for (var r = 0u; r < 4u; r++) {
       let product = tile[r * 4u + c];
-      let i_2 = base_9 + r;
+      let i_2 = base_10 + r;
       let qkv_1 = product + qkv_bias_v;
-      qkv[base_11 + (i_2 / 256u) * 294912u + (i_2 % 256u) * 72u] = qkv_1;
+      qkv[base_12 + (i_2 / 256u) * 294912u + (i_2 % 256u) * 72u] = qkv_1;
     }
   }
 }

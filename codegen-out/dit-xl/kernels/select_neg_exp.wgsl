@@ -2,8 +2,8 @@
 //   1 use
 //   reads  table f32[250,12] · step i32[] · both f32[2,8,32,32] · cfgScale f32[] · seed u32[2] · first u32[]
 //   writes add f32[1,4,32,32], in place of x
-//   cost   110 kB · plan: one invocation per element
-//   source models/diffusion.ts:230 cast · :200 add · :201 philox · :201 shift_right · :201 cast · :201 add · :201 mul · :201 log · :201 sqrt · :201 cos · :104 sub · :104 mul · :104 add · :106 lt · :106 select · :68 mul · :68 sub · :76 mul · :76 add · :80 add · :80 mul · :81 mul · :81 neg · :81 add · :126 mul · :126 exp · :126 add
+//   cost   98.4 kB · plan: one invocation per element
+//   source models/diffusion.ts:231 cast · :200 add · :201 philox · :201 shift_right · :201 cast · :201 add · :201 mul · :201 log · :201 sqrt · :201 cos · :104 sub · :104 mul · :104 add · :106 lt · :106 select · :68 mul · :68 sub · :76 mul · :76 add · :80 add · :80 mul · :81 mul · :81 neg · :81 add · :126 mul · :126 exp · :126 add
 
 @group(0) @binding(0) var<storage, read> table: array<f32, 3000>;
 @group(0) @binding(1) var<storage, read> step_1: array<i32, 1>;

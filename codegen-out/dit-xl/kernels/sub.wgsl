@@ -3,7 +3,7 @@
 //   reads  nothing
 //   writes sub i32[], in place of step
 //   cost   8 B · plan: one invocation per element
-//   source models/diffusion.ts:245 sub
+//   source models/diffusion.ts:246 sub
 
 @group(0) @binding(0) var<storage, read_write> sub: array<i32, 1>;
 

@@ -1,15 +1,16 @@
-// tokens_4 — linear → mul → add
+// tokens_4 — gather → linear → mul → add
 //   28 uses: blocks.*.mlp.fc2
-//   reads  linear f32[1,2,1152] · gelu f32[512,4608] · fc2_weight f32[1152,4608] · fc2_bias f32[1152]
+//   reads  sampleStep_adaLN_modulation f32[250,2,6912] · step i32[] · gelu f32[512,4608] · fc2_weight f32[1152,4608] · fc2_bias f32[1152]
 //   writes tokens f32[2,256,1152], in place of x
 //   cost   2.72 GMAC · 35.4 MB · plan: workgroup tile 64×64, 4×4 per invocation
 //   source models/dit.ts:109 linear · :132 mul · :132 add
 
-@group(0) @binding(0) var<storage, read> linear: array<f32, 2304>;
-@group(0) @binding(1) var<storage, read> gelu_1: array<f32, 2359296>;
-@group(0) @binding(2) var<storage, read> fc2_weight: array<f32, 5308416>;
-@group(0) @binding(3) var<storage, read> fc2_bias: array<f32, 1152>;
-@group(0) @binding(4) var<storage, read_write> tokens: array<f32, 589824>;
+@group(0) @binding(0) var<storage, read> sampleStep_adaLN_modulation: array<f32, 3456000>;
+@group(0) @binding(1) var<storage, read> step_1: array<i32, 1>;
+@group(0) @binding(2) var<storage, read> gelu_1: array<f32, 2359296>;
+@group(0) @binding(3) var<storage, read> fc2_weight: array<f32, 5308416>;
+@group(0) @binding(4) var<storage, read> fc2_bias: array<f32, 1152>;
+@group(0) @binding(5) var<storage, read_write> tokens: array<f32, 589824>;
 var<workgroup> left_tile: array<f32, 1024>;
 var<workgroup> right_tile: array<f32, 1024>;
 
@@ -83,18 +84,21 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   );
   let base_6 = group.y * 64u + (lane / 16u) * 4u;
   let base_7 = group.x * 64u + (lane % 16u) * 4u + group.y * 73728u + (lane / 16u) * 4608u;
-  let base_9 = group.x * 64u + (lane % 16u) * 4u;
+  let step_1_v = step_1[0u];
+  let row = min(u32(max(step_1_v, 0i)), 249u);
+  let base_9 = row * 13824u + group.x * 64u + (lane % 16u) * 4u;
+  let base_11 = group.x * 64u + (lane % 16u) * 4u;
   for (var c = 0u; c < 4u; c++) {
     let base_8 = base_7 + c;
     let base_10 = base_9 + c;
-    let fc2_bias_v = fc2_bias[base_9 + c];
+    let fc2_bias_v = fc2_bias[base_11 + c];
     for (var r = 0u; r < 4u; r++) {
       let product = tile[r * 4u + c];
       let i = base_6 + r;
       let tokens_v = tokens[base_8 + r * 1152u];
-      let linear_v = linear[base_10 + (i / 256u) * 1152u];
+      let sampleStep_adaLN_modulation_v = sampleStep_adaLN_modulation[base_10 + (i / 256u) * 6912u + 5760u];
       let fc2 = product + fc2_bias_v;
-      let tokens_1 = tokens_v + (linear_v * fc2);
+      let tokens_1 = tokens_v + (sampleStep_adaLN_modulation_v * fc2);
       tokens[base_8 + r * 1152u] = tokens_1;
     }
   }

@@ -1,15 +1,16 @@
-// x_2 — linear → mul → add
+// x_2 — gather → linear → mul → add
 //   28 uses: blocks.*.attn.proj
-//   reads  linear f32[1,2,1152] · attention f32[512,1152] · proj_weight f32[1152,1152] · proj_bias f32[1152]
+//   reads  sampleStep_adaLN_modulation f32[250,2,6912] · step i32[] · attention f32[512,1152] · proj_weight f32[1152,1152] · proj_bias f32[1152]
 //   writes x f32[2,256,1152], in place of tokens
 //   cost   679 MMAC · 12.4 MB · plan: workgroup tile 64×64, 4×4 per invocation
 //   source models/dit.ts:90 linear · :130 mul · :130 add
 
-@group(0) @binding(0) var<storage, read> linear: array<f32, 2304>;
-@group(0) @binding(1) var<storage, read> attention: array<f32, 589824>;
-@group(0) @binding(2) var<storage, read> proj_weight: array<f32, 1327104>;
-@group(0) @binding(3) var<storage, read> proj_bias: array<f32, 1152>;
-@group(0) @binding(4) var<storage, read_write> x: array<f32, 589824>;
+@group(0) @binding(0) var<storage, read> sampleStep_adaLN_modulation: array<f32, 3456000>;
+@group(0) @binding(1) var<storage, read> step_1: array<i32, 1>;
+@group(0) @binding(2) var<storage, read> attention: array<f32, 589824>;
+@group(0) @binding(3) var<storage, read> proj_weight: array<f32, 1327104>;
+@group(0) @binding(4) var<storage, read> proj_bias: array<f32, 1152>;
+@group(0) @binding(5) var<storage, read_write> x: array<f32, 589824>;
 var<workgroup> left_tile: array<f32, 1024>;
 var<workgroup> right_tile: array<f32, 1024>;
 
@@ -83,18 +84,21 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   );
   let base_6 = group.y * 64u + (lane / 16u) * 4u;
   let base_7 = group.x * 64u + (lane % 16u) * 4u + group.y * 73728u + (lane / 16u) * 4608u;
-  let base_9 = group.x * 64u + (lane % 16u) * 4u;
+  let step_1_v = step_1[0u];
+  let row = min(u32(max(step_1_v, 0i)), 249u);
+  let base_9 = row * 13824u + group.x * 64u + (lane % 16u) * 4u;
+  let base_11 = group.x * 64u + (lane % 16u) * 4u;
   for (var c = 0u; c < 4u; c++) {
     let base_8 = base_7 + c;
     let base_10 = base_9 + c;
-    let proj_bias_v = proj_bias[base_9 + c];
+    let proj_bias_v = proj_bias[base_11 + c];
     for (var r = 0u; r < 4u; r++) {
       let product = tile[r * 4u + c];
       let i = base_6 + r;
       let x_v = x[base_8 + r * 1152u];
-      let linear_v = linear[base_10 + (i / 256u) * 1152u];
+      let sampleStep_adaLN_modulation_v = sampleStep_adaLN_modulation[base_10 + (i / 256u) * 6912u + 2304u];
       let proj = product + proj_bias_v;
-      let x_1 = x_v + (linear_v * proj);
+      let x_1 = x_v + (sampleStep_adaLN_modulation_v * proj);
       x[base_8 + r * 1152u] = x_1;
     }
   }

@@ -1,0 +1,201 @@
+/**
+ * Hoisting: what a loop computes again and again from values that the loop does not change. An entry with a counter (a state
+ * that runs through 0 … count−1, one value per run) is the body of a loop; matrix products, reductions and the like that
+ * depend on nothing else that it updates are computed before the loop, for all values of the counter at once, into tables;
+ * the body reads the row of its turn. In a diffusion sampler that is everything which depends on (t, y) only.
+ *
+ * Before: x' = body(x, g(counter, inputs), inputs)           After: prelude: table = g(0 … count−1, inputs)
+ *                                                                   body:    x' = body(x, table[counter], inputs)
+ */
+import { byteSize, GraphBuilder, nodesOf, rebuild, results, usersOf, type Graph, type Node } from '../ir/index.ts';
+import { Functional, opDef, opTable } from '../ops/index.ts';
+import { vectorise } from './vectorise.ts';
+
+export interface Hoisted {
+  /** The loop's body; it reads the tables as state. */
+  readonly body: Graph;
+  /** Fills the tables; nothing when there is nothing to hoist. */
+  readonly prelude?: Graph;
+}
+
+/** What tables may take. */
+export interface TableLimits {
+  /** Bytes of one table: what the device binds. */
+  readonly each: number;
+  /** Bytes of all. */
+  readonly total: number;
+}
+
+export function hoist(graph: Graph, limits: TableLimits): Hoisted {
+  const counter = counterOf(graph);
+  if (!counter) return { body: graph };
+  const plan = new HoistPlan(graph, counter, limits);
+  if (!plan.tables.size) return { body: graph };
+  const names = tableNames(graph, [...plan.tables]);
+  return { body: bodyOf(graph, counter, plan, names), prelude: preludeOf(graph, counter, plan, names) };
+}
+
+const countOf = (counter: Node): number => counter.attrs.count as number;
+
+/** The counter that the graph updates: a scalar state declared with its `count` of values. */
+const counterOf = ({ updates }: Graph): Node | undefined =>
+  updates.map(({ state }) => state).find((state) => typeof state.attrs.count === 'number');
+
+/** What is computed before the loop, and which values cross into it. */
+class HoistPlan {
+  /** Values that the body reads from tables. */
+  readonly tables: ReadonlySet<Node>;
+  private readonly nodes: readonly Node[];
+  /** Values that differ from one value of the counter to another. */
+  private readonly counting = new Set<Node>();
+  private readonly limits: TableLimits;
+  private readonly count: number;
+
+  constructor(graph: Graph, counter: Node, limits: TableLimits) {
+    this.nodes = nodesOf(graph);
+    this.limits = limits;
+    this.count = countOf(counter);
+    for (const node of this.nodes) {
+      if (node === counter || node.inputs.some((input) => this.counting.has(input))) this.counting.add(node);
+    }
+    const bound = new Set(graph.updates.map(({ state }) => state).filter((state) => state !== counter));
+    this.tables = this.choose(graph, bound);
+  }
+
+  isCounting(node: Node): boolean {
+    return this.counting.has(node);
+  }
+
+  /** Takes the largest values back into the loop until the tables fit. */
+  private choose(graph: Graph, bound: Set<Node>): Set<Node> {
+    for (;;) {
+      const tables = this.frontier(graph, this.changing(bound));
+      const sizes = [...tables].map((node) => ({ node, bytes: this.bytes(node) }));
+      const total = sizes.reduce((sum, { bytes }) => sum + bytes, 0);
+      const largest = sizes.reduce((a, b) => (b.bytes > a.bytes ? b : a), {
+        node: undefined as Node | undefined,
+        bytes: 0,
+      });
+      if (!largest.node || (total <= this.limits.total && largest.bytes <= this.limits.each)) return tables;
+      for (const { node, bytes } of sizes) if (bytes === largest.bytes) bound.add(node);
+    }
+  }
+
+  private bytes(node: Node): number {
+    return byteSize(node.type) * (this.counting.has(node) ? this.count : 1);
+  }
+
+  /** What the loop must compute: what it carries, what depends on that, and what has no rule to be computed at once. */
+  private changing(bound: ReadonlySet<Node>): Set<Node> {
+    const changing = new Set<Node>();
+    for (const node of this.nodes) {
+      if (bound.has(node) || node.inputs.some((input) => changing.has(input))) changing.add(node);
+      else if (this.counting.has(node) && node.inputs.length && !this.vectorises(node)) changing.add(node);
+    }
+    return changing;
+  }
+
+  private vectorises(node: Node): boolean {
+    const builder = new GraphBuilder(opTable);
+    const operands = node.inputs.map((input, i) => {
+      const many = this.counting.has(input);
+      const shape = [...(many ? [this.count] : []), ...input.type.shape];
+      return { node: builder.apply('input', [], { name: `x${i}`, dtype: input.type.dtype, shape }), many };
+    });
+    return vectorise(new Functional(builder), node, operands, this.count) !== undefined;
+  }
+
+  /** The last heavy values before the loop's own: what lies between is cheap, and computed where it is used. */
+  private frontier(graph: Graph, changing: ReadonlySet<Node>): Set<Node> {
+    const users = usersOf(this.nodes);
+    const returned = new Set(results(graph));
+    const found = new Set<Node>();
+    const seen = new Set<Node>();
+    const visit = (node: Node): void => {
+      if (seen.has(node)) return;
+      seen.add(node);
+      if (isHeavy(node)) found.add(node);
+      else node.inputs.forEach(visit);
+    };
+    for (const node of this.nodes) {
+      if (changing.has(node)) continue;
+      if (returned.has(node) || users.get(node)!.some((user) => changing.has(user))) visit(node);
+    }
+    return found;
+  }
+}
+
+/** Worth a table: more than a few operations per element. */
+const isHeavy = ({ op }: Node): boolean => ['contract', 'reduce', 'composite'].includes(opDef(op).kind);
+
+/** `sampleStep.scale`: the entry, and the user's name for the value. */
+function tableNames(graph: Graph, tables: readonly Node[]): Map<Node, string> {
+  const used = new Map<string, number>();
+  return new Map(
+    tables.map((node) => {
+      const name = `${graph.name}.${node.name ?? node.op}`;
+      const before = used.get(name) ?? 0;
+      used.set(name, before + 1);
+      return [node, before ? `${name}.${before}` : name];
+    }),
+  );
+}
+
+function tableState(builder: GraphBuilder, name: string, { type, loc }: Node, count?: number): Node {
+  const shape = count === undefined ? type.shape : [count, ...type.shape];
+  const state = builder.apply('state', [], { name, dtype: type.dtype, shape });
+  state.loc ??= loc;
+  return state;
+}
+
+function bodyOf(graph: Graph, counter: Node, plan: HoistPlan, names: ReadonlyMap<Node, string>): Graph {
+  const mapped = new Map<Node, Node>();
+  return rebuild(graph, opTable, (node, _inputs, builder) => {
+    if (node === counter) mapped.set(node, builder.apply(node.op, [], node.attrs, node));
+    if (!plan.tables.has(node)) return undefined;
+    if (!plan.isCounting(node)) return tableState(builder, names.get(node)!, node);
+    const table = tableState(builder, names.get(node)!, node, countOf(counter));
+    return builder.apply('gather', [table, mapped.get(counter)!], {}, node);
+  });
+}
+
+function preludeOf(graph: Graph, counter: Node, plan: HoistPlan, names: ReadonlyMap<Node, string>): Graph {
+  const builder = new GraphBuilder(opTable);
+  const f = new Functional(builder);
+  const count = countOf(counter);
+  const made = new Map<Node, Node>();
+  for (const node of neededBy(plan.tables)) {
+    const operands = node.inputs.map((input) => ({ node: made.get(input)!, many: plan.isCounting(input) }));
+    made.set(node, make(node, operands));
+  }
+  function make(node: Node, operands: readonly { node: Node; many: boolean }[]): Node {
+    if (node === counter) return f.iota(node.type.dtype, [count], 0);
+    if (plan.isCounting(node)) return vectorise(f, node, operands, count)!;
+    return builder.apply(
+      node.op,
+      operands.map((operand) => operand.node),
+      node.attrs,
+      node,
+    );
+  }
+  return {
+    name: `${graph.name}.prelude`,
+    inputs: graph.inputs.flatMap((input) => made.get(input) ?? []),
+    outputs: [],
+    updates: [...plan.tables].map((node) => {
+      const state = tableState(builder, names.get(node)!, node, plan.isCounting(node) ? count : undefined);
+      return { state, node: made.get(node)! };
+    }),
+  };
+}
+
+function neededBy(values: ReadonlySet<Node>): Node[] {
+  const seen = new Set<Node>();
+  const visit = (node: Node): void => {
+    if (seen.has(node)) return;
+    seen.add(node);
+    node.inputs.forEach(visit);
+  };
+  values.forEach(visit);
+  return [...seen].sort((a, b) => a.id - b.id);
+}
