@@ -6,8 +6,8 @@ import { rememberText } from '../compiler/frontend/index.ts';
 import { DitcError } from '../compiler/ir/index.ts';
 import { fileError } from './errors.ts';
 
-/** Parsing takes some hundred bytes of memory for each of the text. The largest model's graphs are 2 MB. */
-const MAX_BYTES = 32 * 2 ** 20;
+/** Parsing takes half a kilobyte of memory for each byte of the text. All entries of the largest model are 1.5 MB. */
+const MAX_BYTES = 4 * 2 ** 20;
 
 export interface NamedText {
   /** For places in it. */

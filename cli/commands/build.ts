@@ -81,8 +81,11 @@ async function irPrinter({ printIr, json }: Options, print: (text: string) => vo
   const names = ['trace', ...pipeline.map(({ name }) => name)];
   const wanted = printIr || names[names.length - 1];
   checkPass('--print-ir', wanted, names);
+  let separator = '';
   return (pass: string, graph: Graph) => {
-    if (pass === wanted) print(printGraph(graph));
+    if (pass !== wanted) return;
+    print(separator + printGraph(graph).trimEnd());
+    separator = '\n';
   };
 }
 

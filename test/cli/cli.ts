@@ -14,7 +14,11 @@ export interface Result {
 }
 
 /** `ditc …` in this process, in the folder `cwd`. */
-export async function ditc(args: readonly string[], cwd = REPO): Promise<Result> {
+export async function ditc(
+  args: readonly string[],
+  cwd = REPO,
+  seams: Parameters<typeof main>[2] = {},
+): Promise<Result> {
   const colors = pc.createColors(false);
   let [out, err] = ['', ''];
   const before = process.cwd();
@@ -27,7 +31,7 @@ export async function ditc(args: readonly string[], cwd = REPO): Promise<Result>
       outColors: colors,
       errColors: colors,
     };
-    return { code: await main(args, terminal), out, err };
+    return { code: await main(args, terminal, seams), out, err };
   } finally {
     process.chdir(before);
   }
