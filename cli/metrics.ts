@@ -1,0 +1,107 @@
+/**
+ * `metrics.jsonl`: a record per line, appended as training goes. What a clock says is kept apart under `wall`, so the rest of
+ * a resumed run's file equals that of a run that never stopped.
+ */
+import { appendFileSync, existsSync, readFileSync, truncateSync } from 'node:fs';
+import { DitcError } from '../compiler/ir/error.ts';
+import { fileError } from './errors.ts';
+
+/** Means over the steps since the record before. A number that is not finite is stored as null. */
+export interface MetricsRecord {
+  /** Steps done. */
+  readonly step: number;
+  readonly epoch: number;
+  readonly loss: number | null;
+  readonly mse: number | null;
+  readonly vb: number | null;
+  /** The same by equal slices of the timesteps, the least noisy first; null where no example fell. */
+  readonly buckets?: { readonly mse: readonly (number | null)[]; readonly vb: readonly (number | null)[] };
+  readonly gradNorm: number | null;
+  readonly lr: number;
+  readonly wall: {
+    /** When it was written, ISO 8601. */
+    readonly time: string;
+    readonly imagesPerSecond: number;
+  };
+}
+
+interface Line {
+  /** Byte offsets of the line, its newline included. */
+  readonly start: number;
+  readonly end: number;
+  readonly record: MetricsRecord;
+}
+
+/** The file's lines. A last line without its newline is what a crash left: it is not one. */
+function readLines(path: string): Line[] {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(path);
+  } catch (error) {
+    throw fileError(path, 'cannot read the metrics', error);
+  }
+  const lines: Line[] = [];
+  for (let start = 0, end: number; (end = bytes.indexOf(10, start) + 1) > 0; start = end) {
+    const text = bytes.toString('utf8', start, end);
+    lines.push({ start, end, record: parse(text, path, lines.length + 1) });
+  }
+  return lines;
+}
+
+function parse(text: string, path: string, line: number): MetricsRecord {
+  let record: unknown;
+  try {
+    record = JSON.parse(text);
+  } catch {
+    record = undefined;
+  }
+  if (Number.isFinite((record as MetricsRecord | undefined)?.step)) return record as MetricsRecord;
+  throw new DitcError({
+    code: 'bad-format',
+    where: `${path}:${line}`,
+    what: 'the line is no record of metrics',
+    why: 'each is an object in JSON with a step',
+    fix: 'remove the line, or move the file away',
+  });
+}
+
+export const readMetrics = (path: string): MetricsRecord[] => readLines(path).map(({ record }) => record);
+
+/** Appends records to a file. Each is on the disk, or in the system's hands, when `add` returns. */
+export class MetricsWriter {
+  #last: number;
+
+  /**
+   * `after` is the number of steps done: 0, or the step of the checkpoint that training goes on from. Records of later
+   * steps, which will be made again, are cut off; so is the piece of a line that a crash left.
+   * @throws DitcError `bad-format` for a file with other lines in it, `io` when it cannot be written.
+   */
+  constructor(
+    private readonly path: string,
+    after: number,
+  ) {
+    this.#last = after;
+    const lines = existsSync(path) ? readLines(path) : [];
+    const kept = lines.findIndex(({ record }) => record.step > after);
+    const end = kept < 0 ? (lines.at(-1)?.end ?? 0) : lines[kept].start;
+    this.#write(() => {
+      appendFileSync(path, ''); // makes it, and tells now whether it can be written
+      truncateSync(path, end);
+    });
+  }
+
+  /** Steps must grow from record to record. */
+  add(record: MetricsRecord): void {
+    if (!(record.step > this.#last)) throw new RangeError(`step ${record.step} after ${this.#last}`);
+    this.#last = record.step;
+    this.#write(() => appendFileSync(this.path, `${JSON.stringify(record)}\n`));
+  }
+
+  #write(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      throw fileError(this.path, 'cannot write the metrics', error);
+    }
+  }
+}
