@@ -26,6 +26,12 @@ interface Found {
 
 const byCodePoint = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
 
+/** By code point. The plain order differs only where names have characters beyond 16 bits, and is far quicker. */
+function sortNames(names: string[]): void {
+  if (names.some((name) => /[\ud800-\udfff]/.test(name))) names.sort(byCodePoint);
+  else names.sort();
+}
+
 /** What lies directly in a folder, sorted. Names, not paths. */
 async function look(folder: string): Promise<Found> {
   const found: Found = { images: [], folders: [], others: new Map() };
@@ -38,8 +44,8 @@ async function look(folder: string): Promise<Found> {
     else if (info?.isFile() && IMAGE.test(name)) found.images.push(name);
     else count(found.others, extname(name).toLowerCase() || name);
   }
-  found.images.sort(byCodePoint);
-  found.folders.sort(byCodePoint);
+  sortNames(found.images);
+  sortNames(found.folders);
   return found;
 }
 
@@ -80,9 +86,10 @@ export async function listImages(root: string, fixed?: readonly string[]): Promi
   const files: string[] = [];
   const labels: number[] = [];
   for (const [name, images] of found) {
+    const label = classes.indexOf(name);
     for (const image of images) {
       files.push(image);
-      labels.push(classes.indexOf(name));
+      labels.push(label);
     }
   }
   if (nested && direct.length) count(others, 'pictures outside the class folders', direct.length);

@@ -22,13 +22,15 @@ describe('a folder of class folders', () => {
       'B/x.png': flat(0),
       'é/deep/er/1.png': flat(3),
       'z/1.png': flat(5),
+      '\u{1f431}/1.png': flat(7),
+      '\uff21/1.png': flat(6),
       'é/z.png': flat(4),
     });
     const data = await openData(root, options);
-    expect(data.classes).toEqual(['B', 'b', 'z', 'é']);
-    expect(await levels(data)).toEqual([0, 1, 2, 5, 4, 3]);
-    expect([...data.labels]).toEqual([0, 1, 1, 2, 3, 3]);
-    expect(data).toMatchObject({ count: 6, content: 'pixels', shape: [1, 8, 8], notes: [] });
+    expect(data.classes).toEqual(['B', 'b', 'z', 'é', '\uff21', '\u{1f431}']);
+    expect(await levels(data)).toEqual([0, 1, 2, 5, 4, 3, 6, 7]);
+    expect([...data.labels]).toEqual([0, 1, 1, 2, 3, 3, 4, 5]);
+    expect(data).toMatchObject({ count: 8, content: 'pixels', shape: [1, 8, 8], notes: [] });
     await data.close();
   });
 
