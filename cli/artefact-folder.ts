@@ -16,6 +16,7 @@ const OWN: ReadonlySet<string> = new Set([
   'graph.ir',
   'index.ts',
   'constants.safetensors',
+  'remarks.json',
   'report.html',
   'kernels',
 ]);

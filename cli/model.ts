@@ -7,6 +7,8 @@ import type { Artefact, TensorSpec } from '../compiler/emit/artefact.ts';
 import { DitcError, nodesOf, type Graph } from '../compiler/ir/index.ts';
 import { opDef } from '../compiler/ops/index.ts';
 import { compileModel, pipeline, type Pass } from '../compiler/pipeline.ts';
+import type { EntryInput } from '../compiler/emit/build.ts';
+import { recordOf, type CompilationRecord, type EntryRecord } from '../compiler/report/record.ts';
 import type { DeviceSpec } from '../compiler/schedule/device.ts';
 
 export type { LoadedModel } from '../compiler/frontend/index.ts';
@@ -32,6 +34,9 @@ export interface Compiled {
   readonly graphs: readonly Graph[];
   /** Ops as traced and after all passes, of all entries together. */
   readonly ops: { readonly before: number; readonly after: number };
+  /** Each entry as it went to emission, and its ops after each pass. */
+  readonly entries: readonly EntryInput[];
+  readonly passes: ReadonlyMap<string, EntryRecord['passes']>;
 }
 
 export interface CompileOptions {
@@ -50,18 +55,29 @@ export function compile(loaded: LoadedModel, options: CompileOptions): Compiled 
   const { model, name, source } = loaded;
   const entries = options.entries ?? Object.keys(model.entries);
   for (const entry of entries) checkEntry(entry, Object.keys(model.entries), source);
-  const graphs = new Map<string, Graph>();
-  let before = 0;
+  const inputs: EntryInput[] = [];
+  const opsAfter = new Map<string, { name: string; ops: number }[]>();
   const onPass = (pass: string, graph: Graph) => {
-    if (pass === 'trace') before += opCount(graph);
-    graphs.set(graph.name, graph);
+    opsAfter.set(graph.name, [...(opsAfter.get(graph.name) ?? []), { name: pass, ops: opCount(graph) }]);
     options.onPass?.(pass, graph);
   };
+  const onEntry = (entry: EntryInput) => void inputs.push(entry);
   const passes = [...pipeline, ...(options.morePasses ?? [])];
-  const artefact = guard(loaded, () => compileModel(model, { ...options, name, source, entries, passes, onPass }));
-  const after = [...graphs.values()].reduce((sum, graph) => sum + opCount(graph), 0);
-  return { artefact, graphs: entries.map((entry) => graphs.get(entry)!), ops: { before, after } };
+  const compiling = { ...options, name, source, entries, passes, onPass, onEntry };
+  const artefact = guard(loaded, () => compileModel(model, compiling));
+  const sum = (at: number) => [...opsAfter.values()].reduce((total, list) => total + (list.at(at)?.ops ?? 0), 0);
+  const ops = { before: sum(0), after: sum(-1) };
+  return { artefact, graphs: inputs.map(({ graph }) => graph), ops, entries: inputs, passes: opsAfter };
 }
+
+/** What the compiler did to each entry, and why. */
+export const compilationRecord = ({ artefact, entries, passes }: Compiled): CompilationRecord =>
+  Object.fromEntries(
+    entries.map((entry) => [
+      entry.name,
+      recordOf(entry, artefact.manifest.entries[entry.name], passes.get(entry.name)!),
+    ]),
+  );
 
 /** The states of an entry, from a trace alone: quick, and it finds what is wrong with the options. */
 export function statesOf(loaded: LoadedModel, entry: string, options: EntryOptions): TensorSpec[] {

@@ -8,7 +8,7 @@ import type { DeclaredParam } from './dsl/trace.ts';
 import type { Artefact } from './emit/artefact.ts';
 import { buildArtefact, type EntryInput } from './emit/build.ts';
 import { attempt } from './emit/reproducer.ts';
-import type { Graph, Node } from './ir/index.ts';
+import { Remarks, type Graph, type Node } from './ir/index.ts';
 import { verify } from './ir/verify.ts';
 import { opTable } from './ops/index.ts';
 import { chunk } from './rewrite/chunk.ts';
@@ -29,7 +29,7 @@ import { isStored } from './schedule/storage.ts';
 export interface Pass {
   readonly name: string;
   readonly doc: string;
-  run(graph: Graph, device: DeviceSpec): Graph;
+  run(graph: Graph, device: DeviceSpec, remarks?: Remarks): Graph;
 }
 
 const pass = (name: string, doc: string, run: Pass['run']): Pass => ({ name, doc, run });
@@ -51,6 +51,8 @@ export interface Scheduled {
   readonly memory: MemoryPlan;
   /** Values written straight into the state that they update. */
   readonly homes: ReadonlyMap<Node, Node>;
+  /** What was decided on the way, and why. */
+  readonly remarks: Remarks;
 }
 
 export interface CompileOptions {
@@ -67,12 +69,12 @@ export interface CompileOptions {
   readonly onPass?: (name: string, graph: Graph) => void;
 }
 
-export function runPasses(graph: Graph, options: CompileOptions): Graph {
+export function runPasses(graph: Graph, options: CompileOptions, remarks?: Remarks): Graph {
   const { device, passes = pipeline, verify: checked, onPass } = options;
   onPass?.('trace', graph);
   return passes.reduce((current, { name, run }) => {
     const next = attempt({ pass: name, device, verify: checked, graphs: [current] }, () => {
-      const made = run(current, device);
+      const made = run(current, device, remarks);
       return checked ? verify(made, opTable) : made;
     });
     onPass?.(name, next);
@@ -81,19 +83,22 @@ export function runPasses(graph: Graph, options: CompileOptions): Graph {
 }
 
 export function schedule(traced: Graph, options: CompileOptions): Scheduled {
-  const graph = runPasses(traced, options);
-  return attempt({ emit: 'memory', device: options.device, graphs: [graph] }, () => planKernels(graph, options));
+  const remarks = new Remarks();
+  const graph = runPasses(traced, options, remarks);
+  const planned = () => planKernels(graph, options, remarks);
+  return attempt({ emit: 'memory', device: options.device, graphs: [graph] }, planned);
 }
 
 /** What is one kernel, by which algorithm, and where its result lies. */
-function planKernels(graph: Graph, { device, fusion, plan = choosePlan }: CompileOptions): Scheduled {
-  const formed = formRegions(graph, device, fusion);
+function planKernels(graph: Graph, { device, fusion, plan = choosePlan }: CompileOptions, remarks: Remarks): Scheduled {
+  const formed = formRegions(graph, device, fusion, remarks);
   for (const node of nodesOf(graph)) if (isStored(node)) checkBinding(node, device);
   for (const { root } of formed) checkBinding(root, device);
-  const { regions, steps, homes } = reuseMemory(formed, graph);
+  const { regions, steps, homes } = reuseMemory(formed, graph, remarks);
   const memory = planMemory(steps, new Set(results(graph)));
   checkMemory(memory, steps, device);
-  return { graph, regions: regions.map((region) => ({ region, plan: plan(region, device) })), memory, homes };
+  const planned = regions.map((region) => ({ region, plan: plan(region, device) }));
+  return { graph, regions: planned, memory, homes, remarks };
 }
 
 /** What to compile of a model. */
@@ -105,11 +110,14 @@ export interface ModelOptions extends CompileOptions {
   readonly entries?: readonly string[];
   /** Options of the entries: batch, steps, sampler, … */
   readonly entryOptions: EntryOptions;
+  /** Called with each entry as it goes to emission. */
+  readonly onEntry?: (entry: EntryInput) => void;
 }
 
 export function compileModel(model: Model, options: ModelOptions): Artefact {
   const names = options.entries ?? Object.keys(model.entries);
   const entries = names.flatMap((name) => compileEntry(traceEntry(model, name, options.entryOptions), options));
+  for (const entry of entries) options.onEntry?.(entry);
   return emit(options.name, options.source, entries, options);
 }
 

@@ -31,8 +31,9 @@ export interface Dispatch {
   readonly macs: number;
   readonly bytesRead: number;
   readonly bytesWritten: number;
-  /** The user's name of what it computes. */
+  /** The user's name of what it computes, and its type, as `f32[1,256,1152]`. */
   readonly value: string;
+  readonly type?: string;
   readonly ops: readonly string[];
   readonly source: readonly string[];
   /** One per binding of the kernel, in order. */

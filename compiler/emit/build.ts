@@ -1,5 +1,5 @@
 /** Scheduled entries become an artefact in memory: kernels deduplicated, buffers resolved, costs counted. */
-import { byteSize, nodesOf, sizeOf, type Graph, type Node } from '../ir/index.ts';
+import { byteSize, formatType, nodesOf, sizeOf, type Graph, type Node, type Remarks } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import { lower } from '../kernel/lower.ts';
 import type { Kernel } from '../kernel/ir.ts';
@@ -32,6 +32,7 @@ export interface EntryInput {
   readonly memory: MemoryPlan;
   /** Values written straight into the state that they update. */
   readonly homes: ReadonlyMap<Node, Node>;
+  readonly remarks: Remarks;
   readonly params: readonly Declared[];
   readonly states: readonly Declared[];
   /** The entry to run before. */
@@ -161,6 +162,7 @@ class Emitter {
       bytesRead: bytesRead(region),
       bytesWritten: byteSize(region.root.type),
       value: kernelName(region),
+      type: formatType(region.root.type),
       ops: opsOf(region, { views: true }),
       source: placesOf(region),
       resources: [...region.reads, region.root].map((n) => this.resource(n, places)),

@@ -3,7 +3,7 @@
  * element it replaces, and nobody reads the old value afterwards. The residual stream of a transformer is then one buffer,
  * and state (an optimiser's moments, the picture being denoised) is updated where it lies.
  */
-import { results, sameShape, type Graph, type Node, type Update } from '../ir/index.ts';
+import { labelOf, results, sameShape, type Graph, type Node, type Remarks, type Update } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import type { Region } from '../schedule/regions.ts';
 import { isStored } from '../schedule/storage.ts';
@@ -18,7 +18,7 @@ export interface Reuse {
   readonly homes: ReadonlyMap<Node, Node>;
 }
 
-export function reuseMemory(regions: readonly Region[], graph: Graph): Reuse {
+export function reuseMemory(regions: readonly Region[], graph: Graph, remarks?: Remarks): Reuse {
   const returned = new Set(results(graph));
   const written = new Set(regions.map(({ root }) => root));
   const isBuffer = (node: Node) => written.has(node) || isStored(node);
@@ -38,6 +38,10 @@ export function reuseMemory(regions: readonly Region[], graph: Graph): Reuse {
     if (inPlace === 'unread') return region;
     const dies = (node: Node) => written.has(node) && !returned.has(node) && lastRead.get(node) === step;
     const replaces = inPlace ? update!.state : replaceable(region, dies);
+    if (replaces) {
+      const why = `${labelOf(replaces)} is read by no one after it, and element by element`;
+      remarks?.applied('in-place', [root, replaces], why);
+    }
     return replaces ? { ...region, replaces, reads: region.reads.filter((node) => node !== replaces) } : region;
   });
   const steps = reusing.map((region): Step => {

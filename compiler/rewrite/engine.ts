@@ -3,7 +3,18 @@
  * earlier one, then rebuilds the graph with all of them replaced. The order of nodes, rules and readings is fixed, so the
  * same graph gives the same result.
  */
-import { DitcError, GraphBuilder, mapGraph, nodesOf, results, usersOf, type Graph, type Node } from '../ir/index.ts';
+import {
+  DitcError,
+  GraphBuilder,
+  labelsOf,
+  mapGraph,
+  nodesOf,
+  results,
+  usersOf,
+  type Graph,
+  type Node,
+  type Remarks,
+} from '../ir/index.ts';
 import { opTable } from '../ops/index.ts';
 import { fits, replacedBy, rewriteWith, valuesOf, type Match, type NodeAlgebra } from './build.ts';
 import { EMPTY, matchEquation, type Env } from './match.ts';
@@ -29,15 +40,24 @@ export interface RewriteOptions {
   /** The most bytes one binding of the device may have. Unlimited unless told. */
   readonly maxBindingBytes?: number;
   readonly stats?: RewriteStats;
+  readonly remarks?: Remarks;
 }
 
 /** @throws DitcError `rules` when they do not come to an end, naming those that still fire. */
 export function applyRules(graph: Graph, rules: readonly Rule[], options: RewriteOptions = {}): Graph {
   let current = graph;
   for (let sweep = 0; sweep < MAX_SWEEPS; sweep++) {
-    const taken = new Sweep(current, rules, options).matches();
-    if (!taken.size) return current;
-    for (const match of new Set(taken.values())) options.stats?.count(match, replacedBy(match));
+    const swept = new Sweep(current, rules, options);
+    const taken = swept.matches();
+    if (!taken.size) {
+      // What an earlier sweep refused may have matched since: only the last refusals stand.
+      swept.refusals.forEach((why, match) => options.remarks?.missed(by(match), concerns(match), why));
+      return current;
+    }
+    for (const match of new Set(taken.values())) {
+      options.stats?.count(match, replacedBy(match));
+      options.remarks?.applied(by(match), concerns(match), match.rule.equation);
+    }
     current = replace(current, taken);
   }
   const last = new Sweep(current, rules, options).matches();
@@ -50,7 +70,14 @@ export function applyRules(graph: Graph, rules: readonly Rule[], options: Rewrit
   });
 }
 
+const by = ({ rule }: Match): string => `rule ${rule.name}`;
+
+/** The values that a match replaces or does away with, then those it reads. */
+const concerns = (match: Match): Node[] => [...new Set([...matchedBy(match).reverse(), ...operandsOf(match)])];
+
 class Sweep {
+  /** Why matches were not taken: of each rule and value the first refusal. */
+  readonly refusals = new Map<Match, string>();
   private readonly nodes: readonly Node[];
   private readonly around: Surroundings;
   private readonly rulesFor = new Map<string, Rule[]>();
@@ -58,6 +85,8 @@ class Sweep {
   private readonly claimed = new Set<Node>();
   /** The match that replaces each value. */
   private readonly taken = new Map<Node, Match>();
+  /** The first match at the value now looked at that was not admitted. */
+  private refused?: [Match, string];
 
   constructor(graph: Graph, rules: readonly Rule[], options: RewriteOptions) {
     this.nodes = nodesOf(graph);
@@ -80,6 +109,7 @@ class Sweep {
         if (this.claimed.has(node)) break;
         const match = this.matchAt(rule, node);
         if (match) this.take(match);
+        else if (this.refused) this.refusals.set(...this.refused);
       }
     }
     return this.taken;
@@ -91,6 +121,7 @@ class Sweep {
   }
 
   private matchAt(rule: Rule, node: Node): Match | undefined {
+    this.refused = undefined;
     const [first, ...others] = rootsOf(rule);
     for (const env of matchEquation(rule, first.target.name, node, EMPTY)) {
       if (first.target.family) {
@@ -146,13 +177,21 @@ class Sweep {
   }
 
   private admits(match: Match): boolean {
-    const conditions = match.rule.when.every(({ predicate, args }) =>
-      PREDICATES[predicate].holds(
-        args.flatMap((arg) => valuesOf(match, arg)),
-        this.around,
-      ),
-    );
-    return conditions && matchedBy(match).every((n) => !this.claimed.has(n)) && fits(match) && !this.isCyclic(match);
+    const why = this.obstacle(match);
+    if (why !== undefined) this.refused ??= [match, why];
+    return why === undefined;
+  }
+
+  private obstacle(match: Match): string | undefined {
+    for (const { predicate, args } of match.rule.when) {
+      const values = args.flatMap((arg) => valuesOf(match, arg));
+      const why = PREDICATES[predicate].obstacle(values, this.around);
+      if (why !== undefined) return `${predicate}(${args.map((arg) => arg.name).join(', ')}) fails: ${why}`;
+    }
+    const claimed = matchedBy(match).filter((node) => this.claimed.has(node));
+    if (claimed.length) return `another match has taken ${labelsOf(claimed)}`;
+    if (!fits(match)) return 'its right side has other types here';
+    return this.isCyclic(match) ? 'one of its results is computed from another' : undefined;
   }
 
   /**

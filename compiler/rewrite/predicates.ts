@@ -1,5 +1,5 @@
 /** The conditions that rules may ask for, by name. They say where a rewrite pays; that it is right, the proof test shows. */
-import { byteSize, sameShape, type Node } from '../ir/index.ts';
+import { byteSize, formatShape, labelOf, labelsOf, sameShape, type Node } from '../ir/index.ts';
 
 /** What conditions may look at. */
 export interface Surroundings {
@@ -17,7 +17,8 @@ export interface Surroundings {
 
 interface Predicate {
   readonly doc: string;
-  holds(values: readonly Node[], around: Surroundings): boolean;
+  /** Why the values do not meet the condition; undefined when they do. */
+  obstacle(values: readonly Node[], around: Surroundings): string | undefined;
 }
 
 const isPackable = (node: Node, around: Surroundings): boolean =>
@@ -28,7 +29,14 @@ const isPackable = (node: Node, around: Surroundings): boolean =>
 export const PREDICATES: Readonly<Record<string, Predicate>> = {
   only_use: {
     doc: 'Each value has one reader, the match, and is not returned: after the rewrite nobody computes it.',
-    holds: (values, { users, returned }) => values.every((v) => !returned.has(v) && users.get(v)?.length === 1),
+    obstacle(values, { users, returned }) {
+      const value = values.find((v) => returned.has(v) || users.get(v)?.length !== 1);
+      if (!value) return undefined;
+      const readers = users.get(value) ?? [];
+      return returned.has(value)
+        ? `${labelOf(value)} is a result of the graph`
+        : `${labelOf(value)} has ${readers.length} readers (${labelsOf(readers)})`;
+    },
   },
   no_update: {
     doc: 'No value is the next one of state: that is written where the state lies, and would be copied there from a merged one.',
@@ -36,14 +44,25 @@ export const PREDICATES: Readonly<Record<string, Predicate>> = {
   },
   packable: {
     doc: 'Each value is a parameter this graph does not update, or joins such: what is made of them can be made at load.',
-    holds: (values, around) => values.every((v) => isPackable(v, around)),
+    obstacle(values, around) {
+      const value = values.find((v) => !isPackable(v, around));
+      return value && `${labelOf(value)} is ${around.updated.has(value) ? 'updated by the graph' : 'no parameter'}`;
+    },
   },
   alike: {
     doc: 'All values have one shape: pieces of what they are joined to are interchangeable, and their readers share kernels.',
-    holds: (values) => values.every((v) => sameShape(v.type.shape, values[0].type.shape)),
+    obstacle([first, ...others]) {
+      const value = others.find((v) => !sameShape(v.type.shape, first.type.shape));
+      return value && [first, value].map((v) => `${labelOf(v)} is ${formatShape(v.type.shape)}`).join(', ');
+    },
   },
   fits_binding: {
     doc: 'All the values together fit one binding of the device.',
-    holds: (values, { maxBindingBytes }) => values.reduce((sum, v) => sum + byteSize(v.type), 0) <= maxBindingBytes,
+    obstacle(values, { maxBindingBytes }) {
+      const bytes = values.reduce((sum, v) => sum + byteSize(v.type), 0);
+      return bytes > maxBindingBytes
+        ? `${labelsOf(values)} take ${bytes} bytes, a binding of the device ${maxBindingBytes}`
+        : undefined;
+    },
   },
 };

@@ -1,7 +1,7 @@
 /** The pass that applies the rules of rules/*.rules: algebra that changes the computation, found in what models wrote. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { Graph } from '../ir/index.ts';
+import type { Graph, Remarks } from '../ir/index.ts';
 import { applyRules, type RewriteStats } from './engine.ts';
 import { parseRules } from './rule-parse.ts';
 import type { Rule } from './rule.ts';
@@ -30,9 +30,9 @@ const MIN_BINDING_BYTES = 2 ** 27;
 /** Some rules as a pass. */
 export const applying =
   (rules: readonly Rule[]) =>
-  (graph: Graph, device: Limits, stats?: RewriteStats): Graph => {
+  (graph: Graph, device: Limits, remarks?: Remarks, stats?: RewriteStats): Graph => {
     const maxBindingBytes = device.limits.maxStorageBufferBindingSize ?? MIN_BINDING_BYTES;
-    return applyRules(graph, rules, { maxBindingBytes, stats });
+    return applyRules(graph, rules, { maxBindingBytes, remarks, stats });
   };
 
 /** All rules. What merges linears joins weights by `concat`: for kernels to bind the result, packs are to be made at load. */

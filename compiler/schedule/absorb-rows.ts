@@ -8,29 +8,53 @@
  * nothing and pays for every load (two passes of 2 loads more, against 5 loads and 48 multiply-adds per step of k, and a
  * dispatch costs it little): there the row kernel stays.
  */
-import { sameShape, type Node } from '../ir/index.ts';
-import { limit, prefersSubgroupProducts, type DeviceSpec } from './device.ts';
+import { labelOf, labelsOf, sameShape, type Node, type Remarks } from '../ir/index.ts';
+import { limit, prefersSubgroupProducts, tooManyBuffers, type DeviceSpec } from './device.ts';
 import type { Draft } from './regions.ts';
 import { isStored } from './storage.ts';
 
 /** Moves the reductions of such row drafts into the drafts of the products that read them. */
-export function absorbRows(
-  drafts: Map<Node, Draft>,
-  { users, returned }: { users: Map<Node, Node[]>; returned: ReadonlySet<Node> },
-  device: DeviceSpec,
-): void {
-  if (prefersSubgroupProducts(device)) return;
+export function absorbRows(drafts: Map<Node, Draft>, flow: Surroundings, device: DeviceSpec, remarks?: Remarks): void {
   const products = new Map(
     [...drafts.values()].flatMap((d) => (d.anchor?.op === 'matmul' ? [[d.anchor, d] as const] : [])),
   );
   for (const row of [...drafts.values()]) {
-    if (row.kind !== 'row' || returned.has(row.root) || !endsAsRows(row)) continue;
-    const product = onlyReader(row.root, users, products);
-    if (!product || product.reductions.length) continue;
-    if (readsOf(row, product, drafts) >= limit(device, 'maxStorageBuffersPerShaderStage')) continue;
-    product.reductions = row.reductions;
+    if (row.kind !== 'row') continue;
+    const reader = onlyReader(row.root, flow.users, products);
+    const why = typeof reader === 'string' ? reader : staysApart(row, reader, { drafts, flow, device });
+    if (typeof reader === 'string' || why) {
+      remarks?.missed('absorb-rows', [row.root, ...row.reductions], `the rows keep their own kernel: ${why}`);
+      continue;
+    }
+    remarks?.applied(
+      'absorb-rows',
+      [row.root, reader.anchor!],
+      `${labelOf(reader.anchor!)} computes ${labelsOf(row.reductions)} of the rows that it reads`,
+    );
+    reader.reductions = row.reductions;
     drafts.delete(row.root);
   }
+}
+
+interface Surroundings {
+  readonly users: Map<Node, Node[]>;
+  readonly returned: ReadonlySet<Node>;
+}
+
+/** Why a product does not take in the rows that it alone reads; undefined when it does. */
+function staysApart(
+  row: Draft,
+  product: Draft,
+  { drafts, flow, device }: { drafts: Map<Node, Draft>; flow: Surroundings; device: DeviceSpec },
+): string | undefined {
+  if (prefersSubgroupProducts(device))
+    return `${device.name} computes products by subgroups that stage nothing, so ${labelOf(product.anchor!)} would normalise anew for every tile`;
+  if (flow.returned.has(row.root)) return `${labelOf(row.root)} is a result of the graph`;
+  if (!endsAsRows(row)) return `${labelOf(row.root)} is not the rows that are reduced, along the last axis`;
+  if (product.reductions.length) return `${labelOf(product.anchor!)} has taken in other rows`;
+  const reads = readsOf(row, product, drafts);
+  const most = limit(device, 'maxStorageBuffersPerShaderStage') - 1;
+  return reads > most ? tooManyBuffers(reads, most, `with ${labelOf(product.root)}`) : undefined;
 }
 
 /** Whether the row kernel gives whole rows of what it reduces, along the last axis, at most regrouped by reshapes. */
@@ -44,19 +68,25 @@ function endsAsRows({ root, views, reductions: [first] }: Draft): boolean {
   return String(first.attrs.axes) === String([last]) && wholeRows && onlyReshapes && endsThere;
 }
 
-/** The one product that reads a value, as its left operand, through nothing but reshapes that keep the rows. */
-function onlyReader(root: Node, users: Map<Node, Node[]>, products: Map<Node, Draft>): Draft | undefined {
+/**
+ * The one product that reads a value, as its left operand, through nothing but reshapes that keep the rows; or why there
+ * is none.
+ */
+function onlyReader(root: Node, users: Map<Node, Node[]>, products: Map<Node, Draft>): Draft | string {
   let node = root;
   for (;;) {
     const readers = users.get(node)!;
-    if (readers.length !== 1) return undefined;
+    if (readers.length !== 1) return `${labelOf(node)} has ${readers.length} readers (${labelsOf(readers)})`;
     const [reader] = readers;
-    if (products.has(reader))
-      return reader.inputs[0] === node && reader.inputs[1] !== node && ownsBatch(reader)
-        ? products.get(reader)
-        : undefined;
+    const product = products.get(reader);
+    if (product) {
+      if (reader.inputs[0] !== node || reader.inputs[1] === node)
+        return `${labelOf(reader)} reads them as its right operand`;
+      return ownsBatch(reader) ? product : `${labelOf(reader)} reads them for several matrices of its batch`;
+    }
     const sameRow = reader.type.shape[reader.type.shape.length - 1] === node.type.shape[node.type.shape.length - 1];
-    if (reader.op !== 'reshape' || !sameRow) return undefined;
+    if (reader.op !== 'reshape' || !sameRow)
+      return `the reader of ${labelOf(node)} is no matrix product but ${labelOf(reader)}`;
     node = reader;
   }
 }
@@ -65,7 +95,7 @@ function onlyReader(root: Node, users: Map<Node, Node[]>, products: Map<Node, Dr
 const ownsBatch = ({ inputs: [left], type }: Node): boolean =>
   sameShape(left.type.shape.slice(0, -2), type.shape.slice(0, -2));
 
-/** Most buffers the joined kernel can read, its result included. */
+/** Most buffers the joined kernel can read. */
 function readsOf(row: Draft, product: Draft, drafts: Map<Node, Draft>): number {
   const reads = new Set<Node>();
   const seen = new Set<Node>();
@@ -76,5 +106,5 @@ function readsOf(row: Draft, product: Draft, drafts: Map<Node, Draft>): number {
     else node.inputs.forEach(visit);
   };
   visit(product.root);
-  return reads.size + 1;
+  return reads.size;
 }

@@ -2,8 +2,9 @@
  * Which pointwise values get a buffer of their own. A value that several places read, or that one place reads many times
  * (a matrix product reads each operand once per tile of the other), is either recomputed there or stored once.
  */
-import { sizeOf, type Node } from '../ir/index.ts';
+import { labelOf, sizeOf, type Node, type Remarks } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
+import { tooManyBuffers } from './device.ts';
 import { isStored } from './storage.ts';
 
 /** Scalar operations that a load (or store) of one element is worth, and that one more dispatch is worth. Estimates. */
@@ -28,12 +29,16 @@ export interface BufferChoice {
   readonly owned: { has(node: Node): boolean };
   /** Buffers a kernel may read. */
   readonly maxReads: number;
+  readonly remarks?: Remarks;
 }
 
 /** The stored values: roots of anchored regions, results, and what is cheaper to store than to recompute. */
 export function chooseBuffers(choice: BufferChoice): Set<Node> {
-  const { nodes, users, returned, anchored, owned } = choice;
+  const { nodes, users, returned, anchored, owned, remarks } = choice;
   const buffers = new Set<Node>([...anchored, ...returned]);
+  for (const node of returned) {
+    if (!anchored.has(node)) remarks?.missed('buffers', [node], `${labelOf(node)} is a result of the graph`);
+  }
   const work = inlineWork(choice);
   const evaluations = new Map<Node, number>();
   for (let i = nodes.length - 1; i >= 0; i--) {
@@ -48,13 +53,28 @@ export function chooseBuffers(choice: BufferChoice): Set<Node> {
     if (work.get(node)! < MEMORY + CHEAP) continue;
     const recompute = work.get(node)! * reads;
     const store = (work.get(node)! + MEMORY) * size + MEMORY * reads + DISPATCH;
-    if (recompute > store) {
+    const kept = recompute > store;
+    if (users.get(node)!.length > 1 || kept) remarkOn(node, kept, { reads, recompute, store }, remarks);
+    if (kept) {
       buffers.add(node);
       evaluations.set(node, size);
     }
   }
   limitReads(choice, buffers);
   return buffers;
+}
+
+interface Estimate {
+  readonly reads: number;
+  readonly recompute: number;
+  readonly store: number;
+}
+
+function remarkOn(node: Node, kept: boolean, { reads, recompute, store }: Estimate, remarks?: Remarks): void {
+  const number = (x: number) => Math.round(x).toLocaleString('en-US');
+  const read = `${labelOf(node)} (${number(sizeOf(node.type.shape))} elements) is read ${number(reads)} times`;
+  const costs = `computing it anew costs ${number(recompute)} operations, storing it ${number(store)}`;
+  remarks?.[kept ? 'missed' : 'applied']('buffers', [node], `${read}: ${costs}`);
 }
 
 /** How many elements of `node` one user reads in all. */
@@ -95,7 +115,7 @@ function inlineWork({ nodes, anchored }: BufferChoice): Map<Node, number> {
 }
 
 /** Stores more values until no kernel reads more buffers than the device binds. */
-function limitReads({ nodes, owned, maxReads }: BufferChoice, buffers: Set<Node>): void {
+function limitReads({ nodes, owned, maxReads, remarks }: BufferChoice, buffers: Set<Node>): void {
   const leaves = new Map<Node, Set<Node>>();
   for (const node of nodes) {
     const reads = new Set<Node>();
@@ -109,6 +129,7 @@ function limitReads({ nodes, owned, maxReads }: BufferChoice, buffers: Set<Node>
       open.sort((a, b) => leaves.get(b)!.size - leaves.get(a)!.size);
       for (const operand of open) {
         if (opDef(operand.op).kind !== 'pointwise' && opDef(operand.op).kind !== 'view') continue;
+        remarks?.missed('buffers', [operand, node], tooManyBuffers(reads.size, maxReads, `with ${labelOf(operand)}`));
         buffers.add(operand);
         for (const leaf of leaves.get(operand)!) reads.delete(leaf);
         reads.add(operand);

@@ -28,3 +28,7 @@ export function fixedSubgroupSize(device: DeviceSpec): number | null {
 /** Software devices run products best by one subgroup without workgroup memory (DESIGN.md section 6: 10–15 against 1.6 GFLOP/s). */
 export const prefersSubgroupProducts = (device: DeviceSpec): boolean =>
   device.kind === 'software' && fixedSubgroupSize(device) !== null;
+
+/** For remarks: a kernel that would read more buffers than it may. Its result takes one more. */
+export const tooManyBuffers = (reads: number, most: number, what: string): string =>
+  `binding limit: ${what} the kernel binds ${reads + 1} buffers of ${most + 1}`;

@@ -6,9 +6,21 @@
  * (or, for row reductions, a reduction of the same rows); one-to-one views may follow. Preceding: whatever is not worth a
  * buffer of its own (cost.ts) is computed where it is read.
  */
-import { nodesOf, results, sameShape, usersOf, type Graph, type Node, type Shape } from '../ir/index.ts';
+import {
+  formatShape,
+  labelOf,
+  labelsOf,
+  nodesOf,
+  results,
+  sameShape,
+  usersOf,
+  type Graph,
+  type Node,
+  type Remarks,
+  type Shape,
+} from '../ir/index.ts';
 import { attrList, opDef } from '../ops/index.ts';
-import { limit, type DeviceSpec } from './device.ts';
+import { limit, tooManyBuffers, type DeviceSpec } from './device.ts';
 import { between, postDominators } from './dominance.ts';
 import { absorbRows } from './absorb-rows.ts';
 import { chooseBuffers } from './cost.ts';
@@ -44,7 +56,6 @@ export interface Draft {
   views: Node[];
 }
 
-const isPointwise = (node: Node) => opDef(node.op).kind === 'pointwise';
 const isBijection = (node: Node) => node.op === 'reshape' || node.op === 'permute';
 
 /** What regions may take in beyond pointwise ops and views. */
@@ -54,12 +65,17 @@ export interface Fusion {
 }
 
 /** The schedule: regions in an order that respects their reads. */
-export function formRegions(graph: Graph, device: DeviceSpec, { rowStatistics = true }: Fusion = {}): Region[] {
+export function formRegions(
+  graph: Graph,
+  device: DeviceSpec,
+  { rowStatistics = true }: Fusion = {},
+  remarks?: Remarks,
+): Region[] {
   const nodes = nodesOf(graph);
   const users = usersOf(nodes);
   const returned = new Set(results(graph).filter((node) => !isStored(node)));
   const maxReads = limit(device, 'maxStorageBuffersPerShaderStage') - 1;
-  const flow: Flow = { users, returned, ipdom: postDominators(nodes, returned), maxReads, owner: new Map() };
+  const flow: Flow = { users, returned, ipdom: postDominators(nodes, returned), maxReads, owner: new Map(), remarks };
   for (const node of nodes) {
     if (flow.owner.has(node)) continue;
     const kind = opDef(node.op).kind;
@@ -67,15 +83,13 @@ export function formRegions(graph: Graph, device: DeviceSpec, { rowStatistics = 
     if (kind === 'reduce') growRows(node, flow);
   }
   const drafts = new Map([...flow.owner.values()].map((draft) => [draft.root, draft]));
-  if (rowStatistics) absorbRows(drafts, flow, device);
+  if (rowStatistics) absorbRows(drafts, flow, device, remarks);
   const anchored = new Set(drafts.keys());
-  const buffers = chooseBuffers({ nodes, users, returned, anchored, owned: flow.owner, maxReads });
+  const buffers = chooseBuffers({ nodes, users, returned, anchored, owned: flow.owner, maxReads, remarks });
   for (const node of buffers) {
     if (!drafts.has(node)) drafts.set(node, { kind: 'map', root: node, reductions: [], views: [] });
   }
-  return [...drafts.values()]
-    .sort((a, b) => a.root.id - b.root.id)
-    .map((draft) => finish(draft, buffers, users, maxReads));
+  return [...drafts.values()].sort((a, b) => a.root.id - b.root.id).map((draft) => finish(draft, buffers, flow));
 }
 
 interface Flow {
@@ -86,12 +100,13 @@ interface Flow {
   readonly maxReads: number;
   /** The draft that computes each absorbed node. */
   readonly owner: Map<Node, Draft>;
+  readonly remarks?: Remarks;
 }
 
 function growProduct(anchor: Node, flow: Flow): void {
   const draft: Draft = { kind: 'matmul', root: anchor, anchor, reductions: [], views: [] };
   const absorbed = [anchor];
-  follow(draft, absorbed, flow, (node, domain) => isPointwise(node) && sameShape(node.type.shape, domain));
+  follow(draft, absorbed, flow, (node, domain) => notPointwiseOn([domain], node));
   for (const node of absorbed) flow.owner.set(node, draft);
 }
 
@@ -101,9 +116,8 @@ function growRows(first: Node, flow: Flow): void {
   const draft: Draft = { kind: 'row', root: first, reductions: [first], views: [] };
   const absorbed = [first];
   const joined = follow(draft, absorbed, flow, (node, domain) => {
-    if (draft.views.length) return isPointwise(node) && sameShape(node.type.shape, domain);
-    if (sameRows(node, first)) return true;
-    return isPointwise(node) && (sameShape(node.type.shape, full) || sameShape(node.type.shape, reduced));
+    if (draft.views.length) return notPointwiseOn([domain], node);
+    return sameRows(node, first) ? undefined : notPointwiseOn([full, reduced], node);
   });
   // Independent reductions of the same rows meet in one kernel: the mean and the dot product of a gradient, say.
   const target = joined ?? draft;
@@ -115,6 +129,19 @@ function growRows(first: Node, flow: Flow): void {
   for (const node of absorbed) flow.owner.set(node, target);
 }
 
+/** Why a node cannot be computed as part of storing the anchor's elements; undefined when it can. */
+function notPointwiseOn(domains: readonly Shape[], node: Node): string | undefined {
+  const { kind } = opDef(node.op);
+  const { shape } = node.type;
+  if (kind === 'contract') return `${labelOf(node)} is a contraction (${node.op}): a kernel has one anchor`;
+  if (kind === 'reduce')
+    return `${labelOf(node)} reduces ${formatShape(node.inputs[0].type.shape)}, which are not this kernel's rows`;
+  if (kind === 'view')
+    return `${labelOf(node)} is a view (${node.op}): what a kernel computes is viewed only as a whole, by its one reader`;
+  if (domains.some((domain) => sameShape(shape, domain))) return undefined;
+  return `${labelOf(node)} has shape ${formatShape(shape)}, the kernel computes ${domains.map(formatShape).join(' and ')}`;
+}
+
 const isReduction = (node: Node) => opDef(node.op).kind === 'reduce';
 
 const sameRows = (a: Node, b: Node): boolean =>
@@ -123,36 +150,52 @@ const sameRows = (a: Node, b: Node): boolean =>
   sameShape(a.inputs[0].type.shape, b.inputs[0].type.shape);
 
 /**
- * Extends a draft along the post-dominators of its root while everything on the way is `admissible`. Returns the draft of
+ * Extends a draft along the post-dominators of its root while nothing on the way is an obstacle. Returns the draft of
  * the same rows that it runs into, if any: the two are one kernel.
  */
 function follow(
   draft: Draft,
   absorbed: Node[],
   flow: Flow,
-  admissible: (node: Node, domain: Shape) => boolean,
+  obstacle: (node: Node, domain: Shape) => string | undefined,
 ): Draft | undefined {
   for (;;) {
     const { root } = draft;
-    const next = flow.returned.has(root) ? undefined : flow.ipdom.get(root);
-    if (!next) return undefined;
-    const onlyUser = flow.users.get(root)!.length === 1 && flow.users.get(root)![0] === next;
-    if (onlyUser && isBijection(next) && !flow.owner.has(next)) {
+    const stop = (why: string, ...others: Node[]) => void flow.remarks?.missed('regions', [root, ...others], why);
+    if (flow.returned.has(root)) return stop(`${labelOf(root)} is a result of the graph`);
+    const next = flow.ipdom.get(root);
+    const readers = flow.users.get(root)!;
+    if (!next)
+      return stop(`no later value depends on all readers of ${labelOf(root)}: ${labelsOf(readers)}`, ...readers);
+    if (readers.length === 1 && readers[0] === next && isBijection(next) && !flow.owner.has(next)) {
       draft.views.push(next);
       absorbed.push(next);
     } else {
       const path = between(root, next, flow.users);
-      if (path.some((node) => flow.returned.has(node) && node !== next)) return undefined;
-      if (!path.every((node) => admissible(node, root.type.shape))) return undefined;
+      const leaves = path.find((node) => flow.returned.has(node) && node !== next);
+      if (leaves) return stop(`${labelOf(leaves)}, on the way to ${labelOf(next)}, is a result of the graph`, leaves);
+      const barrier = weightiest(path.filter((node) => obstacle(node, root.type.shape) !== undefined));
+      if (barrier) return stop(meeting(readers, next) + obstacle(barrier, root.type.shape)!, barrier, next);
       const owners = new Set(path.flatMap((node) => flow.owner.get(node) ?? []));
-      if (owners.size)
-        return canJoin(draft, owners, next, flow.owner.get(next)) ? joinPath(absorbed, path, flow) : undefined;
-      if (operandsOf([...absorbed, ...path]) > flow.maxReads) return undefined;
+      if (owners.size) {
+        const apart = keepsApart(draft, owners, next, flow.owner.get(next));
+        return apart ? stop(apart, next) : joinPath(absorbed, path, flow);
+      }
+      const operands = operandsOf([...absorbed, ...path]);
+      if (operands > flow.maxReads) return stop(tooManyBuffers(operands, flow.maxReads, `with ${labelOf(next)}`), next);
       absorbed.push(...path);
     }
     draft.root = next;
   }
 }
+
+/** Of several obstacles the one to tell: another anchor rather than a view before it. */
+const weightiest = (obstacles: readonly Node[]): Node | undefined =>
+  obstacles.find((node) => opDef(node.op).kind === 'contract') ?? obstacles[0];
+
+/** Several readers: where they meet, between which and the root everything must fit in the kernel. */
+const meeting = (readers: readonly Node[], next: Node): string =>
+  readers.length > 1 ? `its ${readers.length} readers meet in ${labelOf(next)}, and before that ` : '';
 
 /** Values from outside that nodes read: each takes a buffer, if need be one of its own. */
 function operandsOf(absorbed: readonly Node[]): number {
@@ -163,12 +206,24 @@ function operandsOf(absorbed: readonly Node[]): number {
 
 const isLiteral = (node: Node) => opDef(node.op).kind === 'leaf' && !isStored(node);
 
-function canJoin(draft: Draft, owners: ReadonlySet<Draft>, next: Node, target: Draft | undefined): boolean {
-  if (owners.size !== 1 || !target || !owners.has(target) || draft.kind !== 'row' || target.kind !== 'row')
-    return false;
+/** Why a draft that runs into others cannot become one kernel with the one that `next` is in. */
+function keepsApart(
+  draft: Draft,
+  owners: ReadonlySet<Draft>,
+  next: Node,
+  target: Draft | undefined,
+): string | undefined {
+  if (owners.size !== 1 || !target || !owners.has(target))
+    return `on the way to ${labelOf(next)} lie values of another kernel: ${labelsOf([...owners].map((o) => o.root))}`;
+  const anchors = [draft, target].map(({ kind }) => (kind === 'row' ? 'reductions' : 'a contraction'));
+  if (draft.kind !== 'row' || target.kind !== 'row')
+    return `${labelOf(next)} is in a kernel around ${anchors[1]} and this one is around ${anchors[0]}: a kernel has one anchor`;
   // Beyond the target's views a row is no longer the row that the kernel has reduced.
-  const beforeViews = target.views.every((view) => next.id < view.id);
-  return beforeViews && !draft.views.length && sameRows(draft.reductions[0], target.reductions[0]);
+  if (draft.views.length || !target.views.every((view) => next.id < view.id))
+    return `a view lies between the rows of ${labelOf(draft.root)} and ${labelOf(next)}: they are no longer the same rows`;
+  if (!sameRows(draft.reductions[0], target.reductions[0]))
+    return `${labelOf(draft.reductions[0])} and ${labelOf(target.reductions[0])} reduce different rows`;
+  return undefined;
 }
 
 function joinPath(absorbed: Node[], path: readonly Node[], flow: Flow): Draft {
@@ -178,12 +233,14 @@ function joinPath(absorbed: Node[], path: readonly Node[], flow: Flow): Draft {
 }
 
 /** Finds what a region computes and what it reads. */
-function finish(draft: Draft, buffers: ReadonlySet<Node>, users: Map<Node, Node[]>, maxReads: number): Region {
+function finish(draft: Draft, buffers: ReadonlySet<Node>, { users, maxReads, remarks }: Flow): Region {
   const inMemory = (node: Node) => node !== draft.root && buffers.has(node);
   const windows = windowsOf(draft.root, inMemory, users);
   const region = collect(draft, inMemory, windows);
   // A window is one binding, several of a value are several: too many, and the value is bound whole.
-  return region.reads.length > maxReads ? collect(draft, inMemory, new Set()) : region;
+  if (region.reads.length <= maxReads) return region;
+  remarks?.missed('windows', [draft.root, ...windows], tooManyBuffers(region.reads.length, maxReads, 'piece by piece'));
+  return collect(draft, inMemory, new Set());
 }
 
 function collect(draft: Draft, inMemory: (node: Node) => boolean, windows: ReadonlySet<Node>): Region {

@@ -16,8 +16,8 @@ describe('inspect', () => {
     const built = await ditc(['inspect', 'built', '--entry', 'forward'], cwd);
     expect(built).toMatchObject({ code: 0, err: '' });
     expect(built.out).toMatch(/^small forward {2}\d+ dispatches of \d+ kernels · [\d.]+ kMAC · /);
-    expect(built.out).toMatch(/\n {2}kernel +uses +workgroups +MACs +share +bytes +ops +source\n/);
-    expect(built.out).toMatch(/ linear.* models\/dit\.ts:\d+:\d+\n/);
+    expect(built.out).toMatch(/\n {2}kernel +uses +result +MACs +bytes +cost +source +ops\n/);
+    expect(built.out).toMatch(/ models\/dit\.ts:\d+ +linear → add\n/);
     const fromModel = await ditc(['inspect', 'small.ts', '--entry', 'forward'], cwd);
     expect(fromModel.out).toBe(built.out);
   });
@@ -40,10 +40,15 @@ describe('inspect', () => {
     const name = entries.forward.dispatches[0].kernel;
     const text = await ditc(['inspect', 'built', '--kernel', name], cwd);
     expect(text).toMatchObject({ code: 0, err: '' });
-    expect(text.out).toMatch(new RegExp(`^// ${name} — `));
+    expect(text.out).toMatch(/^\/\/ models\/\w+\.ts\n\/\/ +\d+ \| \S/);
+    expect(text.out).toMatch(new RegExp(`\n\n// ${name} — `));
     expect(text.out).toContain('@compute');
     const json = JSON.parse((await ditc(['inspect', 'built', '--kernel', name, '--json'], cwd)).out);
-    expect(json).toMatchObject({ name, file: `kernels/${name}.wgsl`, wgsl: text.out });
+    expect(json).toMatchObject({
+      name,
+      file: `kernels/${name}.wgsl`,
+      wgsl: text.out.slice(text.out.indexOf(`// ${name} — `)).trimEnd(),
+    });
   });
 
   it.each<[string[], number, RegExp]>([
