@@ -43,8 +43,11 @@ export const buildCommand = (context: Context): Command =>
 async function build(path: string, options: Options, context: Context): Promise<void> {
   const start = performance.now();
   const { terminal } = context;
-  const [{ findDevice }, { checkArtefactFolder, writeArtefactFolder }, { compilationRecord, compile, loadModel }] =
-    await Promise.all([import('../device.ts'), import('../artefact-folder.ts'), import('../model.ts')]);
+  const [{ findDevice }, { checkArtefactFolder, writeArtefactFolder }, { compile, loadModel }] = await Promise.all([
+    import('../device.ts'),
+    import('../artefact-folder.ts'),
+    import('../model.ts'),
+  ]);
   const device = findDevice(options.device);
   const printed = await irPrinter(options, (text) => terminal.out(text));
   if (options.out !== undefined) checkArtefactFolder(options.out);
@@ -59,13 +62,8 @@ async function build(path: string, options: Options, context: Context): Promise<
     onPass: printed,
     morePasses: context.passes,
   });
-  const [{ artefactFiles }, { recordText }] = await Promise.all([
-    import('../../compiler/emit/write.ts'),
-    import('../../compiler/report/record.ts'),
-  ]);
-  const files = artefactFiles(compiled.artefact, compiled.graphs);
-  files.set('remarks.json', recordText(compilationRecord(compiled)));
-  await writeArtefactFolder(out, files);
+  const { buildFiles } = await import('../build-files.ts');
+  await writeArtefactFolder(out, buildFiles(compiled));
   const took = performance.now() - start;
   if (options.json) terminal.out(JSON.stringify(summary(compiled, out, took), null, 2));
   else (options.printIr === undefined ? terminal.out : terminal.err)(report(loaded, compiled, options, out, took));

@@ -40,7 +40,10 @@ export const PREDICATES: Readonly<Record<string, Predicate>> = {
   },
   no_update: {
     doc: 'No value is the next one of state: that is written where the state lies, and would be copied there from a merged one.',
-    holds: (values, { updates }) => values.every((v) => !updates.has(v)),
+    obstacle(values, { updates }) {
+      const value = values.find((v) => updates.has(v));
+      return value && `${labelOf(value)} is the next value of state`;
+    },
   },
   packable: {
     doc: 'Each value is a parameter this graph does not update, or joins such: what is made of them can be made at load.',

@@ -3,8 +3,8 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { artefactFiles } from '../../compiler/emit/write.ts';
 import { PORTABLE } from '../../compiler/schedule/device.ts';
+import { buildFiles } from '../../cli/build-files.ts';
 import { compile, loadModel } from '../../cli/model.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -59,8 +59,7 @@ describe('codegen-out/dit-xl', () => {
     );
 
   it('is what the compiler emits today (else: npx ditc build models/dit-xl.ts, and look at the difference)', () => {
-    const { artefact, graphs } = build('dit-xl.ts');
-    const emitted = artefactFiles(artefact, graphs);
+    const emitted = buildFiles(build('dit-xl.ts'));
     expect(filesIn(folder).sort()).toEqual([...emitted.keys()].sort());
     for (const [name, content] of emitted) {
       expect(readFileSync(join(folder, name)).equals(Buffer.from(content as string)), name).toBe(true);

@@ -2,7 +2,7 @@
 //   1 use: t_embedder.mlp.*
 //   reads  hidden f32[1,1152] · mlp_2_weight f32[1152,1152] · mlp_2_bias f32[1152] · embedding_table_weight f32[1001,1152] · y i32[1]
 //   writes c f32[1,1152]
-//   cost   1.33 MMAC · 9.93 MB · plan: 16 invocations per column along k
+//   cost   1.33 MMAC · 5.33 MB · plan: 16 invocations per column along k
 //   source models/dit.ts:188 linear · :215 add · :215 silu
 
 @group(0) @binding(0) var<storage, read> hidden: array<f32, 1152>;

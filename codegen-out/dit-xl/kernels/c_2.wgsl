@@ -1,52 +1,111 @@
 // c_2 — linear → gather → add → silu
 //   1 use: t_embedder.mlp.*
-//   reads  hidden f32[2,1152] · mlp_2_weight f32[1152,1152] · mlp_2_bias f32[1152] · embedding_table_weight f32[1001,1152] · y i32[1]
-//   writes c f32[2,1152]
-//   cost   2.65 MMAC · 9.94 MB · plan: 16 invocations per column along k
+//   reads  hidden f32[500,1152] · mlp_2_weight f32[1152,1152] · mlp_2_bias f32[1152] · embedding_table_weight f32[1001,1152] · y i32[1]
+//   writes c f32[500,1152]
+//   cost   664 MMAC · 9.93 MB · plan: workgroup tile 64×64, 4×4 per invocation
 //   source models/dit.ts:188 linear · :215 add · :215 silu
 
-@group(0) @binding(0) var<storage, read> hidden: array<f32, 2304>;
+@group(0) @binding(0) var<storage, read> hidden: array<f32, 576000>;
 @group(0) @binding(1) var<storage, read> mlp_2_weight: array<f32, 1327104>;
 @group(0) @binding(2) var<storage, read> mlp_2_bias: array<f32, 1152>;
 @group(0) @binding(3) var<storage, read> embedding_table_weight: array<f32, 1153152>;
 @group(0) @binding(4) var<storage, read> y: array<i32, 1>;
-@group(0) @binding(5) var<storage, read_write> c: array<f32, 2304>;
-var<workgroup> parts: array<f32, 128>;
+@group(0) @binding(5) var<storage, read_write> c: array<f32, 576000>;
+var<workgroup> left_tile: array<f32, 1024>;
+var<workgroup> right_tile: array<f32, 1024>;
 fn silu(x: f32) -> f32 {
   return x / (1.0 + exp(-clamp(x, -87.0, 87.0)));
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  var acc_0: f32 = 0.0;
-  var acc_1: f32 = 0.0;
-  let base = group.x * 4608u + (lane / 16u) * 1152u + (lane % 16u);
-  let base_1 = lane % 16u;
-  for (var s = 0u; s < 72u; s++) {
-    let mlp_2_weight_v = mlp_2_weight[base + s * 16u];
-    let hidden_v = hidden[base_1 + s * 16u];
-    acc_0 = fma(hidden_v, mlp_2_weight_v, acc_0);
-    let hidden_v_1 = hidden[base_1 + s * 16u + 1152u];
-    acc_1 = fma(hidden_v_1, mlp_2_weight_v, acc_1);
-  }
-  parts[lane * 2u] = acc_0;
-  parts[lane * 2u + 1u] = acc_1;
-  workgroupBarrier();
-  let base_2 = (lane / 2u) * 32u + (lane % 2u);
-  let mlp_2_bias_v = mlp_2_bias[group.x * 4u + (lane / 2u)];
-  let inner = min(lane % 2u, 0u);
-  let y_v = y[0u];
-  let inner_1 = max(lane % 2u, 1u) - 1u;
-  let concat = select(y_v, 1000i, (lane % 2u) >= 1u);
-  let row = min(u32(max(concat, 0i)), 1000u);
-  let embedding_table_weight_v = embedding_table_weight[row * 1152u + group.x * 4u + (lane / 2u)];
-  if (lane < 8u) {
-    var sum: f32 = 0.0;
-    for (var p = 0u; p < 16u; p++) {
-      sum += parts[base_2 + p * 2u];
+  var acc_0_0: f32 = 0.0;
+  var acc_0_1: f32 = 0.0;
+  var acc_0_2: f32 = 0.0;
+  var acc_0_3: f32 = 0.0;
+  var acc_1_0: f32 = 0.0;
+  var acc_1_1: f32 = 0.0;
+  var acc_1_2: f32 = 0.0;
+  var acc_1_3: f32 = 0.0;
+  var acc_2_0: f32 = 0.0;
+  var acc_2_1: f32 = 0.0;
+  var acc_2_2: f32 = 0.0;
+  var acc_2_3: f32 = 0.0;
+  var acc_3_0: f32 = 0.0;
+  var acc_3_1: f32 = 0.0;
+  var acc_3_2: f32 = 0.0;
+  var acc_3_3: f32 = 0.0;
+  let base = group.y * 64u;
+  let base_2 = group.x * 73728u;
+  let base_4 = (lane / 16u) * 4u;
+  let base_5 = (lane % 16u) * 4u;
+  for (var t = 0u; t < 72u; t++) {
+    let base_1 = t * 16u;
+    for (var s = 0u; s < 4u; s++) {
+      let e = lane + s * 256u;
+      let row = min(base + (e / 16u), 499u);
+      let hidden_v = hidden[base_1 + row * 1152u + (e % 16u)];
+      left_tile[(e % 16u) * 64u + (e / 16u)] = hidden_v;
     }
-    let mlp = sum + mlp_2_bias_v;
-    let c_1 = silu((mlp + embedding_table_weight_v));
-    c[(lane % 2u) * 1152u + group.x * 4u + (lane / 2u)] = c_1;
+    let base_3 = base_2 + t * 16u;
+    for (var s_1 = 0u; s_1 < 4u; s_1++) {
+      let e_1 = lane + s_1 * 256u;
+      let mlp_2_weight_v = mlp_2_weight[base_3 + (e_1 / 16u) * 1152u + (e_1 % 16u)];
+      right_tile[(e_1 % 16u) * 64u + (e_1 / 16u)] = mlp_2_weight_v;
+    }
+    workgroupBarrier();
+    for (var kk = 0u; kk < 16u; kk++) {
+      let a_0 = left_tile[base_4 + kk * 64u];
+      let a_1 = left_tile[base_4 + kk * 64u + 1u];
+      let a_2 = left_tile[base_4 + kk * 64u + 2u];
+      let a_3 = left_tile[base_4 + kk * 64u + 3u];
+      let w_0 = right_tile[base_5 + kk * 64u];
+      let w_1 = right_tile[base_5 + kk * 64u + 1u];
+      let w_2 = right_tile[base_5 + kk * 64u + 2u];
+      let w_3 = right_tile[base_5 + kk * 64u + 3u];
+      acc_0_0 = fma(a_0, w_0, acc_0_0);
+      acc_0_1 = fma(a_0, w_1, acc_0_1);
+      acc_0_2 = fma(a_0, w_2, acc_0_2);
+      acc_0_3 = fma(a_0, w_3, acc_0_3);
+      acc_1_0 = fma(a_1, w_0, acc_1_0);
+      acc_1_1 = fma(a_1, w_1, acc_1_1);
+      acc_1_2 = fma(a_1, w_2, acc_1_2);
+      acc_1_3 = fma(a_1, w_3, acc_1_3);
+      acc_2_0 = fma(a_2, w_0, acc_2_0);
+      acc_2_1 = fma(a_2, w_1, acc_2_1);
+      acc_2_2 = fma(a_2, w_2, acc_2_2);
+      acc_2_3 = fma(a_2, w_3, acc_2_3);
+      acc_3_0 = fma(a_3, w_0, acc_3_0);
+      acc_3_1 = fma(a_3, w_1, acc_3_1);
+      acc_3_2 = fma(a_3, w_2, acc_3_2);
+      acc_3_3 = fma(a_3, w_3, acc_3_3);
+    }
+    workgroupBarrier();
+  }
+  var tile = array<f32, 16>(
+    acc_0_0, acc_0_1, acc_0_2, acc_0_3, acc_1_0, acc_1_1, acc_1_2, acc_1_3,
+    acc_2_0, acc_2_1, acc_2_2, acc_2_3, acc_3_0, acc_3_1, acc_3_2, acc_3_3,
+  );
+  let base_6 = group.y * 64u + (lane / 16u) * 4u;
+  let base_7 = group.x * 64u + (lane % 16u) * 4u;
+  let y_v = y[0u];
+  for (var c_1 = 0u; c_1 < 4u; c_1++) {
+    let mlp_2_bias_v = mlp_2_bias[base_7 + c_1];
+    let base_8 = base_7 + c_1;
+    for (var r = 0u; r < 4u; r++) {
+      let product = tile[r * 4u + c_1];
+      let row_1 = min(base_6 + r, 499u);
+      let mlp = product + mlp_2_bias_v;
+      let inner = min(row_1 % 2u, 0u);
+      let inner_1 = max(row_1 % 2u, 1u) - 1u;
+      let concat = select(y_v, 1000i, (row_1 % 2u) >= 1u);
+      let row_2 = min(u32(max(concat, 0i)), 1000u);
+      let embedding_table_weight_v = embedding_table_weight[base_8 + row_2 * 1152u];
+      let add = mlp + embedding_table_weight_v;
+      let c_2 = silu(add);
+      if ((base_6 + r) < 500u) {
+        c[base_8 + row_1 * 1152u] = c_2;
+      }
+    }
   }
 }

@@ -1,69 +1,106 @@
-// hidden_2 — gather → mul → cos → sin → linear → silu
+// hidden_2 — linear → silu
 //   1 use: t_embedder.mlp.*
-//   reads  table f32[250,12] · step i32[] · table f32[128] · mlp_0_weight f32[1152,256] · mlp_0_bias f32[1152]
-//   writes hidden f32[2,1152]
-//   cost   590 kMAC · 1.21 MB · plan: 16 invocations per column along k
-//   source models/sinusoids.ts:28 mul · :29 cos · :29 sin · models/dit.ts:187 linear · :187 silu
+//   reads  cos f32[250,2,128] · sin f32[250,2,128] · mlp_0_weight f32[1152,256] · mlp_0_bias f32[1152]
+//   writes hidden f32[500,1152]
+//   cost   147 MMAC · 4.00 MB · plan: workgroup tile 64×64, 4×4 per invocation
+//   source models/dit.ts:187 linear · :187 silu
 
-@group(0) @binding(0) var<storage, read> table: array<f32, 3000>;
-@group(0) @binding(1) var<storage, read> step_1: array<i32, 1>;
-@group(0) @binding(2) var<storage, read> table_1: array<f32, 128>;
-@group(0) @binding(3) var<storage, read> mlp_0_weight: array<f32, 294912>;
-@group(0) @binding(4) var<storage, read> mlp_0_bias: array<f32, 1152>;
-@group(0) @binding(5) var<storage, read_write> hidden: array<f32, 2304>;
-var<workgroup> parts: array<f32, 128>;
-fn sine_quadrant(x: f32, shift: i32) -> f32 {
-  let k = round(x * 0.636619772);
-  let r = fma(-k, 7.54978995489188216e-8, fma(-k, 4.83751296997070312e-4, fma(-k, 1.5703125, x)));
-  let q = (i32(k) + shift) & 3;
-  let r2 = r * r;
-  let s = r + r * r2 * (-0.16666654611 + r2 * (0.0083321608736 + r2 * -0.00019515295891));
-  let c = 1.0 + r2 * (-0.5 + r2 * (0.041666645683 + r2 * (-0.0013887316255 + r2 * 0.000024433157)));
-  let v = select(s, c, (q & 1) == 1);
-  return select(v, -v, q >= 2);
-}
-fn sine(x: f32) -> f32 {
-  return sine_quadrant(x, 0);
-}
-fn cosine(x: f32) -> f32 {
-  return sine_quadrant(x, 1);
-}
+@group(0) @binding(0) var<storage, read> cos_1: array<f32, 64000>;
+@group(0) @binding(1) var<storage, read> sin_1: array<f32, 64000>;
+@group(0) @binding(2) var<storage, read> mlp_0_weight: array<f32, 294912>;
+@group(0) @binding(3) var<storage, read> mlp_0_bias: array<f32, 1152>;
+@group(0) @binding(4) var<storage, read_write> hidden: array<f32, 576000>;
+var<workgroup> left_tile: array<f32, 1024>;
+var<workgroup> right_tile: array<f32, 1024>;
 fn silu(x: f32) -> f32 {
   return x / (1.0 + exp(-clamp(x, -87.0, 87.0)));
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  var acc_0: f32 = 0.0;
-  var acc_1: f32 = 0.0;
-  let base = group.x * 1024u + (lane / 16u) * 256u + (lane % 16u);
-  let base_1 = lane % 16u;
-  let step_1_v = step_1[0u];
-  let row = min(u32(max(step_1_v, 0i)), 249u);
-  let table_v = table[row * 12u];
-  for (var s = 0u; s < 16u; s++) {
-    let mlp_0_weight_v = mlp_0_weight[base + s * 16u];
-    let inner = min(base_1 + s * 16u, 127u);
-    let table_1_v = table_1[inner];
-    let angles = table_v * table_1_v;
-    let inner_1 = max(base_1 + s * 16u, 128u) - 128u;
-    let table_1_v_1 = table_1[inner_1];
-    let angles_1 = table_v * table_1_v_1;
-    acc_0 = fma(select(cosine(angles), sine(angles_1), (base_1 + s * 16u) >= 128u), mlp_0_weight_v, acc_0);
-    acc_1 = fma(select(cosine(angles), sine(angles_1), (base_1 + s * 16u) >= 128u), mlp_0_weight_v, acc_1);
-  }
-  parts[lane * 2u] = acc_0;
-  parts[lane * 2u + 1u] = acc_1;
-  workgroupBarrier();
-  let base_2 = (lane / 2u) * 32u + (lane % 2u);
-  let mlp_0_bias_v = mlp_0_bias[group.x * 4u + (lane / 2u)];
-  if (lane < 8u) {
-    var sum: f32 = 0.0;
-    for (var p = 0u; p < 16u; p++) {
-      sum += parts[base_2 + p * 2u];
+  var acc_0_0: f32 = 0.0;
+  var acc_0_1: f32 = 0.0;
+  var acc_0_2: f32 = 0.0;
+  var acc_0_3: f32 = 0.0;
+  var acc_1_0: f32 = 0.0;
+  var acc_1_1: f32 = 0.0;
+  var acc_1_2: f32 = 0.0;
+  var acc_1_3: f32 = 0.0;
+  var acc_2_0: f32 = 0.0;
+  var acc_2_1: f32 = 0.0;
+  var acc_2_2: f32 = 0.0;
+  var acc_2_3: f32 = 0.0;
+  var acc_3_0: f32 = 0.0;
+  var acc_3_1: f32 = 0.0;
+  var acc_3_2: f32 = 0.0;
+  var acc_3_3: f32 = 0.0;
+  let base = group.y * 64u;
+  let base_2 = group.x * 16384u;
+  let base_4 = (lane / 16u) * 4u;
+  let base_5 = (lane % 16u) * 4u;
+  for (var t = 0u; t < 16u; t++) {
+    let base_1 = t * 16u;
+    for (var s = 0u; s < 4u; s++) {
+      let e = lane + s * 256u;
+      let row = min(base + (e / 16u), 499u);
+      let inner = min(base_1 + (e % 16u), 127u);
+      let cos_1_v = cos_1[inner + row * 128u];
+      let inner_1 = max(base_1 + (e % 16u), 128u) - 128u;
+      let sin_1_v = sin_1[inner_1 + row * 128u];
+      left_tile[(e % 16u) * 64u + (e / 16u)] = select(cos_1_v, sin_1_v, (base_1 + (e % 16u)) >= 128u);
     }
-    let mlp = sum + mlp_0_bias_v;
-    let hidden_1 = silu(mlp);
-    hidden[(lane % 2u) * 1152u + group.x * 4u + (lane / 2u)] = hidden_1;
+    let base_3 = base_2 + t * 16u;
+    for (var s_1 = 0u; s_1 < 4u; s_1++) {
+      let e_1 = lane + s_1 * 256u;
+      let mlp_0_weight_v = mlp_0_weight[base_3 + (e_1 / 16u) * 256u + (e_1 % 16u)];
+      right_tile[(e_1 % 16u) * 64u + (e_1 / 16u)] = mlp_0_weight_v;
+    }
+    workgroupBarrier();
+    for (var kk = 0u; kk < 16u; kk++) {
+      let a_0 = left_tile[base_4 + kk * 64u];
+      let a_1 = left_tile[base_4 + kk * 64u + 1u];
+      let a_2 = left_tile[base_4 + kk * 64u + 2u];
+      let a_3 = left_tile[base_4 + kk * 64u + 3u];
+      let w_0 = right_tile[base_5 + kk * 64u];
+      let w_1 = right_tile[base_5 + kk * 64u + 1u];
+      let w_2 = right_tile[base_5 + kk * 64u + 2u];
+      let w_3 = right_tile[base_5 + kk * 64u + 3u];
+      acc_0_0 = fma(a_0, w_0, acc_0_0);
+      acc_0_1 = fma(a_0, w_1, acc_0_1);
+      acc_0_2 = fma(a_0, w_2, acc_0_2);
+      acc_0_3 = fma(a_0, w_3, acc_0_3);
+      acc_1_0 = fma(a_1, w_0, acc_1_0);
+      acc_1_1 = fma(a_1, w_1, acc_1_1);
+      acc_1_2 = fma(a_1, w_2, acc_1_2);
+      acc_1_3 = fma(a_1, w_3, acc_1_3);
+      acc_2_0 = fma(a_2, w_0, acc_2_0);
+      acc_2_1 = fma(a_2, w_1, acc_2_1);
+      acc_2_2 = fma(a_2, w_2, acc_2_2);
+      acc_2_3 = fma(a_2, w_3, acc_2_3);
+      acc_3_0 = fma(a_3, w_0, acc_3_0);
+      acc_3_1 = fma(a_3, w_1, acc_3_1);
+      acc_3_2 = fma(a_3, w_2, acc_3_2);
+      acc_3_3 = fma(a_3, w_3, acc_3_3);
+    }
+    workgroupBarrier();
+  }
+  var tile = array<f32, 16>(
+    acc_0_0, acc_0_1, acc_0_2, acc_0_3, acc_1_0, acc_1_1, acc_1_2, acc_1_3,
+    acc_2_0, acc_2_1, acc_2_2, acc_2_3, acc_3_0, acc_3_1, acc_3_2, acc_3_3,
+  );
+  let base_6 = group.y * 64u + (lane / 16u) * 4u;
+  let base_7 = group.x * 64u + (lane % 16u) * 4u;
+  for (var c = 0u; c < 4u; c++) {
+    let mlp_0_bias_v = mlp_0_bias[base_7 + c];
+    let base_8 = base_7 + c;
+    for (var r = 0u; r < 4u; r++) {
+      let product = tile[r * 4u + c];
+      let row_1 = min(base_6 + r, 499u);
+      let mlp = product + mlp_0_bias_v;
+      let hidden_1 = silu(mlp);
+      if ((base_6 + r) < 500u) {
+        hidden[base_8 + row_1 * 1152u] = hidden_1;
+      }
+    }
   }
 }
