@@ -15,7 +15,7 @@ import { chunk } from './rewrite/chunk.ts';
 import { expand } from './rewrite/expand.ts';
 import { hoist, type TableLimits } from './rewrite/hoist.ts';
 import { recognise } from './rewrite/recognise.ts';
-import { simplify } from './rewrite/simplify.ts';
+import { canonicalise, simplify } from './rewrite/simplify.ts';
 import { snapshot } from './rewrite/snapshot.ts';
 import { checkBinding, checkMemory } from './memory/check.ts';
 import { planMemory, type MemoryPlan } from './memory/plan.ts';
@@ -38,9 +38,9 @@ export const pipeline: readonly Pass[] = [
   pass('simplify', 'canonical form: views merge, identities vanish, constants fold', simplify),
   pass('recognise', 'rules: online attention, merged linears', recognise),
   pass('expand', 'composite ops (linear, layer_norm, softmax) become the ops they stand for', expand),
-  pass('canonical', 'canonical form of what the expansion left', simplify),
+  pass('canonical', 'canonical form of what the expansion left', canonicalise),
   pass('chunk', 'values read piece by piece are laid out piece by piece', chunk),
-  pass('settle', 'canonical form of the pieces', simplify),
+  pass('settle', 'canonical form of the pieces', canonicalise),
   pass('snapshot', 'outputs that show state before its update get a copy', snapshot),
 ];
 

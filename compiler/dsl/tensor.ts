@@ -46,6 +46,10 @@ export class Tensor {
   le = (y: Operand) => new Tensor(f().compare('le', this.node, raw(y)));
   gt = (y: Operand) => new Tensor(f().compare('gt', this.node, raw(y)));
   ge = (y: Operand) => new Tensor(f().compare('ge', this.node, raw(y)));
+  /** Both hold, either holds, it does not hold: of bool tensors, as comparisons give. */
+  and = (y: Tensor) => new Tensor(f().op('and', [this.node, y.node]));
+  or = (y: Tensor) => new Tensor(f().op('or', [this.node, y.node]));
+  not = () => new Tensor(f().op('not', [this.node]));
   neg = () => new Tensor(f().neg(this.node));
   exp = () => new Tensor(f().exp(this.node));
   log = () => new Tensor(f().log(this.node));

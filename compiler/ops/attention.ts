@@ -1,75 +1,118 @@
-/** Attention as one value: what the rule online_attention finds in plain algebra, so that no kernel stores the scores. */
-import { broadcastShapes, formatShape, sameShape, sizeOf, type TensorType } from '../ir/index.ts';
+/** Attention as one value: what the rules of attention.rules find in plain algebra, so that no kernel stores the scores. */
+import { broadcastShapes, formatShape, sameShape, sizeOf, type Node, type TensorType } from '../ir/index.ts';
 import { attrNumber, defineOp, expectFloat, expectSameDType, shapeError } from './define.ts';
 import { broadcastStrides, dense, dot, forEachIndex } from './dense.ts';
+import type { Functional } from './functional.ts';
 
-/** Checks the operands of an attention and gives their sizes: q […batch, m, d], k […batch, n, d], v […batch, n, e]. */
+/** What may follow q, k and v: a bias, which is a float, and a mask, which is a bool. */
+export function scoreOperands<T>(operands: readonly T[], dtypeOf: (x: T) => string): { bias?: T; mask?: T } {
+  const more = operands.slice(3);
+  return { bias: more.find((x) => dtypeOf(x) !== 'bool'), mask: more.find((x) => dtypeOf(x) === 'bool') };
+}
+
+const dtypeOfType = (t: TensorType) => t.dtype;
+const dtypeOfNode = (node: Node) => node.type.dtype;
+
+/** Checks the operands of an attention and gives their sizes: q […, m, d], k […, n, d], v […, n, e]; batches broadcast. */
 export function attentionDims(inputs: readonly TensorType[]) {
-  const [q, k, v, bias] = inputs.map((t) => t.shape);
+  const [q, k, v] = inputs.map((t) => t.shape);
+  const { bias, mask } = scoreOperands(inputs, dtypeOfType);
   const shapes = `q is ${formatShape(q)}, k is ${formatShape(k)}, v is ${formatShape(v)}`;
-  if (q.length < 2) throw shapeError('attention', 'takes matrices', shapes, 'unsqueeze vectors');
-  const batch = q.slice(0, -2);
-  if (![k, v].every((s) => sameShape(s.slice(0, -2), batch))) {
-    throw shapeError('attention', 'batch axes differ', shapes, 'broadcast them first');
-  }
+  if ([q, k, v].some((s) => s.length < 2)) throw shapeError('attention', 'takes matrices', shapes, 'unsqueeze vectors');
+  const batch = broadcastShapes(...[q, k, v].map((s) => s.slice(0, -2)));
+  if (!batch) throw shapeError('attention', 'batch axes do not broadcast', shapes);
   const [m, d] = q.slice(-2);
   const [n, e] = v.slice(-2);
   if (k[k.length - 1] !== d) throw shapeError('attention', 'queries and keys differ in length', shapes);
   if (k[k.length - 2] !== n) throw shapeError('attention', 'there are not as many values as keys', shapes);
   const scores = [...batch, m, n];
-  if (bias && !sameShape(broadcastShapes(bias, scores) ?? [], scores)) {
-    const why = `bias is ${formatShape(bias)}, scores are ${formatShape(scores)}`;
-    throw shapeError('attention', 'bias does not broadcast to the scores', why);
+  for (const [name, t] of [['bias', bias] as const, ['mask', mask] as const]) {
+    if (!t || sameShape(broadcastShapes(t.shape, scores) ?? [], scores)) continue;
+    const why = `${name} is ${formatShape(t.shape)}, scores are ${formatShape(scores)}`;
+    throw shapeError('attention', `${name} does not broadcast to the scores`, why);
   }
   return { batch, m, n, d, e };
 }
 
+function checkOperands(inputs: readonly TensorType[]): void {
+  const { bias, mask } = scoreOperands(inputs, dtypeOfType);
+  if (inputs.length < 3 || inputs.length !== 3 + Number(!!bias) + Number(!!mask) || (mask && mask !== inputs.at(-1))) {
+    throw shapeError(
+      'attention',
+      'takes q, k, v, maybe a bias, maybe a mask',
+      `got ${inputs.map((t) => t.dtype).join(', ')}`,
+    );
+  }
+  const floats = inputs.filter((t) => t !== mask);
+  expectFloat('attention', ...floats);
+  expectSameDType('attention', floats);
+}
+
+/** softmax of the scores, by smaller ops. */
+function weightsOf(f: Functional, inputs: readonly Node[], attrs: Readonly<Record<string, unknown>>): Node {
+  const [q, k] = inputs;
+  const { bias, mask } = scoreOperands(inputs, dtypeOfNode);
+  const scaled = f.mul(f.matmul(q, f.transpose(k)), attrs.scale as number);
+  const scores = bias ? f.add(scaled, bias) : scaled;
+  const fill = () => f.constant(attrs.fill as number, q.type.dtype);
+  return f.op('softmax', [mask ? f.select(mask, scores, fill()) : scores]);
+}
+
 export const attention = defineOp({
   name: 'attention',
-  doc: 'softmax(scale·q·kᵀ + bias)·v: q […, m, d], k […, n, d], v […, n, e], bias broadcast to […, m, n] (optional).',
+  doc: 'softmax(scale·q·kᵀ + bias)·v: q […, m, d], k […, n, d], v […, n, e], bias broadcast to […, m, n] (optional); where a bool mask (optional) does not hold, the score is `fill`.',
   kind: 'contract',
   type: (inputs, attrs) => {
-    if (inputs.length !== 3 && inputs.length !== 4)
-      throw shapeError('attention', 'takes q, k, v and maybe bias', `got ${inputs.length}`);
-    expectFloat('attention', ...inputs);
-    expectSameDType('attention', inputs);
+    checkOperands(inputs);
     if (!Number.isFinite(attrs.scale)) throw shapeError('attention', 'scale is a finite number');
+    const { mask } = scoreOperands(inputs, dtypeOfType);
+    if (mask && typeof attrs.fill !== 'number') throw shapeError('attention', 'a mask needs a fill');
     const { batch, m, e } = attentionDims(inputs);
     return { dtype: inputs[0].dtype, shape: [...batch, m, e] };
   },
   reference: (inputs, attrs, type) => {
     const { batch, m, n, d, e } = attentionDims(inputs);
-    const [q, k, v, bias] = inputs.map((x) => x.data);
-    const strides = bias && broadcastStrides(inputs[3].shape, batch.length + 2);
+    const [q, k, v] = inputs.map((x) => x.data);
+    const { bias, mask } = scoreOperands(inputs, (x) => x.dtype);
+    const rank = batch.length + 2;
+    const strides = inputs.map((x) => broadcastStrides(x.shape, rank));
+    const at = (x: typeof bias, index: readonly number[]) => x!.data[dot(index, strides[inputs.indexOf(x!)])];
     const out = dense(type);
     forEachIndex([...batch, m], (index, row) => {
-      const b = Math.floor(row / m);
+      const [outer, i] = [index.slice(0, -1), index[index.length - 1]];
+      const [q0, k0, v0] = [
+        dot([...outer, i, 0], strides[0]),
+        dot([...outer, 0, 0], strides[1]),
+        dot([...outer, 0, 0], strides[2]),
+      ];
       const scores = Float64Array.from({ length: n }, (_, j) => {
+        if (mask && !at(mask, [...index, j])) return attrNumber(attrs, 'fill');
         let score = 0;
-        for (let l = 0; l < d; l++) score += q[row * d + l] * k[(b * n + j) * d + l];
-        return attrNumber(attrs, 'scale') * score + (strides ? bias[dot([...index, j], strides)] : 0);
+        for (let l = 0; l < d; l++) score += q[q0 + l] * k[k0 + j * d + l];
+        return attrNumber(attrs, 'scale') * score + (bias ? at(bias, [...index, j]) : 0);
       });
       const max = scores.reduce((a, b) => Math.max(a, b));
       const weights = scores.map((score) => Math.exp(score - max));
       const sum = weights.reduce((a, b) => a + b);
       for (let j = 0; j < n; j++) {
-        for (let l = 0; l < e; l++) out.data[row * e + l] += (weights[j] / sum) * v[(b * n + j) * e + l];
+        for (let l = 0; l < e; l++) out.data[row * e + l] += (weights[j] / sum) * v[v0 + j * e + l];
       }
     });
     return out;
   },
-  // The weights are computed again: dS = P∘(dy·vᵀ − Σ dy∘out), and dS reaches q, k and bias.
-  gradient: ({ f, inputs: [q, k, v, bias], attrs, out, dy }) => {
-    const scale = attrNumber(attrs, 'scale');
-    const scaled = f.mul(f.matmul(q, f.transpose(k)), scale);
-    const weights = f.op('softmax', [bias ? f.add(scaled, bias) : scaled]);
+  // The weights are computed again: dS = P∘(dy·vᵀ − Σ dy∘out), and dS reaches q, k and bias, but not where the mask fills.
+  gradient: ({ f, inputs, attrs, out, dy }) => {
+    const [q, k, v] = inputs;
+    const { bias, mask } = scoreOperands(inputs, dtypeOfNode);
+    const weights = weightsOf(f, inputs, attrs);
     const projected = f.sum(f.mul(dy, out), [out.type.shape.length - 1]);
-    const dScores = f.mul(weights, f.sub(f.matmul(dy, f.transpose(v)), projected));
-    const dProduct = f.mul(dScores, scale);
+    const dFilled = f.mul(weights, f.sub(f.matmul(dy, f.transpose(v)), projected));
+    const dScores = mask ? f.select(mask, dFilled, f.constant(0, dy.type.dtype)) : dFilled;
+    const dProduct = f.mul(dScores, attrNumber(attrs, 'scale'));
     const dq = f.matmul(dProduct, k);
     const dk = f.matmul(f.transpose(dProduct), q);
     const dv = f.matmul(f.transpose(weights), dy);
-    return bias ? [dq, dk, dv, dScores] : [dq, dk, dv];
+    return [dq, dk, dv, ...(bias ? [dScores] : []), ...(mask ? [null] : [])];
   },
   cost: (inputs) => {
     const { batch, m, n, d, e } = attentionDims(inputs);
@@ -78,15 +121,15 @@ export const attention = defineOp({
     return { macs: scores * (d + e), flops: 14 * scores };
   },
   sample: (random) => {
-    const biased = random.next() < 0.7;
+    const [biased, masked] = [random.next() < 0.6, random.next() < 0.5];
     const batch = random.shape(0, 2, 3);
     const [m, n, d, e] = [random.int(1, 9), random.int(1, 12), random.int(1, 10), random.int(1, 10)];
-    const bias = biased ? [random.broadcastable([...batch, m, n])] : [];
-    const shapes = [[...batch, m, d], [...batch, n, d], [...batch, n, e], ...bias];
-    return { inputs: shapes.map((shape) => ({ dtype: 'f32' as const, shape })), attrs: { scale: 0.5 } };
+    const shared = () => (random.next() < 0.3 ? random.broadcastable(batch) : batch);
+    const f32 = (shape: readonly number[]) => ({ dtype: 'f32' as const, shape });
+    const bias = biased ? [f32(random.broadcastable([...batch, m, n]))] : [];
+    const mask = masked ? [{ dtype: 'bool' as const, shape: random.broadcastable([...batch, m, n]) }] : [];
+    const inputs = [f32([...batch, m, d]), f32([...shared(), n, d]), f32([...shared(), n, e]), ...bias, ...mask];
+    return { inputs, attrs: { scale: 0.5, ...(masked && { fill: -3 }) } };
   },
-  expand: (f, [q, k, v, bias], attrs) => {
-    const scaled = f.mul(f.matmul(q, f.transpose(k)), attrNumber(attrs, 'scale'));
-    return f.matmul(f.op('softmax', [bias ? f.add(scaled, bias) : scaled]), v);
-  },
+  expand: (f, inputs, attrs) => f.matmul(weightsOf(f, inputs, attrs), inputs[2]),
 });

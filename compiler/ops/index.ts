@@ -10,5 +10,5 @@ export * as views from './views.ts';
 export * as reductions from './reduce.ts';
 export { matmul, matmulDims } from './contract.ts';
 export * as composites from './composite.ts';
-export { attention, attentionDims } from './attention.ts';
+export { attention, attentionDims, scoreOperands } from './attention.ts';
 export { philox, philox4x32 } from './philox.ts';

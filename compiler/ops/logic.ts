@@ -1,5 +1,6 @@
 /** Comparisons, logic and bits. */
 import type { DType } from '../ir/index.ts';
+import { defineOp, elementwise, expectArity, perElement, shapeError } from './define.ts';
 import { binary, infix } from './define-binary.ts';
 
 const notBool = (dtype: DType) => dtype !== 'bool';
@@ -36,6 +37,22 @@ const logical = (name: string, doc: string, symbol: string, f: (x: boolean, y: b
   });
 export const and = logical('and', 'Both.', '&&', (x, y) => x && y);
 export const or = logical('or', 'Either.', '||', (x, y) => x || y);
+
+export const not = defineOp({
+  name: 'not',
+  doc: 'x does not hold.',
+  kind: 'pointwise',
+  type: (inputs) => {
+    expectArity('not', inputs, 1);
+    if (inputs[0].dtype !== 'bool') throw shapeError('not', `does not take ${inputs[0].dtype}`);
+    return inputs[0];
+  },
+  reference: elementwise((x) => Number(!x)),
+  gradient: 'none',
+  cost: perElement(1),
+  sample: (random) => ({ inputs: [{ dtype: 'bool', shape: random.shape(0, 4) }], attrs: {} }),
+  wgsl: { expression: ([x]) => `!${x}` },
+});
 
 const bitwise = (name: string, doc: string, symbol: string, f: (x: number, y: number) => number) =>
   binary(name, {

@@ -83,6 +83,8 @@ class Rewriter<T> {
 
   private call(call: Call): T {
     const operands = call.operands.flatMap((x) => this.operand(x));
+    // A sum or product that lacks an operand is the other one.
+    if (call.op in NEUTRAL && operands.length === 1 && typeof operands[0] !== 'number') return operands[0];
     const dtype = this.dtype(operands);
     const inputs = operands.map((x) => (typeof x === 'number' ? this.constant(x, dtype) : x));
     if (call.op !== 'transpose') return this.algebra.apply(call.op, inputs, this.attrs(call));

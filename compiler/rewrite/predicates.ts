@@ -1,5 +1,6 @@
 /** The conditions that rules may ask for, by name. They say where a rewrite pays; that it is right, the proof test shows. */
 import { byteSize, formatShape, labelOf, labelsOf, sameShape, type Node } from '../ir/index.ts';
+import { opDef } from '../ops/index.ts';
 
 /** What conditions may look at. */
 export interface Surroundings {
@@ -25,6 +26,23 @@ const isPackable = (node: Node, around: Surroundings): boolean =>
   node.op === 'concat'
     ? node.inputs.every((input) => isPackable(input, around))
     : node.op === 'param' && !around.updated.has(node);
+
+/** The products and linears that read a value through views and pointwise ops alone. */
+function firstProducts(value: Node, { users }: Surroundings): Set<Node> {
+  const products = new Set<Node>();
+  const seen = new Set<Node>();
+  const stack = [value];
+  while (stack.length) {
+    for (const user of users.get(stack.pop()!) ?? []) {
+      if (seen.has(user)) continue;
+      seen.add(user);
+      const { kind } = opDef(user.op);
+      if (kind === 'contract' || user.op === 'linear') products.add(user);
+      if (kind === 'view' || kind === 'pointwise') stack.push(user);
+    }
+  }
+  return products;
+}
 
 export const PREDICATES: Readonly<Record<string, Predicate>> = {
   only_use: {
@@ -57,6 +75,21 @@ export const PREDICATES: Readonly<Record<string, Predicate>> = {
     obstacle([first, ...others]) {
       const value = others.find((v) => !sameShape(v.type.shape, first.type.shape));
       return value && [first, value].map((v) => `${labelOf(v)} is ${formatShape(v.type.shape)}`).join(', ');
+    },
+  },
+  read_together: {
+    doc: 'Some product reads all the values, through views and pointwise ops alone.',
+    obstacle(values, around) {
+      const [first, ...others] = values.map((value) => firstProducts(value, around));
+      const shared = [...first].some((product) => others.every((products) => products.has(product)));
+      return shared ? undefined : `no one product reads ${labelsOf(values)}`;
+    },
+  },
+  one_per_row: {
+    doc: 'Each value is computed, and has one number for a row of the scores, or for all of them.',
+    obstacle(values) {
+      const value = values.find(({ op, type: { shape } }) => op === 'constant' || (shape.at(-1) ?? 1) !== 1);
+      return value && `${labelOf(value)} is ${formatShape(value.type.shape)}, not one computed number a row`;
     },
   },
   fits_binding: {

@@ -15,7 +15,7 @@ Rules <: Graph {
   Sample    = "sample" "{" Shape* "}"
   Equation  = Term "=" Call ";"?
   Condition = ident "(" ListOf<Term, ","> ")"
-  Shape     = Term ":" "param"? "[" ListOf<size, ","> "]" ";"?
+  Shape     = Term ":" ("param" | "bool")? "[" ListOf<size, ","> "]" ";"?
   Call      = ident "(" ListOf<Operand, ","> ")" CallAttrs?
   Operand   = Call | Term | number
   CallAttrs = "{" ListOf<CallAttr, ","> "}"
@@ -101,10 +101,10 @@ semantics.addOperation<unknown>('read(file)', {
     const terms = children(args).map((arg) => arg.read(file) as Term);
     return { predicate: predicate.sourceString, args: terms, at: place(this, file) };
   },
-  Shape(value, _colon, param, _open, sizes, _close, _end): SampleShape {
+  Shape(value, _colon, kind, _open, sizes, _close, _end): SampleShape {
     return {
       value: value.read(this.args.file) as Term,
-      param: param.children.length > 0,
+      kind: (kind.sourceString || 'value') as SampleShape['kind'],
       sizes: children(sizes).map(({ sourceString: size }) => (/^\d/.test(size) ? Number(size) : size)),
     };
   },

@@ -56,7 +56,8 @@ export interface Condition {
 /** Shape of a free value in a proof: sizes are drawn once for each letter, `n*` for each member, `...` is any batch. */
 export interface SampleShape {
   readonly value: Term;
-  readonly param: boolean;
+  /** `value`: f32 of any origin; `param`: a parameter; `bool`: a mask. */
+  readonly kind: 'value' | 'param' | 'bool';
   readonly sizes: readonly (string | number)[];
 }
 

@@ -1,8 +1,8 @@
 /**
- * Canonical form: views merge, identities and casts to the same type vanish, scalar constants fold, batched products whose
- * right operand is one matrix become one product. Never needed for correctness; makes all that follows simpler.
+ * Canonical form: views merge, identities and casts to the same type vanish, scalar constants fold; after the rules, batched
+ * products whose right operand is one matrix become one product. Never needed for correctness; makes all that follows simpler.
  */
-import { rebuild, sameShape, sizeOf, type Attrs, type Graph, type Node, type Shape } from '../ir/index.ts';
+import { isInteger, rebuild, sameShape, sizeOf, type Attrs, type Graph, type Node, type Shape } from '../ir/index.ts';
 import { attrList, attrNumber, attrString, dense, Functional, opDef, opTable } from '../ops/index.ts';
 
 /** A peephole: the simpler node for `op(inputs)`, or undefined. */
@@ -61,9 +61,36 @@ const PEEPHOLES: Record<string, Peephole> = {
       attrList(attrs, 'step').map((s, i) => s * step[i]),
     );
   },
-  concat: (_f, inputs) => (inputs.length === 1 ? inputs[0] : undefined),
-  matmul: mergeBatch,
+  concat: (f, inputs, attrs) => {
+    if (inputs.length === 1) return inputs[0];
+    const axis = attrNumber(attrs, 'axis');
+    const isJoin = (x: Node) => x.op === 'concat' && x.attrs.axis === axis;
+    const flat = () => inputs.flatMap((x) => (isJoin(x) ? x.inputs : [x]));
+    return inputs.some(isJoin) ? f.concat(flat(), axis) : undefined;
+  },
+  not: (f, [x]) => opposite(f, x),
+  // What is computed comes first: one form for masks that say what to hide and those that say what to keep.
+  select: (f, [c, x, y]) =>
+    isConstant(x) && !isConstant(y) ? f.select(opposite(f, c) ?? f.op('not', [c]), y, x) : undefined,
 };
+
+/** What holds where a comparison of integers does not. NaN compares with nothing, so for floats only (in)equality has one. */
+const OPPOSITE: Readonly<Record<string, string | undefined>> = {
+  eq: 'ne',
+  ne: 'eq',
+  lt: 'ge',
+  ge: 'lt',
+  gt: 'le',
+  le: 'gt',
+};
+
+/** Where x does not hold, without `not`, when that can be said. */
+function opposite(f: Functional, x: Node): Node | undefined {
+  if (x.op === 'not') return x.inputs[0];
+  const op = OPPOSITE[x.op];
+  const isExact = op && (x.op === 'eq' || x.op === 'ne' || isInteger(x.inputs[0].type.dtype));
+  return isExact ? f.op(op, x.inputs) : undefined;
+}
 
 /** [b, m, k] × [k, n] is [b·m, k] × [k, n]: one product instead of b. */
 function mergeBatch(f: Functional, [x, y]: readonly Node[], _attrs: Attrs, node: Node): Node | undefined {
@@ -88,9 +115,15 @@ function fold(f: Functional, inputs: readonly Node[], node: Node): Node | undefi
   return Number.isFinite(value) ? f.constant(value, node.type.dtype, node.type.shape) : undefined;
 }
 
-export function simplify(graph: Graph): Graph {
-  return rebuild(graph, opTable, (node, inputs, builder) => {
-    const f = new Functional(builder);
-    return fold(f, inputs, node) ?? PEEPHOLES[node.op]?.(f, inputs, node.attrs, node);
-  });
-}
+const simplifying =
+  (peepholes: Readonly<Record<string, Peephole>>) =>
+  (graph: Graph): Graph =>
+    rebuild(graph, opTable, (node, inputs, builder) => {
+      const f = new Functional(builder);
+      return fold(f, inputs, node) ?? peepholes[node.op]?.(f, inputs, node.attrs, node);
+    });
+
+export const simplify = simplifying(PEEPHOLES);
+
+/** The same for products that no rule took: those that share their right operand become one. */
+export const canonicalise = simplifying({ ...PEEPHOLES, matmul: mergeBatch });

@@ -57,8 +57,11 @@ export function vectorise(
       return apply([x.node]);
     case 'matmul':
       return apply(operands.map((operand) => aligned(f, operand, rank)));
+    // The queries carry the axis in any case: a bias or a mask broadcasts to the scores, and does not widen them.
     case 'attention':
-      return apply(operands.map((operand, i) => (i < 3 ? repeated(f, operand, count) : aligned(f, operand, rank))));
+      return apply([widened(f, x, rank, count), ...operands.slice(1).map((operand) => aligned(f, operand, rank))]);
+    case 'unfold':
+      return apply([x.node], { ...attrs, axis: attrNumber(attrs, 'axis') + 1 });
     default:
       if (opDef(op).kind === 'reduce') return lists({ axes: shifted });
       if (opDef(op).kind === 'pointwise') return apply(operands.map((operand) => aligned(f, operand, rank)));
@@ -71,6 +74,12 @@ function aligned(f: Functional, { node, many }: Operand, rank: number): Node {
   if (!many) return node;
   const [count, ...rest] = node.type.shape;
   return f.reshape(node, [count, ...Array<number>(rank - rest.length).fill(1), ...rest]);
+}
+
+function widened(f: Functional, x: Operand, rank: number, count: number): Node {
+  if (x.many) return aligned(f, x, rank);
+  const { shape } = x.node.type;
+  return f.broadcast(x.node, [count, ...Array<number>(rank - shape.length).fill(1), ...shape]);
 }
 
 const repeated = (f: Functional, { node, many }: Operand, count: number): Node =>

@@ -3,7 +3,7 @@
  * (a matrix product reads each operand once per tile of the other), is either recomputed there or stored once.
  */
 import { labelOf, sizeOf, type Node, type Remarks } from '../ir/index.ts';
-import { opDef } from '../ops/index.ts';
+import { attentionDims, opDef } from '../ops/index.ts';
 import { tooManyBuffers } from './device.ts';
 import { isStored } from './storage.ts';
 
@@ -81,10 +81,12 @@ function remarkOn(node: Node, kept: boolean, { reads, recompute, store }: Estima
 function readsBy(user: Node, node: Node, evaluations: Map<Node, number>): number {
   const kind = opDef(user.op).kind;
   if (user.op === 'attention') {
-    const rows = user.type.shape[user.type.shape.length - 2];
-    return user.inputs[0] === node
-      ? sizeOf(node.type.shape)
-      : sizeOf(node.type.shape) * Math.ceil(rows / ATTENTION_ROWS);
+    const { batch, m, n } = attentionDims(user.inputs.map((x) => x.type));
+    const place = user.inputs.indexOf(node);
+    const matrices = sizeOf(batch) * sizeOf(node.type.shape.slice(-2));
+    // Scores ask for their bias and mask once; keys and values pass by once for each block of queries.
+    if (place >= 3) return sizeOf(batch) * m * n;
+    return place === 0 ? matrices : matrices * Math.ceil(m / ATTENTION_ROWS);
   }
   if (kind === 'contract') {
     const [m, n] = user.type.shape.slice(-2);

@@ -58,7 +58,8 @@ const scalar: Step = ({ f, random, pick }) => f.mul(f.add(pick(), 0.25), Math.fr
 const choose: Step = (context) => {
   const [x, y] = pair(context);
   const { f, random } = context;
-  return f.select(f.compare(random.pick(COMPARISONS), x, y), x, y);
+  const holds = f.compare(random.pick(COMPARISONS), x, y);
+  return f.select(random.next() < 0.3 ? f.op('not', [holds]) : holds, x, y);
 };
 
 /** Integers: bits, arithmetic and comparison, and back to floats. */
@@ -111,6 +112,13 @@ const slice: Step = ({ f, random, pick }) => {
   const start = shape.map((n) => random.int(0, Math.floor((n - 1) / 2)));
   const size = shape.map((n, i) => random.int(1, Math.floor((n - 1 - start[i]) / step[i]) + 1));
   return f.slice(x, start, size, step);
+};
+
+const unfold: Step = ({ f, random, pick }) => {
+  const x = pick(1);
+  const axis = random.int(0, x.type.shape.length - 1);
+  const size = random.int(1, Math.min(3, x.type.shape[axis]));
+  return f.unfold(x, axis, size, random.int(1, 2));
 };
 
 const concat: Step = ({ f, random, pick, leaf }) => {
@@ -179,6 +187,6 @@ const attention: Step = ({ f, random, pick, leaf }) => {
 /** Pointwise steps are listed more often: they are what fusion is made of. */
 export const STEPS: readonly Step[] = [
   ...[unary, unary, unary, guarded, binary, binary, binary, scalar, choose, integers, random],
-  ...[reshape, permute, broadcast, slice, concat, pad, gather],
+  ...[reshape, permute, broadcast, slice, unfold, concat, pad, gather],
   ...[matmul, linear, reduce, reduce, layerNorm, softmax, modulate, attention],
 ];

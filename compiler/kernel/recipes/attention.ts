@@ -3,16 +3,18 @@
  * keys in blocks: scores of the block, running maximum and sum per row, and the output rescaled as the maximum grows.
  * Milakov & Gimelshein 2018, Dao et al. 2022. Statistics are f32; scores and output of the block live in workgroup memory.
  */
-import { sizeOf, type Shape } from '../../ir/index.ts';
-import { attrNumber } from '../../ops/index.ts';
+import { sizeOf, type Node, type Shape } from '../../ir/index.ts';
+import { attrNumber, scoreOperands } from '../../ops/index.ts';
 import type { AttentionPlan } from '../../schedule/plan.ts';
 import { fixedIndex, type Index } from '../index-map.ts';
 import { broadcastIndex } from '../inline.ts';
 import type { Expr, SharedArray, Variable } from '../ir.ts';
 import { batchIndex, builtins, storeElement, type Launch, type Site } from './common.ts';
 
-/** Below every finite score, with room to subtract. */
+/** The score of a key that is not there: below every score, with room to subtract. */
 const LOWEST = -1e30;
+/** Scores of hidden keys (−∞, the lowest float) are raised to this: a row that may see no key at all takes their mean. */
+const HIDDEN = -1e29;
 
 interface Block {
   readonly site: Site;
@@ -41,7 +43,7 @@ export function attentionKernel(site: Site, plan: AttentionPlan): Launch {
   const last = (shape: Shape) => shape[shape.length - 1];
   const [m, n] = [q[q.length - 2], k[k.length - 2]];
   const gridX = Math.ceil(m / plan.rows);
-  const batchShape = q.slice(0, -2);
+  const batchShape = region.anchor!.type.shape.slice(0, -2);
   const blocks = Math.ceil(n / plan.keys);
   const columns = Math.ceil(last(v) / (plan.lanes * plan.columns)) * plan.lanes * plan.columns;
   const block: Block = {
@@ -127,7 +129,7 @@ function scoreBlock(block: Block, key0: Index): void {
   const { site, plan, m, n, d, batch, row0 } = block;
   const { b, inline, region } = site;
   const { ix } = inline;
-  const [q, k, , bias] = region.anchor!.inputs;
+  const [q, k] = region.anchor!.inputs;
   const at = (node: typeof q, index: Index[]) => inline.value(node, broadcastIndex(index, node.type.shape));
   const perLane = plan.keys / plan.lanes;
   const quads = plan.rows / 4;
@@ -154,14 +156,28 @@ function scoreBlock(block: Block, key0: Index): void {
     const key = ix.add(lane, ix.scale(ix.atom(i, perLane - 1), plan.lanes));
     const row = ix.atom(r, plan.rows - 1);
     const product = b.loadShared(tile, ix.expr(ix.add(ix.scale(ix.atom(i, perLane - 1), plan.rows), row)));
-    const scaled = b.binary('*', product, scale);
     const position = [ix.clamp(ix.add(row0, row), m - 1, 'row'), ix.clamp(ix.add(key0, key), n - 1, 'key')];
-    const score = bias ? b.binary('+', scaled, at(bias, [...batch, ...position])) : scaled;
+    const score = adjustScore(block, b.binary('*', product, scale), [...batch, ...position]);
     const beyond = () => b.binary('>=', ix.expr(ix.add(key0, key)), b.u32(n));
     const masked = n % plan.keys ? b.call('select', [score, b.literal(LOWEST, 'f32'), beyond()]) : score;
     b.storeShared(block.scores, ix.expr(ix.add(ix.scale(key, plan.rows), row)), masked);
   };
   b.loop('i', perLane, (i) => b.loop('r', plan.rows, (r) => store(i, r), plan.rolled), plan.rolled);
+}
+
+/** The bias added, and the fill where the mask does not hold. */
+function adjustScore({ site: { b, inline, region } }: Block, score: Expr, index: Index[]): Expr {
+  const anchor = region.anchor!;
+  const { bias, mask } = scoreOperands(anchor.inputs, (node) => node.type.dtype);
+  const at = (node: Node) => inline.value(node, broadcastIndex(index, node.type.shape));
+  const biased = bias ? b.binary('+', score, at(bias)) : score;
+  const fill = () => b.literal(attrNumber(anchor.attrs, 'fill'), 'f32');
+  const filled = mask ? b.call('select', [fill(), biased, at(mask)]) : biased;
+  if (!bias && !mask) return filled;
+  // Not max: that might hide a NaN.
+  const hidden = b.literal(HIDDEN, 'f32');
+  const value = b.bind('score', filled);
+  return b.call('select', [value, hidden, b.binary('<', value, hidden)]);
 }
 
 /** Accumulators as scalars, rows fastest. */

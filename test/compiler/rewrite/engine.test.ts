@@ -53,6 +53,46 @@ describe('online_attention', () => {
     expect(text).not.toContain('matmul');
   });
 
+  it('takes keys that all heads share', () => {
+    const { text } = rewrite(`(%q: f32[2,3,4], %k: f32[4,5], %v: f32[2,5,6]) {
+  %s = matmul %q, %k : f32[2,3,5]
+  %w = softmax %s : f32[2,3,5]
+  %o = matmul %w, %v : f32[2,3,6]
+  return out = %o
+}`);
+    expect(text).toContain('%o = attention %q, %0, %v {scale = 1} : f32[2,3,6]');
+  });
+
+  it('sums two biases, and puts a temperature on the queries', () => {
+    const { text } = rewrite(
+      attend(`%t = param {dtype = "f32", name = "t", shape = [2, 1, 1]} : f32[2,1,1]
+  %bias = param {dtype = "f32", name = "bias", shape = [3, 5]} : f32[3,5]
+  %more = param {dtype = "f32", name = "more", shape = [5]} : f32[5]
+  %c = mul %s, %t : f32[2,3,5]
+  %d = add %c, %bias : f32[2,3,5]
+  %e = add %more, %d : f32[2,3,5]
+  %w = softmax %e : f32[2,3,5]
+  %o = matmul %w, %v : f32[2,3,6]`),
+    );
+    expect(text).toContain('mul %q, %t : f32[2,3,4]');
+    expect(text).toContain('add %bias, %more : f32[3,5]');
+    expect(text).not.toContain('softmax');
+  });
+
+  it('hides what a mask hides', () => {
+    const { hits, text } = rewrite(
+      attend(`%keep = input {dtype = "bool", name = "keep", shape = [3, 5]} : bool[3,5]
+  %low = constant {dtype = "f32", shape = [], value = -Infinity} : f32[]
+  %m = select %keep, %s, %low : f32[2,3,5]
+  %w = softmax %m : f32[2,3,5]
+  %o = matmul %w, %v : f32[2,3,6]`)
+        .replace(') {', ', %keep: bool[3,5]) {')
+        .replace(/ {2}%keep = .*\n|%keep = .*\n/, ''),
+    );
+    expect(hits).toEqual({ masked_attention: 1 });
+    expect(text).toContain('attention %q, %k, %v, %keep {fill = -Infinity, scale = 1}');
+  });
+
   const OUT = '%o = matmul %w, %v : f32[2,3,6]';
   it.each([
     [
@@ -74,11 +114,6 @@ describe('online_attention', () => {
         '  %o',
         '  %wt = permute %w {perm = [0, 2, 1]} : f32[2,5,3]\n  %o',
       ),
-    ],
-    [
-      'the batches differ',
-      `(%q: f32[2,3,4], %k: f32[4,5], %v: f32[2,5,6]) {
-  %s = matmul %q, %k : f32[2,3,5]\n  %w = softmax %s : f32[2,3,5]\n  ${OUT}\n  return out = %o\n}`,
     ],
     ['the factor is not a number', attend(`%z = mul %s, %s : f32[2,3,5]\n  %w = softmax %z : f32[2,3,5]\n  ${OUT}`)],
   ])('does not fire when %s', (_when, body) => expect(rewrite(body).hits).toEqual({}));
@@ -104,12 +139,6 @@ describe('merge_linears', () => {
 
   it.each([
     ['only one has a bias', linears('%y2 = linear %x, %w2 : f32[2,3]')],
-    [
-      'the weights have different shapes',
-      linears(
-        '%w3 = param {dtype = "f32", name = "w3", shape = [5, 4]} : f32[5,4]\n  %b3 = param {dtype = "f32", name = "b3", shape = [5]} : f32[5]\n  %y2 = linear %x, %w3, %b3 : f32[2,5]',
-      ),
-    ],
     ['inputs differ', linears('%z = exp %x : f32[2,4]\n  %y2 = linear %z, %w2, %b2 : f32[2,3]')],
     ['a weight is computed', linears('%e = exp %w2 : f32[3,4]\n  %y2 = linear %x, %e, %b2 : f32[2,3]')],
     [
@@ -122,6 +151,27 @@ describe('merge_linears', () => {
     const body = linears('%y2 = linear %x, %w2, %b2 : f32[2,3]');
     expect(rewrite(body, RULES, { maxBindingBytes: 95 }).hits).toEqual({});
     expect(rewrite(body, RULES, { maxBindingBytes: 96 }).hits).toEqual({ merge_linears: 1 });
+  });
+});
+
+const WIDE = `${W('w3', 5)}\n  %y2 = linear %x, %w3 : f32[2,5]`;
+const ofWidths = (lines: string, out: string) => `(%x: f32[2,4], %z: f32[3,5]) {
+  ${W('w1', 3)}\n  %y1 = linear %x, %w1 : f32[2,3]\n  ${WIDE}
+  ${lines}
+  return ${out}
+}`;
+
+describe('merge_projections', () => {
+  it('joins widths that one product reads', () => {
+    const lines = `%p = matmul %y1, %z : f32[2,5]\n  %t = permute %y2 {perm = [1, 0]} : f32[5,2]\n  %q = matmul %t, %y1 : f32[5,3]`;
+    const { text, hits } = rewrite(ofWidths(lines, 'p = %p, q = %q'));
+    expect(hits).toEqual({ merge_projections: 1 });
+    expect(text).toContain('concat %w1, %w3 {axis = 0} : f32[8,4]');
+  });
+
+  it('leaves alone what different products read', () => {
+    const lines = `%p = matmul %y1, %z : f32[2,5]\n  %zt = permute %z {perm = [1, 0]} : f32[5,3]\n  %q = matmul %y2, %zt : f32[2,3]`;
+    expect(rewrite(ofWidths(lines, 'p = %p, q = %q')).hits).toEqual({});
   });
 });
 

@@ -2,7 +2,7 @@
  * The left side of a rule as a graph: free values become inputs and parameters of random shapes, as the rule's sample says,
  * and everything a rule leaves open (order of commutative operands, product or quotient) is drawn at random.
  */
-import { GraphBuilder, type AttrValue, type Graph, type Node } from '../../../compiler/ir/index.ts';
+import { GraphBuilder, sizeOf, type AttrValue, type Graph, type Node } from '../../../compiler/ir/index.ts';
 import { Functional, opTable, type Random } from '../../../compiler/ops/index.ts';
 import { freeTerms, NEUTRAL, rootsOf, type Call, type Operand, type Rule } from '../../../compiler/rewrite/rule.ts';
 import { drawValues } from '../../helpers/samples.ts';
@@ -49,6 +49,7 @@ class Instantiation {
         this.values.set(this.key(target.name, member), this.call(call, member));
       return rootsOf(this.rule).map(({ target }) => this.values.get(this.key(target.name, member))!);
     }).flat();
+    if (this.rule.when.some(({ predicate }) => predicate === 'read_together')) outputs.push(this.productOf(outputs));
     const graph: Graph = {
       name: this.rule.name,
       inputs: this.inputs,
@@ -56,6 +57,14 @@ class Instantiation {
       updates: [],
     };
     return { graph, bindings: this.bindings };
+  }
+
+  /** A product that reads all the values. */
+  private productOf(nodes: readonly Node[]): Node {
+    const { f } = this;
+    const rows = nodes.map((node) => f.reshape(node, [sizeOf(node.type.shape), 1]));
+    const column = f.concat(rows, 0);
+    return f.matmul(f.transpose(column), column);
   }
 
   private key = (name: string, member: number): string =>
@@ -108,8 +117,9 @@ class Instantiation {
       if (!this.sizes.has(letter)) this.sizes.set(letter, this.random.int(1, 6));
       return [this.sizes.get(letter)!];
     });
-    const node = this.f.op(sample.param ? 'param' : 'input', [], { name: key, dtype: 'f32', shape });
-    if (!sample.param) this.inputs.push(node);
+    const [isParam, dtype] = [sample.kind === 'param', sample.kind === 'bool' ? 'bool' : 'f32'];
+    const node = this.f.op(isParam ? 'param' : 'input', [], { name: key, dtype, shape });
+    if (!isParam) this.inputs.push(node);
     this.bindings[key] = drawValues(this.random, node.type);
     return node;
   }
