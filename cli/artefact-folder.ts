@@ -1,6 +1,6 @@
 /**
- * Writes an artefact's folder whole or not at all: the files go to a new folder beside it, which then takes its place. What
- * an earlier build left behind goes with the old folder.
+ * Writes a folder of files (an artefact, a failed check) whole or not at all: the files go to a new folder beside it, which
+ * then takes its place. What an earlier run left behind goes with the old folder.
  */
 import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, realpathSync } from 'node:fs';
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -10,30 +10,33 @@ import { fileError } from './errors.ts';
 import { interruptible } from './interrupt.ts';
 import { checkWritable } from './out-path.ts';
 
-/** What a build writes at the top of the folder (compiler/emit/write.ts). */
-const OWN: ReadonlySet<string> = new Set([
-  'manifest.json',
-  'graph.ir',
-  'index.ts',
-  'constants.safetensors',
-  'remarks.json',
-  'report.html',
-  'kernels',
-]);
+/** A kind of folder that is replaced as a whole. */
+export interface FolderKind {
+  /** What it may hold at the top: anything else there is not ours to delete. */
+  readonly own: ReadonlySet<string>;
+  /** For errors: `cannot write the artefact`. */
+  readonly name: string;
+  /** The option that chooses another place. */
+  readonly option: string;
+}
+
+/** What a build writes (compiler/emit/write.ts). */
+const ARTEFACT_FILES = ['manifest.json', 'graph.ir', 'index.ts', 'constants.safetensors', 'remarks.json', 'report.html', 'kernels'];
+const ARTEFACT: FolderKind = { own: new Set(ARTEFACT_FILES), name: 'artefact', option: '--out' };
 
 /**
- * Throws unless an artefact can be written at `path`, before the work of making one: it must be new, empty, or hold an
- * artefact and nothing else, because what is there will be deleted.
+ * Throws unless an artefact (or another such folder) can be written at `path`, before the work of making one: it must be
+ * new, empty, or hold one and nothing else, because what is there will be deleted.
  */
-export function checkArtefactFolder(path: string): void {
-  const what = 'cannot write the artefact there';
+export function checkArtefactFolder(path: string, { own, name, option }: FolderKind = ARTEFACT): void {
+  const what = `cannot write the ${name} there`;
   try {
     if (existsSync(path)) {
-      const foreign = readdirSync(path).filter((name) => !OWN.has(name));
+      const foreign = readdirSync(path).filter((file) => !own.has(file));
       if (foreign.length) {
         const shown = foreign.slice(0, 3).join(', ') + (foreign.length > 3 ? ', …' : '');
-        const why = `building replaces the whole folder, and it holds other files: ${shown}`;
-        throw new DitcError({ code: 'io', where: path, what, why, fix: 'choose another --out, or move them away' });
+        const why = `it would replace the whole folder, which holds other files: ${shown}`;
+        throw new DitcError({ code: 'io', where: path, what, why, fix: `choose another ${option}, or move them away` });
       }
     }
     checkWritable(dirname(resolve(path)));
@@ -46,8 +49,9 @@ export function checkArtefactFolder(path: string): void {
 export async function writeArtefactFolder(
   path: string,
   files: ReadonlyMap<string, string | Uint8Array>,
+  kind: FolderKind = ARTEFACT,
 ): Promise<void> {
-  checkArtefactFolder(path);
+  checkArtefactFolder(path, kind);
   // Through a symbolic link, the folder it points at is replaced, not the link.
   const target = existsSync(path) ? realpathSync(path) : resolve(path);
   const temporary: string[] = [];
@@ -55,7 +59,7 @@ export async function writeArtefactFolder(
   await interruptible(async () => {
     try {
       mkdirSync(dirname(target), { recursive: true });
-      const fresh = mkdtempSync(join(dirname(target), '.ditc-build-'));
+      const fresh = mkdtempSync(join(dirname(target), '.ditc-new-'));
       temporary.push(fresh);
       // mkdtemp's folders are private to the user; a build is as readable as any other.
       const folder = join(fresh, 'new');
@@ -66,7 +70,7 @@ export async function writeArtefactFolder(
       }
       swap(folder, target, join(fresh, 'old'));
     } catch (error) {
-      throw fileError(path, 'cannot write the artefact', error);
+      throw fileError(path, `cannot write the ${kind.name}`, error);
     } finally {
       discard();
     }

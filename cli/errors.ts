@@ -57,12 +57,14 @@ async function known(error: DitcError): Promise<DitcError> {
   return error instanceof CompilerBug ? (await import('./reproducer.ts')).withReproducer(error) : error;
 }
 
+/** An error for scripts. */
+export const errorJson = ({ code, what, where, why, fix }: DitcError) => ({ code, what, where, why, fix });
+
 /** Prints an error, as JSON on stdout where the command was asked for JSON, and gives the exit code. */
 export async function reportError(error: unknown, terminal: Terminal, json: boolean): Promise<number> {
   const shown = await known(normalise(error));
   if (json) {
-    const { code, what, where, why, fix } = shown;
-    terminal.out(JSON.stringify({ error: { code, what, where, why, fix } }, null, 2));
+    terminal.out(JSON.stringify({ error: errorJson(shown) }, null, 2));
   } else {
     // Loaded late: with it comes the compiler's frontend, which a mistyped option should not wait for.
     const text =

@@ -54,12 +54,14 @@ export function inputValues(spec: TensorSpec, array: NpyArray, path: string, bat
   return values;
 }
 
-/** Writes values as `.npy`, whole or not at all; u32 as int64, bool as bool. */
-export async function writeNpy(path: string, { shape, dtype }: TensorSpec, values: Values): Promise<void> {
-  const array = (): NpyArray => {
-    if (dtype === 'u32') return { dtype: 'i64', shape: [...shape], data: BigInt64Array.from(values, BigInt) };
-    if (dtype === 'bool') return { dtype: 'bool', shape: [...shape], data: Uint8Array.from(values) };
-    return { dtype: dtype === 'i32' ? 'i32' : 'f32', shape: [...shape], data: values as Float32Array | Int32Array };
-  };
-  await writeAtomically(path, (write) => write(encodeNpy(array(), path)));
+/** Values as an array to be saved: u32 as int64, bool as bool. */
+export function npyOf({ shape, dtype }: Omit<TensorSpec, 'name'>, values: Values): NpyArray {
+  if (dtype === 'u32') return { dtype: 'i64', shape: [...shape], data: BigInt64Array.from(values, BigInt) };
+  if (dtype === 'bool') return { dtype: 'bool', shape: [...shape], data: Uint8Array.from(values) };
+  return { dtype: dtype === 'i32' ? 'i32' : 'f32', shape: [...shape], data: values as Float32Array | Int32Array };
+}
+
+/** Writes values as `.npy`, whole or not at all. */
+export async function writeNpy(path: string, spec: TensorSpec, values: Values): Promise<void> {
+  await writeAtomically(path, (write) => write(encodeNpy(npyOf(spec, values), path)));
 }

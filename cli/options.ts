@@ -35,3 +35,14 @@ export const MAX_SEED = Number.MAX_SAFE_INTEGER;
 
 /** For options that may be repeated. */
 export const collect = (value: string, before: string[] = []): string[] => [...before, value];
+
+/** `--input NAME=FILE`, once for each. */
+export function collectInput(
+  text: string,
+  before: ReadonlyMap<string, string> = new Map(),
+): ReadonlyMap<string, string> {
+  const [, name, file] = /^([^=]+)=(.+)$/.exec(text) ?? [];
+  if (!name) throw new UsageError({ what: `--input is ${text}`, fix: 'write NAME=FILE.npy, such as --input x=x.npy' });
+  if (before.has(name)) throw new UsageError({ what: `--input ${name} is given twice`, fix: 'give each input once' });
+  return new Map([...before, [name, file]]);
+}

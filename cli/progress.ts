@@ -6,11 +6,13 @@ import { clock } from './text.ts';
 export interface Progress {
   /** How far it is; `total` may be told late. */
   update(done: number, total?: number): void;
+  /** What is under way, shown behind the bar. */
+  note(text: string): void;
   /** Takes the bar away. Safe to call twice. */
   stop(): void;
 }
 
-const SILENT: Progress = { update() {}, stop() {} };
+const SILENT: Progress = { update() {}, note() {}, stop() {} };
 
 /** A bar with the rate and the time left: `sampling ━━━━━━╌╌╌╌ 12/30 steps · 4.1 steps/s · 0:05 left`. */
 export function startProgress(terminal: Terminal, label: string, total: number, unit: string): Progress {
@@ -24,11 +26,11 @@ export function startProgress(terminal: Terminal, label: string, total: number, 
     barsize: 24,
     // A redraw costs a little, and the steps of a small model come by the hundred.
     fps: 10,
-    format: `${label} {bar} {percentage} %{rate}`,
+    format: `${label} {bar} {percentage} %{rate}{note}`,
   });
   // The rate counts from the first step on: drivers compile kernels in it, which says nothing of the others.
   let first: { readonly done: number; readonly at: number } | undefined;
-  bar.start(total, 0, { rate: '' });
+  bar.start(total, 0, { rate: '', note: '' });
   return {
     update(done, known) {
       if (known !== undefined) bar.setTotal(known);
@@ -36,6 +38,7 @@ export function startProgress(terminal: Terminal, label: string, total: number, 
       const perSecond = (done - first.done) / ((performance.now() - first.at) / 1000);
       bar.update(done, { rate: unit && rateText(done, bar.getTotal(), perSecond, unit) });
     },
+    note: (text) => bar.update({ note: ` · ${text}` }),
     stop: () => bar.stop(),
   };
 }

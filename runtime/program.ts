@@ -14,6 +14,7 @@ import type { OnCompiled } from './pipelines.ts';
 import { Preludes, withPreludes } from './preludes.ts';
 import { bind, encode as encodeRun, profile, validate } from './replay.ts';
 import type { Replay } from './replay.ts';
+import { Stepper } from './stepper.ts';
 import { decode, download, encode, Uploader, wrongLength } from './weights.ts';
 import type { Chunks, Values } from './weights.ts';
 
@@ -167,6 +168,16 @@ export class Program {
     return profile(this.device, this.#prepare(entry), (buffer, bytes, encoder) => {
       return this.#download(buffer, 0, bytes, encoder);
     });
+  }
+
+  /** An entry to be run dispatch by dispatch. Its inputs are as written so far; other entries must not run meanwhile. */
+  stepper(entry: string): Stepper {
+    const locate = (resource: Resource) => {
+      const { key, offset, bytes } = placeOf(resource, this.#plan);
+      return { buffer: this.#buffers.get(key)!, offset, bytes };
+    };
+    const read = (spec: TensorSpec, resource: Resource) => this.#read(spec, resource);
+    return new Stepper({ device: this.device, locate, read }, this.#prepare(entry));
   }
 
   /**

@@ -7,7 +7,7 @@ import type { OpenDevice } from '../../runtime/device.ts';
 import type { Program } from '../../runtime/program.ts';
 import { examples, type Context } from '../context.ts';
 import { UsageError } from '../errors.ts';
-import { MAX_SEED, wholeNumber } from '../options.ts';
+import { collectInput, MAX_SEED, wholeNumber } from '../options.ts';
 import { seconds } from '../text.ts';
 
 interface Options {
@@ -39,13 +39,6 @@ export const runCommand = (context: Context): Command =>
       ),
     )
     .action((path: string, options: Options) => run(path, options, context));
-
-function collectInput(text: string, before: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
-  const [, name, file] = /^([^=]+)=(.+)$/.exec(text) ?? [];
-  if (!name) throw new UsageError({ what: `--input is ${text}`, fix: 'write NAME=FILE.npy, such as --input x=x.npy' });
-  if (before.has(name)) throw new UsageError({ what: `--input ${name} is given twice`, fix: 'give each input once' });
-  return new Map([...before, [name, file]]);
-}
 
 async function run(path: string, options: Options, { terminal }: Context): Promise<void> {
   const start = performance.now();

@@ -44,10 +44,11 @@ export const matmul = defineOp({
     forEachIndex(batch, (index, b) => {
       const [x0, y0] = [dot(index, xs), dot(index, ys)];
       for (let i = 0; i < m; i++) {
-        for (let j = 0; j < n; j++) {
-          let sum = 0;
-          for (let l = 0; l < k; l++) sum += x.data[x0 + i * k + l] * y.data[y0 + l * n + j];
-          out.data[(b * m + i) * n + j] = sum;
+        const row = out.data.subarray((b * m + i) * n, (b * m + i + 1) * n);
+        // Rows of y from first to last, not its columns: large models take minutes otherwise.
+        for (let l = 0; l < k; l++) {
+          const factor = x.data[x0 + i * k + l];
+          for (let j = 0; j < n; j++) row[j] += factor * y.data[y0 + l * n + j];
         }
       }
     });

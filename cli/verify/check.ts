@@ -1,0 +1,197 @@
+/**
+ * The check behind `ditc verify`: the kernels of an artefact run one dispatch at a time on the GPU, in the order and on the
+ * values of a real run, and each result is compared with the float64 interpreter's, computed from the very values the
+ * kernel read.
+ *
+ * What a kernel is to write is set to NaN first, so that an element it leaves out is seen. Where a result is wrong, the
+ * reference's takes its place: every later kernel is then judged by itself.
+ */
+import { setImmediate } from 'node:timers/promises';
+import type { Artefact, Dispatch, TensorSpec } from '../../compiler/emit/artefact.ts';
+import type { EntryInput } from '../../compiler/emit/build.ts';
+import { operandsOf, regionGraph } from '../../compiler/emit/region-graph.ts';
+import type { Graph } from '../../compiler/ir/index.ts';
+import { interpretSteps, type Bindings, type InterpretOptions } from '../../compiler/ops/index.ts';
+import type { Region } from '../../compiler/schedule/regions.ts';
+import type { Program } from '../../runtime/program.ts';
+import type { Stepper } from '../../runtime/stepper.ts';
+import type { Values } from '../../runtime/weights.ts';
+import { compare, toleranceOf, type Difference } from './compare.ts';
+import { drawInputs } from './values.ts';
+
+/** One dispatch to check. */
+export interface Job {
+  readonly entry: string;
+  /** Place among the dispatches of its entry. */
+  readonly index: number;
+  readonly dispatch: Dispatch;
+  readonly region: Region;
+}
+
+/** What a kernel read and wrote, and what it should have written. */
+export interface Evidence {
+  /** The kernel's computation; its inputs are named as `inputs`. */
+  readonly graph: Graph;
+  readonly inputs: Readonly<Record<string, Values>>;
+  readonly got: Values;
+  readonly want: Float64Array;
+}
+
+export interface Check extends Job, Difference {
+  readonly agrees: boolean;
+  /** Largest error that agrees. */
+  readonly tolerance: number;
+  /** Error of the same computation in float32 with every op rounded; only asked for when the usual tolerance does not do. */
+  readonly f32Error?: number;
+  /** Why agreement would prove little: what it read is not finite, or all it should write is zero. */
+  readonly doubt?: 'reads values that are not finite' | 'gives only zeros';
+  readonly evidence: Evidence;
+}
+
+export interface CheckOptions {
+  /** Seed of the inputs that are not given. */
+  readonly seed: number;
+  /** Values for inputs, by name. */
+  readonly inputs?: ReadonlyMap<string, Values>;
+  /** Instead of the tolerance of the dtype. */
+  readonly tolerance?: number;
+  /** Told before each check, and as dispatches run in between. */
+  readonly onProgress?: (progress: { done: number; total: number; kernel: string }) => void;
+}
+
+/** Dispatches submitted at once between two checks: few, so that the device stays responsive and progress is seen. */
+const RUN_AHEAD = 8;
+
+/** The first dispatch of every kernel, or all dispatches; of one kernel only, where it is named. */
+export function jobsOf(
+  artefact: Artefact,
+  entries: readonly EntryInput[],
+  { all = false, kernel }: { all?: boolean; kernel?: string } = {},
+): Job[] {
+  const seen = new Set<string>();
+  return entries.flatMap(({ name, regions }) =>
+    artefact.manifest.entries[name].dispatches.flatMap((dispatch, index): Job[] => {
+      if ((kernel !== undefined && dispatch.kernel !== kernel) || (!all && seen.has(dispatch.kernel))) return [];
+      seen.add(dispatch.kernel);
+      return [{ entry: name, index, dispatch, region: regions[index].region }];
+    }),
+  );
+}
+
+/** Checks the jobs in the order of their entries. The program holds the weights; its states go through the runs. */
+export async function* checkKernels(
+  program: Program,
+  entries: readonly EntryInput[],
+  jobs: readonly Job[],
+  options: CheckOptions,
+): AsyncGenerator<Check> {
+  const parts = entries.flatMap(({ name, graph }) => {
+    const own = jobs.filter((job) => job.entry === name);
+    // An entry that leaves nothing behind matters only for its own kernels.
+    return own.length || graph.updates.length ? [{ name, graph, own, spec: program.manifest.entries[name] }] : [];
+  });
+  const needed = parts.slice(0, parts.findLastIndex(({ own }) => own.length) + 1);
+  const total = needed.reduce((sum, { spec }) => sum + spec.dispatches.length, 0);
+  let before = 0;
+  for (const { name, graph, own, spec } of needed) {
+    for (const [input, values] of drawInputs(spec, graph, options.seed))
+      program.write(input, options.inputs?.get(input) ?? values);
+    const stepper = program.stepper(name);
+    const tell = (index: number) =>
+      options.onProgress?.({ done: before + index, total, kernel: spec.dispatches[index].kernel });
+    const runUpTo = async (from: number, end: number) => {
+      for (let at = from; at < end; at += RUN_AHEAD) {
+        tell(at);
+        stepper.run(at, Math.min(at + RUN_AHEAD, end));
+        await program.sync();
+      }
+    };
+    let next = 0;
+    for (const job of own) {
+      await runUpTo(next, job.index);
+      tell(job.index);
+      yield await check(stepper, job, options);
+      next = job.index + 1;
+    }
+    before += spec.dispatches.length;
+    if (before === total) return;
+    await runUpTo(next, spec.dispatches.length);
+    stepper.finish();
+  }
+}
+
+async function check(stepper: Stepper, job: Job, options: CheckOptions): Promise<Check> {
+  const { index, dispatch, region } = job;
+  const graph = regionGraph(region);
+  const inputs: Record<string, Values> = {};
+  for (const [i, node] of operandsOf(region).entries()) {
+    const spec = specOf(graph.inputs[i].attrs.name, node.type);
+    // A value replaced in place lies where the result goes: the last binding.
+    inputs[spec.name] = await stepper.read(spec, dispatch.resources[i]);
+  }
+  const [{ name, node: root }] = graph.outputs;
+  const output = dispatch.resources[dispatch.resources.length - 1];
+  if (!region.replaces) stepper.poison(output);
+  stepper.run(index, index + 1);
+  const got = await stepper.read(specOf(name, root.type), output);
+  const want = await reference(graph, inputs);
+  const difference = compare(got, want, root.type.shape);
+  const verdict = await judge(difference, graph, inputs, want, options.tolerance);
+  if (!verdict.agrees) stepper.write(specOf(name, root.type), output, asValues(root.type.dtype, want));
+  const doubt = doubtOf(inputs, want);
+  return { ...job, ...difference, ...verdict, doubt, evidence: { graph, inputs, got, want } };
+}
+
+/** How much worse than float32 arithmetic, each op rounded once, a kernel may be where that is worse than the tolerance. */
+const F32_FACTOR = 4;
+
+/**
+ * Within the tolerance, or about as far off as float32 arithmetic itself: cancellation and the sine of a large number
+ * leave no kernel a chance to be closer.
+ */
+async function judge(
+  { error }: Difference,
+  graph: Graph,
+  inputs: Bindings,
+  want: Float64Array,
+  given: number | undefined,
+): Promise<Pick<Check, 'agrees' | 'tolerance' | 'f32Error'>> {
+  const { type } = graph.outputs[0].node;
+  const tolerance =
+    given ??
+    toleranceOf(
+      type.dtype,
+      graph.inputs.map((input) => input.type.dtype),
+    );
+  if (error <= tolerance) return { agrees: true, tolerance };
+  if (given !== undefined || error === Infinity) return { agrees: false, tolerance };
+  const f32Error = compare(await reference(graph, inputs, { f32: true }), want, type.shape).error;
+  if (!(F32_FACTOR * f32Error > tolerance)) return { agrees: false, tolerance };
+  return { agrees: error <= F32_FACTOR * f32Error, tolerance: F32_FACTOR * f32Error, f32Error };
+}
+
+/** The graph's one output by the interpreter. Between ops the event loop has its turn: a large kernel takes seconds. */
+async function reference(graph: Graph, inputs: Bindings, options: InterpretOptions = {}): Promise<Float64Array> {
+  const steps = interpretSteps(graph, inputs, options);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value.outputs[graph.outputs[0].name].data;
+    await setImmediate();
+  }
+}
+
+function doubtOf(inputs: Readonly<Record<string, Values>>, want: Float64Array): Check['doubt'] {
+  if (Object.values(inputs).some((values) => !values.every(Number.isFinite))) return 'reads values that are not finite';
+  return want.every((x) => x === 0) ? 'gives only zeros' : undefined;
+}
+
+const specOf = (name: unknown, type: Omit<TensorSpec, 'name'>): TensorSpec => ({
+  name: String(name),
+  dtype: type.dtype,
+  shape: type.shape,
+});
+
+function asValues(dtype: TensorSpec['dtype'], data: Float64Array): Values {
+  if (dtype === 'f32' || dtype === 'f16') return Float32Array.from(data);
+  return dtype === 'i32' ? Int32Array.from(data) : Uint32Array.from(data);
+}

@@ -1,0 +1,18 @@
+/** The options of `ditc verify`. */
+export interface VerifyOptions {
+  readonly entry?: string;
+  readonly batch?: number;
+  readonly device?: string;
+  readonly weights?: string;
+  /** Files by the name of the input. */
+  readonly input?: ReadonlyMap<string, string>;
+  readonly seed?: number;
+  readonly kernel?: string;
+  readonly all?: boolean;
+  readonly tolerance?: number;
+  readonly save?: string;
+  readonly json?: boolean;
+}
+
+/** Folder for the first check that fails, unless told. */
+export const SAVE_FOLDER = 'ditc-verify';
