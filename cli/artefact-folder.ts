@@ -21,7 +21,15 @@ export interface FolderKind {
 }
 
 /** What a build writes (compiler/emit/write.ts). */
-const ARTEFACT_FILES = ['manifest.json', 'graph.ir', 'index.ts', 'constants.safetensors', 'remarks.json', 'report.html', 'kernels'];
+const ARTEFACT_FILES = [
+  'manifest.json',
+  'graph.ir',
+  'index.ts',
+  'constants.safetensors',
+  'remarks.json',
+  'report.html',
+  'kernels',
+];
 const ARTEFACT: FolderKind = { own: new Set(ARTEFACT_FILES), name: 'artefact', option: '--out' };
 
 /**

@@ -17,7 +17,7 @@ import type { Program } from '../../runtime/program.ts';
 import type { Stepper } from '../../runtime/stepper.ts';
 import type { Values } from '../../runtime/weights.ts';
 import { compare, toleranceOf, type Difference } from './compare.ts';
-import { drawInputs } from './values.ts';
+import { drawInputs, inputBounds } from './values.ts';
 
 /** One dispatch to check. */
 export interface Job {
@@ -88,13 +88,14 @@ export async function* checkKernels(
   const parts = entries.flatMap(({ name, graph }) => {
     const own = jobs.filter((job) => job.entry === name);
     // An entry that leaves nothing behind matters only for its own kernels.
-    return own.length || graph.updates.length ? [{ name, graph, own, spec: program.manifest.entries[name] }] : [];
+    return own.length || graph.updates.length ? [{ name, own, spec: program.manifest.entries[name] }] : [];
   });
   const needed = parts.slice(0, parts.findLastIndex(({ own }) => own.length) + 1);
   const total = needed.reduce((sum, { spec }) => sum + spec.dispatches.length, 0);
+  const bounds = inputBounds(entries.map(({ graph }) => graph));
   let before = 0;
-  for (const { name, graph, own, spec } of needed) {
-    for (const [input, values] of drawInputs(spec, graph, options.seed))
+  for (const { name, own, spec } of needed) {
+    for (const [input, values] of drawInputs(spec, bounds, options.seed))
       program.write(input, options.inputs?.get(input) ?? values);
     const stepper = program.stepper(name);
     const tell = (index: number) =>

@@ -44,15 +44,25 @@ export async function fillStates(program: Program, seed: number): Promise<void> 
   }
 }
 
-/** Values of an entry's inputs: N(0,1), or whole numbers that are rows of the tables they index. */
-export function drawInputs(entry: EntrySpec, graph: Graph, seed: number): Map<string, Values> {
-  const users = usersOf(nodesOf(graph));
+/** Values of an entry's inputs: N(0,1), or whole numbers below their bound. */
+export function drawInputs(entry: EntrySpec, bounds: ReadonlyMap<string, number>, seed: number): Map<string, Values> {
   return new Map(
-    entry.inputs.map((spec) => {
-      const node = graph.inputs.find(({ attrs }) => attrs.name === spec.name)!;
-      return [spec.name, drawInput(spec, tableRows(node, users) ?? WHOLE_NUMBERS, seed)];
-    }),
+    entry.inputs.map((spec) => [spec.name, drawInput(spec, bounds.get(spec.name) ?? WHOLE_NUMBERS, seed)]),
   );
+}
+
+/** Bounds of the inputs that are rows of tables, by name: entries share their inputs. */
+export function inputBounds(graphs: readonly Graph[]): Map<string, number> {
+  const bounds = new Map<string, number>();
+  for (const graph of graphs) {
+    const users = usersOf(nodesOf(graph));
+    for (const node of graph.inputs) {
+      const name = String(node.attrs.name);
+      const rows = Math.min(tableRows(node, users) ?? Infinity, bounds.get(name) ?? Infinity);
+      if (rows < Infinity) bounds.set(name, rows);
+    }
+  }
+  return bounds;
 }
 
 function drawInput({ name, shape, dtype }: TensorSpec, below: number, seed: number): Values {
