@@ -1,0 +1,171 @@
+/**
+ * Models that the compiler was not written for (zoo/): each comes out right, and nearly as well fused as by hand. `byHand` is
+ * what an expert would launch per block on a device with workgroup memory and no subgroups: products take what is pointwise
+ * before and after them, and the statistics of their own rows; attention is one kernel with its mask, bias and positions.
+ */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Model } from '../../compiler/dsl/model.ts';
+import { TestGpu } from '../helpers/gpu.ts';
+import { dispatchesOf, errorOf } from './zoo.ts';
+import { autoencoder } from './zoo/autoencoder.ts';
+import { clip } from './zoo/clip.ts';
+import { convnet } from './zoo/convnet.ts';
+import { gmlp } from './zoo/gmlp.ts';
+import { gpt } from './zoo/gpt.ts';
+import { linearAttention } from './zoo/linear-attention.ts';
+import { llama } from './zoo/llama.ts';
+import { mixer } from './zoo/mixer.ts';
+import { mmdit } from './zoo/mmdit.ts';
+import { pixart } from './zoo/pixart.ts';
+import { seq2seq } from './zoo/seq2seq.ts';
+import { swin } from './zoo/swin.ts';
+import { unet } from './zoo/unet.ts';
+import { vit } from './zoo/vit.ts';
+
+/** DESIGN.md section 4: f32 error of a whole forward pass. */
+const FORWARD_TOLERANCE = 1e-4;
+/** Kernels that a block may have beyond the expert's. */
+const ALLOWANCE = 1;
+
+interface Case {
+  readonly model: Model;
+  readonly entry?: string;
+  readonly batch?: number;
+  /** Expert's kernels: of one block, where the second of `depths` has `blocks` (1 unless told) more; of all without it. */
+  readonly byHand: number;
+  readonly why: string;
+  readonly depths?: readonly [Model, Model];
+  readonly blocks?: number;
+}
+
+const CASES: Record<string, Case> = {
+  vit: {
+    model: vit(),
+    depths: [vit(), vit({ depth: 3 })],
+    byHand: 5,
+    why: 'norm+qkv, attention, out+residual, norm+fc1+gelu, fc2+residual',
+  },
+  mixer: {
+    model: mixer(),
+    depths: [mixer(), mixer({ depth: 3 })],
+    batch: 13,
+    byHand: 5,
+    why: 'norm (over the axis that the next product does not sum), fc1+gelu, fc2+residual, norm+fc1+gelu, fc2+residual',
+  },
+  'U-Net block': {
+    model: unet(),
+    byHand: 6,
+    why: 'silu+time, norm+silu, conv+shift, norm+silu, shortcut, conv+residual; a shortcut inside the last needs a second sum',
+  },
+  'gpt, causal by a choice': {
+    model: gpt(),
+    // Tables of sines and cosines are kernels of their own, once three blocks share them.
+    depths: [gpt({ depth: 3 }), gpt({ depth: 4 })],
+    byHand: 5,
+    why: 'norm+qkv, attention with rotation and mask by index, proj+residual, norm+fc1+gelu, fc2+residual',
+  },
+  'gpt, causal by a bias': {
+    model: gpt({ mask: 'bias' }),
+    depths: [gpt({ mask: 'bias', depth: 3 }), gpt({ mask: 'bias', depth: 4 })],
+    byHand: 5,
+    why: 'the same',
+  },
+  'gpt loss': {
+    model: gpt(),
+    entry: 'loss',
+    byHand: 13,
+    why: '5 for each of 2 blocks, norm+logits, log-softmax of each row, mean',
+  },
+  'clip, two towers': {
+    model: clip(),
+    depths: [clip(), clip({ depth: 2 })],
+    blocks: 2,
+    byHand: 5,
+    why: 'an encoder block as in vit, in each tower',
+  },
+  'llama, keys repeated': {
+    model: llama(),
+    depths: [llama({ depth: 3 }), llama({ depth: 4 })],
+    byHand: 5,
+    why: 'norm+qkv of three widths, attention, wo+residual, norm+w1w3, silu·gate+w2+residual',
+  },
+  'llama, keys shared by broadcasting': {
+    model: llama({ repeat: false }),
+    depths: [llama({ repeat: false, depth: 3 }), llama({ repeat: false, depth: 4 })],
+    byHand: 5,
+    why: 'the same',
+  },
+  'resnet bottleneck': {
+    model: convnet(),
+    entry: 'bottleneck',
+    byHand: 4,
+    why: 'four convolutions, each with its norm, relu and, the last, the residual',
+  },
+  'inverted residual, squeeze and excite': {
+    model: convnet(),
+    entry: 'invertedResidual',
+    byHand: 6,
+    why: 'expand, depthwise, pool, squeeze, excite, gate+project+residual',
+  },
+  swin: {
+    model: swin(),
+    depths: [swin(), swin({ depth: 4 })],
+    blocks: 2,
+    byHand: 5,
+    why: 'norm+roll+qkv, attention with bias and mask, proj+unroll+residual, norm+fc1+gelu, fc2+residual',
+  },
+  gmlp: {
+    model: gmlp(),
+    depths: [gmlp(), gmlp({ depth: 3 })],
+    byHand: 4,
+    why: 'norm+proj_in+gelu, norm over the axis the next product does not sum, spatial+gate, proj_out+residual',
+  },
+  'linear attention': {
+    model: linearAttention(),
+    byHand: 5,
+    why: 'norm+qkv, state, sum of keys, mixed over its total, proj+residual',
+  },
+  'cross-attention with padding': {
+    model: seq2seq(),
+    byHand: 6,
+    why: 'kv, norm+q, attention with mask, out+residual, fc1+relu, fc2+residual',
+  },
+  autoencoder: { model: autoencoder(), byHand: 4, why: 'four convolutions; upsampling and padding are how they read' },
+  pixart: {
+    model: pixart(),
+    depths: [pixart(), pixart({ depth: 3 })],
+    byHand: 8,
+    why: 'norm+qkv, attention, proj+residual, q, cross-attention, proj+residual, norm+fc1, fc2+residual; kv of the text once',
+  },
+};
+
+describe('kernels', () => {
+  it.each(Object.entries(CASES))('%s: within one a block of an expert', (_name, { model, depths, ...expected }) => {
+    const { batch, entry, byHand, blocks = 1 } = expected;
+    const [before, after] = (depths ?? [model]).map((m) => dispatchesOf(m, batch, entry));
+    const kernels = after ? after.length - before.length : before.length;
+    expect(kernels, before.join('\n')).toBeLessThanOrEqual(blocks * (byHand + ALLOWANCE));
+    expect(kernels, 'fewer than the expert: count again').toBeGreaterThan(blocks * (byHand - 2));
+  });
+});
+
+describe('results equal the interpreter', () => {
+  let gpu: TestGpu;
+  beforeAll(async () => {
+    gpu = await TestGpu.open();
+  });
+  afterAll(() => gpu?.close());
+
+  const more: Record<string, Case['model']> = {
+    mmdit: mmdit(),
+    'swin, version 2': swin({ cosine: true }),
+    'vit, 5×7 grid': vit({ height: 10, width: 14, depth: 1 }),
+    'vit, head dim 72': vit({ d: 144, heads: 2, depth: 1 }),
+    'vit, head dim 512': vit({ d: 512, heads: 1, depth: 1, height: 4, width: 6 }),
+  };
+  const named = Object.entries(CASES).map(([name, { model, entry, batch }]) => [name, model, entry, batch] as const);
+  const others = Object.entries(more).map(([name, model]) => [name, model, undefined, undefined] as const);
+  it.each([...named, ...others])('%s', { timeout: 600_000 }, async (_name, model, entry, batch = 2) => {
+    expect(await errorOf(gpu, model, batch, entry)).toBeLessThan(FORWARD_TOLERANCE);
+  });
+});
