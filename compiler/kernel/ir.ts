@@ -9,7 +9,16 @@ export type ValueType = ScalarType | 'vec4f';
 
 export type BinaryOp = '+' | '-' | '*' | '/' | '%' | '<' | '<=' | '>' | '>=' | '==' | '!=' | '&&' | '||';
 export type Intrinsic =
-  'min' | 'max' | 'fma' | 'select' | 'subgroupAdd' | 'subgroupMax' | 'subgroupBroadcast' | 'vec4f';
+  | 'min'
+  | 'max'
+  | 'exp'
+  | 'fma'
+  | 'select'
+  | 'subgroupAdd'
+  | 'subgroupMax'
+  | 'subgroupBroadcast'
+  | 'subgroupShuffle'
+  | 'vec4f';
 
 export type Expr = { readonly id: number; readonly type: ValueType; readonly level: number } & (
   | { readonly kind: 'literal'; readonly value: number | boolean }

@@ -9,6 +9,7 @@ import { Inliner } from './inline.ts';
 import type { Kernel } from './ir.ts';
 import type { Launch, Site } from './recipes/common.ts';
 import { attentionKernel } from './recipes/attention.ts';
+import { subgroupAttention } from './recipes/attention-subgroup.ts';
 import { mapKernel } from './recipes/map.ts';
 import { dotProduct } from './recipes/product-dot.ts';
 import { simpleProduct } from './recipes/product-simple.ts';
@@ -46,6 +47,8 @@ function write(site: Site, plan: Plan): Launch {
       return tiledProduct(site, plan);
     case 'attention':
       return attentionKernel(site, plan);
+    case 'attention-subgroup':
+      return subgroupAttention(site, plan);
   }
 }
 

@@ -70,8 +70,26 @@ export interface AttentionPlan {
   readonly rolled: boolean;
 }
 
+/**
+ * Online attention by one subgroup per workgroup: `rows` queries (a multiple of 4 and of `lanes`) against `keys` keys a lane
+ * at a time; a lane accumulates every `lanes`-th column of the output. No workgroup memory, no barrier.
+ */
+export interface SubgroupAttentionPlan {
+  readonly family: 'attention-subgroup';
+  readonly lanes: number;
+  readonly rows: number;
+  readonly keys: number;
+}
+
 export type Plan =
-  MapPlan | RowPlan | SimpleProductPlan | DotProductPlan | SubgroupProductPlan | TiledProductPlan | AttentionPlan;
+  | MapPlan
+  | RowPlan
+  | SimpleProductPlan
+  | DotProductPlan
+  | SubgroupProductPlan
+  | TiledProductPlan
+  | AttentionPlan
+  | SubgroupAttentionPlan;
 
 export function choosePlan(region: Region, device: DeviceSpec): Plan {
   if (region.anchor?.op === 'attention') return planAttention(region, device);
@@ -104,9 +122,23 @@ function planProduct(region: Region, device: DeviceSpec): Plan {
   return { family: 'product-tiled', side, perThread, depth: 16, rolled: device.kind === 'software' };
 }
 
-function planAttention(region: Region, device: DeviceSpec): AttentionPlan {
+/** Columns of the output that a lane can hold in registers. */
+const MAX_LANE_COLUMNS = 12;
+
+function planAttention(region: Region, device: DeviceSpec): AttentionPlan | SubgroupAttentionPlan {
   const [q, k, v] = region.anchor!.inputs.map((node) => node.type.shape);
   const software = device.kind === 'software';
+  const size = fixedSubgroupSize(device);
+  if (
+    size &&
+    size >= 4 &&
+    size <= 16 &&
+    prefersSubgroupProducts(device) &&
+    v[v.length - 1] <= MAX_LANE_COLUMNS * size
+  ) {
+    const rows = q[q.length - 2] > 8 ? 16 : Math.max(8, size);
+    return { family: 'attention-subgroup', lanes: size, rows, keys: k[k.length - 2] > size ? 2 : 1 };
+  }
   const lanes = software ? (fixedSubgroupSize(device) ?? 8) : 64;
   const [m, n, e] = [q[q.length - 2], k[k.length - 2], v[v.length - 1]];
   const columns = software ? 4 : 1;
