@@ -10,9 +10,7 @@ import type { Index } from '../index-map.ts';
 import { broadcastIndex } from '../inline.ts';
 import type { Expr, Intrinsic, Variable } from '../ir.ts';
 import { batchIndex, builtins, storeElement, type Launch, type Site } from './common.ts';
-
-/** Below every finite score, with room to subtract. */
-const LOWEST = -1e30;
+import { adjustScore, isAdjusted, LOWEST } from './scores.ts';
 
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
@@ -39,7 +37,7 @@ export function subgroupAttention(site: Site, plan: SubgroupAttentionPlan): Laun
   const [q, k, v] = region.anchor!.inputs.map((node) => node.type.shape);
   const [m, n, e] = [q[q.length - 2], k[k.length - 2], v[v.length - 1]];
   const gridX = Math.ceil(m / plan.rows);
-  const batchShape = q.slice(0, -2);
+  const batchShape = region.anchor!.type.shape.slice(0, -2);
   const quads = range(plan.rows / 4);
   const lane = ix.atom(builtins(b).lane, plan.lanes - 1);
   const batch = batchIndex(site, batchShape);
@@ -96,7 +94,7 @@ function scoreBlock(block: Block, key0: Index): Variable[][] {
   const { site, plan, n, m, batch, row0, lane } = block;
   const { b, inline, region } = site;
   const { ix } = inline;
-  const [q, k, , bias] = region.anchor!.inputs;
+  const [q, k] = region.anchor!.inputs;
   const d = k.type.shape[k.type.shape.length - 1];
   const mine = range(plan.keys).map((c) => ix.offset(ix.add(key0, lane), c * plan.lanes));
   const keys = mine.map((key, c) => ix.clamp(key, n - 1, `key_${c}`));
@@ -125,15 +123,21 @@ function scoreBlock(block: Block, key0: Index): Variable[][] {
   scores.forEach((quad, c) =>
     quad.forEach((score, g) => {
       const scaled = b.binary('*', b.read(score), splat(site, scale));
-      const own = (r: number) => ix.clamp(ix.offset(row0, 4 * g + r), m - 1, `bias_row_${4 * g + r}`);
-      const biases = () => range(4).map((r) => at(site, bias, [...batch, own(r), keys[c]]));
-      const biased = bias ? b.binary('+', scaled, b.call('vec4f', biases(), 'vec4f')) : scaled;
+      const adjusted = isAdjusted(site) ? adjustFour(block, b.bind('scaled', scaled), 4 * g, keys[c]) : scaled;
       const beyond = () => b.binary('>=', ix.expr(mine[c]), b.u32(n));
       const lowest = splat(site, b.literal(LOWEST, 'f32'));
-      b.assign(score, keys[c] === mine[c] ? biased : b.call('select', [biased, lowest, beyond()]));
+      b.assign(score, keys[c] === mine[c] ? adjusted : b.call('select', [adjusted, lowest, beyond()]));
     }),
   );
   return scores;
+}
+
+/** Bias and mask on the scores of four rows with one key. */
+function adjustFour({ site, m, batch, row0 }: Block, scores: Expr, first: number, key: Index): Expr {
+  const { b, inline } = site;
+  const rows = range(4).map((r) => inline.ix.clamp(inline.ix.offset(row0, first + r), m - 1, `row_${first + r}`));
+  const parts = rows.map((row, r) => adjustScore(site, b.component(scores, r), [...batch, row, key]));
+  return b.call('vec4f', parts, 'vec4f');
 }
 
 /** Scores become weights under the new maximum; sum and output so far are rescaled to it. */

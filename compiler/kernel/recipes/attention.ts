@@ -3,18 +3,14 @@
  * keys in blocks: scores of the block, running maximum and sum per row, and the output rescaled as the maximum grows.
  * Milakov & Gimelshein 2018, Dao et al. 2022. Statistics are f32; scores and output of the block live in workgroup memory.
  */
-import { sizeOf, type Node, type Shape } from '../../ir/index.ts';
-import { attrNumber, scoreOperands } from '../../ops/index.ts';
+import { sizeOf, type Shape } from '../../ir/index.ts';
+import { attrNumber } from '../../ops/index.ts';
 import type { AttentionPlan } from '../../schedule/plan.ts';
 import { fixedIndex, type Index } from '../index-map.ts';
 import { broadcastIndex } from '../inline.ts';
 import type { Expr, SharedArray, Variable } from '../ir.ts';
 import { batchIndex, builtins, storeElement, type Launch, type Site } from './common.ts';
-
-/** The score of a key that is not there: below every score, with room to subtract. */
-const LOWEST = -1e30;
-/** Scores of hidden keys (−∞, the lowest float) are raised to this: a row that may see no key at all takes their mean. */
-const HIDDEN = -1e29;
+import { adjustScore, LOWEST } from './scores.ts';
 
 interface Block {
   readonly site: Site;
@@ -157,27 +153,12 @@ function scoreBlock(block: Block, key0: Index): void {
     const row = ix.atom(r, plan.rows - 1);
     const product = b.loadShared(tile, ix.expr(ix.add(ix.scale(ix.atom(i, perLane - 1), plan.rows), row)));
     const position = [ix.clamp(ix.add(row0, row), m - 1, 'row'), ix.clamp(ix.add(key0, key), n - 1, 'key')];
-    const score = adjustScore(block, b.binary('*', product, scale), [...batch, ...position]);
+    const score = adjustScore(site, b.binary('*', product, scale), [...batch, ...position]);
     const beyond = () => b.binary('>=', ix.expr(ix.add(key0, key)), b.u32(n));
     const masked = n % plan.keys ? b.call('select', [score, b.literal(LOWEST, 'f32'), beyond()]) : score;
     b.storeShared(block.scores, ix.expr(ix.add(ix.scale(key, plan.rows), row)), masked);
   };
   b.loop('i', perLane, (i) => b.loop('r', plan.rows, (r) => store(i, r), plan.rolled), plan.rolled);
-}
-
-/** The bias added, and the fill where the mask does not hold. */
-function adjustScore({ site: { b, inline, region } }: Block, score: Expr, index: Index[]): Expr {
-  const anchor = region.anchor!;
-  const { bias, mask } = scoreOperands(anchor.inputs, (node) => node.type.dtype);
-  const at = (node: Node) => inline.value(node, broadcastIndex(index, node.type.shape));
-  const biased = bias ? b.binary('+', score, at(bias)) : score;
-  const fill = () => b.literal(attrNumber(anchor.attrs, 'fill'), 'f32');
-  const filled = mask ? b.call('select', [fill(), biased, at(mask)]) : biased;
-  if (!bias && !mask) return filled;
-  // Not max: that might hide a NaN.
-  const hidden = b.literal(HIDDEN, 'f32');
-  const value = b.bind('score', filled);
-  return b.call('select', [value, hidden, b.binary('<', value, hidden)]);
 }
 
 /** Accumulators as scalars, rows fastest. */
