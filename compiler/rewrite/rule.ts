@@ -6,7 +6,7 @@
  *       match   { … }   values of the graph, named: `%y = op(…)`, calls nest, `%x` is any value, `$s` a constant number
  *       when    { … }   conditions from predicates.ts
  *       rewrite { … }   what the results of the match become; the rest is left for dead
- *       sample  { … }   shapes of the free values, for the test that proves the rule
+ *       sample  { … }   shapes of the free values, of parameters (`param`) and masks (`bool`), for the test that proves the rule
  *     }
  *
  * One name is one value throughout. Operands of commutative ops match either way round. Attributes are written out, as

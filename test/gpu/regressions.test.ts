@@ -16,7 +16,23 @@ type Case = (f: Functional, input: Leaf) => Node[];
 const rowSum = (f: Functional, x: Node) => f.sum(x, [x.type.shape.length - 1]);
 const normalised = (f: Functional, x: Node) => f.op('layer_norm', [x], { eps: 1e-3 });
 
+/** Attention of 11 queries to 150 keys, several blocks of them, that all heads share; `keep` says who sees whom. */
+function maskedAttention(f: Functional, input: Leaf, keep: (row: Node, key: Node) => Node, fill: number): Node {
+  const [row, key] = [0, 1].map((axis) => f.iota('i32', axis ? [1, 150] : [11, 1], axis));
+  const operands = [input('q', [2, 3, 11, 8]), input('k', [2, 1, 150, 8]), input('v', [150, 5])];
+  return f.op('attention', [...operands, keep(row, key)], { scale: 0.4, fill });
+}
+
 const CASES: Record<string, Case> = {
+  'causal attention: whole blocks of keys are hidden by −∞': (f, input) => [
+    maskedAttention(f, input, (row, key) => f.compare('ge', f.mul(row, 14), key), -Infinity),
+  ],
+  'attention of rows that may see the last keys only': (f, input) => [
+    maskedAttention(f, input, (row, key) => f.compare('gt', key, f.add(row, 138)), -1e9),
+  ],
+  'attention of rows that see no key takes the mean of the values': (f, input) => [
+    maskedAttention(f, input, (row, key) => f.compare('gt', row, f.add(key, 4)), -3.4028234663852886e38),
+  ],
   'two row sums meet after one is transposed': (f, input) => {
     const [p, q] = [rowSum(f, input('x', [3, 3, 16])), rowSum(f, input('y', [3, 3, 16]))];
     return [f.add(f.permute(p, [1, 0, 2]), q)];

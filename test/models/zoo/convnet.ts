@@ -23,11 +23,11 @@ function bottleneck(p: Scope, x: Tensor, hidden: number, out: number): Tensor {
   return relu(c.add(batchNorm(p.at('bn4'), conv(p.at('down'), x, out, 1, { bias, step: 2 }))));
 }
 
-/** Expand, 5×5 per channel, squeeze and excite, project. */
+/** Expand, dilated 5×5 per channel, squeeze and excite, project. */
 function invertedResidual(p: Scope, x: Tensor, hidden: number): Tensor {
   const channels = x.shape[1];
   const expanded = silu(conv(p.at('expand'), x, hidden, 1));
-  const spatial = silu(conv(p.at('depthwise'), expanded, hidden, 5, { groups: hidden, dilation: 1 }));
+  const spatial = silu(conv(p.at('depthwise'), expanded, hidden, 5, { groups: hidden, dilation: 2 }));
   const squeezed = spatial.mean([2, 3]);
   const gate = sigmoid(p.linear('excite', relu(p.linear('squeeze', squeezed, hidden / 4)), hidden));
   return x.add(conv(p.at('project'), spatial.mul(gate.unsqueeze(-1).unsqueeze(-1)), channels, 1));
