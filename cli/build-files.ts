@@ -1,11 +1,27 @@
 /** Everything that `ditc build` writes: the artefact, and what there is to read about it. */
 import { artefactFiles } from '../compiler/emit/write.ts';
+import { pipeline } from '../compiler/pipeline.ts';
+import { reportHtml } from '../compiler/report/html.ts';
 import { recordText } from '../compiler/report/record.ts';
-import { compilationRecord, type Compiled } from './model.ts';
+import { ratesOf } from '../compiler/report/roofline.ts';
+import type { DeviceSpec } from '../compiler/schedule/device.ts';
+import { compilationRecord, type Compiled, type LoadedModel } from './model.ts';
 
 /** Every file by its path inside the artefact's folder: the same bytes on every machine. */
-export function buildFiles(compiled: Compiled): Map<string, string | Uint8Array> {
-  const files = artefactFiles(compiled.artefact, compiled.graphs);
-  files.set('remarks.json', recordText(compilationRecord(compiled)));
+export function buildFiles(
+  loaded: LoadedModel,
+  compiled: Compiled,
+  device: DeviceSpec,
+): Map<string, string | Uint8Array> {
+  const { artefact, entries, graphs } = compiled;
+  const files = artefactFiles(artefact, graphs);
+  const records = compilationRecord(compiled);
+  files.set('remarks.json', recordText(records));
+  const passDocs = {
+    trace: 'as the model file computes it',
+    ...Object.fromEntries(pipeline.map((p) => [p.name, p.doc])),
+  };
+  const sources = Object.fromEntries(loaded.files.map((file) => [file, loaded.sourceText(file) ?? '']));
+  files.set('report.html', reportHtml({ artefact, entries, records, rates: ratesOf(device), passDocs, sources }));
   return files;
 }

@@ -63,7 +63,7 @@ async function build(path: string, options: Options, context: Context): Promise<
     morePasses: context.passes,
   });
   const { buildFiles } = await import('../build-files.ts');
-  await writeArtefactFolder(out, buildFiles(compiled));
+  await writeArtefactFolder(out, buildFiles(loaded, compiled, device));
   const took = performance.now() - start;
   if (options.json) terminal.out(JSON.stringify(summary(compiled, out, took), null, 2));
   else (options.printIr === undefined ? terminal.out : terminal.err)(report(loaded, compiled, options, out, took));
@@ -137,7 +137,7 @@ function report(
         .map((row) => ['', row]),
     );
   const shown = relative(process.cwd(), out).startsWith('..') ? out : relative(process.cwd(), out);
-  rows.push(['wrote', `${shown || '.'}/`]);
+  rows.push(['wrote', `${shown || '.'}/ — open report.html to look inside`]);
   const heaviest = specs.reduce((a, b) => (b.macs > a.macs ? b : a));
   const cost =
     entries.length === 1 && heaviest.macs ? ` · ${macs(heaviest.macs)}${batch > 1 ? ` at batch ${batch}` : ''}` : '';

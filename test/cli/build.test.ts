@@ -34,9 +34,11 @@ describe('build', () => {
       /^tiny {2}3 parameters\n {2}graph +\d+ ops → \d+\n {2}kernels +\d+ dispatches of \d+ kernels\n/,
     );
     expect(out).toMatch(/\n {2}entries +scale +\d+ dispatch/);
-    expect(out).toMatch(/\n {2}wrote +codegen-out\/tiny\/ +\d+\.\d s\n$/);
+    expect(out).toMatch(/\n {2}wrote +codegen-out\/tiny\/ — open report.html to look inside +\d+\.\d s\n$/);
     const files = Object.keys(contents(join(cwd, 'codegen-out/tiny')));
-    expect(files).toEqual(expect.arrayContaining(['manifest.json', 'graph.ir', 'index.ts']));
+    expect(files).toEqual(
+      expect.arrayContaining(['manifest.json', 'graph.ir', 'index.ts', 'remarks.json', 'report.html']),
+    );
     expect(files.filter((name) => name.startsWith('kernels/')).length).toBeGreaterThan(1);
     expect(readdirSync(join(cwd, 'codegen-out'))).toEqual(['tiny']);
   });

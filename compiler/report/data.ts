@@ -1,0 +1,186 @@
+/** What the report shows, as plain data that JSON can hold: the page's script draws it and computes nothing of its own. */
+import { nameNodes, nodesOf } from '../ir/index.ts';
+import type { Artefact, Dispatch, EntrySpec } from '../emit/artefact.ts';
+import type { EntryInput } from '../emit/build.ts';
+import { planText } from '../emit/describe.ts';
+import { Painter, type Picture } from './pictures.ts';
+import type { CompilationRecord, EntryRecord } from './record.ts';
+import { modelledSeconds, type Rates } from './roofline.ts';
+
+export interface ReportInput {
+  readonly artefact: Artefact;
+  readonly entries: readonly EntryInput[];
+  readonly records: CompilationRecord;
+  readonly rates: Rates;
+  /** What each pass does, by name. */
+  readonly passDocs: Readonly<Record<string, string>>;
+  /** Text of the model's files, by the names that places use. */
+  readonly sources: Readonly<Record<string, string>>;
+}
+
+export interface ReportKernel {
+  readonly name: string;
+  readonly family: string;
+  readonly plan: string;
+  readonly bindings: number;
+  readonly wgsl: string;
+}
+
+/** All dispatches of one kernel in an entry. */
+export interface CostRow {
+  readonly kernel: string;
+  readonly uses: number;
+  readonly type: string;
+  readonly ops: string;
+  readonly macs: number;
+  readonly bytes: number;
+  /** Operations per byte of memory traffic. */
+  readonly intensity: number;
+  /** Of the entry's modelled time. */
+  readonly share: number;
+  readonly at: readonly string[];
+}
+
+export interface MemoryBlock {
+  readonly name: string;
+  readonly arena: number;
+  readonly offset: number;
+  readonly size: number;
+  readonly from: number;
+  readonly to: number;
+  readonly readBy: readonly number[];
+}
+
+export interface ReportEntry {
+  readonly dispatches: readonly {
+    readonly kernel: string;
+    readonly value: string;
+    readonly notes: readonly string[];
+  }[];
+  readonly kernels: Picture;
+  readonly ops: Picture;
+  readonly costs: readonly CostRow[];
+  readonly macs: number;
+  readonly opCount: readonly [before: number, after: number];
+  readonly memory: {
+    readonly arenas: readonly number[];
+    readonly peak: number;
+    readonly bound: number;
+    readonly weights: number;
+    readonly blocks: readonly MemoryBlock[];
+  };
+  readonly passes: readonly { readonly name: string; readonly doc: string; readonly ops: number }[];
+  readonly rules: readonly RuleRow[];
+}
+
+export interface RuleRow {
+  readonly rule: string;
+  readonly kind: 'applied' | 'missed';
+  readonly why: string;
+  readonly times: number;
+  /** Where the values lie that it replaced. */
+  readonly at: readonly string[];
+}
+
+export interface ReportData {
+  readonly model: string;
+  readonly source: string;
+  readonly device: string;
+  readonly rates: Rates;
+  readonly kernels: readonly ReportKernel[];
+  readonly entries: Readonly<Record<string, ReportEntry>>;
+  readonly sources: Readonly<Record<string, string>>;
+}
+
+export function reportData(input: ReportInput): ReportData {
+  const { manifest, wgsl } = input.artefact;
+  const kernels = Object.entries(manifest.kernels).map(([name, { plan, bindings }]) => ({
+    name,
+    family: String(plan.family),
+    plan: planText(plan as unknown as Parameters<typeof planText>[0]),
+    bindings: bindings.length,
+    wgsl: wgsl.get(name)!.trimEnd(),
+  }));
+  const entries = input.entries.map((entry): [string, ReportEntry] => [entry.name, entryData(entry, input)]);
+  const { model, source, device } = manifest;
+  const { rates, sources } = input;
+  return { model, source, device, rates, kernels, entries: Object.fromEntries(entries), sources };
+}
+
+function entryData(entry: EntryInput, { artefact, records, rates, passDocs }: ReportInput): ReportEntry {
+  const spec = artefact.manifest.entries[entry.name];
+  const record = records[entry.name];
+  const painter = new Painter(entry, record);
+  const passes = record.passes.map(({ name, ops }) => ({ name, ops, doc: passDocs[name] ?? '' }));
+  return {
+    dispatches: spec.dispatches.map(({ kernel, value }, i) => ({ kernel, value, notes: notesOn(record, i) })),
+    kernels: painter.kernels((i) => opsText(spec.dispatches[i])),
+    ops: painter.ops(),
+    costs: costRows(spec, rates),
+    macs: spec.macs,
+    opCount: [passes[0]?.ops ?? 0, passes.at(-1)?.ops ?? 0],
+    memory: memoryOf(entry, spec),
+    passes,
+    rules: ruleRows(record),
+  };
+}
+
+/** Why the kernel ends where it does, and what it does in place. */
+function notesOn({ dispatches, remarks }: EntryRecord, dispatch: number): string[] {
+  const result = dispatches[dispatch].values.split(' ').at(-1)!;
+  const about = remarks.filter(({ by, values }) => values[0] === result && !by.startsWith('rule '));
+  return [...new Set(about.map(({ by, why }) => `${by}: ${why}`))];
+}
+
+/** Ops that compute; of a kernel that only rearranges, all. */
+function opsText({ ops }: Dispatch): string {
+  const views = new Set(['reshape', 'permute', 'broadcast', 'slice', 'copy']);
+  const computing = ops.filter((op) => !views.has(op));
+  return (computing.length ? computing : ops).join(' → ') || 'copy';
+}
+
+function costRows({ dispatches }: EntrySpec, rates: Rates): CostRow[] {
+  const total = dispatches.reduce((sum, d) => sum + modelledSeconds(d, rates), 0);
+  const groups = new Map<string, Dispatch[]>();
+  for (const d of dispatches) groups.set(d.kernel, [...(groups.get(d.kernel) ?? []), d]);
+  return [...groups].map(([kernel, list]) => {
+    const sum = (value: (d: Dispatch) => number) => list.reduce((all, d) => all + value(d), 0);
+    const [macs, bytes] = [sum((d) => d.macs), sum((d) => d.bytesRead + d.bytesWritten)];
+    const share = total ? sum((d) => modelledSeconds(d, rates)) / total : 0;
+    const intensity = bytes ? (2 * macs) / bytes : 0;
+    const at = [...new Set(list.flatMap((d) => d.source))];
+    const [{ type = '' }] = list;
+    return { kernel, uses: list.length, type, ops: opsText(list[0]), macs, bytes, intensity, share, at };
+  });
+}
+
+function memoryOf({ graph, memory, regions }: EntryInput, spec: EntrySpec): ReportEntry['memory'] {
+  const names = nameNodes(nodesOf(graph));
+  const writer = new Map(regions.map(({ region }, i) => [region.root, i]));
+  const blocks = [...memory.places].map(([node, { arena, offset, size }]): MemoryBlock => {
+    const { from, to } = memory.lifetimes.get(node)!;
+    const reads = regions.flatMap(({ region }, i) => {
+      const all = [...region.reads, region.replaces];
+      return all.some((read) => read === node || (read && !writer.has(read) && read.inputs[0] === node)) ? i : [];
+    });
+    return { name: names.get(node)!, arena, offset, size, from, to, readBy: reads };
+  });
+  blocks.sort((a, b) => a.from - b.from || a.arena - b.arena || a.offset - b.offset);
+  const { weightBytes, activationPeakBytes, activationLowerBoundBytes } = spec.memory;
+  const [peak, bound] = [activationPeakBytes, activationLowerBoundBytes];
+  return { arenas: memory.arenas, peak, bound, weights: weightBytes, blocks };
+}
+
+function ruleRows({ remarks }: EntryRecord): RuleRow[] {
+  const rows = new Map<string, { rule: string; kind: RuleRow['kind']; why: string; times: number; at: Set<string> }>();
+  for (const { by, kind, values, why } of remarks) {
+    if (!by.startsWith('rule ')) continue;
+    const key = `${by} ${kind} ${why}`;
+    const row = rows.get(key) ?? { rule: by.slice(5), kind, why, times: 0, at: new Set() };
+    row.times++;
+    const [, place] = values[0].split(' @ ');
+    if (place) row.at.add(place);
+    rows.set(key, row);
+  }
+  return [...rows.values()].map((row) => ({ ...row, at: [...row.at] }));
+}
