@@ -165,7 +165,7 @@ describe('reasons', () => {
     const { code, out } = await ditc(['inspect', 'models/digits.ts', '--why-not', 'weights', 'qkv']);
     expect(code).toBe(0);
     expect(out).toMatch(/^weights is not computed: rule online_attention does without it/);
-    expect(out).toMatch(/softmax\(s·Q·Kᵀ \+ B\)·V[^]*is computed by v_attention/);
+    expect(out).toMatch(/softmax\(s·[^]*\)·V[^]*is computed by v_attention/);
   });
 });
 
