@@ -43,8 +43,8 @@ export interface Check extends Job, Difference {
   readonly tolerance: number;
   /** Error of the same computation in float32 with every op rounded; only asked for when the usual tolerance does not do. */
   readonly f32Error?: number;
-  /** Why agreement would prove little: what it read is not finite, or all it should write is zero. */
-  readonly doubt?: 'reads values that are not finite' | 'gives only zeros';
+  /** Why agreement would prove little. */
+  readonly doubt?: 'reads values that are not finite' | 'is NaN in the reference too' | 'gives only zeros';
   readonly evidence: Evidence;
 }
 
@@ -183,6 +183,7 @@ async function reference(graph: Graph, inputs: Bindings, options: InterpretOptio
 
 function doubtOf(inputs: Readonly<Record<string, Values>>, want: Float64Array): Check['doubt'] {
   if (Object.values(inputs).some((values) => !values.every(Number.isFinite))) return 'reads values that are not finite';
+  if (want.some(Number.isNaN)) return 'is NaN in the reference too';
   return want.every((x) => x === 0) ? 'gives only zeros' : undefined;
 }
 

@@ -42,7 +42,7 @@ function notes(verdicts: readonly Verdict[]): string[] {
   const lines = new Set<string>();
   for (const { agrees, dispatch, doubt, error, f32Error } of verdicts) {
     if (!agrees) continue;
-    if (doubt) lines.add(`note: ${dispatch.kernel} ${doubt}, so its check proves little`);
+    if (doubt) lines.add(`note: ${dispatch.kernel} ${doubt}: its check proves little`);
     if (f32Error !== undefined) {
       const least = `float32 arithmetic alone is off by ${scientific(f32Error)} on these values`;
       lines.add(`note: ${dispatch.kernel} is off by ${scientific(error)}; ${least}`);

@@ -15,7 +15,7 @@ import { checkKernels, jobsOf, type CheckOptions } from './check.ts';
 import { SAVE_FOLDER, type VerifyOptions } from './options.ts';
 import { differenceError, rerunCommand, verdictOf, type Verdict } from './report.ts';
 import { checkSaveFolder, saveCheck } from './save.ts';
-import { fillStates, withoutConstantInits } from './values.ts';
+import { fillConstants } from './values.ts';
 
 export interface Setup {
   /** The model file, for the command that checks a kernel again. */
@@ -46,12 +46,11 @@ export interface Verified {
 
 /** Runs the checks; the first that fails is saved. */
 export async function verifyCompiled(
-  { artefact: compiled, entries }: Pick<Compiled, 'artefact' | 'entries'>,
+  { artefact, entries }: Pick<Compiled, 'artefact' | 'entries'>,
   open: OpenDevice,
   { path, options, given, weights }: Setup,
   terminal: Terminal,
 ): Promise<Verified> {
-  const artefact = { ...compiled, manifest: withoutConstantInits(compiled.manifest) };
   const jobs = jobsOf(artefact, entries, options);
   if (options.kernel !== undefined && !jobs.length) {
     const fix = `use one of ${Object.keys(artefact.manifest.kernels).join(', ')}`;
@@ -64,7 +63,7 @@ export async function verifyCompiled(
   const program = await startProgram(open, { artefact, entries: names, weights, seed }, terminal);
   const bar = startProgress(terminal, 'checking', 1, 'dispatches');
   try {
-    await fillStates(program, seed);
+    await fillConstants(program, seed, { params: !weights });
     const onProgress: CheckOptions['onProgress'] = ({ done, total, kernel }) => {
       bar.update(done, total);
       bar.note(kernel);

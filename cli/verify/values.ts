@@ -2,8 +2,8 @@
  * What kernels are tried on when nothing else is given: values that leave no term of a formula out. Weights that start at
  * zero (gates, output heads) would make the check of whatever they multiply an empty one.
  */
-import type { EntrySpec, InitSpec, Manifest, ParamSpec, TensorSpec } from '../../compiler/emit/artefact.ts';
-import { isInteger, nodesOf, sizeOf, usersOf, type Graph, type Node } from '../../compiler/ir/index.ts';
+import type { EntrySpec, ParamSpec, TensorSpec } from '../../compiler/emit/artefact.ts';
+import { isFloat, isInteger, nodesOf, sizeOf, usersOf, type Graph, type Node } from '../../compiler/ir/index.ts';
 import { opDef } from '../../compiler/ops/index.ts';
 import { fillNormal, fillUniform, keyOf } from '../../runtime/random.ts';
 import type { Program } from '../../runtime/program.ts';
@@ -13,34 +13,41 @@ import type { Values } from '../../runtime/weights.ts';
 const CHUNK = 2 ** 20;
 /** Whole numbers that index nothing lie below this. */
 const WHOLE_NUMBERS = 100;
-/** Stands for the fan-in of vectors (biases, norms): values of about a tenth. */
+/** Stands for the fan-in of vectors (biases): values of about a tenth. */
 const VECTOR_FAN_IN = 100;
 
-/** The manifest with every parameter that starts at one value drawn from a trained network's scale, U(±√(3/fan-in)). */
-export function withoutConstantInits(manifest: Manifest): Manifest {
+/** A range to draw from. */
+type Range = readonly [middle: number, radius: number];
+
+/**
+ * Draws the float states, and the parameters where they come from no checkpoint, that would start at one value everywhere.
+ * What starts at one may be a variance, and so may a state: those stay positive. Parameters that start at zero get a trained
+ * network's scale, U(±√(3/fan-in)).
+ */
+export async function fillConstants(program: Program, seed: number, { params }: { params: boolean }): Promise<void> {
   const fanIn = (shape: readonly number[]) => (shape.length > 1 ? sizeOf(shape.slice(1)) : VECTOR_FAN_IN);
-  const inits: Record<string, (spec: ParamSpec) => InitSpec> = {
-    zeros: ({ shape }) => ({ kind: 'uniform', bound: Math.sqrt(3 / fanIn(shape)) }),
-    ones: () => ({ kind: 'uniform', bound: Math.sqrt(3) }),
-  };
-  const params = manifest.params.map((spec) => ({ ...spec, init: inits[spec.init.kind]?.(spec) ?? spec.init }));
-  return { ...manifest, params };
+  for (const spec of params ? program.manifest.params : []) {
+    const range = rangeFor(spec, [0, Math.sqrt(3 / fanIn(spec.shape))]);
+    if (range) await program.setParam(spec.name, drawn(spec, range, seed));
+  }
+  for (const spec of program.states) {
+    const range = rangeFor(spec, [0.5, 0.5]);
+    if (range) await program.setState(spec.name, drawn(spec, range, seed));
+  }
 }
 
-/** Gives the float states that start at zero values in [0, 1): they may be variances, under a root. */
-export async function fillStates(program: Program, seed: number): Promise<void> {
-  for (const { name, shape, dtype, init } of program.states) {
-    if (init.kind !== 'zeros' || dtype !== 'f32') continue;
-    const key = keyOf(seed, name);
-    const count = sizeOf(shape);
-    function* chunks(): Iterable<Float32Array> {
-      for (let at = 0; at < count; at += CHUNK) {
-        const part = new Float32Array(Math.min(CHUNK, count - at));
-        fillUniform(part, key, at, 1);
-        yield part.map(Math.abs);
-      }
-    }
-    await program.setState(name, chunks());
+function rangeFor({ dtype, init: { kind } }: ParamSpec, zeros: Range): Range | undefined {
+  if (!isFloat(dtype)) return undefined;
+  return kind === 'zeros' ? zeros : kind === 'ones' ? [1, 0.5] : undefined;
+}
+
+function* drawn({ name, shape }: ParamSpec, [middle, radius]: Range, seed: number): Iterable<Float32Array> {
+  const key = keyOf(seed, name);
+  const count = sizeOf(shape);
+  for (let at = 0; at < count; at += CHUNK) {
+    const part = new Float32Array(Math.min(CHUNK, count - at));
+    fillUniform(part, key, at, radius);
+    yield middle ? part.map((x) => middle + x) : part;
   }
 }
 

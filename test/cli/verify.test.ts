@@ -35,10 +35,24 @@ export default defineModel({
 });
 `;
 
+/** Cancels almost all digits: no float32 kernel can be within 1e-5. */
+const CANCELLING = `import { defineModel } from 'ditc/dsl';
+
+export default defineModel({
+  config: {},
+  entries: {
+    f(e) {
+      const x = e.input('x', [64]);
+      return { rest: x.add(3000).mul(x).sub(x.mul(3000)) };
+    },
+  },
+});
+`;
+
 describe('verify', () => {
   let cwd: string;
   beforeAll(() => {
-    cwd = folder({ 'tiny.ts': TINY, 'small.ts': SMALL_DIT, 'mixed.ts': MIXED });
+    cwd = folder({ 'tiny.ts': TINY, 'small.ts': SMALL_DIT, 'mixed.ts': MIXED, 'cancelling.ts': CANCELLING });
   });
 
   it('finds all kernels of a DiT and of its sampling right, and saves nothing', async () => {
@@ -71,7 +85,20 @@ describe('verify', () => {
     writeFileSync(join(cwd, 'nan.npy'), encodeNpy({ dtype: 'f32', shape: [3, 5, 7], data }));
     const { code, out } = await ditc(['verify', 'mixed.ts', '--kernel', 'shifted', '--input', 'x=nan.npy'], cwd);
     expect(code).toBe(0);
-    expect(out).toContain('note: shifted reads values that are not finite, so its check proves little');
+    expect(out).toContain('note: shifted reads values that are not finite: its check proves little');
+  });
+
+  it('allows what float32 arithmetic itself gives, unless a tolerance is given, and says so', async () => {
+    const { code, out } = await ditc(['verify', 'cancelling.ts'], cwd);
+    expect(code).toBe(0);
+    expect(out).toMatch(
+      /note: rest is off by \d\.\de-\d; float32 arithmetic alone is off by \d\.\de-\d on these values/,
+    );
+    const strict = await ditc(['verify', 'cancelling.ts', '--tolerance', '1e-5', '--save', 'strict', '--json'], cwd);
+    expect(strict.code).toBe(1);
+    const { agrees, error } = JSON.parse(strict.out);
+    expect({ agrees, code: error.code }).toEqual({ agrees: false, code: 'kernel-differs' });
+    expect(existsSync(join(cwd, 'strict/rest/region.ir'))).toBe(true);
   });
 
   describe('of a broken kernel', () => {

@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { drawInputs, inputBounds, withoutConstantInits } from '../../../cli/verify/values.ts';
+import { drawInputs, fillConstants, inputBounds } from '../../../cli/verify/values.ts';
 import { compileModel } from '../../../compiler/pipeline.ts';
 import { traceEntry } from '../../../compiler/dsl/model.ts';
 import { concat, constant, defineModel, ones, zeros } from '../../../compiler/dsl/index.ts';
+import type { Program } from '../../../runtime/program.ts';
+import type { Chunks } from '../../../runtime/weights.ts';
 import { PORTABLE } from '../../../compiler/schedule/device.ts';
 
 const model = defineModel({
@@ -17,6 +19,10 @@ const model = defineModel({
       const table = e.params.param('table', [3, 4], zeros);
       const scale = e.params.param('scale', [4], ones);
       const labels = concat([label.reshape(8, 8), constant(2, [8, 8], 'i32')], 0);
+      const moment = e.state('moment', [5]);
+      const turns = e.state('turns', [], 'i32');
+      e.update(moment, moment.sqrt());
+      e.update(turns, turns.add(1));
       const x = table.gather(labels).mul(scale).add(e.input('x', []));
       return { x, free: free.add(1), flag: flag.cast('f32') };
     },
@@ -43,11 +49,26 @@ describe('what kernels are tried on', () => {
     expect(drawInputs(manifest.entries.f, bounds, 7)).not.toEqual(drawInputs(manifest.entries.f, bounds, 8));
   });
 
-  it('no parameter starts at one value everywhere', () => {
-    const kinds = withoutConstantInits(manifest).params.map(({ name, init }) => [name, init]);
-    expect(Object.fromEntries(kinds)).toEqual({
-      table: { kind: 'uniform', bound: Math.sqrt(3 / 4) },
-      scale: { kind: 'uniform', bound: Math.sqrt(3) },
-    });
+  it('nothing starts at one value everywhere, and what may be a variance is positive', async () => {
+    const set = new Map<string, number[]>();
+    const keep = (name: string, chunks: Chunks) => {
+      set.set(
+        name,
+        [...(chunks as Iterable<Float32Array>)].flatMap((chunk) => Array.from(chunk)),
+      );
+      return Promise.resolve();
+    };
+    const program = { manifest, states: manifest.states, setParam: keep, setState: keep } as unknown as Program;
+    await fillConstants(program, 7, { params: true });
+    for (const values of set.values()) expect(new Set(values).size).toBe(values.length);
+    const within = (name: string, low: number, high: number) =>
+      set.get(name)!.forEach((x) => expect(x > low && x < high, `${name} ${x}`).toBe(true));
+    within('table', -Math.sqrt(3 / 4), Math.sqrt(3 / 4));
+    within('scale', 0.5, 1.5);
+    within('moment', 0, 1);
+    expect([...set.keys()].sort()).toEqual(['moment', 'scale', 'table']);
+    set.clear();
+    await fillConstants(program, 7, { params: false });
+    expect([...set.keys()]).toEqual(['moment']);
   });
 });
