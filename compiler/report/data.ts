@@ -1,5 +1,5 @@
 /** What the report shows, as plain data that JSON can hold: the page's script draws it and computes nothing of its own. */
-import { nameNodes, nodesOf } from '../ir/index.ts';
+import { nameNodes, nodesOf, type Node } from '../ir/index.ts';
 import type { Artefact, Dispatch, EntrySpec } from '../emit/artefact.ts';
 import type { EntryInput } from '../emit/build.ts';
 import { planText } from '../emit/describe.ts';
@@ -111,9 +111,10 @@ function entryData(entry: EntryInput, { artefact, records, rates, passDocs }: Re
   const spec = artefact.manifest.entries[entry.name];
   const record = records[entry.name];
   const painter = new Painter(entry, record);
+  const notes = notesOn(record);
   const passes = record.passes.map(({ name, ops }) => ({ name, ops, doc: passDocs[name] ?? '' }));
   return {
-    dispatches: spec.dispatches.map(({ kernel, value }, i) => ({ kernel, value, notes: notesOn(record, i) })),
+    dispatches: spec.dispatches.map(({ kernel, value }, i) => ({ kernel, value, notes: notes[i] })),
     kernels: painter.kernels((i) => opsText(spec.dispatches[i])),
     ops: painter.ops(),
     costs: costRows(spec, rates),
@@ -125,11 +126,13 @@ function entryData(entry: EntryInput, { artefact, records, rates, passDocs }: Re
   };
 }
 
-/** Why the kernel ends where it does, and what it does in place. */
-function notesOn({ dispatches, remarks }: EntryRecord, dispatch: number): string[] {
-  const result = dispatches[dispatch].values.split(' ').at(-1)!;
-  const about = remarks.filter(({ by, values }) => values[0] === result && !by.startsWith('rule '));
-  return [...new Set(about.map(({ by, why }) => `${by}: ${why}`))];
+/** Of each dispatch, why the kernel ends where it does, and what it does in place. */
+function notesOn({ dispatches, remarks }: EntryRecord): string[][] {
+  const notes = new Map(dispatches.map(({ values }) => [values.split(' ').at(-1)!, new Set<string>()]));
+  for (const { by, why, values } of remarks) {
+    if (!by.startsWith('rule ')) notes.get(values[0])?.add(`${by}: ${why}`);
+  }
+  return [...notes.values()].map((set) => [...set]);
 }
 
 /** Ops that compute; of a kernel that only rearranges, all. */
@@ -156,14 +159,16 @@ function costRows({ dispatches }: EntrySpec, rates: Rates): CostRow[] {
 
 function memoryOf({ graph, memory, regions }: EntryInput, spec: EntrySpec): ReportEntry['memory'] {
   const names = nameNodes(nodesOf(graph));
-  const writer = new Map(regions.map(({ region }, i) => [region.root, i]));
+  const readers = new Map<Node, number[]>([...memory.places.keys()].map((node) => [node, []]));
+  regions.forEach(({ region }, i) => {
+    const reads = [...region.reads, ...(region.replaces ? [region.replaces] : [])];
+    // A read that has no place of its own is a window of a value that has.
+    for (const node of new Set(reads.map((read) => (readers.has(read) ? read : read.inputs[0]))))
+      readers.get(node)?.push(i);
+  });
   const blocks = [...memory.places].map(([node, { arena, offset, size }]): MemoryBlock => {
     const { from, to } = memory.lifetimes.get(node)!;
-    const reads = regions.flatMap(({ region }, i) => {
-      const all = [...region.reads, region.replaces];
-      return all.some((read) => read === node || (read && !writer.has(read) && read.inputs[0] === node)) ? i : [];
-    });
-    return { name: names.get(node)!, arena, offset, size, from, to, readBy: reads };
+    return { name: names.get(node)!, arena, offset, size, from, to, readBy: readers.get(node)! };
   });
   blocks.sort((a, b) => a.from - b.from || a.arena - b.arena || a.offset - b.offset);
   const { weightBytes, activationPeakBytes, activationLowerBoundBytes } = spec.memory;

@@ -29,7 +29,7 @@ export function layOut(
   groups: readonly { readonly id: string; readonly parent?: string }[],
   edges: readonly (readonly [from: string, to: string])[],
 ): Layout {
-  const graph = new dagre.graphlib.Graph({ compound: true, multigraph: true });
+  const graph = new dagre.graphlib.Graph({ compound: groups.length > 0, multigraph: true });
   graph.setGraph({ rankdir: 'TB', nodesep: 18, ranksep: 26, edgesep: 10, marginx: 16, marginy: 16 });
   graph.setDefaultEdgeLabel(() => ({}));
   for (const { id } of groups) graph.setNode(id, {});
