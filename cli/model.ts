@@ -2,7 +2,7 @@
 import { existsSync, realpathSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { guard, loadModel as load, type LoadedModel } from '../compiler/frontend/index.ts';
-import { traceEntry, type EntryOptions } from '../compiler/dsl/model.ts';
+import { defaultEntries, traceEntry, type EntryOptions } from '../compiler/dsl/model.ts';
 import type { Artefact, TensorSpec } from '../compiler/emit/artefact.ts';
 import { DitcError, nodesOf, type Graph } from '../compiler/ir/index.ts';
 import { opDef } from '../compiler/ops/index.ts';
@@ -53,7 +53,7 @@ const opCount = (graph: Graph): number => nodesOf(graph).filter((node) => opDef(
 /** Compiles entries of a model; errors of the model's own code come with their place in it. */
 export function compile(loaded: LoadedModel, options: CompileOptions): Compiled {
   const { model, name, source } = loaded;
-  const entries = options.entries ?? Object.keys(model.entries);
+  const entries = options.entries ?? defaultEntries(model);
   for (const entry of entries) checkEntry(entry, Object.keys(model.entries), source);
   const inputs: EntryInput[] = [];
   const opsAfter = new Map<string, { name: string; ops: number }[]>();

@@ -3,7 +3,7 @@ import { differentiate } from './autodiff/differentiate.ts';
 import { memoryText, regionsText } from './emit/listing.ts';
 import type { Emit } from './emit/reproducer.ts';
 import { DitcError, nodesOf, printGraph, type Graph } from './ir/index.ts';
-import { opDef } from './ops/index.ts';
+import { opDef, type OpKind } from './ops/index.ts';
 import { compileGraphs, pipeline, runPasses, schedule, type CompileOptions, type Pass } from './pipeline.ts';
 import { applying, RULES } from './rewrite/recognise.ts';
 
@@ -44,8 +44,11 @@ export function optimise(graphs: readonly Graph[], options: OptOptions): string 
 
 /** Kernels compute primitive ops. */
 function checkPrimitive(graph: Graph): void {
-  const composite = nodesOf(graph).find(({ op }) => opDef(op).kind === 'composite');
-  if (!composite) return;
-  const what = `@${graph.name}: ${composite.op} is a composite op, and no kernel computes it`;
-  throw new DitcError({ code: 'ir', where: composite.loc, what, fix: 'add the pass expand, or leave out --passes' });
+  const passFor: Partial<Record<OpKind, string>> = { composite: 'expand', request: 'gradients' };
+  const node = nodesOf(graph).find(({ op }) => passFor[opDef(op).kind]);
+  if (!node) return;
+  const { kind } = opDef(node.op);
+  const what = `@${graph.name}: ${node.op} is a ${kind} op, and no kernel computes it`;
+  const fix = `add the pass ${passFor[kind]}, or leave out --passes`;
+  throw new DitcError({ code: 'ir', where: node.loc, what, fix });
 }

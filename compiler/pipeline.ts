@@ -2,8 +2,9 @@
  * The whole compiler on one screen: a traced entry goes through the graph passes in order, then regions, plans, memory
  * and kernels. Each pass takes a graph and gives a graph.
  */
+import { resolveGradients } from './autodiff/resolve.ts';
 import { zeros } from './dsl/init.ts';
-import { traceEntry, type EntryOptions, type Model, type TracedEntry } from './dsl/model.ts';
+import { defaultEntries, traceEntry, type EntryOptions, type Model, type TracedEntry } from './dsl/model.ts';
 import type { DeclaredParam } from './dsl/trace.ts';
 import type { Artefact } from './emit/artefact.ts';
 import { buildArtefact, type EntryInput } from './emit/build.ts';
@@ -37,6 +38,7 @@ const pass = (name: string, doc: string, run: Pass['run']): Pass => ({ name, doc
 export const pipeline: readonly Pass[] = [
   pass('simplify', 'canonical form: views merge, identities vanish, constants fold', simplify),
   pass('recognise', 'rules: online attention, merged linears', recognise),
+  pass('gradients', 'derivatives that entries ask for', resolveGradients),
   pass('expand', 'composite ops (linear, layer_norm, softmax) become the ops they stand for', expand),
   pass('canonical', 'canonical form of what the expansion left', canonicalise),
   pass('chunk', 'values read piece by piece are laid out piece by piece', chunk),
@@ -106,7 +108,7 @@ export interface ModelOptions extends CompileOptions {
   /** Model name and source path for the manifest. */
   readonly name: string;
   readonly source: string;
-  /** Entries to compile; all unless told. */
+  /** Entries to compile; all but those on demand unless told. */
   readonly entries?: readonly string[];
   /** Options of the entries: batch, steps, sampler, … */
   readonly entryOptions: EntryOptions;
@@ -115,7 +117,7 @@ export interface ModelOptions extends CompileOptions {
 }
 
 export function compileModel(model: Model, options: ModelOptions): Artefact {
-  const names = options.entries ?? Object.keys(model.entries);
+  const names = options.entries ?? defaultEntries(model);
   const entries = names.flatMap((name) => compileEntry(traceEntry(model, name, options.entryOptions), options));
   for (const entry of entries) options.onEntry?.(entry);
   return emit(options.name, options.source, entries, options);

@@ -20,6 +20,7 @@ const KINDS: Record<OpKind, [title: string, about: string]> = {
     'Composites',
     'Named so that rules and reports see them; what no rule has used is expanded into the ops above before scheduling. The gradient is that of the whole.',
   ],
+  request: ['Requests', 'What a pass computes from the whole graph, and puts in its place.'],
 };
 
 export function opsMarkdown(): string {

@@ -23,6 +23,7 @@ import {
 } from '../compiler/dsl/index.ts';
 import { divides, oneOf, realNumber, rejectUnknownKeys, wholeNumber } from './config.ts';
 import { samplingDefaults, samplingEntries } from './diffusion.ts';
+import { trainingEntries } from './training.ts';
 import { positionTable, sinusoids } from './sinusoids.ts';
 
 /** How a block is told t and y. Paper section 3.2, figure 3. Only adaLN-Zero was ever released with weights. */
@@ -214,7 +215,7 @@ export function denoise(p: Scope, x: Tensor, t: Tensor, y: Tensor, cfg: DiTConfi
   const yEmb = embedLabel(p.at('y_embedder'), y, cfg);
   const on = { c: silu(tEmb.add(yEmb)), context: stack([tEmb, yEmb], 1) };
 
-  const positions = p.param('pos_embed', [1, G * G, d], fixed(positionTable(d, G)));
+  const positions = p.param('pos_embed', [1, G * G, d], fixed(positionTable(d, G)), { frozen: true });
   let tokens = patchify(p.at('x_embedder.proj'), x, cfg).add(positions);
   if (cfg.block === 'in-context') tokens = concat([tokens, on.context], 1);
   for (let i = 0; i < cfg.depth; i++) tokens = blocks[cfg.block](p.at('blocks', i), tokens, on, cfg);
@@ -242,7 +243,7 @@ function complete(given: Partial<DiTConfig>): DiTConfig {
 /**
  * A diffusion transformer; keys left out are DiT-XL/2's.
  *
- * Entries: `forward`(x [N,C,I,I], t [N] f32, y [N] i32) → out [N,Cout,I,I], and those of models/diffusion.ts.
+ * Entries: `forward`(x [N,C,I,I], t [N] f32, y [N] i32) → out [N,Cout,I,I], and those of models/diffusion.ts and models/training.ts.
  * @throws DitcError `config` when the sizes do not fit together.
  */
 export function dit(config: Partial<DiTConfig> = {}): Model {
@@ -250,8 +251,13 @@ export function dit(config: Partial<DiTConfig> = {}): Model {
   const { inChannels, inputSize, numClasses } = cfg;
   const nullClass = cfg.classDropoutProb > 0 ? numClasses : undefined;
   const predict = (p: Scope, x: Tensor, t: Tensor, y: Tensor) => denoise(p, x, t, y, cfg);
+  const training = trainingEntries({
+    ...{ channels: inChannels, size: inputSize, nullClass, predict },
+    labelDropout: cfg.classDropoutProb,
+  });
   return defineModel({
     config: cfg,
+    onDemand: Object.keys(training),
     options: { ...samplingDefaults, cfg: nullClass === undefined ? 1 : samplingDefaults.cfg },
     entries: {
       forward(e) {
@@ -260,6 +266,7 @@ export function dit(config: Partial<DiTConfig> = {}): Model {
         return { out };
       },
       ...samplingEntries({ channels: inChannels, size: inputSize, nullClass, predict }),
+      ...training,
     },
   });
 }

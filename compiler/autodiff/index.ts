@@ -1,2 +1,3 @@
 /** Differentiation of graphs. */
 export { gradients } from './reverse.ts';
+export { resolveGradients } from './resolve.ts';

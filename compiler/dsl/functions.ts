@@ -87,4 +87,11 @@ export function randomNormal(source: RandomSource): Tensor {
   return radius.mul(cos(randomUniform(source, 1).mul(2 * Math.PI)));
 }
 
+/**
+ * dloss/dx for each x: parameters, states or inputs. `loss` has one element. Zeros where the loss does not depend on x, or only
+ * through integers, comparisons or `detach`.
+ */
+export const gradients = (loss: Tensor, xs: readonly Tensor[]): Tensor[] =>
+  xs.map((x) => new Tensor(f().op('gradient', [loss.node, x.node])));
+
 export { constant, iota };

@@ -19,10 +19,12 @@ export class Scope {
     return new Scope(this.trace, [this.path, ...names].filter((part) => part !== '').join('.'));
   }
 
-  /** A named weight. Asking twice for one name gives the same tensor. */
-  param(name: string, shape: Shape, init: Init = zeros): Tensor {
+  /** A named weight. Asking twice for one name gives the same tensor. `frozen`: training leaves it as it is. */
+  param(name: string, shape: Shape, init: Init = zeros, { frozen }: { frozen?: boolean } = {}): Tensor {
     const full = this.at(name).path;
-    return new Tensor(declare(this.trace, this.trace.params, 'param', full, shape, 'f32', init));
+    const node = declare(this.trace, this.trace.params, 'param', full, shape, 'f32', init);
+    if (frozen) this.trace.params.set(full, { node, init, frozen });
+    return new Tensor(node);
   }
 
   /** x·Wᵀ + b with `name.weight` [out, in] (Xavier-uniform unless told) and `name.bias` [out] (zeros unless told). */
@@ -69,6 +71,13 @@ function declare(
 /** Options an entry is built with: `batch` and whatever the command line passes on (steps, sampler, cfg, …). */
 export type EntryOptions = Readonly<Record<string, unknown>> & { readonly batch: number };
 
+export interface Parameter {
+  readonly name: string;
+  readonly value: Tensor;
+  /** Whether training leaves it as it is. */
+  readonly frozen: boolean;
+}
+
 /** The context an entry function gets. */
 export class Entry {
   readonly options: EntryOptions;
@@ -109,6 +118,12 @@ export class Entry {
     return new Tensor(declare(this.trace, this.trace.states, 'state', name, [], 'i32', zeros, { count }));
   }
 
+  /** All parameters declared so far, in order. */
+  parameters(): Parameter[] {
+    const declared = [...this.trace.params];
+    return declared.map(([name, { node, frozen = false }]) => ({ name, value: new Tensor(node), frozen }));
+  }
+
   /** What a state (or parameter) holds after the run. Reads in this run see the old value. */
   update(target: Tensor, value: Tensor): void {
     const name = String(target.node.attrs.name);
@@ -137,6 +152,8 @@ export interface Model {
   readonly config: Readonly<Record<string, unknown>>;
   /** `forward`, `sampleStep`, … each traced into one graph. */
   readonly entries: Readonly<Record<string, EntryFunction>>;
+  /** Entries that are compiled only when they are asked for by name. */
+  readonly onDemand?: readonly string[];
   /** Defaults of the options that entries read. */
   readonly options?: Readonly<Record<string, unknown>>;
   /** Set when the samples are pictures already: the values of black and of white. Unset: latents, for a VAE to decode. */
@@ -144,6 +161,10 @@ export interface Model {
 }
 
 export const defineModel = (model: Model): Model => model;
+
+/** The entries that are compiled unless others are asked for. */
+export const defaultEntries = ({ entries, onDemand = [] }: Model): string[] =>
+  Object.keys(entries).filter((name) => !onDemand.includes(name));
 
 export interface TracedEntry {
   readonly graph: Graph;

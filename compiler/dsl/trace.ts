@@ -9,6 +9,8 @@ import type { Init } from './init.ts';
 export interface DeclaredParam {
   readonly node: Node;
   readonly init: Init;
+  /** Whether training leaves it as it is. */
+  readonly frozen?: boolean;
 }
 
 export class Trace {

@@ -24,8 +24,9 @@ import type { Random } from './random.ts';
  * - `leaf`: a buffer, or a literal.  - `pointwise`: one output element from one element of each (broadcast) operand.
  * - `view`: an output element is one input element, found by index arithmetic.  - `reduce`, `contract`: anchors.
  * - `composite`: expanded into the others before scheduling, unless a rule has used it first.
+ * - `request`: what a pass computes from the whole graph; it has no value of its own before.
  */
-export type OpKind = 'leaf' | 'pointwise' | 'view' | 'reduce' | 'contract' | 'composite';
+export type OpKind = 'leaf' | 'pointwise' | 'view' | 'reduce' | 'contract' | 'composite' | 'request';
 
 export interface GradientContext {
   /** Builds nodes. */

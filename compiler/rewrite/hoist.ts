@@ -28,7 +28,9 @@ export interface TableLimits {
 
 export function hoist(graph: Graph, limits: TableLimits): Hoisted {
   const counter = counterOf(graph);
-  if (!counter) return { body: graph };
+  // A table in the place of a value would cut the path that a derivative asked for takes through it.
+  const isDifferentiated = nodesOf(graph).some(({ op }) => opDef(op).kind === 'request');
+  if (!counter || isDifferentiated) return { body: graph };
   const plan = new HoistPlan(graph, counter, limits);
   if (!plan.tables.size) return { body: graph };
   const names = tableNames(graph, [...plan.tables]);

@@ -25,7 +25,6 @@ const PEEPHOLES: Record<string, Peephole> = {
   sub: neutral(0, 'right'),
   mul: neutral(1, 'both'),
   div: neutral(1, 'right'),
-  detach: (_f, [x]) => x,
   cast: (_f, [x], attrs) => (x.type.dtype === attrString(attrs, 'dtype') ? x : undefined),
   reshape: (f, [x], attrs) => {
     const shape = attrList(attrs, 'shape');

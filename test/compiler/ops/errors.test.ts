@@ -46,6 +46,7 @@ const CASES: [string, TensorType[], Attrs, string][] = [
   ['reduce_sum', [f(2, 3)], { axes: [] }, 'reduce_sum: axes [] are not axes of [2,3]'],
   ['reduce_max', [f(2, 3)], { axes: [1, 0] }, 'reduce_max: axes [1,0] do not ascend'],
   ['softmax', [f()], {}, 'softmax: takes a tensor of at least one axis'],
+  ['gradient', [f(2), f(3)], {}, 'gradient: the loss is not a scalar: it is f32[2]; reduce it with mean() or sum()'],
   ['layer_norm', [f(3)], {}, 'layer_norm: eps is a number of at least 0'],
   ['philox', [f(), f(), f(), f(), f()], { lane: 0 }, 'philox: keys and counters are u32'],
   ['philox', Array.from({ length: 5 }, () => t('u32')), { lane: 4 }, 'philox: lane is 0, 1, 2 or 3: got 4'],

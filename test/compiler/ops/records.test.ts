@@ -48,7 +48,7 @@ describe.each(allOps().map((def) => [def.name, def] as const))('%s', (name, def)
     }
   });
 
-  it('has a finite reference of the size of its type, in the range of its dtype', () => {
+  when(def.kind !== 'request')('has a finite reference of the size of its type, in the range of its dtype', () => {
     for (const seed of seeds) {
       const { graph, bindings, node } = opCase(def, seed);
       const { out } = interpret(graph, bindings).outputs;

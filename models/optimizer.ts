@@ -1,0 +1,217 @@
+/**
+ * AdamW (Loshchilov & Hutter 2019) with learning-rate schedules, clipping, gradient accumulation and an exponential moving
+ * average of the weights, all on state of the device: `optimizer.step` i32[] (updates done), `optimizer.m.<param>`,
+ * `optimizer.v.<param>`, `ema.<param>`; with accumulation also `optimizer.batch` i32[] and `optimizer.gradient.<param>`.
+ */
+import { constant, cos, exp, sqrt, where, type Entry, type EntryOptions, type Tensor } from '../compiler/dsl/index.ts';
+import { realNumber, wholeNumber } from './config.ts';
+
+export interface OptimizerOptions {
+  readonly lr: number;
+  readonly weightDecay: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly eps: number;
+  /** Decay of the average of the weights. */
+  readonly ema: number;
+  /** Steps over which the learning rate rises linearly. */
+  readonly warmup: number;
+  /** Steps after which a cosine has taken the learning rate to 0; 0: it stays. */
+  readonly cosine: number;
+  /** Largest norm of all gradients together; 0: any. */
+  readonly clip: number;
+  /** Batches per update. */
+  readonly accumulate: number;
+}
+
+/** The paper's: Peebles & Xie 2023, section 4. */
+export const optimizerDefaults: OptimizerOptions = {
+  lr: 1e-4,
+  weightDecay: 0,
+  beta1: 0.9,
+  beta2: 0.999,
+  eps: 1e-8,
+  ema: 0.9999,
+  warmup: 0,
+  cosine: 0,
+  clip: 0,
+  accumulate: 1,
+};
+
+/** The options of an entry, checked. @throws DitcError `config`. */
+export function optimizerOptions(given: EntryOptions): OptimizerOptions {
+  const read = (key: keyof OptimizerOptions): unknown => {
+    // Options are a model's, and sampling has a `clip` of its own, which is true or false.
+    const isOurs = !(key === 'clip' && typeof given.clip === 'boolean');
+    return (isOurs ? given[key] : undefined) ?? optimizerDefaults[key];
+  };
+  const number = (key: keyof OptimizerOptions, most = Infinity) => realNumber(key, read(key), 0, most);
+  const count = (key: keyof OptimizerOptions, least = 0) => wholeNumber(key, read(key), least);
+  return {
+    lr: number('lr'),
+    weightDecay: number('weightDecay'),
+    beta1: number('beta1', MOST_DECAY),
+    beta2: number('beta2', MOST_DECAY),
+    eps: number('eps'),
+    ema: number('ema', 1),
+    warmup: count('warmup'),
+    cosine: count('cosine'),
+    clip: number('clip'),
+    accumulate: count('accumulate', 1),
+  };
+}
+
+/** A moment that keeps everything never sees a gradient. This is below 1 in float32 too. */
+const MOST_DECAY = 1 - 2 ** -20;
+
+/** Updates done so far. */
+export const stepOf = (e: Entry) => e.state('optimizer.step', [], 'i32');
+
+/** Batches seen since the last update. */
+export const batchOf = (e: Entry) => e.state('optimizer.batch', [], 'i32');
+
+const stateOf = (e: Entry, prefix: string, name: string, of: Tensor) => e.state(`${prefix}.${name}`, of.shape);
+
+/** Sets the optimiser of all parameters declared so far to its start: no moments, and the average equal to the weights. */
+export function startOptimizer(e: Entry, options: OptimizerOptions): void {
+  const zero = (state: Tensor) => e.update(state, constant(0, state.shape, state.dtype));
+  zero(stepOf(e));
+  if (options.accumulate > 1) zero(batchOf(e));
+  for (const { name, value, frozen } of e.parameters()) {
+    e.update(stateOf(e, 'ema', name, value), value);
+    if (frozen) continue;
+    zero(stateOf(e, 'optimizer.m', name, value));
+    zero(stateOf(e, 'optimizer.v', name, value));
+    if (options.accumulate > 1) zero(stateOf(e, 'optimizer.gradient', name, value));
+  }
+}
+
+/** 1 − βᵗ without the cancellation that float32 would suffer for β near 1: the series where the power is near 1. */
+function oneMinusPower(beta: number, t: Tensor): Tensor {
+  if (beta === 0) return constant(1);
+  const x = t.mul(-Math.log(beta));
+  const series = x.mul(x.mul(x.mul(x.mul(-1 / 24).add(1 / 6)).sub(0.5)).add(1));
+  return where(x.lt(0.1), series, exp(x.neg()).neg().add(1));
+}
+
+/** The learning rate at each step, from the number of steps done [] f32. */
+function learningRate({ lr, warmup, cosine }: OptimizerOptions, done: Tensor): Tensor {
+  let rate = constant(lr);
+  if (warmup > 0)
+    rate = rate.mul(
+      done
+        .add(1)
+        .mul(1 / warmup)
+        .minimum(1),
+    );
+  if (cosine > 0)
+    rate = rate.mul(
+      cos(
+        done
+          .mul(1 / cosine)
+          .minimum(1)
+          .mul(Math.PI),
+      )
+        .add(1)
+        .mul(0.5),
+    );
+  return rate;
+}
+
+/** √Σg² over all gradients. */
+function globalNorm(gradients: readonly Tensor[]): Tensor {
+  const squares = gradients.map((g) => g.square().sum());
+  return sqrt(squares.reduce((sum, square) => sum.add(square)));
+}
+
+/**
+ * One update of all parameters declared so far by the gradients of `gradientsOf`, and of the average after it. With
+ * accumulation a batch adds its gradients, and the last one updates by their mean. Returns the norm of that mean, before clipping.
+ */
+export function optimize(
+  e: Entry,
+  options: OptimizerOptions,
+  gradientsOf: (parameters: readonly Tensor[]) => readonly Tensor[],
+): Tensor {
+  const parameters = e.parameters();
+  const trained = parameters.filter(({ frozen }) => !frozen);
+  const made = gradientsOf(trained.map(({ value }) => value));
+  const step = stepOf(e);
+  const accumulation = options.accumulate > 1 ? accumulate(e, options.accumulate) : undefined;
+  const summed = made.map((g, i) => accumulation?.add(trained[i].name, g) ?? g);
+  const norm = globalNorm(summed);
+  const clipped = clipping(options.clip, norm);
+  const scalars = stepSizes(options, step);
+  /** Keeps what there is until the last batch has been. */
+  const set = (state: Tensor, value: Tensor) => e.update(state, accumulation?.settle(state, value) ?? value);
+
+  const updated = new Map(
+    trained.map(({ name, value }, i) => {
+      const gradient = clipped ? summed[i].mul(clipped) : summed[i];
+      const [m, v] = ['optimizer.m', 'optimizer.v'].map((prefix) => stateOf(e, prefix, name, value));
+      const next = adamW(options, scalars, { value, gradient, m, v });
+      set(m, next.m);
+      set(v, next.v);
+      set(value, next.value);
+      return [name, next.value] as const;
+    }),
+  );
+  for (const { name, value } of parameters) {
+    const average = stateOf(e, 'ema', name, value);
+    const next = updated.get(name) ?? value;
+    // As a step towards the weights, so that what has arrived stays.
+    set(average, average.add(next.sub(average).mul(1 - options.ema)));
+  }
+  set(step, step.add(1));
+  return norm;
+}
+
+/** Gradients of several batches, summed in state. */
+function accumulate(e: Entry, batches: number) {
+  const batch = batchOf(e);
+  const isLast = batch.eq(batches - 1);
+  e.update(batch, where(isLast, 0, batch.add(1)));
+  return {
+    /** The mean over all batches of an update, of which those to come count zero. */
+    add(name: string, gradient: Tensor): Tensor {
+      const sum = stateOf(e, 'optimizer.gradient', name, gradient);
+      const next = sum.add(gradient.mul(1 / batches));
+      e.update(sum, where(isLast, constant(0), next));
+      return next;
+    },
+    settle: (old: Tensor, next: Tensor) => where(isLast, next, old),
+  };
+}
+
+/** What gradients are scaled by so that their norm is at most `most`. Pascanu et al. 2013; 1e-6 as in PyTorch. */
+const clipping = (most: number, norm: Tensor): Tensor | undefined =>
+  most > 0 ? constant(most).div(norm.add(1e-6)).minimum(1) : undefined;
+
+/** What all parameters share in a step: lr, lr/(1−β₁ᵗ) and √(1−β₂ᵗ). */
+function stepSizes(options: OptimizerOptions, step: Tensor) {
+  const done = step.cast('f32');
+  const rate = learningRate(options, done);
+  return {
+    rate,
+    stepSize: rate.div(oneMinusPower(options.beta1, done.add(1))),
+    correction: oneMinusPower(options.beta2, done.add(1)).rsqrt(),
+  };
+}
+
+interface Moments {
+  readonly value: Tensor;
+  readonly gradient: Tensor;
+  readonly m: Tensor;
+  readonly v: Tensor;
+}
+
+/** Loshchilov & Hutter 2019, algorithm 2, with PyTorch's convention that the decay is scaled by the learning rate. */
+function adamW(options: OptimizerOptions, scalars: ReturnType<typeof stepSizes>, { value, gradient, m, v }: Moments) {
+  const { beta1, beta2, eps, weightDecay } = options;
+  const { rate, stepSize, correction } = scalars;
+  const nextM = m.mul(beta1).add(gradient.mul(1 - beta1));
+  const nextV = v.mul(beta2).add(gradient.square().mul(1 - beta2));
+  const decayed = weightDecay > 0 ? value.mul(rate.mul(-weightDecay).add(1)) : value;
+  const denominator = sqrt(nextV).mul(correction).add(eps);
+  return { m: nextM, v: nextV, value: decayed.sub(nextM.mul(stepSize).div(denominator)) };
+}

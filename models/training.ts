@@ -1,0 +1,157 @@
+/**
+ * Training as graphs: one call of `trainStep` is one whole step on the device. It draws timesteps, noise and dropped labels,
+ * runs the model forward and backward, and updates weights, moments and their average. Peebles & Xie 2023, section 4.
+ */
+import {
+  constant,
+  gradients,
+  iota,
+  randomNormal,
+  randomUniform,
+  where,
+  type Entry,
+  type EntryFunction,
+  type EntryOptions,
+  type RandomSource,
+  type Tensor,
+} from '../compiler/dsl/index.ts';
+import { misconfigured, oneOf, realNumber } from './config.ts';
+import { splitPrediction, type Denoiser } from './diffusion.ts';
+import { lossTerms } from './loss.ts';
+import {
+  batchOf,
+  optimize,
+  optimizerDefaults,
+  optimizerOptions,
+  startOptimizer,
+  stepOf,
+  type OptimizerOptions,
+} from './optimizer.ts';
+import { processOf, SCHEDULES, TRAIN_STEPS, type Schedule } from './schedule.ts';
+
+/** Options of the training entries. */
+export interface TrainingOptions extends OptimizerOptions {
+  readonly schedule: Schedule;
+  /** Share of labels replaced by the null class. */
+  readonly labelDropout: number;
+}
+
+export const trainingDefaults: Omit<TrainingOptions, 'labelDropout'> = { ...optimizerDefaults, schedule: 'linear' };
+
+/** A model as training sees it. */
+export interface Trainee extends Denoiser {
+  /** Share of labels dropped unless told. */
+  readonly labelDropout: number;
+}
+
+/** Parts of the range of t that losses are reported by. */
+const PARTS = 8;
+
+/** The options of an entry, checked. @throws DitcError `config`. */
+function trainingOptions(given: EntryOptions, model: Trainee): TrainingOptions {
+  const labelDropout = realNumber('labelDropout', given.labelDropout ?? model.labelDropout, 0, 1);
+  if (labelDropout > 0 && model.nullClass === undefined) {
+    const fix = 'train with labelDropout 0, or build the model with classDropoutProb above 0';
+    throw misconfigured(`labelDropout is ${labelDropout}`, 'the model has no null class to put in their place', fix);
+  }
+  const schedule = oneOf('schedule', given.schedule ?? trainingDefaults.schedule, SCHEDULES);
+  return { ...optimizerOptions(given), schedule, labelDropout };
+}
+
+/** What a step draws for its batch. */
+interface Draws {
+  /** [N] i32, steps of the process. */
+  readonly t: Tensor;
+  /** [N,C,I,I], N(0,1). */
+  readonly noise: Tensor;
+  /** [N] bool: whether the label is dropped. */
+  readonly drop: Tensor;
+}
+
+/** Added to the counter of an element, so that no draw of training is one of sampling. No image has so many elements. */
+const TRAINING = 0x80000000;
+
+/**
+ * Philox's key is the seed (low word, high word), its counters are (2³¹ + element of the image, index of the image in the
+ * update's batch, updates done). Words 0 and 1 of an element make its noise; of element 0, word 2 makes t and word 3 the drop.
+ */
+function draw(e: Entry, model: Trainee, { labelDropout, accumulate }: TrainingOptions): Draws {
+  const { channels, size } = model;
+  const [N, image] = [e.batch, [channels, size, size]];
+  const [low, high] = e.input('seed', [2], 'u32').unstack();
+  const before = accumulate > 1 ? batchOf(e).cast('u32').mul(N) : constant(0, [], 'u32');
+  const index = iota([N], 0, 'u32').add(before);
+  const source = (element: Tensor, of: Tensor): RandomSource => ({
+    key: [low, high],
+    counter: [element.add(TRAINING), of, stepOf(e).cast('u32')],
+  });
+  const perImage = source(constant(0, [N], 'u32'), index);
+  const elements = iota([channels * size * size], 0, 'u32').reshape(1, ...image);
+  return {
+    t: randomUniform(perImage, 2)
+      .mul(TRAIN_STEPS)
+      .cast('i32')
+      .minimum(TRAIN_STEPS - 1),
+    noise: randomNormal(source(elements, index.reshape(N, 1, 1, 1))),
+    drop: randomUniform(perImage, 3).lt(labelDropout),
+  };
+}
+
+/** The draws, as inputs. */
+function given(e: Entry, { channels, size }: Trainee): Draws {
+  return {
+    t: e.input('t', [e.batch], 'i32'),
+    noise: e.input('noise', [e.batch, channels, size, size]),
+    drop: e.input('drop', [e.batch], 'i32').ne(0),
+  };
+}
+
+/** Per image, [N] each: the two terms of the loss. */
+function losses(e: Entry, model: Trainee, { schedule }: TrainingOptions, { t, noise, drop }: Draws) {
+  const { channels, size, nullClass } = model;
+  const images = e.input('images', [e.batch, channels, size, size]);
+  const labels = e.input('labels', [e.batch], 'i32');
+  const y = nullClass === undefined ? labels : where(drop, nullClass, labels);
+  return lossTerms(processOf(schedule), t, images, noise, (x) =>
+    splitPrediction(model.predict(e.params, x, t.cast('f32'), y), channels),
+  );
+}
+
+/** Sums of the terms, and images, by eighths of the range of t: [8] each. */
+function byTimestep(t: Tensor, terms: { mse: Tensor; vb: Tensor }) {
+  const part = t.mul(PARTS).div(TRAIN_STEPS);
+  const isIn = part.unsqueeze(0).eq(iota([PARTS, 1], 0, 'i32'));
+  const sumOf = (x: Tensor) => where(isIn, x.unsqueeze(0), 0).sum(1);
+  return { mseByT: sumOf(terms.mse), vbByT: sumOf(terms.vb), countByT: sumOf(constant(1, t.shape)) };
+}
+
+function trainStep(e: Entry, model: Trainee, drawFor: (options: TrainingOptions) => Draws): Record<string, Tensor> {
+  const options = trainingOptions(e.options, model);
+  const draws = drawFor(options);
+  const terms = losses(e, model, options, draws);
+  const loss = terms.mse.add(terms.vb).mean();
+  const gradNorm = optimize(e, options, (parameters) => gradients(loss, parameters));
+  return { loss, mse: terms.mse.mean(), vb: terms.vb.mean(), ...byTimestep(draws.t, terms), gradNorm };
+}
+
+/**
+ * Training on batches of N images. `trainStart` makes the average of the weights a copy of them and clears the moments: run
+ * it once the weights are set. `trainStep` is a step; `trainStepGiven` is one whose draws are given, for tests and comparisons.
+ *
+ * Inputs: images f32[N,C,I,I], labels i32[N]; of `trainStep` seed u32[2] (low word first); of `trainStepGiven` t i32[N],
+ * noise f32[N,C,I,I], drop i32[N] (1: without its label). The weights are updated in place; other state is that of optimizer.ts.
+ * Outputs: loss, mse, vb (bits), gradNorm f32[], of this batch; mseByT, vbByT, countByT f32[8], sums by eighths of the range of t.
+ */
+export function trainingEntries(model: Trainee): Record<'trainStart' | 'trainStep' | 'trainStepGiven', EntryFunction> {
+  return {
+    trainStart(e) {
+      const options = trainingOptions(e.options, model);
+      // Only the parameters that it declares are wanted: nobody reads the result.
+      const { channels, size } = model;
+      model.predict(e.params, constant(0, [1, channels, size, size]), constant(0, [1]), constant(0, [1], 'i32'));
+      startOptimizer(e, options);
+    },
+    trainStep: (e) => trainStep(e, model, (options) => draw(e, model, options)),
+    trainStepGiven: (e) => trainStep(e, model, () => given(e, model)),
+  };
+}
