@@ -3,7 +3,7 @@
 //   reads  c f32[1,1152] · adaLN_modulation_1_weight f32[2304,1152] · adaLN_modulation_1_bias f32[2304]
 //   writes adaLN_modulation f32[1,2304]
 //   cost   2.65 MMAC · 10.6 MB · plan: 16 invocations per column along k
-//   source models/dit.ts:122 linear
+//   source models/dit.ts:123 linear
 
 @group(0) @binding(0) var<storage, read> c: array<f32, 1152>;
 @group(0) @binding(1) var<storage, read> adaLN_modulation_1_weight: array<f32, 2654208>;

@@ -3,7 +3,7 @@
 //   reads  x f32[1,256,1152] · linear f32[1,1,1152] · linear f32[1,1,1152] · fc1_weight f32[4608,1152] · fc1_bias f32[4608]
 //   writes gelu f32[256,4608]
 //   cost   1.36 GMAC · 27.2 MB · plan: workgroup tile 64×64, 4×4 per invocation
-//   source models/dit.ts:131 layer_norm · :73 add · :73 mul · :109 linear · :109 gelu
+//   source models/dit.ts:132 layer_norm · :74 add · :74 mul · :110 linear · :110 gelu
 
 @group(0) @binding(0) var<storage, read> x: array<f32, 294912>;
 @group(0) @binding(1) var<storage, read> linear: array<f32, 1152>;

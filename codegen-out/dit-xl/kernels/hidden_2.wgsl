@@ -3,7 +3,7 @@
 //   reads  cos f32[250,2,128] · sin f32[250,2,128] · mlp_0_weight f32[1152,256] · mlp_0_bias f32[1152]
 //   writes hidden f32[500,1152]
 //   cost   147 MMAC · 4.00 MB · plan: workgroup tile 64×64, 4×4 per invocation
-//   source models/dit.ts:187 linear · :187 silu
+//   source models/dit.ts:188 linear · :188 silu
 
 @group(0) @binding(0) var<storage, read> cos_1: array<f32, 64000>;
 @group(0) @binding(1) var<storage, read> sin_1: array<f32, 64000>;

@@ -3,7 +3,7 @@
 //   reads  tokens f32[1,256,1152] · linear f32[1,1,1152] · linear f32[1,1,1152] · qkv_weight f32[3456,1152] · qkv_bias f32[3456]
 //   writes qkv f32[3,1,16,256,72]
 //   cost   1.02 GMAC · 20.7 MB · plan: workgroup tile 64×64, 4×4 per invocation
-//   source models/dit.ts:129 layer_norm · :73 add · :73 mul · :88 linear
+//   source models/dit.ts:130 layer_norm · :74 add · :74 mul · :89 linear
 
 @group(0) @binding(0) var<storage, read> tokens: array<f32, 294912>;
 @group(0) @binding(1) var<storage, read> linear: array<f32, 1152>;

@@ -3,7 +3,7 @@
 //   reads  tokens f32[2,256,1152] · sampleStep_adaLN_modulation f32[250,2,6912] · step i32[] · qkv_weight f32[3456,1152] · qkv_bias f32[3456]
 //   writes qkv f32[3,2,16,256,72]
 //   cost   2.04 GMAC · 25.4 MB · plan: workgroup tile 64×64, 4×4 per invocation
-//   source models/dit.ts:129 layer_norm · :73 add · :73 mul · :88 linear
+//   source models/dit.ts:130 layer_norm · :74 add · :74 mul · :89 linear
 
 @group(0) @binding(0) var<storage, read> tokens: array<f32, 589824>;
 @group(0) @binding(1) var<storage, read> sampleStep_adaLN_modulation: array<f32, 3456000>;

@@ -7,7 +7,7 @@ import { drawValues, opCase } from '../../helpers/samples.ts';
 
 const COUNT = 3;
 /** What vectorise has no rule for: leaves have no operands, and the rest is data-dependent in ways that rows do not share. */
-const WITHOUT_RULE = ['input', 'param', 'state', 'constant', 'iota', 'fold'];
+const WITHOUT_RULE = ['input', 'param', 'state', 'constant', 'iota', 'fold', 'gradient'];
 const RULED = allOps().filter(({ name }) => !WITHOUT_RULE.includes(name));
 
 /** One case of an op with some operands many-valued; undefined when that combination has no rule. */
