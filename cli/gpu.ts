@@ -58,19 +58,29 @@ export interface ProgramSetup {
 
 /** A program ready to run, with its weights set; the caller closes it. */
 export async function startProgram(open: OpenDevice, setup: ProgramSetup, terminal: Terminal): Promise<Program> {
-  const { artefact, entries, weights, seed } = setup;
+  const { artefact, weights, seed } = setup;
+  return fillProgram(open, setup, terminal, weights ? 'loading weights' : 'drawing weights', async (program, bar) => {
+    if (!weights) return initialise(program, artefact, seed, bar);
+    // Parameters come from the file; the states still need their first values.
+    await initialise(program, { ...artefact, manifest: { ...artefact.manifest, params: [] } }, seed);
+    await loadParams(program, weights, { onProgress: bar });
+  });
+}
+
+/** A program whose values `fill` sets, with a bar called `label`; the caller closes it. */
+export async function fillProgram(
+  open: OpenDevice,
+  { artefact, entries }: Pick<ProgramSetup, 'artefact' | 'entries'>,
+  terminal: Terminal,
+  label: string,
+  fill: (program: Program, onProgress: OnWeights) => Promise<void>,
+): Promise<Program> {
   const kernels = startProgress(terminal, 'compiling kernels', 1, '');
   const onProgress = ({ done, total }: { done: number; total: number }) => kernels.update(done, total);
   const program = await Program.create(open.device, artefact, { entries, onProgress }).finally(() => kernels.stop());
-  const bar = startProgress(terminal, weights ? 'loading weights' : 'drawing weights', 1, '');
-  const onWeights: OnWeights = ({ done, total }) => bar.update(done, total);
+  const bar = startProgress(terminal, label, 1, '');
   try {
-    if (!weights) await initialise(program, artefact, seed, onWeights);
-    else {
-      // Parameters come from the file; the states still need their first values.
-      await initialise(program, { ...artefact, manifest: { ...artefact.manifest, params: [] } }, seed);
-      await loadParams(program, weights, { onProgress: onWeights });
-    }
+    await fill(program, ({ done, total }) => bar.update(done, total));
     return program;
   } catch (error) {
     program.close();

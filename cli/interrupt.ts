@@ -8,7 +8,15 @@ const cleanups = new Set<() => void>();
 const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
 type Signal = keyof typeof SIGNALS;
 
+/** Set while the first signal is to be taken as a request. */
+let request: (() => void) | undefined;
+
 function onSignal(signal: NodeJS.Signals): void {
+  if (request) {
+    request();
+    request = undefined;
+    return;
+  }
   for (const cleanup of [...cleanups].reverse()) cleanup();
   discardUnfinishedWrites();
   process.exit(SIGNALS[signal as Signal]);
@@ -24,5 +32,16 @@ export async function interruptible<T>(work: () => Promise<T>, cleanup: () => vo
   } finally {
     cleanups.delete(own);
     if (!cleanups.size) for (const signal of Object.keys(SIGNALS)) process.off(signal, onSignal);
+  }
+}
+
+/** Runs `work`, which the first signal asks to come to an end of its own: it aborts `stop`. The second ends the process. */
+export async function stoppable<T>(work: (stop: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController();
+  request = () => controller.abort();
+  try {
+    return await interruptible(() => work(controller.signal));
+  } finally {
+    request = undefined;
   }
 }

@@ -10,12 +10,22 @@ import { inspectCommand } from './commands/inspect.ts';
 import { optCommand } from './commands/opt.ts';
 import { runCommand } from './commands/run.ts';
 import { sampleCommand } from './commands/sample.ts';
+import { trainCommand } from './commands/train.ts';
 import { verifyCommand } from './commands/verify.ts';
 import type { Context } from './context.ts';
 import { EXIT, reportError, UsageError } from './errors.ts';
 import { processTerminal, type Terminal } from './terminal.ts';
 
-const COMMANDS = [buildCommand, runCommand, sampleCommand, verifyCommand, inspectCommand, optCommand, doctorCommand];
+const COMMANDS = [
+  buildCommand,
+  runCommand,
+  sampleCommand,
+  trainCommand,
+  verifyCommand,
+  inspectCommand,
+  optCommand,
+  doctorCommand,
+];
 
 const NOTES = `
 Environment:

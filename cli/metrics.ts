@@ -6,7 +6,7 @@ import { appendFileSync, existsSync, readFileSync, truncateSync } from 'node:fs'
 import { DitcError } from '../compiler/ir/error.ts';
 import { fileError } from './errors.ts';
 
-/** Means over the steps since the record before. A number that is not finite is stored as null. */
+/** What one step measured. A number that is not finite is stored as null, and so is what the model does not measure. */
 export interface MetricsRecord {
   /** Steps done. */
   readonly step: number;

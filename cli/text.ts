@@ -22,6 +22,10 @@ export const bytes = (n: number): string => (n < 1000 ? `${n} B` : `${si(n)}B`);
 /** `118.6 GMAC` */
 export const macs = (n: number): string => (n < 1000 ? `${n} MAC` : `${si(n)}MAC`);
 
+/** `1,243 images/s`, `8.31 images/s` */
+export const rate = (perSecond: number): string =>
+  `${perSecond < 100 ? perSecond.toPrecision(3) : grouped(Math.round(perSecond))} images/s`;
+
 export const seconds = (ms: number): string => (ms < 120_000 ? `${(ms / 1000).toFixed(1)} s` : clock(ms / 1000));
 
 /** 65 → `1:05` */

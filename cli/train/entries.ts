@@ -1,0 +1,54 @@
+/**
+ * The training entries' signature: all that the trainer knows of a model. `trainStart` sets the optimiser to its first
+ * state and `trainStep` takes one step; parameters, moments, moving averages and the step counter stay on the device.
+ */
+import { traceEntry, type EntryOptions } from '../../compiler/dsl/model.ts';
+import type { TensorSpec } from '../../compiler/emit/artefact.ts';
+import { guard } from '../../compiler/frontend/index.ts';
+import { DitcError } from '../../compiler/ir/index.ts';
+import type { ImageShape } from '../../runtime/data/fit.ts';
+import type { Program } from '../../runtime/program.ts';
+import type { Values } from '../../runtime/weights.ts';
+import type { LoadedModel } from '../model.ts';
+
+export const TRAINING_ENTRIES = ['trainStart', 'trainStep'] as const;
+
+/** Throws unless the model can be trained; gives the shape [C,H,W] of an example. */
+export function checkTrainer(loaded: LoadedModel, options: EntryOptions): ImageShape {
+  const { model, source } = loaded;
+  const missing = TRAINING_ENTRIES.filter((name) => !Object.hasOwn(model.entries, name));
+  if (missing.length) {
+    const fix = 'make the model with dit({ … }), or write these entries: see docs/training.md';
+    throw new DitcError({ code: 'entry', where: source, what: `it has no entry ${missing.join(' and ')}`, fix });
+  }
+  const { graph } = guard(loaded, () => traceEntry(model, 'trainStep', options));
+  const inputs = graph.inputs.map(({ attrs, type }): TensorSpec => ({ name: String(attrs.name), ...type }));
+  const images = inputs.find(({ name }) => name === 'images');
+  const wanted = [`images f32[N,C,H,W]`, `labels i32[N]`, `seed u32[2]`];
+  const fits = images?.shape.length === 4 && inputs.map(described).sort().join() === expected(images.shape).join();
+  if (!fits) throw wrongSignature(source, `its inputs are ${inputs.map(described).join(', ')}`, wanted.join(', '));
+  const loss = graph.outputs.find(({ name }) => name === 'loss')?.node.type;
+  if (loss?.dtype !== 'f32' || loss.shape.length) throw wrongSignature(source, 'it has no output loss f32[]', 'loss');
+  const [, channels, height, width] = images.shape;
+  return [channels, height, width];
+}
+
+const described = ({ name, dtype, shape }: TensorSpec): string => `${name} ${dtype}[${shape.join(',')}]`;
+
+const expected = (images: readonly number[]): string[] => [
+  `images f32[${images.join(',')}]`,
+  `labels i32[${images[0]}]`,
+  'seed u32[2]',
+];
+
+function wrongSignature(where: string, why: string, wanted: string): DitcError {
+  const fix = `give it ${wanted}: see docs/training.md`;
+  return new DitcError({ code: 'entry', where, what: 'trainStep is not what the trainer calls', why, fix });
+}
+
+/** What the trained model is: the moving average of a parameter, or the parameter itself where the model keeps none. */
+export async function readAverage(program: Program, name: string): Promise<Values> {
+  const average = `ema.${name}`;
+  const kept = program.states.some((state) => state.name === average);
+  return kept ? program.readState(average) : program.readParam(name);
+}

@@ -1,0 +1,166 @@
+/**
+ * The training loop: batches in, steps queued, and now and then a look at what the device holds. Between looks nothing is
+ * read back and nothing is made on the device, so it never waits for the host and memory stays as it is.
+ */
+import { DitcError } from '../../compiler/ir/error.ts';
+import type { Batches } from '../../runtime/data/prefetch.ts';
+import type { Position } from '../../runtime/data/order.ts';
+import type { Program } from '../../runtime/program.ts';
+import type { MetricsRecord } from '../metrics.ts';
+
+export interface LoopOptions {
+  /** With its values set: those of a checkpoint, or first ones that `trainStart` has seen. */
+  readonly program: Program;
+  readonly batches: Batches;
+  readonly batch: number;
+  /** Batches, and runs of `trainStep`, that make a step. */
+  readonly accumulate: number;
+  readonly seed: number;
+  /** Steps done, and where in the data the next one begins. */
+  readonly from: { readonly step: number; readonly position: Position };
+  readonly steps: number;
+  /** The learning rate, for models that do not say it. */
+  readonly lr: number;
+  /** Every so many steps; never for 0. */
+  readonly every: { readonly log: number; readonly checkpoint: number; readonly sample: number };
+  readonly stop: AbortSignal;
+  /** Called after each step has been queued. */
+  onStep(step: number): void;
+  onRecord(record: MetricsRecord): void;
+  /** Called where a checkpoint is due, and at the end: the device then is at that very step. */
+  onCheckpoint(at: Place): Promise<void>;
+  onSample(step: number): Promise<void>;
+}
+
+/** A place between two steps. */
+export interface Place {
+  readonly step: number;
+  readonly position: Position;
+}
+
+export interface LoopResult extends Place {
+  /** Of the last step; undefined when none was taken. */
+  readonly last?: MetricsRecord;
+}
+
+/** Trains to `steps`, or until `stop`. @throws DitcError `not-finite` as soon as a look shows it. */
+export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
+  const { program, batches, steps, every, stop } = options;
+  const watch = new Stopwatch();
+  let { step, position } = options.from;
+  let last: MetricsRecord | undefined;
+  let saved = step;
+  program.write('seed', Uint32Array.of(options.seed, Math.floor(options.seed / 2 ** 32)));
+
+  const look = async (at: Place): Promise<void> => {
+    last = await measure(program, at, options.lr, () => watch.lap(at.step) * options.batch * options.accumulate);
+    if (every.log && at.step % every.log === 0) options.onRecord(last);
+    checkFinite(last);
+  };
+  const due = (interval: number) => interval > 0 && step % interval === 0;
+  // Looked at while the next step runs already.
+  let looking: Promise<void> | undefined;
+  while (step < steps && !stop.aborted) {
+    for (let part = 0; part < options.accumulate; part++) {
+      const { value: batch } = await batches.next();
+      program.write('images', batch.x);
+      program.write('labels', batch.y);
+      batches.recycle(batch);
+      await program.run('trainStep');
+      position = batch.next;
+    }
+    step++;
+    // In the first step drivers compile the kernels, which says nothing of the others.
+    if (watch.idle) {
+      await program.sync();
+      watch.start(step);
+    }
+    options.onStep(step);
+    await looking;
+    looking = undefined;
+    const [checkpointDue, sampleDue] = [due(every.checkpoint), due(every.sample)];
+    const ends = step === steps || stop.aborted;
+    if (due(every.log) || checkpointDue || ends) looking = look({ step, position });
+    looking?.catch(() => {}); // told when it is awaited
+    if (!checkpointDue && !sampleDue) continue;
+    await looking;
+    looking = undefined;
+    await watch.pause(async () => {
+      if (checkpointDue) await options.onCheckpoint({ step, position });
+      if (checkpointDue) saved = step;
+      if (sampleDue) await options.onSample(step);
+    });
+  }
+  await looking;
+  await program.sync();
+  if (saved !== step) await options.onCheckpoint({ step, position });
+  return { step, position, last };
+}
+
+const OUTPUTS = ['loss', 'mse', 'vb', 'gradNorm', 'lr', 'mseByT', 'vbByT', 'countByT'] as const;
+
+/** What the step just run measured. All copies are queued before anything is waited for. */
+async function measure(
+  program: Program,
+  { step, position }: Place,
+  lr: number,
+  imagesPerSecond: () => number,
+): Promise<MetricsRecord> {
+  const known = program.manifest.entries.trainStep.outputs.map(({ name }) => name);
+  const reads = OUTPUTS.filter((name) => known.includes(name)).map(
+    async (name) => [name, Array.from(await program.readOutput('trainStep', name))] as const,
+  );
+  const values: Partial<Record<(typeof OUTPUTS)[number], number[]>> = Object.fromEntries(await Promise.all(reads));
+  const { loss, mse, vb, gradNorm, mseByT, vbByT, countByT } = values;
+  const means = (sums: number[]) => sums.map((sum, i) => (countByT![i] > 0 ? sum / countByT![i] : null));
+  return {
+    step,
+    epoch: position.epoch,
+    loss: loss![0],
+    mse: mse?.[0] ?? null,
+    vb: vb?.[0] ?? null,
+    ...(mseByT && vbByT && countByT && { buckets: { mse: means(mseByT), vb: means(vbByT) } }),
+    gradNorm: gradNorm?.[0] ?? null,
+    lr: values.lr?.[0] ?? lr,
+    wall: { time: new Date().toISOString(), imagesPerSecond: Number(imagesPerSecond().toPrecision(4)) },
+  };
+}
+
+function checkFinite({ step, loss, gradNorm }: MetricsRecord): void {
+  const wrong = [['loss', loss] as const, ['gradient norm', gradNorm] as const].find(
+    ([, value]) => value !== null && !Number.isFinite(value),
+  );
+  if (!wrong) return;
+  const why = `the ${wrong[0]} is ${wrong[1]}`;
+  throw new DitcError({ code: 'not-finite', what: `training went astray by step ${step}`, why });
+}
+
+/** Steps per second since the lap before, pauses left out. */
+class Stopwatch {
+  #since = 0;
+  #step: number | undefined;
+  #rate = 0;
+
+  get idle(): boolean {
+    return this.#step === undefined;
+  }
+
+  start(step: number): void {
+    [this.#since, this.#step] = [performance.now(), step];
+  }
+
+  /** A lap without a step has the rate of the one before. */
+  lap(step: number): number {
+    if (this.#step !== undefined && step > this.#step) {
+      this.#rate = (step - this.#step) / ((performance.now() - this.#since) / 1000);
+      this.start(step);
+    }
+    return this.#rate;
+  }
+
+  async pause(work: () => Promise<void>): Promise<void> {
+    const began = performance.now();
+    await work();
+    this.#since += performance.now() - began;
+  }
+}

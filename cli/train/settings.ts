@@ -1,0 +1,83 @@
+/** What a training is set to: from the command line, or from the checkpoint it goes on from; and whether the two agree. */
+import { isDeepStrictEqual } from 'node:util';
+import type { Model } from '../../compiler/dsl/model.ts';
+import { DitcError } from '../../compiler/ir/error.ts';
+import { UsageError } from '../errors.ts';
+import type { TrainingRecord } from './checkpoint.ts';
+
+/** Options of the training entries, by the names that models know. */
+export const HYPERPARAMETERS = [
+  'lr',
+  'weightDecay',
+  'beta1',
+  'beta2',
+  'eps',
+  'ema',
+  'warmup',
+  'cosine',
+  'clip',
+  'accumulate',
+] as const;
+
+export type Hyperparameters = Readonly<Partial<Record<(typeof HYPERPARAMETERS)[number], number>>>;
+
+export interface Settings {
+  /** Examples per step. */
+  readonly batch: number;
+  readonly seed: number;
+  /** Whether half of the examples are mirrored. */
+  readonly flip: boolean;
+  /** Those that were given; the model decides the others. */
+  readonly options: Hyperparameters;
+}
+
+/** The same as the command line gives it: what is left out is undefined. */
+export type GivenSettings = Readonly<Partial<Omit<Settings, 'options'>>> & { readonly options: Hyperparameters };
+
+const DEFAULTS = { batch: 32, seed: 0, flip: false };
+
+/**
+ * The settings to train with: what is given, then the checkpoint's, then the defaults. Notes name what is changed.
+ * @throws UsageError when the order of the data would be another than the checkpoint's position is in.
+ */
+export function settle(
+  given: GivenSettings,
+  saved?: Settings,
+): { readonly settings: Settings; readonly notes: string[] } {
+  const before = saved ?? { ...DEFAULTS, options: {} };
+  const { batch = before.batch, seed = before.seed, flip = before.flip } = given;
+  const settings = { batch, seed, flip, options: { ...before.options, ...given.options } };
+  if (!saved) return { settings, notes: [] };
+  if (seed !== saved.seed) {
+    const why = `the checkpoint was trained with ${saved.seed}, and its place in the data is one of that order`;
+    throw new UsageError({ what: `--seed is ${seed}`, why, fix: 'leave --seed out, or begin anew' });
+  }
+  const flat = ({ options, ...rest }: Settings): Record<string, unknown> => ({ ...rest, ...options });
+  const [was, is] = [flat(saved), flat(settings)];
+  const changed = Object.keys(is).filter((name) => is[name] !== was[name]);
+  return {
+    settings,
+    notes: changed.map((name) => `${name} is ${is[name]} from here on, it was ${was[name] ?? 'unset'}`),
+  };
+}
+
+/** Throws unless the checkpoint at `where` is one of this model, naming what differs. */
+export function checkSameModel({ config }: Model, name: string, record: TrainingRecord, where: string): void {
+  // As JSON has it: what a file cannot hold is no difference.
+  const here = JSON.parse(JSON.stringify(config)) as Record<string, unknown>;
+  const keys = [...new Set([...Object.keys(record.config), ...Object.keys(here)])];
+  const differs = keys.filter((key) => !isDeepStrictEqual(record.config[key], here[key]));
+  if (!differs.length && record.model === name) return;
+  const shown = (value: unknown) => (value === undefined ? 'missing' : JSON.stringify(value));
+  const lines = differs.map(
+    (key) => `${key}: the checkpoint has ${shown(record.config[key])}, the model ${shown(here[key])}`,
+  );
+  if (record.model !== name) lines.unshift(`the checkpoint is one of ${record.model}, the model is ${name}`);
+  throw new DitcError({
+    code: 'mismatch',
+    where,
+    what: 'the checkpoint is of another model',
+    why: lines.join('\n'),
+    fix: 'give the model file it was trained with, or begin anew with --weights',
+  });
+}
