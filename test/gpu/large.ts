@@ -1,13 +1,20 @@
 /**
- * A model too large for the test suite, run whole: `npx tsx test/gpu/large.ts [models/dit-xl.ts] [--rows N]` draws random
- * weights (none zero), runs `forward` at batch 1 on the GPU and compares the first N rows of the picture with the float64
- * interpreter. DiT-XL/2 takes some minutes and about 12 GB.
+ * A model too large for the test suite, run whole: `npx tsx test/gpu/large.ts [models/dit-xl.ts] [--pytorch PYTHON]` draws
+ * random weights (none zero), runs `forward` at batch 1 on the GPU and compares the picture with the float64 interpreter, or
+ * with PyTorch (test/golden/requirements.txt), which is quicker. DiT-XL/2 takes some minutes and about 12 GB.
  */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { loadModel } from '../../compiler/frontend/index.ts';
 import { traceEntry } from '../../compiler/dsl/model.ts';
 import { nodesOf, sizeOf } from '../../compiler/ir/index.ts';
 import { interpret, Random } from '../../compiler/ops/index.ts';
 import { compileModel } from '../../compiler/pipeline.ts';
+import { openSafetensors } from '../../runtime/checkpoint/safetensors.ts';
+import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts';
+import { openFile, writeAtomically } from '../../runtime/node/file.ts';
 import { Program } from '../../runtime/program.ts';
 import { relativeError, TestGpu, typed } from '../helpers/gpu.ts';
 
@@ -15,8 +22,8 @@ import { relativeError, TestGpu, typed } from '../helpers/gpu.ts';
 const TOLERANCE = 1e-4;
 
 const args = process.argv.slice(2);
-const rowsAt = args.indexOf('--rows');
-const rows = rowsAt >= 0 ? Number(args.splice(rowsAt, 2)[1]) : 2;
+const pythonAt = args.indexOf('--pytorch');
+const python = pythonAt >= 0 ? args.splice(pythonAt, 2)[1] : undefined;
 const file = args[0] ?? 'models/dit-xl.ts';
 const seconds = (since: number) => `${((performance.now() - since) / 1000).toFixed(1)} s`;
 
@@ -63,12 +70,31 @@ program.close();
 gpu.close();
 
 start = performance.now();
-const { out } = interpret(graph, bindings).outputs;
-const count = rows * out.shape[out.shape.length - 1];
-console.log(`interpreter: ${seconds(start)}`);
-const error = relativeError(got.subarray(0, count), out.data.subarray(0, count));
-const whole = relativeError(got, out.data);
-console.log(
-  `relative error of ${count} outputs: ${error.toExponential(2)}; of all ${out.data.length}: ${whole.toExponential(2)}`,
-);
-if (!(error <= TOLERANCE && whole <= TOLERANCE)) process.exit(1);
+const expected = python ? await byPyTorch(python) : interpret(graph, bindings).outputs.out.data;
+console.log(`${python ? 'PyTorch' : 'interpreter'}: ${seconds(start)}`);
+const error = relativeError(got, expected);
+console.log(`relative error of ${expected.length} outputs: ${error.toExponential(2)}`);
+if (!(error <= TOLERANCE)) process.exit(1);
+
+/** The same forward pass by test/golden/dit_reference.py. */
+async function byPyTorch(command: string): Promise<Float32Array> {
+  const folder = mkdtempSync(join(tmpdir(), 'ditc-large-'));
+  try {
+    const [given, made] = [join(folder, 'in.safetensors'), join(folder, 'out.safetensors')];
+    const leaves = [...graph.inputs, ...params.map(({ node }) => node)];
+    const tensors = leaves.map(({ op, attrs, type }) => {
+      const chunks = () => [bindings[String(attrs.name)]];
+      return { name: `${op}.${String(attrs.name)}`, dtype: type.dtype as 'f32' | 'i32', shape: [...type.shape], chunks };
+    });
+    const metadata = { config: JSON.stringify(model.config) };
+    await writeAtomically(given, (write) => writeSafetensors(write, tensors, metadata));
+    const script = new URL('../golden/large_forward.py', import.meta.url).pathname;
+    execFileSync(command, [script, given, made], { stdio: 'inherit' });
+    const source = await openFile(made);
+    const values = await (await openSafetensors(source)).readF32('out');
+    await source.close();
+    return values;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
