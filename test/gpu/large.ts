@@ -84,7 +84,12 @@ async function byPyTorch(command: string): Promise<Float32Array> {
     const leaves = [...graph.inputs, ...params.map(({ node }) => node)];
     const tensors = leaves.map(({ op, attrs, type }) => {
       const chunks = () => [bindings[String(attrs.name)]];
-      return { name: `${op}.${String(attrs.name)}`, dtype: type.dtype as 'f32' | 'i32', shape: [...type.shape], chunks };
+      return {
+        name: `${op}.${String(attrs.name)}`,
+        dtype: type.dtype as 'f32' | 'i32',
+        shape: [...type.shape],
+        chunks,
+      };
     });
     const metadata = { config: JSON.stringify(model.config) };
     await writeAtomically(given, (write) => writeSafetensors(write, tensors, metadata));
