@@ -142,6 +142,7 @@ export class Entry {
         what: `update: ${name} is ${to.dtype}[${to.shape}], its new value is ${from.dtype}[${from.shape}]`,
       });
     }
+    if (value.node.inputs.length) value.node.name ??= `next_${name}`;
     this.trace.updates.set(name, { state: target.node, node: value.node });
   }
 }

@@ -2,6 +2,7 @@
 import type { DType } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import type { Buffer, Expr, Kernel, Stmt, ValueType } from '../kernel/ir.ts';
+import { childrenOf } from '../kernel/prune.ts';
 
 const MAX_F32 = 3.4028234663852886e38;
 
@@ -136,7 +137,9 @@ function print(expr: Expr): string {
     case 'op': {
       // Each operand is printed once: twice would double the work at every level of a long chain.
       const args = expr.args.map(print).map((text) => (text.startsWith('-') ? `(${text})` : text));
-      return opDef(expr.op).wgsl!.expression(args, { output: expr.type as DType, attrs: expr.attrs });
+      const code = opDef(expr.op).wgsl!;
+      if (expr.type === 'vec4u') return code.vector!(args);
+      return code.expression(args, { output: expr.type as DType, attrs: expr.attrs });
     }
     case 'load':
       return fromMemory(expr.buffer.dtype, `${expr.buffer.name}[${top(expr.index)}]`);
@@ -190,24 +193,6 @@ function helpersOf(kernel: Kernel): Set<string> {
 }
 
 const splitFunctions = (text: string): string[] => text.split(/^(?=fn )/m).filter((part) => part.startsWith('fn '));
-
-function childrenOf(expr: Expr): readonly Expr[] {
-  switch (expr.kind) {
-    case 'binary':
-      return [expr.a, expr.b];
-    case 'call':
-    case 'op':
-      return expr.args;
-    case 'load':
-    case 'shared':
-      return [expr.index];
-    case 'component':
-    case 'convert':
-      return [expr.of];
-    default:
-      return [];
-  }
-}
 
 function forEachExpr(stmts: readonly Stmt[], visit: (expr: Expr) => void): void {
   for (const stmt of stmts) {

@@ -4,6 +4,7 @@
  * it is in scope gives the first one.
  */
 import type { Attrs, DType } from '../ir/index.ts';
+import { withoutDeadLets } from './prune.ts';
 import { RESERVED } from './reserved.ts';
 import type {
   BinaryOp,
@@ -105,6 +106,18 @@ export class KernelBuilder {
     });
   }
 
+  /** An op whose helper gives four results at once; `component` takes one. */
+  vectorOp(op: string, args: readonly Expr[]): Expr {
+    return this.intern(`${op}:vec4u(${ids(args)})`, {
+      kind: 'op',
+      op,
+      args,
+      attrs: {},
+      type: 'vec4u',
+      level: levelOf(args),
+    });
+  }
+
   load(buffer: Buffer, index: Expr): Expr {
     const type = computeType(buffer.dtype);
     return this.intern(`${buffer.name}[${index.id}]`, { kind: 'load', buffer, index, type, level: index.level });
@@ -116,7 +129,8 @@ export class KernelBuilder {
   }
 
   component(of: Expr, lane: number): Expr {
-    return { id: this.nextId++, kind: 'component', of, lane, type: 'f32', level: of.level };
+    const type = of.type === 'vec4u' ? 'u32' : 'f32';
+    return { id: this.nextId++, kind: 'component', of, lane, type, level: of.level };
   }
 
   /** A private array filled with values: lets an epilogue loop over accumulators that the main loop names one by one. */
@@ -230,7 +244,14 @@ export class KernelBuilder {
 
   finish(workgroupSize: number, grid: readonly [number, number, number]): Kernel {
     const { buffers, shared } = this;
-    return { buffers, shared, workgroupSize, grid, usesSubgroups: this.subgroups, body: this.blocks[0].stmts };
+    return {
+      buffers,
+      shared,
+      workgroupSize,
+      grid,
+      usesSubgroups: this.subgroups,
+      body: withoutDeadLets(this.blocks[0].stmts),
+    };
   }
 }
 

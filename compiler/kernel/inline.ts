@@ -52,6 +52,9 @@ export class Inliner {
     if (kind === 'leaf') return this.leaf(node, index);
     if (kind !== 'pointwise') throw new Error(`${node.op} cannot be computed inside another kernel`);
     const args = node.inputs.map((input) => this.value(input, broadcastIndex(index, input.type.shape)));
+    const { vector, component } = opDef(node.op).wgsl!;
+    if (vector && component)
+      return this.b.component(this.b.bind(node.op, this.b.vectorOp(node.op, args)), component(node.attrs));
     return this.named(node, this.b.op(node.op, args, node.attrs, node.type.dtype));
   }
 

@@ -5,7 +5,7 @@
 import type { Attrs, DType } from '../ir/index.ts';
 
 export type ScalarType = 'f32' | 'i32' | 'u32' | 'bool';
-export type ValueType = ScalarType | 'vec4f';
+export type ValueType = ScalarType | 'vec4f' | 'vec4u';
 
 export type BinaryOp = '+' | '-' | '*' | '/' | '%' | '<' | '<=' | '>' | '>=' | '==' | '!=' | '&&' | '||';
 export type Intrinsic =

@@ -71,6 +71,12 @@ export const linear = defineOp({
   },
 });
 
+/** Names a value as kernels are to show it, unless the user has. */
+function named(name: string, node: Node): Node {
+  node.name ??= name;
+  return node;
+}
+
 const rowSample = (random: Random) => ({
   inputs: [{ dtype: 'f32' as const, shape: [...random.shape(0, 3), random.int(1, 40)] }],
 });
@@ -147,8 +153,8 @@ export const layerNorm = defineOp({
   sample: (random) => ({ ...rowSample(random), attrs: { eps: 1e-3 } }),
   expand: (f, [x], attrs) => {
     const axes = [x.type.shape.length - 1];
-    const centred = f.sub(x, f.mean(x, axes));
+    const centred = f.sub(x, named('mean', f.mean(x, axes)));
     const variance = f.mean(f.square(centred), axes);
-    return f.mul(centred, f.rsqrt(f.add(variance, attrNumber(attrs, 'eps'))));
+    return f.mul(centred, named('inverse_deviation', f.rsqrt(f.add(variance, attrNumber(attrs, 'eps')))));
   },
 });

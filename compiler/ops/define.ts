@@ -73,6 +73,10 @@ export interface OpDef {
 
 export interface ScalarCode {
   expression(operands: readonly string[], context: { output: DType; attrs: Attrs }): string;
+  /** Where four results come at once (a vec4u): the call that nodes differing only in their component share. */
+  vector?(operands: readonly string[]): string;
+  /** Which of the four. */
+  component?(attrs: Attrs): number;
   /** WGSL function text, emitted once per kernel that needs it. */
   readonly helper?: string;
 }

@@ -22,6 +22,9 @@ export function philox4x32(counter: readonly number[], key: readonly number[]): 
   return [c0, c1, c2, c3];
 }
 
+const words = ([k0, k1, c0, c1, c2]: readonly string[]): string =>
+  `philox(vec4u(${c0}, ${c1}, ${c2}, 0u), vec2u(${k0}, ${k1}))`;
+
 export const philox = defineOp({
   name: 'philox',
   doc: 'Random u32 from a key of two words and a counter of three: word `lane` (0–3) of Philox 4×32-10 of (c0, c1, c2, 0).',
@@ -47,8 +50,9 @@ export const philox = defineOp({
     ranges: Array.from({ length: 5 }, () => [0, 2 ** 32] as const),
   }),
   wgsl: {
-    expression: ([k0, k1, c0, c1, c2], { attrs }) =>
-      `philox(vec4u(${c0}, ${c1}, ${c2}, 0u), vec2u(${k0}, ${k1})).${'xyzw'[attrNumber(attrs, 'lane')]}`,
+    expression: (operands, { attrs }) => `${words(operands)}.${'xyzw'[attrNumber(attrs, 'lane')]}`,
+    vector: words,
+    component: (attrs) => attrNumber(attrs, 'lane'),
     helper: PHILOX,
   },
 });

@@ -69,5 +69,6 @@ function piece(f: Functional, source: Node, slice: Node): Node {
   const last = slice.type.shape.length - 1;
   const [start, length] = [attrList(slice.attrs, 'start')[last] / size, slice.type.shape[last] / size];
   const part = f.slice(source, [start, 0, 0], [length, rows, size]);
+  part.name ??= slice.name;
   return f.reshape(f.permute(part, [1, 0, 2]), slice.type.shape);
 }

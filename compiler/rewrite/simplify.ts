@@ -11,13 +11,15 @@ type Peephole = (f: Functional, inputs: readonly Node[], attrs: Attrs, node: Nod
 const isConstant = (node: Node, value?: number): boolean =>
   node.op === 'constant' && typeof node.attrs.value === 'number' && (value === undefined || node.attrs.value === value);
 
-/** x when the other operand is the neutral element and x already has the result's shape. */
+/** x when the other operand is the neutral element and broadcasts x to nothing more. */
 const neutral =
   (value: number, sides: 'both' | 'right'): Peephole =>
-  (_f, [x, y], _attrs, node) => {
-    if (isConstant(y, value) && sameShape(x.type.shape, node.type.shape)) return x;
-    if (sides === 'both' && isConstant(x, value) && sameShape(y.type.shape, node.type.shape)) return y;
-    return undefined;
+  (f, [x, y], _attrs, { type }) => {
+    const alone = (kept: Node, dropped: Node) =>
+      isConstant(dropped, value) && sizeOf(kept.type.shape) === sizeOf(type.shape)
+        ? f.reshape(kept, type.shape)
+        : undefined;
+    return alone(x, y) ?? (sides === 'both' ? alone(y, x) : undefined);
   };
 
 const PEEPHOLES: Record<string, Peephole> = {
@@ -60,6 +62,8 @@ const PEEPHOLES: Record<string, Peephole> = {
       attrList(attrs, 'step').map((s, i) => s * step[i]),
     );
   },
+  iota: (f, _inputs, attrs, { type }) =>
+    type.shape[attrNumber(attrs, 'axis')] === 1 ? f.constant(0, type.dtype, type.shape) : undefined,
   concat: (f, inputs, attrs) => {
     if (inputs.length === 1) return inputs[0];
     const axis = attrNumber(attrs, 'axis');

@@ -96,8 +96,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       let product = tile[r * 4u + c_1];
       let row_1 = min(base_6 + r, 499u);
       let mlp = product + mlp_2_bias_v;
-      let inner = min(row_1 % 2u, 0u);
-      let inner_1 = max(row_1 % 2u, 1u) - 1u;
       let concat = select(y_v, 1000i, (row_1 % 2u) >= 1u);
       let row_2 = min(u32(max(concat, 0i)), 1000u);
       let embedding_table_weight_v = embedding_table_weight[base_8 + row_2 * 1152u];

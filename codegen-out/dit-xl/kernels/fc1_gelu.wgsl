@@ -1,21 +1,21 @@
 // fc1_gelu — layer_norm → add → mul → linear → gelu
 //   28 uses: blocks.*.mlp.fc1
-//   reads  x f32[1,256,1152] · linear f32[1,1,1152] · linear f32[1,1,1152] · fc1_weight f32[4608,1152] · fc1_bias f32[4608]
+//   reads  x f32[1,256,1152] · scaleM f32[1,1,1152] · shiftM f32[1,1,1152] · fc1_weight f32[4608,1152] · fc1_bias f32[4608]
 //   writes gelu f32[256,4608]
 //   cost   1.36 GMAC · 27.2 MB · plan: workgroup tile 64×64, 4×4 per invocation
 //   source models/dit.ts:132 layer_norm · :74 add · :74 mul · :110 linear · :110 gelu
 
 @group(0) @binding(0) var<storage, read> x: array<f32, 294912>;
-@group(0) @binding(1) var<storage, read> linear: array<f32, 1152>;
-@group(0) @binding(2) var<storage, read> linear_1: array<f32, 1152>;
+@group(0) @binding(1) var<storage, read> scaleM: array<f32, 1152>;
+@group(0) @binding(2) var<storage, read> shiftM: array<f32, 1152>;
 @group(0) @binding(3) var<storage, read> fc1_weight: array<f32, 5308416>;
 @group(0) @binding(4) var<storage, read> fc1_bias: array<f32, 4608>;
 @group(0) @binding(5) var<storage, read_write> gelu_1: array<f32, 1179648>;
 var<workgroup> left_tile: array<f32, 1024>;
 var<workgroup> right_tile: array<f32, 1024>;
 var<workgroup> partials: array<f32, 256>;
-var<workgroup> row_total: array<f32, 64>;
-var<workgroup> row_total_1: array<f32, 64>;
+var<workgroup> row_mean: array<f32, 64>;
+var<workgroup> row_inverse_deviation: array<f32, 64>;
 fn tanh_(x: f32) -> f32 {
   let e = exp(-2.0 * abs(x));
   let x2 = x * x;
@@ -53,20 +53,24 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   partials[lane] = total;
   workgroupBarrier();
   if (lane < 64u) {
-    row_total[lane] = partials[lane * 4u] + partials[lane * 4u + 1u] + partials[lane * 4u + 2u] + partials[lane * 4u + 3u];
+    let row_sum = partials[lane * 4u] + partials[lane * 4u + 1u] + partials[lane * 4u + 2u] + partials[lane * 4u + 3u];
+    let mean = row_sum * 0.00086805556;
+    row_mean[lane] = mean;
   }
   workgroupBarrier();
   var total_1: f32 = 0.0;
   for (var s_1 = 0u; s_1 < 288u; s_1++) {
     let x_v_1 = x[base + s_1 * 4u];
-    let statistic = row_total[lane / 4u];
-    let sub = x_v_1 - (statistic * 0.00086805556);
+    let mean_1 = row_mean[lane / 4u];
+    let sub = x_v_1 - mean_1;
     total_1 += sub * sub;
   }
   partials[lane] = total_1;
   workgroupBarrier();
   if (lane < 64u) {
-    row_total_1[lane] = partials[lane * 4u] + partials[lane * 4u + 1u] + partials[lane * 4u + 2u] + partials[lane * 4u + 3u];
+    let row_sum_1 = partials[lane * 4u] + partials[lane * 4u + 1u] + partials[lane * 4u + 2u] + partials[lane * 4u + 3u];
+    let inverse_deviation = inverseSqrt(((row_sum_1 * 0.00086805556) + 0.000001));
+    row_inverse_deviation[lane] = inverse_deviation;
   }
   workgroupBarrier();
   let base_1 = group.y * 73728u;
@@ -79,12 +83,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     for (var s_2 = 0u; s_2 < 4u; s_2++) {
       let e = lane + s_2 * 256u;
       let x_v_2 = x[base_2 + (e / 16u) * 1152u + (e % 16u)];
-      let statistic_1 = row_total[e / 16u];
-      let sub_1 = x_v_2 - (statistic_1 * 0.00086805556);
-      let statistic_2 = row_total_1[e / 16u];
-      let linear_v = linear[base_3 + (e % 16u)];
-      let linear_1_v = linear_1[base_3 + (e % 16u)];
-      left_tile[(e % 16u) * 64u + (e / 16u)] = ((sub_1 * inverseSqrt(((statistic_2 * 0.00086805556) + 0.000001))) * (linear_v + 1.0)) + linear_1_v;
+      let mean_2 = row_mean[e / 16u];
+      let sub_1 = x_v_2 - mean_2;
+      let inverse_deviation_1 = row_inverse_deviation[e / 16u];
+      let scaleM_v = scaleM[base_3 + (e % 16u)];
+      let shiftM_v = shiftM[base_3 + (e % 16u)];
+      left_tile[(e % 16u) * 64u + (e / 16u)] = ((sub_1 * inverse_deviation_1) * (scaleM_v + 1.0)) + shiftM_v;
     }
     let base_5 = base_4 + t * 16u;
     for (var s_3 = 0u; s_3 < 4u; s_3++) {

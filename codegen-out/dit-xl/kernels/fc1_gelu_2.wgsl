@@ -14,8 +14,8 @@
 var<workgroup> left_tile: array<f32, 1024>;
 var<workgroup> right_tile: array<f32, 1024>;
 var<workgroup> partials: array<f32, 256>;
-var<workgroup> row_total: array<f32, 64>;
-var<workgroup> row_total_1: array<f32, 64>;
+var<workgroup> row_mean: array<f32, 64>;
+var<workgroup> row_inverse_deviation: array<f32, 64>;
 fn tanh_(x: f32) -> f32 {
   let e = exp(-2.0 * abs(x));
   let x2 = x * x;
@@ -45,7 +45,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   var acc_3_2: f32 = 0.0;
   var acc_3_3: f32 = 0.0;
   var total: f32 = 0.0;
-  let i = group.y * 64u + (lane / 4u);
   let base = (lane % 4u) + group.y * 73728u + (lane / 4u) * 1152u;
   for (var s = 0u; s < 288u; s++) {
     let x_v = x[base + s * 4u];
@@ -54,20 +53,24 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   partials[lane] = total;
   workgroupBarrier();
   if (lane < 64u) {
-    row_total[lane] = partials[lane * 4u] + partials[lane * 4u + 1u] + partials[lane * 4u + 2u] + partials[lane * 4u + 3u];
+    let row_sum = partials[lane * 4u] + partials[lane * 4u + 1u] + partials[lane * 4u + 2u] + partials[lane * 4u + 3u];
+    let mean = row_sum * 0.00086805556;
+    row_mean[lane] = mean;
   }
   workgroupBarrier();
   var total_1: f32 = 0.0;
   for (var s_1 = 0u; s_1 < 288u; s_1++) {
     let x_v_1 = x[base + s_1 * 4u];
-    let statistic = row_total[lane / 4u];
-    let sub = x_v_1 - (statistic * 0.00086805556);
+    let mean_1 = row_mean[lane / 4u];
+    let sub = x_v_1 - mean_1;
     total_1 += sub * sub;
   }
   partials[lane] = total_1;
   workgroupBarrier();
   if (lane < 64u) {
-    row_total_1[lane] = partials[lane * 4u] + partials[lane * 4u + 1u] + partials[lane * 4u + 2u] + partials[lane * 4u + 3u];
+    let row_sum_1 = partials[lane * 4u] + partials[lane * 4u + 1u] + partials[lane * 4u + 2u] + partials[lane * 4u + 3u];
+    let inverse_deviation = inverseSqrt(((row_sum_1 * 0.00086805556) + 0.000001));
+    row_inverse_deviation[lane] = inverse_deviation;
   }
   workgroupBarrier();
   let base_1 = group.y * 64u;
@@ -83,14 +86,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let base_5 = base_4 + t * 16u;
     for (var s_2 = 0u; s_2 < 4u; s_2++) {
       let e = lane + s_2 * 256u;
-      let i_1 = base_1 + (e / 16u);
+      let i_2 = base_1 + (e / 16u);
       let x_v_2 = x[base_3 + (e % 16u) + (e / 16u) * 1152u];
-      let statistic_1 = row_total[e / 16u];
-      let sub_1 = x_v_2 - (statistic_1 * 0.00086805556);
-      let statistic_2 = row_total_1[e / 16u];
-      let sampleStep_adaLN_modulation_v = sampleStep_adaLN_modulation[base_5 + (i_1 / 256u) * 6912u + (e % 16u) + 4608u];
-      let sampleStep_adaLN_modulation_v_1 = sampleStep_adaLN_modulation[base_5 + (i_1 / 256u) * 6912u + (e % 16u) + 3456u];
-      left_tile[(e % 16u) * 64u + (e / 16u)] = ((sub_1 * inverseSqrt(((statistic_2 * 0.00086805556) + 0.000001))) * (sampleStep_adaLN_modulation_v + 1.0)) + sampleStep_adaLN_modulation_v_1;
+      let mean_2 = row_mean[e / 16u];
+      let sub_1 = x_v_2 - mean_2;
+      let inverse_deviation_1 = row_inverse_deviation[e / 16u];
+      let sampleStep_adaLN_modulation_v = sampleStep_adaLN_modulation[base_5 + (i_2 / 256u) * 6912u + (e % 16u) + 4608u];
+      let sampleStep_adaLN_modulation_v_1 = sampleStep_adaLN_modulation[base_5 + (i_2 / 256u) * 6912u + (e % 16u) + 3456u];
+      left_tile[(e % 16u) * 64u + (e / 16u)] = ((sub_1 * inverse_deviation_1) * (sampleStep_adaLN_modulation_v + 1.0)) + sampleStep_adaLN_modulation_v_1;
     }
     let base_7 = base_6 + t * 16u;
     for (var s_3 = 0u; s_3 < 4u; s_3++) {
@@ -131,7 +134,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     acc_0_0, acc_0_1, acc_0_2, acc_0_3, acc_1_0, acc_1_1, acc_1_2, acc_1_3,
     acc_2_0, acc_2_1, acc_2_2, acc_2_3, acc_3_0, acc_3_1, acc_3_2, acc_3_3,
   );
-  let base_10 = group.y * 64u + (lane / 16u) * 4u;
   let base_11 = group.x * 64u + (lane % 16u) * 4u;
   let base_12 = group.y * 294912u + (lane / 16u) * 18432u + group.x * 64u + (lane % 16u) * 4u;
   for (var c = 0u; c < 4u; c++) {
@@ -139,7 +141,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let base_13 = base_12 + c;
     for (var r = 0u; r < 4u; r++) {
       let product = tile[r * 4u + c];
-      let i_2 = base_10 + r;
       let fc1 = product + fc1_bias_v;
       gelu_1[base_13 + r * 4608u] = gelu(fc1);
     }

@@ -24,7 +24,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   parts[lane] = acc_0;
   workgroupBarrier();
   let base_2 = lane * 16u;
-  let i = group.x * 4u + lane;
   let adaLN_modulation_1_bias_pack_v = adaLN_modulation_1_bias_pack[group.x * 4u + lane];
   if (lane < 4u) {
     var sum: f32 = 0.0;

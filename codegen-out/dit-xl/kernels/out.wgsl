@@ -13,8 +13,8 @@
 var<workgroup> left_tile: array<f32, 1024>;
 var<workgroup> right_tile: array<f32, 1024>;
 var<workgroup> partials: array<f32, 256>;
-var<workgroup> row_total: array<f32, 64>;
-var<workgroup> row_total_1: array<f32, 64>;
+var<workgroup> row_mean: array<f32, 64>;
+var<workgroup> row_inverse_deviation: array<f32, 64>;
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -43,20 +43,24 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   partials[lane] = total;
   workgroupBarrier();
   if (lane < 64u) {
-    row_total[lane] = partials[lane * 4u] + partials[lane * 4u + 1u] + partials[lane * 4u + 2u] + partials[lane * 4u + 3u];
+    let row_sum = partials[lane * 4u] + partials[lane * 4u + 1u] + partials[lane * 4u + 2u] + partials[lane * 4u + 3u];
+    let mean = row_sum * 0.00086805556;
+    row_mean[lane] = mean;
   }
   workgroupBarrier();
   var total_1: f32 = 0.0;
   for (var s_1 = 0u; s_1 < 288u; s_1++) {
     let tokens_v_1 = tokens[base + s_1 * 4u];
-    let statistic = row_total[lane / 4u];
-    let sub = tokens_v_1 - (statistic * 0.00086805556);
+    let mean_1 = row_mean[lane / 4u];
+    let sub = tokens_v_1 - mean_1;
     total_1 += sub * sub;
   }
   partials[lane] = total_1;
   workgroupBarrier();
   if (lane < 64u) {
-    row_total_1[lane] = partials[lane * 4u] + partials[lane * 4u + 1u] + partials[lane * 4u + 2u] + partials[lane * 4u + 3u];
+    let row_sum_1 = partials[lane * 4u] + partials[lane * 4u + 1u] + partials[lane * 4u + 2u] + partials[lane * 4u + 3u];
+    let inverse_deviation = inverseSqrt(((row_sum_1 * 0.00086805556) + 0.000001));
+    row_inverse_deviation[lane] = inverse_deviation;
   }
   workgroupBarrier();
   let base_1 = group.y * 73728u;
@@ -68,10 +72,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     for (var s_2 = 0u; s_2 < 4u; s_2++) {
       let e = lane + s_2 * 256u;
       let tokens_v_2 = tokens[base_2 + (e / 16u) * 1152u + (e % 16u)];
-      let statistic_1 = row_total[e / 16u];
-      let sub_1 = tokens_v_2 - (statistic_1 * 0.00086805556);
-      let statistic_2 = row_total_1[e / 16u];
-      let normed = sub_1 * inverseSqrt(((statistic_2 * 0.00086805556) + 0.000001));
+      let mean_2 = row_mean[e / 16u];
+      let sub_1 = tokens_v_2 - mean_2;
+      let inverse_deviation_1 = row_inverse_deviation[e / 16u];
+      let normed = sub_1 * inverse_deviation_1;
       let adaLN_modulation_v = adaLN_modulation[base_3 + (e % 16u) + 1152u];
       let adaLN_modulation_v_1 = adaLN_modulation[base_3 + (e % 16u)];
       let normed_1 = (normed * (adaLN_modulation_v + 1.0)) + adaLN_modulation_v_1;

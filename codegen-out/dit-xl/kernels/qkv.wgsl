@@ -1,21 +1,21 @@
 // qkv — layer_norm → add → mul → linear
 //   28 uses: blocks.*.attn.qkv
-//   reads  tokens f32[1,256,1152] · linear f32[1,1,1152] · linear f32[1,1,1152] · qkv_weight f32[3456,1152] · qkv_bias f32[3456]
+//   reads  tokens f32[1,256,1152] · scaleA f32[1,1,1152] · shiftA f32[1,1,1152] · qkv_weight f32[3456,1152] · qkv_bias f32[3456]
 //   writes qkv f32[3,1,16,256,72]
 //   cost   1.02 GMAC · 20.7 MB · plan: workgroup tile 64×64, 4×4 per invocation
 //   source models/dit.ts:130 layer_norm · :74 add · :74 mul · :89 linear
 
 @group(0) @binding(0) var<storage, read> tokens: array<f32, 294912>;
-@group(0) @binding(1) var<storage, read> linear: array<f32, 1152>;
-@group(0) @binding(2) var<storage, read> linear_1: array<f32, 1152>;
+@group(0) @binding(1) var<storage, read> scaleA: array<f32, 1152>;
+@group(0) @binding(2) var<storage, read> shiftA: array<f32, 1152>;
 @group(0) @binding(3) var<storage, read> qkv_weight: array<f32, 3981312>;
 @group(0) @binding(4) var<storage, read> qkv_bias: array<f32, 3456>;
 @group(0) @binding(5) var<storage, read_write> qkv: array<f32, 884736>;
 var<workgroup> left_tile: array<f32, 1024>;
 var<workgroup> right_tile: array<f32, 1024>;
 var<workgroup> partials: array<f32, 256>;
-var<workgroup> row_total: array<f32, 64>;
-var<workgroup> row_total_1: array<f32, 64>;
+var<workgroup> row_mean: array<f32, 64>;
+var<workgroup> row_inverse_deviation: array<f32, 64>;
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -44,20 +44,24 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   partials[lane] = total;
   workgroupBarrier();
   if (lane < 64u) {
-    row_total[lane] = partials[lane * 4u] + partials[lane * 4u + 1u] + partials[lane * 4u + 2u] + partials[lane * 4u + 3u];
+    let row_sum = partials[lane * 4u] + partials[lane * 4u + 1u] + partials[lane * 4u + 2u] + partials[lane * 4u + 3u];
+    let mean = row_sum * 0.00086805556;
+    row_mean[lane] = mean;
   }
   workgroupBarrier();
   var total_1: f32 = 0.0;
   for (var s_1 = 0u; s_1 < 288u; s_1++) {
     let tokens_v_1 = tokens[base + s_1 * 4u];
-    let statistic = row_total[lane / 4u];
-    let sub = tokens_v_1 - (statistic * 0.00086805556);
+    let mean_1 = row_mean[lane / 4u];
+    let sub = tokens_v_1 - mean_1;
     total_1 += sub * sub;
   }
   partials[lane] = total_1;
   workgroupBarrier();
   if (lane < 64u) {
-    row_total_1[lane] = partials[lane * 4u] + partials[lane * 4u + 1u] + partials[lane * 4u + 2u] + partials[lane * 4u + 3u];
+    let row_sum_1 = partials[lane * 4u] + partials[lane * 4u + 1u] + partials[lane * 4u + 2u] + partials[lane * 4u + 3u];
+    let inverse_deviation = inverseSqrt(((row_sum_1 * 0.00086805556) + 0.000001));
+    row_inverse_deviation[lane] = inverse_deviation;
   }
   workgroupBarrier();
   let base_1 = group.y * 73728u;
@@ -70,12 +74,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     for (var s_2 = 0u; s_2 < 4u; s_2++) {
       let e = lane + s_2 * 256u;
       let tokens_v_2 = tokens[base_2 + (e / 16u) * 1152u + (e % 16u)];
-      let statistic_1 = row_total[e / 16u];
-      let sub_1 = tokens_v_2 - (statistic_1 * 0.00086805556);
-      let statistic_2 = row_total_1[e / 16u];
-      let linear_v = linear[base_3 + (e % 16u)];
-      let linear_1_v = linear_1[base_3 + (e % 16u)];
-      left_tile[(e % 16u) * 64u + (e / 16u)] = ((sub_1 * inverseSqrt(((statistic_2 * 0.00086805556) + 0.000001))) * (linear_v + 1.0)) + linear_1_v;
+      let mean_2 = row_mean[e / 16u];
+      let sub_1 = tokens_v_2 - mean_2;
+      let inverse_deviation_1 = row_inverse_deviation[e / 16u];
+      let scaleA_v = scaleA[base_3 + (e % 16u)];
+      let shiftA_v = shiftA[base_3 + (e % 16u)];
+      left_tile[(e % 16u) * 64u + (e / 16u)] = ((sub_1 * inverse_deviation_1) * (scaleA_v + 1.0)) + shiftA_v;
     }
     let base_5 = base_4 + t * 16u;
     for (var s_3 = 0u; s_3 < 4u; s_3++) {
@@ -120,7 +124,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let base_9 = group.y * 4608u + (lane / 16u) * 288u;
   for (var c = 0u; c < 4u; c++) {
     let i = base_8 + c;
-    let i_1 = i / 72u;
     let qkv_bias_v = qkv_bias[base_8 + c];
     let base_10 = base_9 + (i % 72u) + (i / 72u) * 18432u;
     for (var r = 0u; r < 4u; r++) {

@@ -43,8 +43,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let base_1 = group.x * 1024u;
   for (var s_1 = 0u; s_1 < 4u; s_1++) {
     let e_1 = lane + s_1 * 256u;
-    let i_3 = e_1 % 16u;
-    let i_4 = i_3 / 2u;
     let proj_weight_v = proj_weight[base_1 + e_1];
     right_tile[(e_1 % 16u) * 64u + (e_1 / 16u)] = proj_weight_v;
   }

@@ -1,11 +1,11 @@
 // tokens_2 — linear → mul → add
 //   28 uses: blocks.*.mlp.fc2
-//   reads  linear f32[1,1,1152] · gelu f32[256,4608] · fc2_weight f32[1152,4608] · fc2_bias f32[1152]
+//   reads  gateM f32[1,1,1152] · gelu f32[256,4608] · fc2_weight f32[1152,4608] · fc2_bias f32[1152]
 //   writes tokens f32[1,256,1152], in place of x
 //   cost   1.36 GMAC · 28.3 MB · plan: workgroup tile 64×64, 4×4 per invocation
 //   source models/dit.ts:110 linear · :133 mul · :133 add
 
-@group(0) @binding(0) var<storage, read> linear: array<f32, 1152>;
+@group(0) @binding(0) var<storage, read> gateM: array<f32, 1152>;
 @group(0) @binding(1) var<storage, read> gelu_1: array<f32, 1179648>;
 @group(0) @binding(2) var<storage, read> fc2_weight: array<f32, 5308416>;
 @group(0) @binding(3) var<storage, read> fc2_bias: array<f32, 1152>;
@@ -85,13 +85,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let base_8 = group.x * 64u + (lane % 16u) * 4u;
   for (var c = 0u; c < 4u; c++) {
     let base_7 = base_6 + c;
-    let linear_v = linear[base_8 + c];
+    let gateM_v = gateM[base_8 + c];
     let fc2_bias_v = fc2_bias[base_8 + c];
     for (var r = 0u; r < 4u; r++) {
       let product = tile[r * 4u + c];
       let tokens_v = tokens[base_7 + r * 1152u];
       let fc2 = product + fc2_bias_v;
-      let tokens_1 = tokens_v + (linear_v * fc2);
+      let tokens_1 = tokens_v + (gateM_v * fc2);
       tokens[base_7 + r * 1152u] = tokens_1;
     }
   }

@@ -38,16 +38,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let i_1 = i / 2u;
     let i_2 = i_1 / 4u;
     let i_3 = base + (i_2 / 16u);
-    let inner = min(i_3 / 16u, 0u);
     let x_v = x[(i_1 % 4u) * 1024u + (i_3 % 16u) * 64u + (i % 2u) * 32u + (i_2 % 16u) * 2u + (e % 2u)];
-    let inner_1 = max(i_3 / 16u, 1u) - 1u;
     left_tile[(e % 16u) * 64u + (e / 16u)] = select(x_v, x_v, (i_3 / 16u) >= 1u);
   }
   let base_1 = group.x * 1024u;
   for (var s_1 = 0u; s_1 < 4u; s_1++) {
     let e_1 = lane + s_1 * 256u;
-    let i_4 = e_1 % 16u;
-    let i_5 = i_4 / 2u;
     let proj_weight_v = proj_weight[base_1 + e_1];
     right_tile[(e_1 % 16u) * 64u + (e_1 / 16u)] = proj_weight_v;
   }

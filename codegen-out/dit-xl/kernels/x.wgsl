@@ -1,11 +1,11 @@
 // x — linear → mul → add
 //   28 uses: blocks.*.attn.proj
-//   reads  linear f32[1,1,1152] · attention f32[256,1152] · proj_weight f32[1152,1152] · proj_bias f32[1152]
+//   reads  gateA f32[1,1,1152] · attention f32[256,1152] · proj_weight f32[1152,1152] · proj_bias f32[1152]
 //   writes x f32[1,256,1152], in place of tokens
 //   cost   340 MMAC · 8.86 MB · plan: workgroup tile 64×64, 4×4 per invocation
 //   source models/dit.ts:91 linear · :131 mul · :131 add
 
-@group(0) @binding(0) var<storage, read> linear: array<f32, 1152>;
+@group(0) @binding(0) var<storage, read> gateA: array<f32, 1152>;
 @group(0) @binding(1) var<storage, read> attention: array<f32, 294912>;
 @group(0) @binding(2) var<storage, read> proj_weight: array<f32, 1327104>;
 @group(0) @binding(3) var<storage, read> proj_bias: array<f32, 1152>;
@@ -85,13 +85,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let base_8 = group.x * 64u + (lane % 16u) * 4u;
   for (var c = 0u; c < 4u; c++) {
     let base_7 = base_6 + c;
-    let linear_v = linear[base_8 + c];
+    let gateA_v = gateA[base_8 + c];
     let proj_bias_v = proj_bias[base_8 + c];
     for (var r = 0u; r < 4u; r++) {
       let product = tile[r * 4u + c];
       let x_v = x[base_7 + r * 1152u];
       let proj = product + proj_bias_v;
-      let x_1 = x_v + (linear_v * proj);
+      let x_1 = x_v + (gateA_v * proj);
       x[base_7 + r * 1152u] = x_1;
     }
   }

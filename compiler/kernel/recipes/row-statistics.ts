@@ -2,8 +2,9 @@
  * Statistics of the left operand's rows, before a product: what a layer norm in front of a linear needs. Reductions run
  * over k; the normalised element is then computed where the product loads it.
  */
-import { type Node } from '../../ir/index.ts';
-import type { Index } from '../index-map.ts';
+import { sameShape, type Node } from '../../ir/index.ts';
+import { opDef } from '../../ops/index.ts';
+import { ZERO, type Index } from '../index-map.ts';
 import { backwardIndex, reducer } from '../inline.ts';
 import type { Expr, SharedArray } from '../ir.ts';
 import { builtins, byDepth, type Site } from './common.ts';
@@ -58,14 +59,16 @@ export function sharedStatistics(
   const { rows, threads, length, rolled } = sizes;
   const perRow = threads / rows;
   const [local, part] = ix.divmod(ix.atom(builtins(b).lane, threads - 1), perRow);
-  const scratch = b.sharedArray('partials', threads);
+  const scratch: SharedArray[] = [];
   const kept = new Map<Node, SharedArray>();
   const select = (i: Index) => {
     for (const [node, array] of kept)
-      inline.given.set(node, () => b.bind('statistic', b.loadShared(array, ix.expr(i))));
+      inline.given.set(node, () => b.bind(node.name ?? 'statistic', b.loadShared(array, ix.expr(i))));
   };
   const rounds = Math.ceil(length / perRow);
-  for (const group of byDepth(site)) {
+  const groups = byDepth(site);
+  const wanted = rowValues(site, groups);
+  groups.forEach((group, depth) => {
     select(local);
     const partials = group.map((node) => b.variable('total', reducer(b, node.op).neutral));
     b.loop(
@@ -84,18 +87,47 @@ export function sharedStatistics(
       },
       rolled,
     );
-    group.forEach((node, i) => {
-      const result = b.sharedArray(node.name ?? 'row_total', rows);
-      b.storeShared(scratch, builtins(b).lane, b.read(partials[i]));
-      b.barrier();
-      b.when(b.binary('<', builtins(b).lane, b.u32(rows)), () =>
-        b.storeShared(result, builtins(b).lane, gather(site, node, scratch, perRow)),
-      );
-      b.barrier();
-      kept.set(node, result);
+    group.forEach((_, i) => {
+      scratch[i] ??= b.sharedArray('partials', threads);
+      b.storeShared(scratch[i], builtins(b).lane, b.read(partials[i]));
     });
-  }
+    b.barrier();
+    const own = ix.atom(builtins(b).lane, rows - 1);
+    b.when(b.binary('<', builtins(b).lane, b.u32(rows)), () => {
+      select(own);
+      group.forEach((node, i) => {
+        const total = b.bind(node.name ?? 'row_sum', gather(site, node, scratch[i], perRow));
+        inline.given.set(node, () => total);
+      });
+      for (const node of wanted[depth]) {
+        const array = b.sharedArray(`row_${node.name ?? 'total'}`, rows);
+        const at = operandIndex(site, [...batch, row(own), ZERO]);
+        b.storeShared(array, builtins(b).lane, inline.value(node, at));
+        kept.set(node, array);
+      }
+    });
+    b.barrier();
+  });
   return select;
+}
+
+/**
+ * What is worth keeping of each row, by the group of reductions that completes it: the last values that are one a row (a mean,
+ * an inverse deviation), so that they are computed once a row and not once an element.
+ */
+function rowValues({ region }: Site, groups: readonly Node[][]): Node[][] {
+  const { shape } = region.reductions[0].type;
+  const ready = new Map<Node, number>(groups.flatMap((group, depth) => group.map((node) => [node, depth] as const)));
+  for (const node of region.members) {
+    if (ready.has(node) || opDef(node.op).kind !== 'pointwise' || !sameShape(node.type.shape, shape)) continue;
+    const depths = node.inputs.flatMap((input) => ready.get(input) ?? []);
+    if (depths.length) ready.set(node, Math.max(...depths));
+  }
+  const isRead = (node: Node, depth: number) =>
+    region.members.some((user) => user.inputs.includes(node) && ready.get(user) !== depth);
+  return groups.map((_, depth) =>
+    [...ready].flatMap(([node, at]) => (at === depth && isRead(node, depth) ? [node] : [])),
+  );
 }
 
 /** The partial results of local row `lane`, combined in order. */

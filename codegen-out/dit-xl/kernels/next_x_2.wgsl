@@ -1,9 +1,9 @@
-// select_neg_exp — cast → add → philox → shift_right → mul → log → sqrt → cos → gather → sub → lt → select → neg → exp
+// next_x_2 — cast → philox → shift_right → add → mul → log → sqrt → cos → gather → sub → lt → select → neg → exp
 //   1 use
 //   reads  table f32[250,12] · step i32[] · both f32[2,8,32,32] · cfgScale f32[] · seed u32[2] · first u32[]
-//   writes add f32[1,4,32,32], in place of x
+//   writes next_x f32[1,4,32,32], in place of x
 //   cost   98.4 kB · plan: one invocation per element
-//   source models/diffusion.ts:231 cast · :200 add · :201 philox · :201 shift_right · :201 cast · :201 add · :201 mul · :201 log · :201 sqrt · :201 cos · :104 sub · :104 mul · :104 add · :106 lt · :106 select · :68 mul · :68 sub · :76 mul · :76 add · :80 add · :80 mul · :81 mul · :81 neg · :81 add · :126 mul · :126 exp · :126 add
+//   source models/diffusion.ts:231 cast · :201 philox · :201 shift_right · :201 cast · :201 add · :201 mul · :201 log · :201 sqrt · :201 cos · :104 sub · :104 mul · :104 add · :106 lt · :106 select · :68 mul · :68 sub · :76 mul · :76 add · :80 add · :80 mul · :81 mul · :81 neg · :81 add · :126 mul · :126 exp · :126 add
 
 @group(0) @binding(0) var<storage, read> table: array<f32, 3000>;
 @group(0) @binding(1) var<storage, read> step_1: array<i32, 1>;
@@ -11,7 +11,7 @@
 @group(0) @binding(3) var<storage, read> cfgScale: array<f32, 1>;
 @group(0) @binding(4) var<storage, read> seed: array<u32, 2>;
 @group(0) @binding(5) var<storage, read> first: array<u32, 1>;
-@group(0) @binding(6) var<storage, read_write> add: array<f32, 4096>;
+@group(0) @binding(6) var<storage, read_write> next_x: array<f32, 4096>;
 fn mul_hi(a: u32, b: u32) -> u32 {
   let al = a & 0xffffu;
   let ah = a >> 16u;
@@ -54,7 +54,7 @@ fn cosine(x: f32) -> f32 {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = group.x * 64u + lane;
   let i_1 = i / 32u;
-  let add_v = add[i];
+  let next_x_v = next_x[i];
   let step_1_v = step_1[0u];
   let row = min(u32(max(step_1_v, 0i)), 249u);
   let table_v = table[row * 12u + 1u];
@@ -64,7 +64,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let eps = both_v + ((both_v_1 - both_v) * cfgScale_v);
   let eps_1 = select(both_v_1, eps, (i32(i_1 / 32u) < 3i));
   let table_v_1 = table[row * 12u + 2u];
-  let x0 = (add_v * table_v) - (eps_1 * table_v_1);
+  let x0 = (next_x_v * table_v) - (eps_1 * table_v_1);
   let table_v_2 = table[row * 12u + 3u];
   let table_v_3 = table[row * 12u + 4u];
   let both_v_2 = both[i + 4096u];
@@ -75,8 +75,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let seed_v = seed[0u];
   let seed_v_1 = seed[1u];
   let first_v = first[0u];
-  let index = 0u + first_v;
   let cast_1 = u32(step_1_v);
-  let z = sqrt((log(((f32((philox(vec4u(i, index, cast_1, 0u), vec2u(seed_v, seed_v_1)).x >> 8u)) + 0.5) * 5.9604645e-8)) * (-2.0))) * cosine((((f32((philox(vec4u(i, index, cast_1, 0u), vec2u(seed_v, seed_v_1)).y >> 8u)) + 0.5) * 5.9604645e-8) * 6.2831853));
-  add[i] = ((x0 * table_v_2) + (add_v * table_v_3)) + ((exp((((f * table_v_4) + (((-f) + 1.0) * table_v_5)) * 0.5)) * table_v_6) * z);
+  let philox_1 = philox(vec4u(i, first_v, cast_1, 0u), vec2u(seed_v, seed_v_1));
+  let z = sqrt((log(((f32((philox_1.x >> 8u)) + 0.5) * 5.9604645e-8)) * (-2.0))) * cosine((((f32((philox_1.y >> 8u)) + 0.5) * 5.9604645e-8) * 6.2831853));
+  let next_x_1 = ((x0 * table_v_2) + (next_x_v * table_v_3)) + ((exp((((f * table_v_4) + (((-f) + 1.0) * table_v_5)) * 0.5)) * table_v_6) * z);
+  next_x[i] = next_x_1;
 }

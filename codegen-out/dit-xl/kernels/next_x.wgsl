@@ -1,13 +1,13 @@
-// log_sqrt_cos — add → philox → shift_right → cast → mul → log → sqrt → cos
+// next_x — philox → shift_right → cast → add → mul → log → sqrt → cos
 //   1 use
 //   reads  seed u32[2] · first u32[]
-//   writes mul f32[1,4,32,32]
+//   writes next_x f32[1,4,32,32]
 //   cost   16.4 kB · plan: one invocation per element
-//   source models/diffusion.ts:200 add · :201 philox · :201 shift_right · :201 cast · :201 add · :201 mul · :201 log · :201 sqrt · :201 cos
+//   source models/diffusion.ts:201 philox · :201 shift_right · :201 cast · :201 add · :201 mul · :201 log · :201 sqrt · :201 cos
 
 @group(0) @binding(0) var<storage, read> seed: array<u32, 2>;
 @group(0) @binding(1) var<storage, read> first: array<u32, 1>;
-@group(0) @binding(2) var<storage, read_write> mul: array<f32, 4096>;
+@group(0) @binding(2) var<storage, read_write> next_x: array<f32, 4096>;
 fn mul_hi(a: u32, b: u32) -> u32 {
   let al = a & 0xffffu;
   let ah = a >> 16u;
@@ -49,10 +49,10 @@ fn cosine(x: f32) -> f32 {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = group.x * 64u + lane;
-  let i_1 = i / 32u;
   let seed_v = seed[0u];
   let seed_v_1 = seed[1u];
   let first_v = first[0u];
-  let index = 0u + first_v;
-  mul[i] = sqrt((log(((f32((philox(vec4u(i, index, 4294967295u, 0u), vec2u(seed_v, seed_v_1)).x >> 8u)) + 0.5) * 5.9604645e-8)) * (-2.0))) * cosine((((f32((philox(vec4u(i, index, 4294967295u, 0u), vec2u(seed_v, seed_v_1)).y >> 8u)) + 0.5) * 5.9604645e-8) * 6.2831853));
+  let philox_1 = philox(vec4u(i, first_v, 4294967295u, 0u), vec2u(seed_v, seed_v_1));
+  let next_x_1 = sqrt((log(((f32((philox_1.x >> 8u)) + 0.5) * 5.9604645e-8)) * (-2.0))) * cosine((((f32((philox_1.y >> 8u)) + 0.5) * 5.9604645e-8) * 6.2831853));
+  next_x[i] = next_x_1;
 }
