@@ -55,7 +55,11 @@ export async function measure(contenders: readonly Contender[], rounds: number):
   return { samples, load: [before, loadavg()[0]] };
 }
 
+/** Milliseconds between turns: thread pools that spin while they wait for more work (onnxruntime's) have stopped by then. */
+const PAUSE = 50;
+
 async function timed(contender: Contender, runs: number): Promise<number> {
+  await new Promise((resolve) => setTimeout(resolve, PAUSE));
   const start = performance.now();
   for (let i = 0; i < runs; i++) await contender.submit();
   await contender.finish();

@@ -62,10 +62,6 @@ let start = performance.now();
 await program.run('forward');
 const got = await program.readOutput('forward', 'out');
 console.log(`${name} forward on ${gpu.spec.name}: ${seconds(start)}, shader compilation included`);
-start = performance.now();
-await program.run('forward');
-await program.sync();
-console.log(`again: ${seconds(start)}`);
 program.close();
 gpu.close();
 
