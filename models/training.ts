@@ -75,7 +75,11 @@ const TRAINING = 0x80000000;
  * Philox's key is the seed (low word, high word), its counters are (2³¹ + element of the image, index of the image in the
  * update's batch, updates done). Words 0 and 1 of an element make its noise; of element 0, word 2 makes t and word 3 the drop.
  */
-function draw(e: Entry, model: Trainee, { labelDropout, accumulate }: TrainingOptions): Draws {
+export function draw(
+  e: Entry,
+  model: Pick<Trainee, 'channels' | 'size'>,
+  { labelDropout, accumulate }: Pick<TrainingOptions, 'labelDropout' | 'accumulate'>,
+): Draws {
   const { channels, size } = model;
   const [N, image] = [e.batch, [channels, size, size]];
   const [low, high] = e.input('seed', [2], 'u32').unstack();

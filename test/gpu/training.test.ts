@@ -1,8 +1,11 @@
 /** The compiled training step: gradients and updates against PyTorch, bits that repeat, batches that add up. */
-import { afterAll, beforeAll, describe, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compileModel } from '../../compiler/pipeline.ts';
-import { TestGpu } from '../helpers/gpu.ts';
-import { goldenCases } from '../models/golden.ts';
+import { dit, type DiTConfig } from '../../models/dit.ts';
+import { Program } from '../../runtime/program.ts';
+import { initialise, type Values } from '../../runtime/weights.ts';
+import { relativeError, TestGpu, typed } from '../helpers/gpu.ts';
+import { goldenCases, readGolden, type Golden } from '../models/golden.ts';
 import { trainCase } from '../models/train-case.ts';
 
 /** DESIGN.md section 4: f32 error of a whole pass. */
@@ -21,5 +24,104 @@ describe('the compiled gradients of all weights equal PyTorch', () => {
     const artefact = compileModel(model, { ...options, entries: ['trainStepGiven'] });
     const { outputs, updates } = await gpu.run(artefact, 'trainStepGiven', bindings);
     check(outputs, updates, TOLERANCE);
+  });
+});
+
+type TrainEntry = 'trainStep' | 'trainStepGiven';
+
+/** A model on the device, its weights set and its training started; closed when `use` is done. */
+async function training<T>(
+  config: Partial<DiTConfig>,
+  entry: TrainEntry,
+  entryOptions: { readonly batch: number; readonly [option: string]: unknown },
+  use: (program: Program) => Promise<T>,
+  params?: Golden['values'],
+): Promise<T> {
+  const entries = ['trainStart', entry];
+  const options = { name: 'training', source: 'models/dit.ts', device: gpu.spec, verify: true, entryOptions, entries };
+  const artefact = compileModel(dit(config), options);
+  const program = await Program.create(gpu.opened.device, artefact);
+  try {
+    await initialise(program, artefact, 7);
+    for (const { name } of params ? artefact.manifest.params : [])
+      await program.setParam(name, typed('f32', params![`param.${name}`]));
+    await program.run('trainStart');
+    return await use(program);
+  } finally {
+    program.close();
+  }
+}
+
+describe('twenty steps follow PyTorch’s AdamW, and the average of the weights', () => {
+  /** Rounding grows from step to step. */
+  const DRIFT = 1e-3;
+
+  it.each(goldenCases('adamw-'))('%s', async (stem) => {
+    const { config, values, shapes } = await readGolden(stem);
+    const { model, options } = config as { model: Partial<DiTConfig>; options: Record<string, number> };
+    const [steps, batch] = shapes['input.t'];
+    const at = (name: string, step: number) => {
+      const size = values[`input.${name}`].length / steps;
+      return Array.from(values[`input.${name}`]).slice(step * size, (step + 1) * size);
+    };
+    const follow = async (program: Program): Promise<void> => {
+      const read = async (name: string) => (await program.readOutput('trainStepGiven', name))[0];
+      for (let step = 0; step < steps; step++) {
+        for (const name of ['images', 'noise']) program.write(name, typed('f32', at(name, step)));
+        for (const name of ['t', 'labels', 'drop']) program.write(name, typed('i32', at(name, step)));
+        await program.run('trainStepGiven');
+        expect(relativeError([await read('loss')], [values['output.loss'][step]]), `step ${step}`).toBeLessThan(DRIFT);
+        expect(relativeError([await read('gradNorm')], [values['output.gradNorm'][step]])).toBeLessThan(DRIFT);
+      }
+      expect(Array.from(await program.readState('optimizer.step'))).toEqual([steps]);
+      for (const { name } of program.manifest.params) {
+        const [weight, average] = [await program.readParam(name), await program.readState(`ema.${name}`)];
+        // What is not trained does not move, and neither does its average.
+        const wanted = values[`output.param.${name}`] ?? values[`param.${name}`];
+        expect(relativeError(weight, wanted), name).toBeLessThan(DRIFT);
+        expect(relativeError(average, values[`output.ema.${name}`]), `ema.${name}`).toBeLessThan(DRIFT);
+      }
+    };
+    await training(model, 'trainStepGiven', { ...options, batch }, follow, values);
+  });
+});
+
+describe('trainStep', () => {
+  const TINY: Partial<DiTConfig> = { inputSize: 4, hiddenSize: 8, depth: 1, numHeads: 2, numClasses: 3, mlpRatio: 2 };
+  const images = Float32Array.from({ length: 8 * 64 }, (_, i) => Math.sin(i * i));
+  const labels = Int32Array.from({ length: 8 }, (_, i) => i % 3);
+
+  /** Weights, moments, average and outputs after `steps` updates on 8 images in batches of `batch`. */
+  const trained = (seed: number, batch: number, steps: number, options: Record<string, unknown> = {}) =>
+    training(TINY, 'trainStep', { lr: 1e-2, ...options, batch }, async (program) => {
+      program.write('seed', Uint32Array.of(seed, 0));
+      for (let run = 0; run < (steps * 8) / batch; run++) {
+        const first = (run * batch) % 8;
+        program.write('images', images.subarray(first * 64, (first + batch) * 64));
+        program.write('labels', labels.subarray(first, first + batch));
+        await program.run('trainStep');
+      }
+      const found: Record<string, Values> = { gradNorm: await program.readOutput('trainStep', 'gradNorm') };
+      for (const { name } of program.manifest.params) found[name] = await program.readParam(name);
+      for (const { name } of program.states) found[name] = await program.readState(name);
+      return found;
+    });
+
+  it('gives the same bits for the same seed, and others for another', async () => {
+    const [a, b, other] = [await trained(5, 8, 3), await trained(5, 8, 3), await trained(6, 8, 3)];
+    expect(a).toEqual(b);
+    const [weight, moved] = [a, other].map((found) => found['final_layer.linear.weight']);
+    expect(weight.some((w) => w !== 0)).toBe(true);
+    expect(relativeError(moved, weight)).toBeGreaterThan(1e-3);
+  });
+
+  it('sums the gradients of small batches into the update of a large one', async () => {
+    const [whole, parts] = [await trained(5, 8, 3), await trained(5, 4, 3, { accumulate: 2 })];
+    expect(Array.from(parts['optimizer.step'])).toEqual([3]);
+    for (const [name, values] of Object.entries(whole)) {
+      if (name === 'optimizer.step') continue;
+      // Adam divides small moments by smaller ones: what is rounding in a gradient shows in the weight.
+      expect(relativeError(parts[name], values), name).toBeLessThan(1e-3);
+    }
   });
 });

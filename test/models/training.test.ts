@@ -1,16 +1,20 @@
 /** The training step against PyTorch, by the interpreter: the loss and its gradient for every weight, in every block variant. */
 import { describe, expect, it } from 'vitest';
 import { resolveGradients } from '../../compiler/autodiff/index.ts';
-import { defineModel, gradients } from '../../compiler/dsl/index.ts';
+import { defineModel, gradients, type EntryFunction } from '../../compiler/dsl/index.ts';
 import { traceEntry } from '../../compiler/dsl/model.ts';
 import { interpret } from '../../compiler/ops/index.ts';
+import { dit } from '../../models/dit.ts';
 import { lossTerms } from '../../models/loss.ts';
 import { processOf } from '../../models/schedule.ts';
+import { draw } from '../../models/training.ts';
 import { goldenCases, readGolden, relativeError } from './golden.ts';
 import { trainCase } from './train-case.ts';
 
 /** The reference is computed in float64 and rounded once to float32. */
 const TOLERANCE = 1e-6;
+
+const TINY = { inputSize: 4, hiddenSize: 8, depth: 1, numHeads: 2, numClasses: 3, mlpRatio: 2 } as const;
 
 describe('the loss equals PyTorch', () => {
   it.each(goldenCases('loss-'))('%s', async (stem) => {
@@ -45,5 +49,89 @@ describe('the gradients of all weights equal PyTorch', () => {
     const { outputs, updates } = interpret(resolveGradients(graph), bindings);
     const data = (of: typeof outputs) => Object.fromEntries(Object.entries(of).map(([name, x]) => [name, x.data]));
     check(data(outputs), data(updates), TOLERANCE);
+  });
+});
+
+describe('the draws of a step', () => {
+  const [channels, size] = [3, 4];
+  const drawn = (
+    seed: readonly number[],
+    step: number,
+    batch = 400,
+    options = { labelDropout: 0.1, accumulate: 1 },
+  ) => {
+    const main: EntryFunction = (e) => {
+      const { t, noise, drop } = draw(e, { channels, size }, options);
+      return { t, noise, drop };
+    };
+    const { graph } = traceEntry({ config: {}, entries: { main } }, 'main', { batch });
+    const { outputs } = interpret(graph, { seed, 'optimizer.step': [step], 'optimizer.batch': [1] });
+    return { t: [...outputs.t.data], noise: [...outputs.noise.data], drop: [...outputs.drop.data] };
+  };
+  const mean = (xs: readonly number[]) => xs.reduce((a, b) => a + b, 0) / xs.length;
+  const correlation = (a: readonly number[], b: readonly number[]) => {
+    const [ma, mb] = [mean(a), mean(b)];
+    const covariance = (x: readonly number[], y: readonly number[]) =>
+      mean(x.map((v, i) => (v - (x === a ? ma : mb)) * (y[i] - (y === a ? ma : mb))));
+    return covariance(a, b) / Math.sqrt(covariance(a, a) * covariance(b, b));
+  };
+
+  // Bounds are four standard deviations or more of the statistic.
+  it('have their distributions', () => {
+    const { t, noise, drop } = drawn([1, 2], 3);
+    expect(t.every((step) => Number.isInteger(step) && step >= 0 && step < 1000)).toBe(true);
+    for (let part = 0; part < 4; part++)
+      expect(Math.abs(t.filter((step) => Math.floor(step / 250) === part).length - 100)).toBeLessThan(35);
+    expect(Math.abs(mean(noise))).toBeLessThan(4 / Math.sqrt(noise.length));
+    expect(Math.abs(mean(noise.map((z) => z * z)) - 1)).toBeLessThan(4 * Math.sqrt(2 / noise.length));
+    expect(Math.abs(mean(drop) - 0.1)).toBeLessThan(4 * Math.sqrt(0.09 / 400));
+  });
+
+  it('are independent of each other, from step to step and from seed to seed', () => {
+    const here = drawn([1, 2], 3);
+    const first = here.noise.filter((_, i) => i % (channels * size * size) === 0);
+    expect(Math.abs(correlation(here.t, here.drop))).toBeLessThan(0.2);
+    expect(Math.abs(correlation(here.t, first))).toBeLessThan(0.2);
+    for (const other of [drawn([1, 2], 4), drawn([2, 2], 3), drawn([1, 3], 3)]) {
+      expect(Math.abs(correlation(here.t, other.t))).toBeLessThan(0.2);
+      expect(Math.abs(correlation(here.noise, other.noise))).toBeLessThan(4 / Math.sqrt(here.noise.length));
+    }
+  });
+
+  it('are the image’s own, whatever the batch', () => {
+    const [whole, half] = [drawn([1, 2], 3, 8), drawn([1, 2], 3, 4, { labelDropout: 0.1, accumulate: 2 })];
+    expect(half.t).toEqual(whole.t.slice(4)); // The second batch of the update.
+    expect(half.noise).toEqual(whole.noise.slice(whole.noise.length / 2));
+  });
+});
+
+describe('options of a step that cannot be', () => {
+  it.each([
+    [{ lr: -1 }, /^lr is -1; give a number of at least 0/],
+    [{ beta2: 1 }, /^beta2 is 1; give a number of at least 0 and of at most 0.99/],
+    [{ ema: 2 }, /^ema is 2; /],
+    [{ accumulate: 0 }, /^accumulate is 0; give a whole number of at least 1/],
+    [{ warmup: 1.5 }, /^warmup is 1.5; give a whole number/],
+    [{ schedule: 'quadratic' }, /^schedule is "quadratic"; use one of linear, squaredcos/],
+    [{ labelDropout: 0.1 }, /^labelDropout is 0.1: the model has no null class to put in their place; /],
+  ])('%j says what to change', (options, message) => {
+    const model = dit({ ...TINY, classDropoutProb: 0 });
+    expect(() => traceEntry(model, 'trainStep', { batch: 1, ...options })).toThrow(message);
+  });
+
+  it('names no state that a step without accumulation does not need', () => {
+    const statesOf = (options: object) => traceEntry(dit(TINY), 'trainStep', { batch: 1, ...options }).states;
+    const kinds = (options: object) =>
+      new Set(
+        statesOf(options).map(({ node }) =>
+          String(node.attrs.name)
+            .split('.')
+            .slice(0, 2)
+            .join('.')
+            .replace(/^ema.*/, 'ema'),
+        ),
+      );
+    expect([...kinds({})].sort()).toEqual(['ema', 'optimizer.m', 'optimizer.step', 'optimizer.v']);
+    expect([...kinds({ accumulate: 2 })].sort()).toContain('optimizer.gradient');
   });
 });
