@@ -23,6 +23,7 @@ import { planMemory, type MemoryPlan } from './memory/plan.ts';
 import { reuseMemory } from './memory/reuse.ts';
 import { byteSize, nodesOf, results } from './ir/index.ts';
 import { choosePlan, type Plan } from './schedule/plan.ts';
+import { orderRegions } from './schedule/order.ts';
 import { formRegions, type Fusion, type Region } from './schedule/regions.ts';
 import { limit, type DeviceSpec } from './schedule/device.ts';
 import { isStored } from './schedule/storage.ts';
@@ -93,7 +94,7 @@ export function schedule(traced: Graph, options: CompileOptions): Scheduled {
 
 /** What is one kernel, by which algorithm, and where its result lies. */
 function planKernels(graph: Graph, { device, fusion, plan = choosePlan }: CompileOptions, remarks: Remarks): Scheduled {
-  const formed = formRegions(graph, device, fusion, remarks);
+  const formed = orderRegions(formRegions(graph, device, fusion, remarks), graph);
   for (const node of nodesOf(graph)) if (isStored(node)) checkBinding(node, device);
   for (const { root } of formed) checkBinding(root, device);
   const { regions, steps, homes } = reuseMemory(formed, graph, remarks);

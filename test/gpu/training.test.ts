@@ -1,5 +1,5 @@
 /** The compiled training step: gradients and updates against PyTorch, bits that repeat, batches that add up. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { compileModel } from '../../compiler/pipeline.ts';
 import { dit, type DiTConfig } from '../../models/dit.ts';
 import { Program } from '../../runtime/program.ts';
@@ -7,6 +7,9 @@ import { initialise, type Values } from '../../runtime/weights.ts';
 import { relativeError, TestGpu, typed } from '../helpers/gpu.ts';
 import { goldenCases, readGolden, type Golden } from '../models/golden.ts';
 import { trainCase } from '../models/train-case.ts';
+
+/** A software GPU compiles a hundred kernels for each of these. */
+vi.setConfig({ testTimeout: 600_000 });
 
 /** DESIGN.md section 4: f32 error of a whole pass. */
 const TOLERANCE = 1e-4;
