@@ -78,9 +78,8 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
     options.onStep(step);
     await looking;
     looking = undefined;
-    const [checkpointDue, sampleDue] = [due(every.checkpoint), due(every.sample)];
-    const ends = step === steps || stop.aborted;
-    if (due(every.log) || checkpointDue || ends) looking = look({ step, position });
+    const [checkpointDue, sampleDue] = [due(every.checkpoint) || step === steps, due(every.sample)];
+    if (due(every.log) || checkpointDue || stop.aborted) looking = look({ step, position });
     looking?.catch(() => {}); // told when it is awaited
     if (!checkpointDue && !sampleDue) continue;
     await looking;
