@@ -126,13 +126,14 @@ function globalNorm(gradients: readonly Tensor[]): Tensor {
 
 /**
  * One update of all parameters declared so far by the gradients of `gradientsOf`, and of the average after it. With
- * accumulation a batch adds its gradients, and the last one updates by their mean. Returns the norm of that mean, before clipping.
+ * accumulation a batch adds its gradients, and the last one updates by their mean. Returns the norm of that mean, before
+ * clipping, and the learning rate.
  */
 export function optimize(
   e: Entry,
   options: OptimizerOptions,
   gradientsOf: (parameters: readonly Tensor[]) => readonly Tensor[],
-): Tensor {
+): { readonly gradNorm: Tensor; readonly lr: Tensor } {
   const parameters = e.parameters();
   const trained = parameters.filter(({ frozen }) => !frozen);
   const made = gradientsOf(trained.map(({ value }) => value));
@@ -163,7 +164,7 @@ export function optimize(
     set(average, average.add(next.sub(average).mul(1 - options.ema)));
   }
   set(step, step.add(1));
-  return norm;
+  return { gradNorm: norm, lr: scalars.rate };
 }
 
 /** Gradients of several batches, summed in state. */

@@ -134,8 +134,8 @@ function trainStep(e: Entry, model: Trainee, drawFor: (options: TrainingOptions)
   const draws = drawFor(options);
   const terms = losses(e, model, options, draws);
   const loss = terms.mse.add(terms.vb).mean();
-  const gradNorm = optimize(e, options, (parameters) => gradients(loss, parameters));
-  return { loss, mse: terms.mse.mean(), vb: terms.vb.mean(), ...byTimestep(draws.t, terms), gradNorm };
+  const update = optimize(e, options, (parameters) => gradients(loss, parameters));
+  return { loss, mse: terms.mse.mean(), vb: terms.vb.mean(), ...byTimestep(draws.t, terms), ...update };
 }
 
 /**
@@ -144,7 +144,8 @@ function trainStep(e: Entry, model: Trainee, drawFor: (options: TrainingOptions)
  *
  * Inputs: images f32[N,C,I,I], labels i32[N]; of `trainStep` seed u32[2] (low word first); of `trainStepGiven` t i32[N],
  * noise f32[N,C,I,I], drop i32[N] (1: without its label). The weights are updated in place; other state is that of optimizer.ts.
- * Outputs: loss, mse, vb (bits), gradNorm f32[], of this batch; mseByT, vbByT, countByT f32[8], sums by eighths of the range of t.
+ * Outputs: loss, mse, vb (bits), gradNorm f32[], of this batch; lr f32[]; mseByT, vbByT, countByT f32[8], sums by eighths of
+ * the range of t.
  */
 export function trainingEntries(model: Trainee): Record<'trainStart' | 'trainStep' | 'trainStepGiven', EntryFunction> {
   return {

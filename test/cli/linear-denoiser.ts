@@ -79,9 +79,14 @@ export default defineModel({
 `;
 
 /** Stripes: dark rows above, by class. 25 pictures, so that batches of 4 run across epochs. */
-export async function writeStripes(path: string, count = 25, labelOf = (i: number) => i % CLASSES): Promise<void> {
-  const x = Uint8Array.from({ length: count * SIZE * SIZE }, (_, i) => {
-    const [n, row] = [Math.floor(i / SIZE ** 2), Math.floor(i / SIZE) % SIZE];
+export async function writeStripes(
+  path: string,
+  count = 25,
+  labelOf = (i: number) => i % CLASSES,
+  size = SIZE,
+): Promise<void> {
+  const x = Uint8Array.from({ length: count * size * size }, (_, i) => {
+    const [n, row] = [Math.floor(i / size ** 2), Math.floor(i / size) % size];
     return row <= labelOf(n) ? 40 + (n % 7) : 200 + (n % 5);
   });
   const y = Int32Array.from({ length: count }, (_, n) => labelOf(n));
@@ -89,7 +94,7 @@ export async function writeStripes(path: string, count = 25, labelOf = (i: numbe
   await writeSafetensors(
     async (bytes) => void parts.push(bytes),
     [
-      { name: 'x', dtype: 'u8', shape: [count, 1, SIZE, SIZE], chunks: () => [x] },
+      { name: 'x', dtype: 'u8', shape: [count, 1, size, size], chunks: () => [x] },
       { name: 'y', dtype: 'i32', shape: [count], chunks: () => [y] },
     ],
   );

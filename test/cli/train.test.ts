@@ -8,7 +8,7 @@ import { readMetrics } from '../../cli/metrics.ts';
 import { openSafetensors } from '../../runtime/checkpoint/safetensors.ts';
 import { openFile } from '../../runtime/node/file.ts';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';
-import { ditc, spawnDitc, TINY } from './cli.ts';
+import { ditc, SMALL_DIT, spawnDitc, TINY } from './cli.ts';
 import { LINEAR, SIZE, writeStripes } from './linear-denoiser.ts';
 
 const folder = scratchFolder();
@@ -213,6 +213,49 @@ describe('a training that was broken off', () => {
     expect({ code, err }).toEqual({ code: status, err: expect.stringContaining(message) });
     expect(existsSync(join(cwd, 'wrong'))).toBe(false);
   });
+});
+
+describe('a DiT', () => {
+  it('trains, draws samples on the way and goes on bit by bit', async () => {
+    writeFileSync(join(cwd, 'small.ts'), SMALL_DIT);
+    await writeStripes(join(cwd, 'large.safetensors'), 25, (i) => i % 5, 8);
+    const dit = (out: string, ...args: string[]) => {
+      const data = ['--data', 'large.safetensors', '--steps', '6', '--sample-every', '4', '--sample-steps', '2'];
+      return ditc(['train', 'small.ts', ...data, '--log-every', '1', '--out', out, ...args], cwd);
+    };
+    const options = [
+      '--batch',
+      '3',
+      '--lr',
+      '0.01',
+      '--warmup',
+      '4',
+      '--clip',
+      '1',
+      '--ema',
+      '0.5',
+      '--accumulate',
+      '2',
+    ];
+    const whole = await dit('dit', ...options, '--checkpoint-every', '3');
+    expect(whole.code, whole.err).toBe(0);
+    const metrics = measured('dit');
+    metrics.forEach(({ lr }, i) => expect(lr).toBeCloseTo(0.01 * Math.min((i + 1) / 4, 1), 8));
+    for (const { loss, mse, vb, gradNorm, buckets } of metrics) {
+      expect(loss).toBeCloseTo(mse! + vb!, 5);
+      expect(gradNorm).toBeGreaterThan(0);
+      // Of three images, at most three slices have seen one, and together they have seen the mean.
+      const seen = buckets!.mse.filter((mean) => mean !== null);
+      expect(seen.length).toBeLessThanOrEqual(3);
+      expect(Math.min(...seen)).toBeLessThanOrEqual(mse! * (1 + 1e-6));
+      expect(Math.max(...seen)).toBeGreaterThanOrEqual(mse! * (1 - 1e-6));
+    }
+    const resumed = await dit('dit2', '--resume', 'dit/checkpoints/0000003.safetensors');
+    expect(resumed.code, resumed.err).toBe(0);
+    for (const file of ['checkpoints/0000006.safetensors', 'weights.safetensors', 'samples/0000006.png'])
+      expect(bytesOf('dit2', file), file).toEqual(bytesOf('dit', file));
+    expect(measured('dit2')).toEqual(metrics.slice(3));
+  }, 300_000);
 });
 
 describe('train refuses', () => {
