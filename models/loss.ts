@@ -72,13 +72,11 @@ const normalCdf = (u: Tensor) => sigmoid(u.add(u.square().mul(u).mul(0.044715)).
 function discretisedLogLikelihood(x: Tensor, centred: Tensor, logSigma: Tensor): Tensor {
   const precision = logSigma.neg().exp();
   const below = (bound: Tensor) => normalCdf(bound.mul(precision));
+  const [isLowest, isHighest] = [x.lt(-EDGE), x.gt(EDGE)];
   const far = abs(centred).neg();
-  const inside = below(far.add(HALF_BIN)).sub(below(far.sub(HALF_BIN)));
-  const highest = below(centred.neg().add(HALF_BIN));
-  const lowest = below(centred.add(HALF_BIN));
-  return where(x.lt(-EDGE), lowest, where(x.gt(EDGE), highest, inside))
-    .maximum(LEAST)
-    .log();
+  const near = where(isLowest, centred, where(isHighest, centred.neg(), far)).add(HALF_BIN);
+  const beyond = where(isLowest, 0, where(isHighest, 0, below(far.sub(HALF_BIN))));
+  return below(near).sub(beyond).maximum(LEAST).log();
 }
 
 /** Both terms per image; the bound is zero for models that learn no variance. */

@@ -110,7 +110,9 @@ function inlineWork({ nodes, anchored }: BufferChoice): Map<Node, number> {
     if (isStored(node) || anchored.has(node)) work.set(node, sizeOf(node.type.shape) === 1 ? 0 : MEMORY);
     else {
       const own = def.kind === 'pointwise' ? def.cost([], node.attrs, { dtype: 'f32', shape: [] }).flops : 0;
-      work.set(node, own + node.inputs.reduce((sum, input) => sum + work.get(input)!, 0));
+      // A square loads its operand once.
+      const operands = [...new Set(node.inputs)];
+      work.set(node, own + operands.reduce((sum, input) => sum + work.get(input)!, 0));
     }
   }
   return work;
