@@ -100,7 +100,7 @@ function planKernels(graph: Graph, { device, fusion, plan = choosePlan }: Compil
   for (const node of nodesOf(graph)) if (isStored(node)) checkBinding(node, device);
   for (const { root } of formed) checkBinding(root, device);
   const { regions, steps, homes } = reuseMemory(formed, graph, remarks);
-  const memory = planMemory(steps, new Set(results(graph)));
+  const memory = planMemory(steps, new Set(results(graph)), limit(device, 'maxBufferSize'));
   checkMemory(memory, steps, device);
   const planned = regions.map((region) => ({ region, plan: plan(region, device) }));
   return { graph, regions: planned, memory, homes, remarks };

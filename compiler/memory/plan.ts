@@ -43,7 +43,8 @@ export const ALIGNMENT = 256;
 
 const align = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 
-export function planMemory(steps: readonly Step[], results: ReadonlySet<Node>): MemoryPlan {
+/** `maxArena`: bytes that an arena grows to; what does not fit goes to another. */
+export function planMemory(steps: readonly Step[], results: ReadonlySet<Node>, maxArena = Infinity): MemoryPlan {
   const lifetimes = lifetimesOf(steps, results);
   const heirs = heirsOf(steps);
   const groups = groupsOf(steps, lifetimes, heirs);
@@ -53,7 +54,7 @@ export function planMemory(steps: readonly Step[], results: ReadonlySet<Node>): 
   const places = new Map<Node, Place>();
   const arenas: number[] = [];
   for (const node of order) {
-    const place = bestPlace(node, places, groups, enemies.get(node) ?? new Set(), arenas);
+    const place = bestPlace(node, { places, groups, enemies: enemies.get(node) ?? new Set(), arenas, maxArena });
     places.set(node, place);
     arenas[place.arena] = Math.max(arenas[place.arena] ?? 0, place.offset + align(place.size));
   }
@@ -119,29 +120,35 @@ function conflicts(steps: readonly Step[], heirs: ReadonlyMap<Node, Node>): Map<
   return enemies;
 }
 
+/** The plan so far, as one more value sees it. */
+interface Surroundings {
+  readonly places: ReadonlyMap<Node, Place>;
+  /** Lifetimes of the places. */
+  readonly groups: ReadonlyMap<Node, Lifetime>;
+  /** Values whose arenas are barred. */
+  readonly enemies: ReadonlySet<Node>;
+  readonly arenas: readonly number[];
+  readonly maxArena: number;
+}
+
 /** The place that makes the arenas grow least. */
-function bestPlace(
-  node: Node,
-  places: ReadonlyMap<Node, Place>,
-  lifetimes: ReadonlyMap<Node, Lifetime>,
-  enemies: ReadonlySet<Node>,
-  arenas: readonly number[],
-): Place {
+function bestPlace(node: Node, { places, groups, enemies, arenas, maxArena }: Surroundings): Place {
   const size = byteSize(node.type);
-  const life = lifetimes.get(node)!;
+  const life = groups.get(node)!;
   const barred = new Set([...enemies].flatMap((n) => places.get(n)?.arena ?? []));
   let best: { place: Place; growth: number } | undefined;
   for (let arena = 0; arena <= arenas.length; arena++) {
     if (barred.has(arena)) continue;
-    const alive = [...places].filter(([other, p]) => p.arena === arena && overlap(life, lifetimes.get(other)!));
+    const alive = [...places].filter(([other, p]) => p.arena === arena && overlap(life, groups.get(other)!));
     const offset = firstGap(
       alive.map(([, place]) => place),
       align(size),
     );
+    if (arena < arenas.length && offset + align(size) > maxArena) continue;
     const growth = Math.max(0, offset + align(size) - (arenas[arena] ?? 0));
     if (!best || growth < best.growth) best = { place: { arena, offset, size }, growth };
   }
-  // A new arena bars nobody; it grows by all of the value, so it wins only where the others are barred.
+  // A new arena bars nobody; it grows by all of the value, so it wins only where the others are barred or full.
   return best!.place;
 }
 

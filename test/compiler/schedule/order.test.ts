@@ -48,3 +48,10 @@ it.each(Array.from({ length: 30 }, (_, seed) => seed))('keeps to what is read, r
     expect(later).toBe(false);
   });
 });
+
+it('fills arenas no further than the device’s buffers, and opens others', () => {
+  const limits = { ...PORTABLE.limits, maxBufferSize: 2 ** 14 };
+  const { memory } = schedule(descent(16), { device: { ...PORTABLE, limits }, verify: true });
+  expect(memory.peakBytes).toBeGreaterThan(2 ** 15);
+  expect(Math.max(...memory.arenas)).toBeLessThanOrEqual(2 ** 14);
+});
