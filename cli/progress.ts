@@ -1,7 +1,7 @@
 /** A progress bar on stderr, where someone watches it; elsewhere nothing is drawn. */
 import { SingleBar } from 'cli-progress';
 import type { Terminal } from './terminal.ts';
-import { clock } from './text.ts';
+import { clock, grouped } from './text.ts';
 
 export interface Progress {
   /** How far it is; `total` may be told late. */
@@ -47,6 +47,7 @@ function rateText(done: number, total: number, perSecond: number, unit: string):
   const count = ` · ${done}/${total} ${unit}`;
   if (!(perSecond > 0 && perSecond < Infinity)) return count;
   const slow = `${(1 / perSecond).toPrecision(3)} s per ${unit.replace(/s$/, '')}`;
-  const rate = perSecond >= 1 ? `${perSecond.toPrecision(3)} ${unit}/s` : slow;
+  const fast = perSecond < 100 ? perSecond.toPrecision(3) : grouped(Math.round(perSecond));
+  const rate = perSecond >= 1 ? `${fast} ${unit}/s` : slow;
   return `${count} · ${rate} · ${clock((total - done) / perSecond)} left`;
 }

@@ -204,7 +204,9 @@ async function run(
     return { format: 1, model: name, config: model.config, settings, data: recordOf(data), step, position };
   };
   const onSample = async (step: number): Promise<void> => {
+    bar.note('drawing samples');
     const png = await preview?.draw(program, stop);
+    bar.note(note);
     if (png) await folder.addSample(step, png);
     await folder.writePage(name, step);
   };
