@@ -8,6 +8,7 @@ import { defaultEntries, traceEntry, type EntryOptions, type Model, type TracedE
 import type { DeclaredParam } from './dsl/trace.ts';
 import type { Artefact } from './emit/artefact.ts';
 import { buildArtefact, type EntryInput } from './emit/build.ts';
+import { packConflicts } from './emit/pack-conflicts.ts';
 import { attempt } from './emit/reproducer.ts';
 import { Remarks, type Graph, type Node } from './ir/index.ts';
 import { verify } from './ir/verify.ts';
@@ -15,6 +16,7 @@ import { opTable } from './ops/index.ts';
 import { chunk } from './rewrite/chunk.ts';
 import { expand } from './rewrite/expand.ts';
 import { hoist, type TableLimits } from './rewrite/hoist.ts';
+import { packs, type Apart } from './rewrite/packs.ts';
 import { recognise } from './rewrite/recognise.ts';
 import { canonicalise, simplify } from './rewrite/simplify.ts';
 import { split } from './rewrite/split.ts';
@@ -32,7 +34,7 @@ import { isStored } from './schedule/storage.ts';
 export interface Pass {
   readonly name: string;
   readonly doc: string;
-  run(graph: Graph, device: DeviceSpec, remarks?: Remarks): Graph;
+  run(graph: Graph, device: DeviceSpec, remarks?: Remarks, apart?: Apart): Graph;
 }
 
 const pass = (name: string, doc: string, run: Pass['run']): Pass => ({ name, doc, run });
@@ -46,6 +48,7 @@ export const pipeline: readonly Pass[] = [
   pass('split', 'long reductions to few values run in two stages', split),
   pass('chunk', 'values read piece by piece are laid out piece by piece', chunk),
   pass('settle', 'canonical form of the pieces', canonicalise),
+  pass('packs', 'joins of parameters that cannot be laid out at load are computed', packs),
   pass('snapshot', 'outputs that show state before its update get a copy', snapshot),
 ];
 
@@ -68,6 +71,8 @@ export interface CompileOptions {
   readonly fusion?: Fusion;
   /** Instead of the heuristic `choosePlan`. */
   readonly plan?: (region: Region, device: DeviceSpec) => Plan;
+  /** Joins of parameters that other entries of the model rule out. */
+  readonly apart?: Apart;
   /** Verify the graph after every pass. */
   readonly verify?: boolean;
   /** Called with the graph before the first pass (`trace`) and after each. */
@@ -75,11 +80,11 @@ export interface CompileOptions {
 }
 
 export function runPasses(graph: Graph, options: CompileOptions, remarks?: Remarks): Graph {
-  const { device, passes = pipeline, verify: checked, onPass } = options;
+  const { device, passes = pipeline, verify: checked, apart, onPass } = options;
   onPass?.('trace', graph);
   return passes.reduce((current, { name, run }) => {
     const next = attempt({ pass: name, device, verify: checked, graphs: [current] }, () => {
-      const made = run(current, device, remarks);
+      const made = run(current, device, remarks, apart);
       return checked ? verify(made, opTable) : made;
     });
     onPass?.(name, next);
@@ -121,7 +126,10 @@ export interface ModelOptions extends CompileOptions {
 
 export function compileModel(model: Model, options: ModelOptions): Artefact {
   const names = options.entries ?? defaultEntries(model);
-  const entries = names.flatMap((name) => compileEntry(traceEntry(model, name, options.entryOptions), options));
+  const entries = compileEntries(
+    names.map((name) => traceEntry(model, name, options.entryOptions)),
+    options,
+  );
   for (const entry of entries) options.onEntry?.(entry);
   return emit(options.name, options.source, entries, options);
 }
@@ -134,10 +142,22 @@ function emit(name: string, source: string, entries: readonly EntryInput[], { de
 /** Compiles bare graphs, as `ditc opt` and tests have them; params and states start at zero. */
 export function compileGraphs(graphs: readonly Graph[], options: CompileOptions): Artefact {
   const declared = (graph: Graph, op: string) => leavesOf(graph, op).map((node) => ({ node, init: zeros }));
-  const entries = graphs.flatMap((graph) => {
-    return compileEntry({ graph, params: declared(graph, 'param'), states: declared(graph, 'state') }, options);
+  const traced = graphs.map((graph) => {
+    return { graph, params: declared(graph, 'param'), states: declared(graph, 'state') };
   });
+  const entries = compileEntries(traced, options);
   return emit('graph', '', entries, options);
+}
+
+/** All entries; again, with less joined, while they cannot have their packs together. */
+function compileEntries(traced: readonly TracedEntry[], options: CompileOptions): EntryInput[] {
+  const alignment = limit(options.device, 'minStorageBufferOffsetAlignment');
+  for (let apart: Apart = new Set(); ;) {
+    const entries = traced.flatMap((entry) => compileEntry(entry, { ...options, apart }));
+    const conflicts = packConflicts(entries, alignment);
+    if ([...conflicts].every((key) => apart.has(key))) return entries;
+    apart = new Set([...apart, ...conflicts]);
+  }
 }
 
 /** An entry, and before it the prelude that hoisting takes out of it. */

@@ -16,7 +16,7 @@ import type {
   Resource,
   TensorSpec,
 } from './artefact.ts';
-import { isPack } from '../schedule/storage.ts';
+import { isPack } from '../rewrite/packs.ts';
 import { windowOffset } from '../schedule/windows.ts';
 import { bytesRead, headerOf, kernelName, macsOf, opsOf, placesOf, type Use } from './describe.ts';
 import { signatureOf } from './signature.ts';

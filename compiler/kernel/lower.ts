@@ -3,7 +3,7 @@ import { sizeOf, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import type { Plan } from '../schedule/plan.ts';
 import type { Region } from '../schedule/regions.ts';
-import { isPack } from '../schedule/storage.ts';
+import { isPack } from '../rewrite/packs.ts';
 import { KernelBuilder } from './builder.ts';
 import { Inliner } from './inline.ts';
 import type { Kernel } from './ir.ts';

@@ -18,6 +18,7 @@ import {
 import { opTable } from '../ops/index.ts';
 import { fits, replacedBy, rewriteWith, valuesOf, type Match, type NodeAlgebra } from './build.ts';
 import { EMPTY, matchEquation, type Env } from './match.ts';
+import type { Apart } from './packs.ts';
 import { PREDICATES, type Surroundings } from './predicates.ts';
 import { freeTerms, rootsOf, type Equation, type Rule } from './rule.ts';
 
@@ -39,6 +40,8 @@ export class RewriteStats {
 export interface RewriteOptions {
   /** The most bytes one binding of the device may have. Unlimited unless told. */
   readonly maxBindingBytes?: number;
+  /** Joins of parameters that are not to be made. */
+  readonly apart?: Apart;
   readonly stats?: RewriteStats;
   readonly remarks?: Remarks;
 }
@@ -95,6 +98,7 @@ class Sweep {
       returned: new Set(results(graph)),
       updated: new Set(graph.updates.map((update) => update.state)),
       updates: new Set(graph.updates.map((update) => update.node)),
+      apart: options.apart ?? new Set(),
       maxBindingBytes: options.maxBindingBytes ?? Infinity,
     };
     for (const rule of rules) {

@@ -1,6 +1,7 @@
 /** The conditions that rules may ask for, by name. They say where a rewrite pays; that it is right, the proof test shows. */
 import { byteSize, formatShape, labelOf, labelsOf, sameShape, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
+import { packKey, type Apart } from './packs.ts';
 
 /** What conditions may look at. */
 export interface Surroundings {
@@ -12,6 +13,8 @@ export interface Surroundings {
   readonly updated: ReadonlySet<Node>;
   /** The values that replace them. */
   readonly updates: ReadonlySet<Node>;
+  /** Joins of parameters that other entries of the model rule out. */
+  readonly apart: Apart;
   /** The most bytes one binding of the device may have. */
   readonly maxBindingBytes: number;
 }
@@ -26,6 +29,8 @@ const isPackable = (node: Node, around: Surroundings): boolean =>
   node.op === 'concat'
     ? node.inputs.every((input) => isPackable(input, around))
     : node.op === 'param' && !around.updated.has(node);
+
+const paramsOf = (node: Node): Node[] => (node.op === 'concat' ? node.inputs.flatMap(paramsOf) : [node]);
 
 /** The products and linears that read a value through views and pointwise ops alone. */
 function firstProducts(value: Node, { users }: Surroundings): Set<Node> {
@@ -64,10 +69,13 @@ export const PREDICATES: Readonly<Record<string, Predicate>> = {
     },
   },
   packable: {
-    doc: 'Each value is a parameter this graph does not update, or joins such: what is made of them can be made at load.',
+    doc: 'Each value is a parameter this graph does not update, or joins such, each in one place: what is made of them can be made at load.',
     obstacle(values, around) {
       const value = values.find((v) => !isPackable(v, around));
-      return value && `${labelOf(value)} is ${around.updated.has(value) ? 'updated by the graph' : 'no parameter'}`;
+      if (value) return `${labelOf(value)} is ${around.updated.has(value) ? 'updated by the graph' : 'no parameter'}`;
+      const params = values.flatMap(paramsOf);
+      if (new Set(params).size < params.length) return `a parameter comes twice in ${labelsOf(values)}`;
+      return around.apart.has(packKey(params)) ? `the model needs one of ${labelsOf(values)} elsewhere` : undefined;
     },
   },
   alike: {

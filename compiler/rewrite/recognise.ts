@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Graph, Remarks } from '../ir/index.ts';
+import type { Apart } from './packs.ts';
 import { applyRules, type RewriteStats } from './engine.ts';
 import { parseRules } from './rule-parse.ts';
 import type { Rule } from './rule.ts';
@@ -30,9 +31,9 @@ const MIN_BINDING_BYTES = 2 ** 27;
 /** Some rules as a pass. */
 export const applying =
   (rules: readonly Rule[]) =>
-  (graph: Graph, device: Limits, remarks?: Remarks, stats?: RewriteStats): Graph => {
+  (graph: Graph, device: Limits, remarks?: Remarks, apart?: Apart, stats?: RewriteStats): Graph => {
     const maxBindingBytes = device.limits.maxStorageBufferBindingSize ?? MIN_BINDING_BYTES;
-    return applyRules(graph, rules, { maxBindingBytes, remarks, stats });
+    return applyRules(graph, rules, { maxBindingBytes, remarks, apart, stats });
   };
 
 /** All rules. What merges linears joins weights by `concat`: for kernels to bind the result, packs are to be made at load. */

@@ -91,10 +91,10 @@ const bindingsOf = (graph: Graph, random: Random): Record<string, Float64Array> 
 describe('on the models', () => {
   it('every rule fires', () => {
     const stats = new RewriteStats();
-    for (const block of BLOCKS) recognise(forward({ ...SMALL, block }, 2), DEVICE, undefined, stats);
+    for (const block of BLOCKS) recognise(forward({ ...SMALL, block }, 2), DEVICE, undefined, undefined, stats);
     // Models that diffusion has no use for, but a compiler must know.
     for (const model of [gpt(), llama()])
-      recognise(simplify(traceEntry(model, 'forward', { batch: 2 }).graph), DEVICE, undefined, stats);
+      recognise(simplify(traceEntry(model, 'forward', { batch: 2 }).graph), DEVICE, undefined, undefined, stats);
     const idle = RULES.filter((rule) => !stats.hits.get(rule.name)).map((rule) => rule.name);
     expect(idle, 'rules that no model needs').toEqual([]);
   });
@@ -105,7 +105,7 @@ describe('on the models', () => {
       for (const numHeads of [1, 2]) {
         const graph = forward({ ...SMALL, numHeads, block }, batch);
         const stats = new RewriteStats();
-        const rewritten = verify(recognise(graph, DEVICE, undefined, stats), opTable);
+        const rewritten = verify(recognise(graph, DEVICE, undefined, undefined, stats), opTable);
         expect(stats.hits.get('online_attention')).toBe(block === 'cross-attention' ? 4 : 2);
         expect(nodesOf(rewritten).filter((node) => node.op === 'softmax')).toEqual([]);
         const bindings = bindingsOf(graph, new Random(1));
