@@ -40,9 +40,10 @@ export class Preludes {
   }
 }
 
-function keysRead({ dispatches, inputs }: EntrySpec, packs: ReadonlyMap<string, readonly string[]>): Set<Key> {
+function keysRead({ dispatches, inputs, updates }: EntrySpec, packs: ReadonlyMap<string, readonly string[]>): Set<Key> {
   const keys = new Set<Key>(inputs.map(({ name }) => `input ${name}`));
-  for (const resource of dispatches.flatMap(({ resources }) => resources)) {
+  const read = [...dispatches.flatMap(({ resources }) => resources), ...updates.map(({ from }) => from)];
+  for (const resource of read) {
     if (resource.kind === 'pack') for (const name of packs.get(resource.name) ?? []) keys.add(`param ${name}`);
     else if (resource.kind !== 'arena') keys.add(`${resource.kind} ${resource.name}`);
   }

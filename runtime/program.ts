@@ -150,8 +150,10 @@ export class Program {
    */
   async run(entry: string): Promise<void> {
     const encoder = this.device.createCommandEncoder();
-    for (const name of this.#due(entry)) encodeRun(encoder, this.#prepare(name));
+    const due = this.#due(entry);
+    for (const name of due) encodeRun(encoder, this.#prepare(name));
     this.device.queue.submit([encoder.finish()]);
+    for (const name of due) this.#ran(name);
     this.#inFlight.push(settled(this.device.queue.onSubmittedWorkDone()));
     if (this.#inFlight.length > MAX_IN_FLIGHT) await this.#inFlight.shift();
     this.#guard();
@@ -165,7 +167,9 @@ export class Program {
     if (!this.device.features.has('timestamp-query')) return null;
     const prelude = this.#preludes.due(entry);
     if (prelude !== undefined) await this.run(prelude);
-    return profile(this.device, this.#prepare(entry), (buffer, bytes, encoder) => {
+    const replay = this.#prepare(entry);
+    this.#ran(entry);
+    return profile(this.device, replay, (buffer, bytes, encoder) => {
       return this.#download(buffer, 0, bytes, encoder);
     });
   }
@@ -177,7 +181,9 @@ export class Program {
       return { buffer: this.#buffers.get(key)!, offset, bytes };
     };
     const read = (spec: TensorSpec, resource: Resource) => this.#read(spec, resource);
-    return new Stepper({ device: this.device, locate, read }, this.#prepare(entry));
+    const replay = this.#prepare(entry);
+    this.#ran(entry);
+    return new Stepper({ device: this.device, locate, read }, replay);
   }
 
   /**
@@ -240,9 +246,13 @@ export class Program {
       const given = this.#inputLengths.get(spec.name);
       if (given !== undefined && given !== countOf(spec)) throw wrongLength(spec, `${given} were written`);
     }
+    return replay;
+  }
+
+  /** What an entry that was submitted leaves behind. Not before: one that was refused has computed nothing. */
+  #ran(name: string): void {
     this.#lastRun = name;
     this.#preludes.ran(name);
-    return replay;
   }
 
   /** An entry and, before it, its prelude if that is due. */
@@ -272,7 +282,12 @@ export class Program {
     const [spec, { key, offset }] = this.#find(kind, specs, name);
     this.#touched.add(`${kind} ${name}`);
     this.#preludes.changed(kind, name);
-    await this.#uploader.stream(spec, this.#buffers.get(key)!, offset, chunks);
+    try {
+      await this.#uploader.stream(spec, this.#buffers.get(key)!, offset, chunks);
+    } finally {
+      // An entry may have run while the chunks came in.
+      this.#preludes.changed(kind, name);
+    }
     this.#guard();
   }
 
