@@ -199,12 +199,21 @@ export class Program {
         name,
         outputs.map((o) => o.name),
       );
-    if (output.resource.kind === 'arena' && this.#lastRun !== entry) {
+    if (this.#lastRun !== entry && this.#isOverwritten(output.resource, entry)) {
       const why = this.#lastRun ? `${this.#lastRun} ran last, and entries share their memory` : 'no entry ran yet';
       const fix = `read it right after running ${entry}`;
       throw new RuntimeError({ code: 'stale', what: `output ${name} of ${entry} has no value`, why, fix });
     }
     return this.#read(output, output.resource);
+  }
+
+  /** Whether other entries may write where an output of `entry` lies: in an arena, or in state that it shows. */
+  #isOverwritten(resource: Resource, entry: string): boolean {
+    if (resource.kind === 'arena') return true;
+    return this.entries.some((other) => {
+      const { changes } = this.manifest.entries[other];
+      return other !== entry && changes.some(({ kind, name }) => kind === resource.kind && name === resource.name);
+    });
   }
 
   /** The present value of a state; types as {@link readOutput}. */

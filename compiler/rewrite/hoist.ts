@@ -40,8 +40,12 @@ export function hoist(graph: Graph, limits: TableLimits): Hoisted {
 const countOf = (counter: Node): number => counter.attrs.count as number;
 
 /** The counter that the graph updates: a scalar state declared with its `count` of values. */
-const counterOf = ({ updates }: Graph): Node | undefined =>
-  updates.map(({ state }) => state).find((state) => typeof state.attrs.count === 'number');
+const counterOf = ({ updates }: Graph): Node | undefined => updates.map(({ state }) => state).find(isCounter);
+
+/** What is written as text may say anything. */
+function isCounter({ attrs: { count }, type: { dtype, shape } }: Node): boolean {
+  return Number.isSafeInteger(count) && Number(count) >= 1 && dtype === 'i32' && !shape.length;
+}
 
 /** What is computed before the loop, and which values cross into it. */
 class HoistPlan {
@@ -130,17 +134,16 @@ class HoistPlan {
 /** Worth a table: more than a few operations per element. */
 const isHeavy = ({ op }: Node): boolean => ['contract', 'reduce', 'composite'].includes(opDef(op).kind);
 
-/** `sampleStep.scale`: the entry, and the user's name for the value. */
+/** `sampleStep.scale`: the entry, and the user's name for the value; numbered where a state or table has it already. */
 function tableNames(graph: Graph, tables: readonly Node[]): Map<Node, string> {
-  const used = new Map<string, number>();
-  return new Map(
-    tables.map((node) => {
-      const name = `${graph.name}.${node.name ?? node.op}`;
-      const before = used.get(name) ?? 0;
-      used.set(name, before + 1);
-      return [node, before ? `${name}.${before}` : name];
-    }),
-  );
+  const used = new Set(nodesOf(graph).flatMap(({ op, attrs }) => (op === 'state' ? String(attrs.name) : [])));
+  const fresh = (base: string): string => {
+    let name = base;
+    for (let i = 1; used.has(name); i++) name = `${base}.${i}`;
+    used.add(name);
+    return name;
+  };
+  return new Map(tables.map((node) => [node, fresh(`${graph.name}.${node.name ?? node.op}`)]));
 }
 
 function tableState(builder: GraphBuilder, name: string, { type, loc }: Node, count?: number): Node {

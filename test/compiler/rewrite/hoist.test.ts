@@ -2,9 +2,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { defineModel, silu, type Model } from '../../../compiler/dsl/index.ts';
 import { traceEntry } from '../../../compiler/dsl/model.ts';
-import { nodesOf, sizeOf, type Graph } from '../../../compiler/ir/index.ts';
+import { GraphBuilder, nodesOf, sizeOf, type Graph } from '../../../compiler/ir/index.ts';
 import { verify } from '../../../compiler/ir/verify.ts';
-import { interpret, opTable, Random } from '../../../compiler/ops/index.ts';
+import { Functional, interpret, opTable, Random } from '../../../compiler/ops/index.ts';
 import { compileModel } from '../../../compiler/pipeline.ts';
 import { hoist, type TableLimits } from '../../../compiler/rewrite/hoist.ts';
 import { Program } from '../../../runtime/program.ts';
@@ -111,6 +111,46 @@ describe('hoist', () => {
     for (const { state } of prelude!.updates) expect(4 * sizeOf(state.type.shape)).toBeLessThanOrEqual(bytes);
     expectSame(graph, 'step', 3, { each: bytes, total: Infinity });
     expect(hoist(graph, { each: 0, total: 0 }).prelude).toBeUndefined();
+  });
+
+  it('names no table as a state or another table is named', () => {
+    const model = defineModel({
+      config: {},
+      entries: {
+        turn(e) {
+          const i = e.counter('i', 2);
+          const x = e.state('turn.seen', [4]);
+          const context = e.input('context', [4, 8]).add(i.cast('f32'));
+          const [a, b] = ['a', 'b'].map((name) => e.params.at(name).linear('seen', context, 4));
+          e.update(x, x.add(1));
+          e.update(i, i.add(1));
+          return { a, b };
+        },
+      },
+    });
+    const graph = traced(model, 'turn');
+    const names = hoist(graph, ANY).prelude!.updates.map(({ state }) => state.attrs.name);
+    expect(names).toEqual(['turn.seen.1', 'turn.seen.2']);
+    expectSame(graph, 'i', 2);
+  });
+
+  it.each([
+    ['f32', [], 3],
+    ['i32', [2], 3],
+    ['i32', [], 1.5],
+    ['i32', [], 0],
+  ])('takes no %s%j of %d values for a counter', (dtype, shape, count) => {
+    const f = new Functional(new GraphBuilder(opTable));
+    const state = f.op('state', [], { name: 'i', dtype, shape, count });
+    const [x, w] = ['x', 'w'].map((name) => f.op('param', [], { name, dtype: 'f32', shape: [2, 2] }));
+    const y = f.matmul(f.add(x, f.cast(state, 'f32')), w);
+    const graph = {
+      name: 'g',
+      inputs: [],
+      outputs: [{ name: 'y', node: y }],
+      updates: [{ state, node: f.add(state, 1) }],
+    };
+    expect(hoist(graph, ANY).prelude).toBeUndefined();
   });
 
   it('leaves entries alone that are no loops', () => {
