@@ -72,7 +72,7 @@ const philox = ({ key, counter }: RandomSource, lane: number) =>
     ),
   );
 
-/** U(0, 1), never 0 or 1: the top 24 bits of a Philox word, centred. */
+/** U(0, 1], never 0: the top 24 bits of a Philox word, centred (float32 rounds the last of them up to 1). */
 export function randomUniform(source: RandomSource, lane = 0): Tensor {
   const bits = f().op('shift_right', [philox(source, lane).node, f().constant(8, 'u32')]);
   return new Tensor(bits)
