@@ -5,6 +5,7 @@
 import { labelOf, nameNodes, nodesOf, type Node, type Remark } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import { isStored } from '../schedule/storage.ts';
+import type { Region } from '../schedule/regions.ts';
 import { storedIn } from '../schedule/windows.ts';
 import type { EntryInput } from '../emit/build.ts';
 import type { EntrySpec } from '../emit/artefact.ts';
@@ -64,9 +65,13 @@ export function recordOf(
   const writer = new Map(regions.map(({ region }, i) => [region.root, i]));
   const isBuffer = (node: Node) => writer.has(node) || isStored(node);
   const nameOf = (node: Node) => names.get(node)!;
+  const pieces = piecesOf(
+    regions.map(({ region }) => region),
+    (node) => writer.get(storedIn(node, isBuffer)),
+  );
   const dispatches = regions.map(({ region }, i): DispatchRecord => {
-    const computed = region.members.filter((node) => node !== region.root && opDef(node.op).kind !== 'leaf');
-    const values = [...computed, region.root];
+    const own = region.members.filter((node) => opDef(node.op).kind !== 'leaf' && !pieces.elsewhere[i].has(node));
+    const values = [...own.filter((node) => node !== region.root), ...pieces.of[i], region.root];
     const reads = [...region.reads, ...(region.replaces ? [region.replaces] : [])];
     const after = new Set(reads.flatMap((node) => writer.get(storedIn(node, isBuffer)) ?? []));
     return {
@@ -81,6 +86,30 @@ export function recordOf(
   const list = remarks.list.map(({ values, ...rest }): RemarkRecord => ({ ...rest, values: values.map(valueOf) }));
   const outputs = Object.fromEntries(graph.outputs.map(({ name, node }) => [name, nameOf(node)]));
   return { passes, origins: origins.list, outputs, dispatches, remarks: list };
+}
+
+/**
+ * Views of another dispatch's result (one of merged projections, say) are that dispatch's values, whoever indexes through
+ * them: `of` has them by the dispatch that computes them, `elsewhere` by the one that reads them.
+ */
+function piecesOf(regions: readonly Region[], writerOf: (read: Node) => number | undefined) {
+  const of = regions.map(() => new Set<Node>());
+  const elsewhere = regions.map(() => new Set<Node>());
+  regions.forEach(({ members, reads, root }, i) => {
+    const computedBy = new Map(reads.map((node) => [node, writerOf(node)]));
+    const add = (node: Node, writer: number | undefined) => {
+      if (writer !== undefined && node !== regions[writer].root) of[writer].add(node);
+    };
+    for (const node of reads) add(node, computedBy.get(node));
+    for (const node of members) {
+      const writer = node === root || opDef(node.op).kind !== 'view' ? undefined : computedBy.get(node.inputs[0]);
+      if (writer === undefined || writer === i || node.inputs.length > 1) continue;
+      computedBy.set(node, writer);
+      elsewhere[i].add(node);
+      add(node, writer);
+    }
+  });
+  return { of, elsewhere };
 }
 
 const foreignLabel = (node: Node): string => node.name ?? String(node.attrs.name ?? node.origin ?? node.op);

@@ -24,8 +24,8 @@ export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
   const column0 = ix.scale(ix.atom(groupX, gridX - 1), block);
   const [threadRow, threadColumn] = ix.divmod(ix.atom(lane, side * side - 1), side).map((i) => ix.scale(i, p));
 
-  const left = b.sharedArray('left_tile', depth * block);
-  const right = b.sharedArray('right_tile', depth * block);
+  const left = tileOf(site, plan, 'left_tile', contiguousAxis(product.operands[0]) === 'last');
+  const right = tileOf(site, plan, 'right_tile', contiguousAxis(product.operands[1]) !== 'last');
   const acc = range(p).map((r) => range(p).map((c) => b.variable(`acc_${r}_${c}`, b.literal(0, 'f32'))));
   const rowOf = (i: Index) => ix.clamp(ix.add(row0, i), product.m - 1, 'row');
   const sizes = { rows: block, threads: side * side, length: product.k, rolled: plan.rolled };
@@ -38,7 +38,6 @@ export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
       plan,
       product,
       left,
-      contiguousAxis(product.operands[0]) === 'last',
       (i, k) => {
         selectRow?.(i);
         return product.left(batch, rowOf(i), k);
@@ -50,7 +49,6 @@ export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
       plan,
       product,
       right,
-      contiguousAxis(product.operands[1]) !== 'last',
       (i, k) => {
         const n = ix.clamp(ix.add(column0, i), product.n - 1, 'column');
         return product.right(batch, k, n);
@@ -59,9 +57,10 @@ export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
     );
     b.barrier();
     b.loop('kk', depth, (kk) => {
-      const base = ix.scale(ix.atom(kk, depth - 1), block);
-      const pick = (array: SharedArray, thread: Index, hint: string) =>
-        range(p).map((i) => b.bind(`${hint}_${i}`, b.loadShared(array, ix.expr(ix.offset(ix.add(base, thread), i)))));
+      const pick = ({ array, stride }: Tile, thread: Index, hint: string) => {
+        const base = ix.add(ix.scale(ix.atom(kk, depth - 1), stride), thread);
+        return range(p).map((i) => b.bind(`${hint}_${i}`, b.loadShared(array, ix.expr(ix.offset(base, i)))));
+      };
       const a = pick(left, threadRow, 'a');
       const w = pick(right, threadColumn, 'w');
       acc.forEach((line, r) => line.forEach((v, c) => b.assign(v, b.call('fma', [a[r], w[c], b.read(v)]))));
@@ -84,13 +83,26 @@ export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
 
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
-/** Fills one tile, k-major: neighbouring invocations read along k when that axis is contiguous in memory. */
+/** A staged tile: element i of row (or column) k lies at k·stride + i. */
+interface Tile {
+  readonly array: SharedArray;
+  readonly stride: number;
+  /** Neighbouring invocations load along k: that axis is contiguous in memory. */
+  readonly alongK: boolean;
+}
+
+/** Where neighbours store along k, a stride that is no multiple of the banks keeps them out of each other's way. */
+function tileOf({ b }: Site, { side, perThread, depth }: TiledProductPlan, hint: string, alongK: boolean): Tile {
+  const stride = side * perThread + Number(alongK);
+  return { array: b.sharedArray(hint, depth * stride), stride, alongK };
+}
+
+/** Fills one tile. */
 function stage(
   { b, inline: { ix } }: Site,
   { side, perThread, depth }: TiledProductPlan,
   product: Product,
-  tile: SharedArray,
-  alongK: boolean,
+  { array, stride, alongK }: Tile,
   load: (i: Index, k: Index) => Expr,
   k0: Index,
 ): void {
@@ -107,7 +119,7 @@ function stage(
     const value = load(i, inside);
     const zero = b.literal(0, 'f32');
     const staged = inside === k ? value : b.call('select', [zero, value, b.binary('<', ix.expr(k), b.u32(product.k))]);
-    b.storeShared(tile, ix.expr(ix.add(ix.scale(kk, block), i)), staged);
+    b.storeShared(array, ix.expr(ix.add(ix.scale(kk, stride), i)), staged);
   });
 }
 

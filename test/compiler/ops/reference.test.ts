@@ -66,7 +66,9 @@ describe('references', () => {
     expect(run('slice', [x], { start: [0, 0], size: [2, 2], step: [1, 2] })).toEqual([0, 2, 3, 5]);
     const windows = { axis: 1, size: 2, step: 1, dilation: 1 };
     expect(run('unfold', [x], windows)).toEqual([0, 1, 1, 2, 3, 4, 4, 5]);
-    expect(run('unfold', [tensor([0, 1, 2, 3, 4, 5])], { axis: 0, size: 2, step: 2, dilation: 3 })).toEqual([0, 3, 2, 5]);
+    expect(run('unfold', [tensor([0, 1, 2, 3, 4, 5])], { axis: 0, size: 2, step: 2, dilation: 3 })).toEqual([
+      0, 3, 2, 5,
+    ]);
     expect(run('concat', [x, tensor([8, 9], [2, 1])], { axis: 1 })).toEqual([0, 1, 2, 8, 3, 4, 5, 9]);
     expect(run('pad', [tensor([1, 2])], { low: [1], high: [2], value: 7 })).toEqual([7, 1, 2, 7, 7]);
     expect(run('gather', [x, tensor([1, -3, 9], [3], 'i32')])).toEqual([3, 4, 5, 0, 1, 2, 3, 4, 5]);
