@@ -66,6 +66,7 @@ export function entryText(title: string, spec: EntrySpec, rows: readonly Row[], 
     `${plural(dispatches.length, 'dispatch', 'dispatches')} of ${plural(kernels, 'kernel')}`,
     macs(spec.macs),
     `${bytes(memory.activationPeakBytes)} activations`,
+    ...(memory.stateBytes ? [`${bytes(memory.stateBytes)} state`] : []),
   ];
   const cells = rows.map((row) => [
     row.kernel,

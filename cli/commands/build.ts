@@ -127,7 +127,10 @@ function report(
       'kernels',
       `${plural(dispatches, 'dispatch', 'dispatches')} of ${plural(Object.keys(manifest.kernels).length, 'kernel')}`,
     ],
-    ['memory', `${bytes(most((s) => s.memory.weightBytes))} weights · ${activations(specs)}`],
+    [
+      'memory',
+      [`${bytes(most((s) => s.memory.weightBytes))} weights`, ...stateOf(specs), activations(specs)].join(' · '),
+    ],
   ];
   if (entries.length > 1)
     rows.push(
@@ -145,6 +148,12 @@ function report(
   const last = lines.length - 1;
   lines[last] = `${lines[last].padEnd(70)}  ${seconds(took)}`;
   return [`${loaded.name}  ${grouped(most((s) => s.paramCount))} parameters${cost}`, ...lines].join('\n');
+}
+
+/** What lives between runs, hoisted tables included. */
+function stateOf(specs: readonly EntrySpec[]): string[] {
+  const most = Math.max(...specs.map(({ memory }) => memory.stateBytes));
+  return most ? [`${bytes(most)} state`] : [];
 }
 
 function activations(specs: readonly EntrySpec[]): string {

@@ -113,15 +113,20 @@ async function source(path: string, { entry, batch }: Options): Promise<(open: O
 function checkInputs({ inputs }: EntrySpec, { entry, input }: Options): void {
   const list = (specs: readonly TensorSpec[]) =>
     specs.map(({ name, dtype, shape }) => `${name} ${dtype}[${shape.join(', ')}]`).join('\n');
+  const unknown = [...input.keys()].filter((name) => !inputs.some((spec) => spec.name === name));
+  if (unknown.length) {
+    const why = inputs.length ? `its inputs are\n${list(inputs)}` : 'it has none';
+    throw new UsageError({
+      what: `${entry} has no input ${unknown.join(', ')}`,
+      why,
+      fix: 'correct the name, or leave it out',
+    });
+  }
   const missing = inputs.filter(({ name }) => !input.has(name));
   if (missing.length) {
     const fix = missing.map(({ name }) => `--input ${name}=${name}.npy`).join(' ');
     throw new UsageError({ what: `${entry} needs more inputs`, why: list(missing), fix: `add ${fix}` });
   }
-  const unknown = [...input.keys()].filter((name) => !inputs.some((spec) => spec.name === name));
-  if (!unknown.length) return;
-  const why = inputs.length ? `its inputs are\n${list(inputs)}` : 'it has none';
-  throw new UsageError({ what: `${entry} has no input ${unknown.join(', ')}`, why, fix: 'leave it out' });
 }
 
 /** The outputs, and what the run changed of the states. */

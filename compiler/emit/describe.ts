@@ -99,7 +99,7 @@ export function headerOf(name: string, uses: readonly Use[]): string[] {
   return [
     `${name} — ${opsOf(region, { views: false }).join(' → ') || 'copy'}`,
     `  ${count}${where ? `: ${where}` : ''}`,
-    `  reads  ${region.reads.map(typed).join(' · ') || 'nothing'}`,
+    `  reads  ${[...region.reads, ...(region.replaces ? [region.replaces] : [])].map(typed).join(' · ') || 'nothing'}`,
     `  writes ${typed(region.root)}${region.replaces ? `, in place of ${bufferName(region.replaces)}` : ''}`,
     `  cost   ${cost} · plan: ${planText(plan)}`,
     `  source ${sourceText(region)}`,

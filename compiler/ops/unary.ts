@@ -148,7 +148,7 @@ export const gelu = unary('gelu', {
   doc: 'Gaussian error linear unit, tanh form: ½x(1+tanh(√(2/π)(x+0.044715x³))). Hendrycks & Gimpel 2016.',
   f: (x) => 0.5 * x * (1 + Math.tanh(SQRT_2_OVER_PI * (x + 0.044715 * x ** 3))),
   wgsl: (x) => `gelu(${x})`,
-  helper: TANH + GELU,
+  helper: GELU,
   slope: (f, x) => {
     const x2 = f.square(x);
     const t = f.tanh(f.mul(f.mul(x, f.add(1, f.mul(x2, 0.044715))), SQRT_2_OVER_PI));

@@ -24,7 +24,8 @@ fn silu(x: f32) -> f32 {
 
 export const GELU = /* wgsl */ `
 fn gelu(x: f32) -> f32 {
-  return 0.5 * x * (1.0 + tanh_(0.7978845608 * (x + 0.044715 * x * x * x)));
+  // ½(1 + tanh u) = 1/(1 + e⁻²ᵘ), which loses nothing where tanh nears −1.
+  return x / (1.0 + exp(-clamp(1.5957691216 * (x + 0.044715 * x * x * x), -87.0, 87.0)));
 }
 `;
 

@@ -78,7 +78,7 @@ describe('opt', () => {
   it('lists the passes, and the rules with their equations', async () => {
     const { out } = await ditc(['opt', '--list']);
     expect(out).toMatch(/^The pipeline, in order:\n {2}simplify +canonical form/);
-    expect(out).toContain('softmax(s·Q·Kᵀ + B)·V');
+    expect(out).toContain('softmax(s·t∘(Q·Kᵀ) + B + C)·V');
     const groups = JSON.parse((await ditc(['opt', '--list', '--json'])).out);
     expect(groups[1].passes[0].name).toBe('online_attention');
   });

@@ -9,8 +9,8 @@
 @group(0) @binding(1) var<storage, read> adaLN_modulation_1_weight: array<f32, 2654208>;
 @group(0) @binding(2) var<storage, read> adaLN_modulation_1_bias: array<f32, 2304>;
 @group(0) @binding(3) var<storage, read_write> adaLN_modulation: array<f32, 1152000>;
-var<workgroup> left_tile: array<f32, 1024>;
-var<workgroup> right_tile: array<f32, 1024>;
+var<workgroup> left_tile: array<f32, 1040>;
+var<workgroup> right_tile: array<f32, 1040>;
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -40,24 +40,24 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       let e = lane + s * 256u;
       let row = min(base + (e / 16u), 499u);
       let c_v = c[base_1 + row * 1152u + (e % 16u)];
-      left_tile[(e % 16u) * 64u + (e / 16u)] = c_v;
+      left_tile[(e % 16u) * 65u + (e / 16u)] = c_v;
     }
     let base_3 = base_2 + t * 16u;
     for (var s_1 = 0u; s_1 < 4u; s_1++) {
       let e_1 = lane + s_1 * 256u;
       let adaLN_modulation_1_weight_v = adaLN_modulation_1_weight[base_3 + (e_1 / 16u) * 1152u + (e_1 % 16u)];
-      right_tile[(e_1 % 16u) * 64u + (e_1 / 16u)] = adaLN_modulation_1_weight_v;
+      right_tile[(e_1 % 16u) * 65u + (e_1 / 16u)] = adaLN_modulation_1_weight_v;
     }
     workgroupBarrier();
     for (var kk = 0u; kk < 16u; kk++) {
-      let a_0 = left_tile[base_4 + kk * 64u];
-      let a_1 = left_tile[base_4 + kk * 64u + 1u];
-      let a_2 = left_tile[base_4 + kk * 64u + 2u];
-      let a_3 = left_tile[base_4 + kk * 64u + 3u];
-      let w_0 = right_tile[base_5 + kk * 64u];
-      let w_1 = right_tile[base_5 + kk * 64u + 1u];
-      let w_2 = right_tile[base_5 + kk * 64u + 2u];
-      let w_3 = right_tile[base_5 + kk * 64u + 3u];
+      let a_0 = left_tile[base_4 + kk * 65u];
+      let a_1 = left_tile[base_4 + kk * 65u + 1u];
+      let a_2 = left_tile[base_4 + kk * 65u + 2u];
+      let a_3 = left_tile[base_4 + kk * 65u + 3u];
+      let w_0 = right_tile[base_5 + kk * 65u];
+      let w_1 = right_tile[base_5 + kk * 65u + 1u];
+      let w_2 = right_tile[base_5 + kk * 65u + 2u];
+      let w_3 = right_tile[base_5 + kk * 65u + 3u];
       acc_0_0 = fma(a_0, w_0, acc_0_0);
       acc_0_1 = fma(a_0, w_1, acc_0_1);
       acc_0_2 = fma(a_0, w_2, acc_0_2);

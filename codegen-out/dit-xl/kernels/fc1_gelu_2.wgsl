@@ -11,19 +11,14 @@
 @group(0) @binding(3) var<storage, read> fc1_weight: array<f32, 5308416>;
 @group(0) @binding(4) var<storage, read> fc1_bias: array<f32, 4608>;
 @group(0) @binding(5) var<storage, read_write> gelu_1: array<f32, 2359296>;
-var<workgroup> left_tile: array<f32, 1024>;
-var<workgroup> right_tile: array<f32, 1024>;
+var<workgroup> left_tile: array<f32, 1040>;
+var<workgroup> right_tile: array<f32, 1040>;
 var<workgroup> partials: array<f32, 256>;
 var<workgroup> row_mean: array<f32, 64>;
 var<workgroup> row_inverse_deviation: array<f32, 64>;
-fn tanh_(x: f32) -> f32 {
-  let e = exp(-2.0 * abs(x));
-  let x2 = x * x;
-  let series = x * (1.0 + x2 * (-0.333333333 + x2 * (0.133333333 + x2 * (-0.0539682540 + x2 * 0.0218694885))));
-  return select(sign(x) * (1.0 - e) / (1.0 + e), series, abs(x) < 0.2);
-}
 fn gelu(x: f32) -> f32 {
-  return 0.5 * x * (1.0 + tanh_(0.7978845608 * (x + 0.044715 * x * x * x)));
+  // ½(1 + tanh u) = 1/(1 + e⁻²ᵘ), which loses nothing where tanh nears −1.
+  return x / (1.0 + exp(-clamp(1.5957691216 * (x + 0.044715 * x * x * x), -87.0, 87.0)));
 }
 
 @compute @workgroup_size(256)
@@ -93,24 +88,24 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       let inverse_deviation_1 = row_inverse_deviation[e / 16u];
       let sampleStep_adaLN_modulation_v = sampleStep_adaLN_modulation[base_5 + (i_2 / 256u) * 6912u + (e % 16u) + 4608u];
       let sampleStep_adaLN_modulation_v_1 = sampleStep_adaLN_modulation[base_5 + (i_2 / 256u) * 6912u + (e % 16u) + 3456u];
-      left_tile[(e % 16u) * 64u + (e / 16u)] = ((sub_1 * inverse_deviation_1) * (sampleStep_adaLN_modulation_v + 1.0)) + sampleStep_adaLN_modulation_v_1;
+      left_tile[(e % 16u) * 65u + (e / 16u)] = ((sub_1 * inverse_deviation_1) * (sampleStep_adaLN_modulation_v + 1.0)) + sampleStep_adaLN_modulation_v_1;
     }
     let base_7 = base_6 + t * 16u;
     for (var s_3 = 0u; s_3 < 4u; s_3++) {
       let e_1 = lane + s_3 * 256u;
       let fc1_weight_v = fc1_weight[base_7 + (e_1 / 16u) * 1152u + (e_1 % 16u)];
-      right_tile[(e_1 % 16u) * 64u + (e_1 / 16u)] = fc1_weight_v;
+      right_tile[(e_1 % 16u) * 65u + (e_1 / 16u)] = fc1_weight_v;
     }
     workgroupBarrier();
     for (var kk = 0u; kk < 16u; kk++) {
-      let a_0 = left_tile[base_8 + kk * 64u];
-      let a_1 = left_tile[base_8 + kk * 64u + 1u];
-      let a_2 = left_tile[base_8 + kk * 64u + 2u];
-      let a_3 = left_tile[base_8 + kk * 64u + 3u];
-      let w_0 = right_tile[base_9 + kk * 64u];
-      let w_1 = right_tile[base_9 + kk * 64u + 1u];
-      let w_2 = right_tile[base_9 + kk * 64u + 2u];
-      let w_3 = right_tile[base_9 + kk * 64u + 3u];
+      let a_0 = left_tile[base_8 + kk * 65u];
+      let a_1 = left_tile[base_8 + kk * 65u + 1u];
+      let a_2 = left_tile[base_8 + kk * 65u + 2u];
+      let a_3 = left_tile[base_8 + kk * 65u + 3u];
+      let w_0 = right_tile[base_9 + kk * 65u];
+      let w_1 = right_tile[base_9 + kk * 65u + 1u];
+      let w_2 = right_tile[base_9 + kk * 65u + 2u];
+      let w_3 = right_tile[base_9 + kk * 65u + 3u];
       acc_0_0 = fma(a_0, w_0, acc_0_0);
       acc_0_1 = fma(a_0, w_1, acc_0_1);
       acc_0_2 = fma(a_0, w_2, acc_0_2);

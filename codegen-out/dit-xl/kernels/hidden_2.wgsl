@@ -10,8 +10,8 @@
 @group(0) @binding(2) var<storage, read> mlp_0_weight: array<f32, 294912>;
 @group(0) @binding(3) var<storage, read> mlp_0_bias: array<f32, 1152>;
 @group(0) @binding(4) var<storage, read_write> hidden: array<f32, 576000>;
-var<workgroup> left_tile: array<f32, 1024>;
-var<workgroup> right_tile: array<f32, 1024>;
+var<workgroup> left_tile: array<f32, 1040>;
+var<workgroup> right_tile: array<f32, 1040>;
 fn silu(x: f32) -> f32 {
   return x / (1.0 + exp(-clamp(x, -87.0, 87.0)));
 }
@@ -47,24 +47,24 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       let cos_1_v = cos_1[inner + row * 128u];
       let inner_1 = max(base_1 + (e % 16u), 128u) - 128u;
       let sin_1_v = sin_1[inner_1 + row * 128u];
-      left_tile[(e % 16u) * 64u + (e / 16u)] = select(cos_1_v, sin_1_v, (base_1 + (e % 16u)) >= 128u);
+      left_tile[(e % 16u) * 65u + (e / 16u)] = select(cos_1_v, sin_1_v, (base_1 + (e % 16u)) >= 128u);
     }
     let base_3 = base_2 + t * 16u;
     for (var s_1 = 0u; s_1 < 4u; s_1++) {
       let e_1 = lane + s_1 * 256u;
       let mlp_0_weight_v = mlp_0_weight[base_3 + (e_1 / 16u) * 256u + (e_1 % 16u)];
-      right_tile[(e_1 % 16u) * 64u + (e_1 / 16u)] = mlp_0_weight_v;
+      right_tile[(e_1 % 16u) * 65u + (e_1 / 16u)] = mlp_0_weight_v;
     }
     workgroupBarrier();
     for (var kk = 0u; kk < 16u; kk++) {
-      let a_0 = left_tile[base_4 + kk * 64u];
-      let a_1 = left_tile[base_4 + kk * 64u + 1u];
-      let a_2 = left_tile[base_4 + kk * 64u + 2u];
-      let a_3 = left_tile[base_4 + kk * 64u + 3u];
-      let w_0 = right_tile[base_5 + kk * 64u];
-      let w_1 = right_tile[base_5 + kk * 64u + 1u];
-      let w_2 = right_tile[base_5 + kk * 64u + 2u];
-      let w_3 = right_tile[base_5 + kk * 64u + 3u];
+      let a_0 = left_tile[base_4 + kk * 65u];
+      let a_1 = left_tile[base_4 + kk * 65u + 1u];
+      let a_2 = left_tile[base_4 + kk * 65u + 2u];
+      let a_3 = left_tile[base_4 + kk * 65u + 3u];
+      let w_0 = right_tile[base_5 + kk * 65u];
+      let w_1 = right_tile[base_5 + kk * 65u + 1u];
+      let w_2 = right_tile[base_5 + kk * 65u + 2u];
+      let w_3 = right_tile[base_5 + kk * 65u + 3u];
       acc_0_0 = fma(a_0, w_0, acc_0_0);
       acc_0_1 = fma(a_0, w_1, acc_0_1);
       acc_0_2 = fma(a_0, w_2, acc_0_2);

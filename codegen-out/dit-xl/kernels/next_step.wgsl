@@ -1,6 +1,6 @@
 // next_step — sub
 //   1 use
-//   reads  nothing
+//   reads  step i32[]
 //   writes next_step i32[], in place of step
 //   cost   8 B · plan: one invocation per element
 //   source models/diffusion.ts:246 sub

@@ -1,6 +1,6 @@
 // next_x_2 — cast → philox → shift_right → add → mul → log → sqrt → cos → gather → sub → lt → select → neg → exp
 //   1 use
-//   reads  table f32[250,12] · step i32[] · both f32[2,8,32,32] · cfgScale f32[] · seed u32[2] · first u32[]
+//   reads  table f32[250,12] · step i32[] · both f32[2,8,32,32] · cfgScale f32[] · seed u32[2] · first u32[] · x f32[1,4,32,32]
 //   writes next_x f32[1,4,32,32], in place of x
 //   cost   98.4 kB · plan: one invocation per element
 //   source models/diffusion.ts:231 cast · :201 philox · :201 shift_right · :201 cast · :201 add · :201 mul · :201 log · :201 sqrt · :201 cos · :104 sub · :104 mul · :104 add · :106 lt · :106 select · :68 mul · :68 sub · :76 mul · :76 add · :80 add · :80 mul · :81 mul · :81 neg · :81 add · :126 mul · :126 exp · :126 add

@@ -10,8 +10,8 @@
 @group(0) @binding(2) var<storage, read> linear_weight: array<f32, 36864>;
 @group(0) @binding(3) var<storage, read> linear_bias: array<f32, 32>;
 @group(0) @binding(4) var<storage, read_write> out: array<f32, 8192>;
-var<workgroup> left_tile: array<f32, 1024>;
-var<workgroup> right_tile: array<f32, 1024>;
+var<workgroup> left_tile: array<f32, 1040>;
+var<workgroup> right_tile: array<f32, 1040>;
 var<workgroup> partials: array<f32, 256>;
 var<workgroup> row_mean: array<f32, 64>;
 var<workgroup> row_inverse_deviation: array<f32, 64>;
@@ -79,24 +79,24 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       let adaLN_modulation_v = adaLN_modulation[base_3 + (e % 16u) + 1152u];
       let adaLN_modulation_v_1 = adaLN_modulation[base_3 + (e % 16u)];
       let normed_1 = (normed * (adaLN_modulation_v + 1.0)) + adaLN_modulation_v_1;
-      left_tile[(e % 16u) * 64u + (e / 16u)] = normed_1;
+      left_tile[(e % 16u) * 65u + (e / 16u)] = normed_1;
     }
     for (var s_3 = 0u; s_3 < 4u; s_3++) {
       let e_1 = lane + s_3 * 256u;
       let column = min(e_1 / 16u, 31u);
       let linear_weight_v = linear_weight[base_3 + column * 1152u + (e_1 % 16u)];
-      right_tile[(e_1 % 16u) * 64u + (e_1 / 16u)] = linear_weight_v;
+      right_tile[(e_1 % 16u) * 65u + (e_1 / 16u)] = linear_weight_v;
     }
     workgroupBarrier();
     for (var kk = 0u; kk < 16u; kk++) {
-      let a_0 = left_tile[base_4 + kk * 64u];
-      let a_1 = left_tile[base_4 + kk * 64u + 1u];
-      let a_2 = left_tile[base_4 + kk * 64u + 2u];
-      let a_3 = left_tile[base_4 + kk * 64u + 3u];
-      let w_0 = right_tile[base_5 + kk * 64u];
-      let w_1 = right_tile[base_5 + kk * 64u + 1u];
-      let w_2 = right_tile[base_5 + kk * 64u + 2u];
-      let w_3 = right_tile[base_5 + kk * 64u + 3u];
+      let a_0 = left_tile[base_4 + kk * 65u];
+      let a_1 = left_tile[base_4 + kk * 65u + 1u];
+      let a_2 = left_tile[base_4 + kk * 65u + 2u];
+      let a_3 = left_tile[base_4 + kk * 65u + 3u];
+      let w_0 = right_tile[base_5 + kk * 65u];
+      let w_1 = right_tile[base_5 + kk * 65u + 1u];
+      let w_2 = right_tile[base_5 + kk * 65u + 2u];
+      let w_3 = right_tile[base_5 + kk * 65u + 3u];
       acc_0_0 = fma(a_0, w_0, acc_0_0);
       acc_0_1 = fma(a_0, w_1, acc_0_1);
       acc_0_2 = fma(a_0, w_2, acc_0_2);

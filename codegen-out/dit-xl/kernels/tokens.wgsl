@@ -10,8 +10,8 @@
 @group(0) @binding(2) var<storage, read> proj_bias: array<f32, 1152>;
 @group(0) @binding(3) var<storage, read> pos_embed: array<f32, 294912>;
 @group(0) @binding(4) var<storage, read_write> tokens: array<f32, 294912>;
-var<workgroup> left_tile: array<f32, 1024>;
-var<workgroup> right_tile: array<f32, 1024>;
+var<workgroup> left_tile: array<f32, 1040>;
+var<workgroup> right_tile: array<f32, 1040>;
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -38,26 +38,26 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let i_1 = i / 2u;
     let i_2 = i_1 / 4u;
     let x_v = x[base + (i_1 % 4u) * 1024u + (i_2 / 16u) * 64u + (i % 2u) * 32u + (i_2 % 16u) * 2u + (e % 2u)];
-    left_tile[(e % 16u) * 64u + (e / 16u)] = x_v;
+    left_tile[(e % 16u) * 65u + (e / 16u)] = x_v;
   }
   let base_1 = group.x * 1024u;
   for (var s_1 = 0u; s_1 < 4u; s_1++) {
     let e_1 = lane + s_1 * 256u;
     let proj_weight_v = proj_weight[base_1 + e_1];
-    right_tile[(e_1 % 16u) * 64u + (e_1 / 16u)] = proj_weight_v;
+    right_tile[(e_1 % 16u) * 65u + (e_1 / 16u)] = proj_weight_v;
   }
   workgroupBarrier();
   let base_2 = (lane / 16u) * 4u;
   let base_3 = (lane % 16u) * 4u;
   for (var kk = 0u; kk < 16u; kk++) {
-    let a_0 = left_tile[base_2 + kk * 64u];
-    let a_1 = left_tile[base_2 + kk * 64u + 1u];
-    let a_2 = left_tile[base_2 + kk * 64u + 2u];
-    let a_3 = left_tile[base_2 + kk * 64u + 3u];
-    let w_0 = right_tile[base_3 + kk * 64u];
-    let w_1 = right_tile[base_3 + kk * 64u + 1u];
-    let w_2 = right_tile[base_3 + kk * 64u + 2u];
-    let w_3 = right_tile[base_3 + kk * 64u + 3u];
+    let a_0 = left_tile[base_2 + kk * 65u];
+    let a_1 = left_tile[base_2 + kk * 65u + 1u];
+    let a_2 = left_tile[base_2 + kk * 65u + 2u];
+    let a_3 = left_tile[base_2 + kk * 65u + 3u];
+    let w_0 = right_tile[base_3 + kk * 65u];
+    let w_1 = right_tile[base_3 + kk * 65u + 1u];
+    let w_2 = right_tile[base_3 + kk * 65u + 2u];
+    let w_3 = right_tile[base_3 + kk * 65u + 3u];
     acc_0_0 = fma(a_0, w_0, acc_0_0);
     acc_0_1 = fma(a_0, w_1, acc_0_1);
     acc_0_2 = fma(a_0, w_2, acc_0_2);

@@ -1,6 +1,6 @@
 // x — linear → mul → add
 //   28 uses: blocks.*.attn.proj
-//   reads  gateA f32[1,1,1152] · attention f32[256,1152] · proj_weight f32[1152,1152] · proj_bias f32[1152]
+//   reads  gateA f32[1,1,1152] · attention f32[256,1152] · proj_weight f32[1152,1152] · proj_bias f32[1152] · tokens f32[1,256,1152]
 //   writes x f32[1,256,1152], in place of tokens
 //   cost   340 MMAC · 8.86 MB · plan: workgroup tile 64×64, 4×4 per invocation
 //   source models/dit.ts:91 linear · :131 mul · :131 add
@@ -10,8 +10,8 @@
 @group(0) @binding(2) var<storage, read> proj_weight: array<f32, 1327104>;
 @group(0) @binding(3) var<storage, read> proj_bias: array<f32, 1152>;
 @group(0) @binding(4) var<storage, read_write> x: array<f32, 294912>;
-var<workgroup> left_tile: array<f32, 1024>;
-var<workgroup> right_tile: array<f32, 1024>;
+var<workgroup> left_tile: array<f32, 1040>;
+var<workgroup> right_tile: array<f32, 1040>;
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -40,24 +40,24 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     for (var s = 0u; s < 4u; s++) {
       let e = lane + s * 256u;
       let attention_v = attention[base_1 + (e / 16u) * 1152u + (e % 16u)];
-      left_tile[(e % 16u) * 64u + (e / 16u)] = attention_v;
+      left_tile[(e % 16u) * 65u + (e / 16u)] = attention_v;
     }
     let base_3 = base_2 + t * 16u;
     for (var s_1 = 0u; s_1 < 4u; s_1++) {
       let e_1 = lane + s_1 * 256u;
       let proj_weight_v = proj_weight[base_3 + (e_1 / 16u) * 1152u + (e_1 % 16u)];
-      right_tile[(e_1 % 16u) * 64u + (e_1 / 16u)] = proj_weight_v;
+      right_tile[(e_1 % 16u) * 65u + (e_1 / 16u)] = proj_weight_v;
     }
     workgroupBarrier();
     for (var kk = 0u; kk < 16u; kk++) {
-      let a_0 = left_tile[base_4 + kk * 64u];
-      let a_1 = left_tile[base_4 + kk * 64u + 1u];
-      let a_2 = left_tile[base_4 + kk * 64u + 2u];
-      let a_3 = left_tile[base_4 + kk * 64u + 3u];
-      let w_0 = right_tile[base_5 + kk * 64u];
-      let w_1 = right_tile[base_5 + kk * 64u + 1u];
-      let w_2 = right_tile[base_5 + kk * 64u + 2u];
-      let w_3 = right_tile[base_5 + kk * 64u + 3u];
+      let a_0 = left_tile[base_4 + kk * 65u];
+      let a_1 = left_tile[base_4 + kk * 65u + 1u];
+      let a_2 = left_tile[base_4 + kk * 65u + 2u];
+      let a_3 = left_tile[base_4 + kk * 65u + 3u];
+      let w_0 = right_tile[base_5 + kk * 65u];
+      let w_1 = right_tile[base_5 + kk * 65u + 1u];
+      let w_2 = right_tile[base_5 + kk * 65u + 2u];
+      let w_3 = right_tile[base_5 + kk * 65u + 3u];
       acc_0_0 = fma(a_0, w_0, acc_0_0);
       acc_0_1 = fma(a_0, w_1, acc_0_1);
       acc_0_2 = fma(a_0, w_2, acc_0_2);
