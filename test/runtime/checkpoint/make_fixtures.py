@@ -1,6 +1,6 @@
 """Writes the fixtures of test/runtime/checkpoint with the real libraries; run once, the results are committed.
 
-    /opt/venv/bin/python test/runtime/checkpoint/make_fixtures.py
+    python test/runtime/checkpoint/make_fixtures.py
 
 Written with torch 2.13.0, numpy 2.4.6, safetensors 0.8.0. Beside the files goes expected.json:
 {file: {part or "root": {tensor: {"dtype", "shape", "values"}}}}, with the values as those libraries read them back.
