@@ -32,7 +32,7 @@ Environment:
   DITC_ADAPTER   which adapter to run on: hardware, lavapipe, embedded (see ditc doctor)
   DITC_DEBUG=1   show the stack of an error
 
-Exit codes: 0 done, 1 failed, 2 called wrongly, 130 interrupted (train: 0, its checkpoint is written).;
+Exit codes: 0 done, 1 failed, 2 called wrongly, 130 interrupted (train: 0, its checkpoint is written).`;
 
 const version = (): string =>
   (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version;
