@@ -7,10 +7,10 @@ import { zeros } from './dsl/init.ts';
 import { defaultEntries, traceEntry, type EntryOptions, type Model, type TracedEntry } from './dsl/model.ts';
 import type { DeclaredParam } from './dsl/trace.ts';
 import type { Artefact } from './emit/artefact.ts';
-import { buildArtefact, type EntryInput } from './emit/build.ts';
+import { buildArtefact, type EntryInput, type ModelInput } from './emit/build.ts';
 import { packConflicts } from './emit/pack-conflicts.ts';
 import { attempt } from './emit/reproducer.ts';
-import { Remarks, type Graph, type Node } from './ir/index.ts';
+import { DitcError, Remarks, type Graph, type Node } from './ir/index.ts';
 import { verify } from './ir/verify.ts';
 import { opTable } from './ops/index.ts';
 import { chunk } from './rewrite/chunk.ts';
@@ -131,12 +131,34 @@ export function compileModel(model: Model, options: ModelOptions): Artefact {
     options,
   );
   for (const entry of entries) options.onEntry?.(entry);
-  return emit(options.name, options.source, entries, options);
+  const otherParams = paramsOfOthers(model, names, options.entryOptions);
+  const read = new Set(entries.flatMap(({ params }) => params.map(({ node }) => node.attrs.name)));
+  const others = otherParams.filter((name) => !read.has(name));
+  return emit({ ...options, aliases: model.aliases, otherParams: others }, entries, options);
 }
 
-function emit(name: string, source: string, entries: readonly EntryInput[], { device }: CompileOptions): Artefact {
+/** Parameters of the default entries that are not compiled; of those that the options do not suit, none. */
+function paramsOfOthers(model: Model, compiled: readonly string[], options: EntryOptions): string[] {
+  const left = defaultEntries(model).filter((name) => !compiled.includes(name));
+  const names = left.flatMap((name) => {
+    try {
+      return traceEntry(model, name, options).params.map(({ node }) => String(node.attrs.name));
+    } catch (error) {
+      if (error instanceof DitcError) return [];
+      throw error;
+    }
+  });
+  return [...new Set(names)];
+}
+
+function emit(
+  { name, source, aliases, otherParams }: Omit<ModelInput, 'device' | 'entries'>,
+  entries: readonly EntryInput[],
+  { device }: CompileOptions,
+): Artefact {
   const graphs = entries.map((entry) => entry.graph);
-  return attempt({ emit: 'wgsl', device, graphs }, () => buildArtefact({ name, source, device: device.name, entries }));
+  const input = { name, source, device: device.name, entries, aliases, otherParams };
+  return attempt({ emit: 'wgsl', device, graphs }, () => buildArtefact(input));
 }
 
 /** Compiles bare graphs, as `ditc opt` and tests have them; params and states start at zero. */
@@ -146,7 +168,7 @@ export function compileGraphs(graphs: readonly Graph[], options: CompileOptions)
     return { graph, params: declared(graph, 'param'), states: declared(graph, 'state') };
   });
   const entries = compileEntries(traced, options);
-  return emit('graph', '', entries, options);
+  return emit({ name: 'graph', source: '' }, entries, options);
 }
 
 /** All entries; again, with less joined, while they cannot have their packs together. */

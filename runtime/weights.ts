@@ -207,12 +207,13 @@ export async function loadParams(
   options: MatchOptions & { onProgress?: OnWeights } = {},
 ): Promise<void> {
   const { params } = program.manifest;
-  matchParameters(file, params, options);
+  const { tensors } = matchParameters(file, params, { others: program.manifest.otherParams, ...options });
   const total = params.reduce((sum, spec) => sum + countOf(spec), 0);
   let done = 0;
-  for (const spec of params) {
+  for (const [i, spec] of params.entries()) {
     const whole = spec.dtype !== 'f32' && spec.dtype !== 'f16';
-    const values = whole ? encodeIntegers(spec, await file.readI32(spec.name)) : file.readF32Chunks(spec.name, CHUNK);
+    const { name } = tensors[i];
+    const values = whole ? encodeIntegers(spec, await file.readI32(name)) : file.readF32Chunks(name, CHUNK);
     await program.setParam(spec.name, values);
     done += countOf(spec);
     options.onProgress?.({ name: spec.name, done, total });

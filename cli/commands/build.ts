@@ -147,7 +147,8 @@ function report(
   const lines = table(rows).map((line) => `  ${line}`);
   const last = lines.length - 1;
   lines[last] = `${lines[last].padEnd(70)}  ${seconds(took)}`;
-  return [`${loaded.name}  ${grouped(most((s) => s.paramCount))} parameters${cost}`, ...lines].join('\n');
+  const parameters = manifest.params.reduce((sum, { shape }) => sum + shape.reduce((n, size) => n * size, 1), 0);
+  return [`${loaded.name}  ${grouped(parameters)} parameters${cost}`, ...lines].join('\n');
 }
 
 /** What lives between runs, hoisted tables included. */

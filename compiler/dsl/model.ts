@@ -157,6 +157,8 @@ export interface Model {
   readonly onDemand?: readonly string[];
   /** Defaults of the options that entries read. */
   readonly options?: Readonly<Record<string, unknown>>;
+  /** Other names that checkpoints may have for a parameter; tensors found by one may differ in axes of size 1. */
+  readonly aliases?: (name: string) => readonly string[];
   /** Set when the samples are pictures already: the values of black and of white. Unset: latents, for a VAE to decode. */
   readonly picture?: { readonly range: readonly [black: number, white: number] };
 }

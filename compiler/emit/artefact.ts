@@ -18,6 +18,8 @@ export type InitSpec =
 
 export interface ParamSpec extends TensorSpec {
   readonly init: InitSpec;
+  /** Other names that checkpoints may have for it; tensors found by one may differ in axes of size 1. */
+  readonly aliases?: readonly string[];
 }
 
 /** Where a kernel's buffer lives. Offsets and sizes are in bytes. */
@@ -91,6 +93,8 @@ export interface Manifest {
   readonly entries: Readonly<Record<string, EntrySpec>>;
   readonly kernels: Readonly<Record<string, KernelSpec>>;
   readonly params: readonly ParamSpec[];
+  /** Parameters of the model's other entries, which these do without: a checkpoint may hold them. */
+  readonly otherParams?: readonly { readonly name: string; readonly aliases?: readonly string[] }[];
   readonly states: readonly ParamSpec[];
   /** Each parameter is in at most one pack, and then lives in it only. */
   readonly packs?: readonly PackSpec[];

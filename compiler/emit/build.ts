@@ -49,6 +49,10 @@ export interface ModelInput {
   readonly source: string;
   readonly device: string;
   readonly entries: readonly EntryInput[];
+  /** Other names of a parameter in checkpoints. */
+  readonly aliases?: (name: string) => readonly string[];
+  /** Parameters of the model that none of the entries reads. */
+  readonly otherParams?: readonly string[];
 }
 
 /** Where values lie. */
@@ -82,6 +86,7 @@ export function buildArtefact(model: ModelInput): Artefact {
   const params = declare(
     model.entries.flatMap((e) => e.params),
     emitter.data,
+    model.aliases,
   );
   const states = declare(
     model.entries.flatMap((e) => e.states),
@@ -98,6 +103,7 @@ export function buildArtefact(model: ModelInput): Artefact {
     entries,
     kernels,
     params,
+    ...(model.otherParams?.length && { otherParams: model.otherParams.map((n) => named(n, model.aliases)) }),
     states,
     packs,
     constants,
@@ -256,15 +262,22 @@ export function macsOfGraph(graph: Graph): number {
 function declare(
   declared: readonly Declared[],
   data: Map<string, Float32Array | Int32Array | Uint32Array>,
+  aliasesOf?: ModelInput['aliases'],
 ): ParamSpec[] {
   const specs = new Map<string, ParamSpec>();
   for (const { node, init } of declared) {
     const name = String(node.attrs.name);
     if (specs.has(name)) continue;
-    specs.set(name, { ...tensorSpec(name, node), init: initSpec(init) });
+    specs.set(name, { ...tensorSpec(name, node), init: initSpec(init), ...named(name, aliasesOf) });
     if (init.kind === 'data') data.set(`init.${name}`, typedData(node, init.data));
   }
   return [...specs.values()];
+}
+
+/** A parameter's name and, if it has any, its other names. */
+function named(name: string, aliasesOf: ModelInput['aliases']): { name: string; aliases?: readonly string[] } {
+  const aliases = aliasesOf?.(name) ?? [];
+  return aliases.length ? { name, aliases } : { name };
 }
 
 const initSpec = (init: Init): InitSpec => (init.kind === 'data' ? { kind: 'file' } : init);

@@ -10,11 +10,15 @@ import { commonPrefix, nearest, listed } from './suggest.ts';
 export interface ParameterSpec {
   name: string;
   shape: readonly number[];
+  /** Other names that a file may have for it; the tensor may then differ in axes of size 1. */
+  aliases?: readonly string[];
 }
 
 export interface MatchOptions {
   /** Tensors the model does not use are no error. */
   allowExtra?: boolean;
+  /** Parameters that the file may hold besides: the model's, but not of what is run. */
+  others?: readonly Omit<ParameterSpec, 'shape'>[];
 }
 
 export interface MatchResult {
@@ -57,6 +61,29 @@ function chooseFix(missing: ParameterSpec[], extra: string[], wrong: WrongShape[
   return 'check that the model was built with the options the file was trained with';
 }
 
+/** The tensor of a parameter, by its name or else the first other name that the file has. */
+function findTensor(file: TensorFile, { name, aliases = [] }: ParameterSpec): TensorInfo | undefined {
+  const known = [name, ...aliases].find((candidate) => file.tensors.has(candidate));
+  return known === undefined ? undefined : file.tensors.get(known);
+}
+
+function fits(found: TensorInfo, { name, shape }: ParameterSpec): boolean {
+  const same = (a: readonly number[], b: readonly number[]) => a.length === b.length && a.every((n, i) => n === b[i]);
+  const long = (sizes: readonly number[]) => sizes.filter((n) => n !== 1);
+  return found.name === name ? same(found.shape, shape) : same(long(found.shape), long(shape));
+}
+
+/**
+ * What comes before the first dot (with the dot) in all names by which tensors were found, when that is not the parameters'
+ * own: the file holds several models, and the tensors of the others are not this one's. Empty otherwise.
+ */
+function partOf(tensors: readonly TensorInfo[], parameters: readonly ParameterSpec[]): string {
+  const head = ({ name }: { name: string }) => name.slice(0, name.indexOf('.') + 1);
+  if (tensors.length < parameters.length || !tensors.length) return '';
+  const [part] = tensors.map(head);
+  return tensors.every((t) => head(t) === part) && !parameters.some((p) => head(p) === part) ? part : '';
+}
+
 /**
  * Matches by name and shape.
  * @throws RuntimeError `mismatch` listing the first few of each kind, with counts, likely renames and a fix.
@@ -70,17 +97,17 @@ export function matchParameters(
   const wrong: WrongShape[] = [];
   const tensors: TensorInfo[] = [];
   for (const parameter of parameters) {
-    const found = file.tensors.get(parameter.name);
+    const found = findTensor(file, parameter);
     if (!found) missing.push(parameter);
     else {
       tensors.push(found);
-      const same =
-        found.shape.length === parameter.shape.length && found.shape.every((n, i) => n === parameter.shape[i]);
-      if (!same) wrong.push({ name: parameter.name, expected: parameter.shape, found: found.shape });
+      if (!fits(found, parameter)) wrong.push({ name: found.name, expected: parameter.shape, found: found.shape });
     }
   }
-  const wanted = new Set(parameters.map((p) => p.name));
-  const extra = [...file.tensors.keys()].filter((name) => !wanted.has(name));
+  const wanted = new Set(tensors.map((t) => t.name));
+  const part = partOf(tensors, parameters);
+  const known = new Set([...wanted, ...(options.others ?? []).flatMap(({ name, aliases = [] }) => [name, ...aliases])]);
+  const extra = [...file.tensors.keys()].filter((name) => !known.has(name) && name.startsWith(part));
   const extraIsFine = options.allowExtra === true || extra.length === 0;
   if (missing.length === 0 && wrong.length === 0 && extraIsFine) return { tensors, extra };
 

@@ -34,6 +34,35 @@ describe('matchParameters', () => {
     expect(result.extra).toEqual([]);
   });
 
+  it('finds a tensor by another name, be it with more axes of size 1', async () => {
+    const parameters = [{ name: 'to_q.weight', shape: [8, 8], aliases: ['query.weight', 'old.q.weight'] }];
+    const found = matchParameters(file({ 'old.q.weight': [8, 8, 1, 1] }), parameters);
+    expect(found.tensors.map((t) => t.name)).toEqual(['old.q.weight']);
+    // By its own name it must have its own shape.
+    const error = await failure(() => matchParameters(file({ 'to_q.weight': [8, 8, 1, 1] }), parameters));
+    expect(error.message).toContain('to_q.weight: the model has [8, 8], the file [8, 8, 1, 1]');
+    const other = await failure(() => matchParameters(file({ 'query.weight': [8, 4] }), parameters));
+    expect(other.message).toContain('query.weight: the model has [8, 8], the file [8, 4]');
+  });
+
+  it('leaves alone the other models of a file that holds several', async () => {
+    const parameters = ['a.w', 'b.w'].map((name) => ({ name, shape: [2], aliases: [`vae.${name}`] }));
+    const several = { 'vae.a.w': [2], 'vae.b.w': [2], 'unet.w': [5], global_step: [1] };
+    expect(matchParameters(file(several), parameters).extra).toEqual([]);
+    // But not what lies beside them in their own model, or beside names that need no prefix.
+    const error = await failure(() => matchParameters(file({ ...several, 'vae.c.w': [2] }), parameters));
+    expect(error.message).toContain('vae.c.w [2]');
+    const plain = { 'a.w': [2], 'b.w': [2], 'unet.w': [5] };
+    expect((await failure(() => matchParameters(file(plain), parameters))).message).toContain('unet.w [5]');
+  });
+
+  it('lets the file hold parameters that other entries read', async () => {
+    const others = [{ name: 'decoder.w', aliases: ['dec.w'] }];
+    expect(matchParameters(file({ ...MODEL, 'dec.w': [3] }), params(), { others }).extra).toEqual([]);
+    const error = await failure(() => matchParameters(file({ ...MODEL, 'dec.v': [3] }), params(), { others }));
+    expect(error.message).toContain('dec.v [3]');
+  });
+
   it('reports everything at once', async () => {
     const { pos_embed: _, ...rest } = MODEL;
     const weights = { ...rest, 'blocks.0.attn.qkv.weight': [8, 24], pos_embedd: [1, 256, 8], junk: [1] };

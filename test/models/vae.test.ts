@@ -1,0 +1,161 @@
+/** The autoencoder against the numbers on record: parameters, names, MACs; and its posterior against the formulas. */
+import { describe, expect, it } from 'vitest';
+import { traceEntry } from '../../compiler/dsl/model.ts';
+import { constant, defineModel } from '../../compiler/dsl/index.ts';
+import { macsOfGraph } from '../../compiler/emit/build.ts';
+import { sizeOf } from '../../compiler/ir/index.ts';
+import { interpret } from '../../compiler/ops/index.ts';
+import { autoencoderKL, klDivergence, posterior, samplePosterior } from '../../models/vae.ts';
+import vaeF8 from '../../models/vae-f8.ts';
+
+/** Shapes by name, of both entries. */
+function parametersOf(model = vaeF8): Map<string, readonly number[]> {
+  const declared = ['encode', 'decode'].flatMap((name) => traceEntry(model, name, { batch: 1 }).params);
+  return new Map(declared.map(({ node }) => [String(node.attrs.name), node.type.shape]));
+}
+
+const count = (shapes: Iterable<readonly number[]>) => [...shapes].reduce((sum, shape) => sum + sizeOf(shape), 0);
+
+describe('sd-vae', () => {
+  const shapes = parametersOf();
+
+  it('has the parameters of the published files', () => {
+    const of = (prefix: string) => count([...shapes].filter(([name]) => name.startsWith(prefix)).map(([, s]) => s));
+    expect(shapes.size).toBe(248);
+    expect(count(shapes.values())).toBe(83_653_863);
+    expect(['encoder.', 'decoder.', 'quant_', 'post_'].map(of)).toEqual([34_163_592, 49_490_179, 72, 20]);
+  });
+
+  it.each([
+    ['encoder.conv_in.weight', [128, 3, 3, 3]],
+    ['encoder.down_blocks.1.resnets.0.conv_shortcut.weight', [256, 128, 1, 1]],
+    ['encoder.down_blocks.2.downsamplers.0.conv.bias', [512]],
+    ['encoder.mid_block.attentions.0.to_out.0.weight', [512, 512]],
+    ['decoder.up_blocks.2.resnets.0.conv1.weight', [256, 512, 3, 3]],
+    ['decoder.up_blocks.3.resnets.2.norm2.weight', [128]],
+    ['decoder.conv_out.weight', [3, 128, 3, 3]],
+    ['quant_conv.weight', [8, 8, 1, 1]],
+  ])('has %s %j', (name, shape) => expect(shapes.get(name)).toEqual(shape));
+
+  /** Side, then GMAC of encode and decode. */
+  it.each([
+    [256, 136.4, 311.1],
+    [512, 558.3, 1257.3],
+  ])('at %i encodes in %f GMAC and decodes in %f', (sampleSize, encode, decode) => {
+    const model = autoencoderKL({ sampleSize });
+    const macs = (entry: string) => macsOfGraph(traceEntry(model, entry, { batch: 1 }).graph);
+    expect(macs('encode')).toBe(formula('encode', sampleSize));
+    expect(macs('decode')).toBe(formula('decode', sampleSize));
+    expect(macs('encode') / 1e9).toBeCloseTo(encode, 1);
+    expect(macs('decode') / 1e9).toBeCloseTo(decode, 1);
+  });
+});
+
+/** MACs layer by layer: k²·Cin·Cout a pixel, and for attention four C² and two C·T a token. */
+function formula(entry: 'encode' | 'decode', side: number): number {
+  const conv = (ci: number, co: number, s: number, k = 3) => k * k * ci * co * s * s;
+  const res = (ci: number, co: number, s: number) =>
+    conv(ci, co, s) + conv(co, co, s) + (ci === co ? 0 : ci * co * s * s);
+  const s = side / 8;
+  const mid = 2 * res(512, 512, s) + s * s * (4 * 512 ** 2 + 2 * 512 * s * s);
+  const levels: [from: number, to: number, side: number, blocks: number][] =
+    entry === 'encode'
+      ? [
+          [128, 128, side, 2],
+          [128, 256, side / 2, 2],
+          [256, 512, side / 4, 2],
+          [512, 512, s, 2],
+        ]
+      : [
+          [512, 512, s, 3],
+          [512, 512, 2 * s, 3],
+          [512, 256, 4 * s, 3],
+          [256, 128, side, 3],
+        ];
+  const next = entry === 'encode' ? 0.5 : 2;
+  const body = levels.reduce((sum, [from, to, at, blocks], i) => {
+    const resample = i < 3 ? conv(to, to, at * next) : 0;
+    return sum + res(from, to, at) + (blocks - 1) * res(to, to, at) + resample;
+  }, mid);
+  const ends =
+    entry === 'encode'
+      ? conv(3, 128, side) + conv(512, 8, s) + conv(8, 8, s, 1)
+      : conv(4, 4, s, 1) + conv(4, 512, s) + conv(128, 3, side);
+  return body + ends;
+}
+
+describe('names in older files', () => {
+  const { aliases } = vaeF8;
+  it.each([
+    [
+      'encoder.mid_block.attentions.0.to_out.0.weight',
+      ['encoder.mid_block.attentions.0.proj_attn.weight', 'encoder.mid.attn_1.proj_out.weight'],
+    ],
+    [
+      'decoder.mid_block.attentions.0.to_k.bias',
+      ['decoder.mid_block.attentions.0.key.bias', 'decoder.mid.attn_1.k.bias'],
+    ],
+    ['decoder.mid_block.attentions.0.group_norm.weight', ['decoder.mid.attn_1.norm.weight']],
+    ['encoder.mid_block.resnets.1.norm1.bias', ['encoder.mid.block_2.norm1.bias']],
+    ['encoder.down_blocks.2.resnets.0.conv_shortcut.bias', ['encoder.down.2.block.0.nin_shortcut.bias']],
+    ['encoder.down_blocks.1.downsamplers.0.conv.weight', ['encoder.down.1.downsample.conv.weight']],
+    ['decoder.up_blocks.0.resnets.2.conv1.weight', ['decoder.up.3.block.2.conv1.weight']],
+    ['decoder.up_blocks.2.upsamplers.0.conv.weight', ['decoder.up.1.upsample.conv.weight']],
+    ['decoder.conv_norm_out.weight', ['decoder.norm_out.weight']],
+    ['post_quant_conv.weight', []],
+  ])('%s', (name, others) => {
+    const plain = others.at(-1) ?? name;
+    expect(aliases!(name)).toEqual([...others, `first_stage_model.${plain}`]);
+  });
+
+  it('are different for all parameters', () => {
+    const all = [...parametersOf().keys()].flatMap((name) => [name, ...aliases!(name)]);
+    expect(new Set(all).size).toBe(all.length);
+  });
+});
+
+describe('the posterior', () => {
+  const model = defineModel({
+    config: {},
+    entries: {
+      draw() {
+        const of = posterior(constant([1, -2, 0.5, 40, -50, 0], [1, 6, 1, 1]));
+        const { mean, logVariance } = of;
+        return {
+          mean,
+          logVariance,
+          sample: samplePosterior(of, constant([1, 1, 2], [1, 3, 1, 1])),
+          kl: klDivergence(of),
+        };
+      },
+    },
+  });
+  const { graph } = traceEntry(model, 'draw', { batch: 1 });
+  const { mean, logVariance, sample, kl } = interpret(graph, {}).outputs;
+
+  it('has means and clamped log-variances', () => {
+    expect([...mean.data]).toEqual([1, -2, 0.5]);
+    expect([...logVariance.data]).toEqual([20, -30, 0]);
+  });
+
+  it('is sampled as mean + σ·noise', () => {
+    [1 + Math.exp(10), -2 + Math.exp(-15), 2.5].forEach((x, i) => expect(sample.data[i]).toBeCloseTo(x, 9));
+  });
+
+  it('has the divergence of a Gaussian from the unit one', () => {
+    const each = [1 + Math.exp(20) - 1 - 20, 4 + Math.exp(-30) - 1 + 30, 0.25 + 1 - 1];
+    expect(kl.data[0] / (0.5 * each.reduce((a, b) => a + b))).toBeCloseTo(1, 9);
+  });
+});
+
+describe('a configuration that cannot be', () => {
+  it.each([
+    [{ blockOutChannels: [128, 100] }, /blockOutChannels\[1\] is not divisible by normNumGroups/],
+    [{ blockOutChannels: [] }, /blockOutChannels is \[\]/],
+    [{ sampleSize: 4 }, /sampleSize is 4; give a whole number of at least 8/],
+    [{ sampleSize: [256, 3] as const }, /sampleSize is 3/],
+    [{ latentChannels: 0 }, /latentChannels is 0/],
+    [{ scalingFactor: NaN }, /scalingFactor is NaN/],
+    [{ latent: 4 }, /unknown key latent/],
+  ])('%j', (config, message) => expect(() => autoencoderKL(config as object)).toThrow(message));
+});
