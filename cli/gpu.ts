@@ -58,13 +58,20 @@ export interface ProgramSetup {
 
 /** A program ready to run, with its weights set; the caller closes it. */
 export async function startProgram(open: OpenDevice, setup: ProgramSetup, terminal: Terminal): Promise<Program> {
-  const { artefact, weights, seed } = setup;
-  return fillProgram(open, setup, terminal, weights ? 'loading weights' : 'drawing weights', async (program, bar) => {
-    if (!weights) return initialise(program, artefact, seed, bar);
-    // Parameters come from the file; the states still need their first values.
-    await initialise(program, { ...artefact, manifest: { ...artefact.manifest, params: [] } }, seed);
-    await loadParams(program, weights, { onProgress: bar });
-  });
+  const label = setup.weights ? 'loading weights' : 'drawing weights';
+  return fillProgram(open, setup, terminal, label, (program, bar) => setFirstValues(program, setup, bar));
+}
+
+/** Sets all parameters and states to what they start from. */
+export async function setFirstValues(
+  program: Program,
+  { artefact, weights, seed }: Omit<ProgramSetup, 'entries'>,
+  onProgress: OnWeights = () => {},
+): Promise<void> {
+  if (!weights) return initialise(program, artefact, seed, onProgress);
+  // Parameters come from the file; the states still need their first values.
+  await initialise(program, { ...artefact, manifest: { ...artefact.manifest, params: [] } }, seed);
+  await loadParams(program, weights, { onProgress });
 }
 
 /** A program whose values `fill` sets, with a bar called `label`; the caller closes it. */

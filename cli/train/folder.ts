@@ -1,11 +1,12 @@
 /** The folder a training writes: metrics, a page of them, samples, checkpoints and at last the weights. */
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DType } from '../../runtime/checkpoint/dtype.ts';
 import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts';
 import { writeAtomically } from '../../runtime/node/file.ts';
 import type { Program } from '../../runtime/program.ts';
 import { fileError, UsageError } from '../errors.ts';
+import { interruptible } from '../interrupt.ts';
 import { metricsPage, type SampleGrid } from '../metrics-page.ts';
 import { readMetrics } from '../metrics.ts';
 import { checkOutputFolder } from '../out-path.ts';
@@ -16,12 +17,18 @@ export class TrainingFolder {
   readonly metrics: string;
   readonly checkpoints: string;
   readonly weights: string;
+  /** Of a kernel that made a training go astray: what it read and wrote. */
+  readonly astray: string;
+  /** A checkpoint for as long as steps are taken again. */
+  readonly before: string;
   readonly #samples: string;
 
   constructor(readonly path: string) {
     this.metrics = join(path, 'metrics.jsonl');
     this.checkpoints = join(path, 'checkpoints');
     this.weights = join(path, 'weights.safetensors');
+    this.astray = join(path, 'astray');
+    this.before = join(path, '.before.safetensors');
     this.#samples = join(path, 'samples');
   }
 
@@ -44,6 +51,12 @@ export class TrainingFolder {
     } catch (error) {
       throw fileError(this.path, 'cannot make the folder', error);
     }
+  }
+
+  /** Does work that writes `before`, which is gone afterwards. */
+  async removingBefore<T>(work: () => Promise<T>): Promise<T> {
+    const remove = () => rmSync(this.before, { force: true });
+    return interruptible(work, remove).finally(remove);
   }
 
   async addSample(step: number, png: Uint8Array): Promise<void> {

@@ -2,11 +2,11 @@
  * The training loop: batches in, steps queued, and now and then a look at what the device holds. Between looks nothing is
  * read back and nothing is made on the device, so it never waits for the host and memory stays as it is.
  */
-import { DitcError } from '../../compiler/ir/error.ts';
 import type { Batches } from '../../runtime/data/prefetch.ts';
 import type { Position } from '../../runtime/data/order.ts';
 import type { Program } from '../../runtime/program.ts';
 import type { MetricsRecord } from '../metrics.ts';
+import { NotFinite } from './not-finite.ts';
 
 export interface LoopOptions {
   /** With its values set: those of a checkpoint, or first ones that `trainStart` has seen. */
@@ -43,19 +43,22 @@ export interface LoopResult extends Place {
   readonly last?: MetricsRecord;
 }
 
-/** Trains to `steps`, or until `stop`. @throws DitcError `not-finite` as soon as a look shows it. */
+/** Trains to `steps`, or until `stop`. @throws NotFinite as soon as a look shows it. */
 export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
   const { program, batches, steps, every, stop } = options;
   const watch = new Stopwatch();
   let { step, position } = options.from;
   let last: MetricsRecord | undefined;
   let saved = step;
+  // The last step that is known to have been right.
+  let good = step;
   program.write('seed', Uint32Array.of(options.seed, Math.floor(options.seed / 2 ** 32)));
 
   const look = async (at: Place): Promise<void> => {
     last = await measure(program, at, options.lr, () => watch.lap(at.step) * options.batch * options.accumulate);
     if (every.log && at.step % every.log === 0) options.onRecord(last);
-    checkFinite(last);
+    checkFinite(last, good);
+    good = at.step;
   };
   const due = (interval: number) => interval > 0 && step % interval === 0;
   // Looked at while the next step runs already.
@@ -125,13 +128,14 @@ async function measure(
   };
 }
 
-function checkFinite({ step, loss, gradNorm }: MetricsRecord): void {
-  const wrong = [['loss', loss] as const, ['gradient norm', gradNorm] as const].find(
-    ([, value]) => value !== null && !Number.isFinite(value),
-  );
-  if (!wrong) return;
-  const why = `the ${wrong[0]} is ${wrong[1]}`;
-  throw new DitcError({ code: 'not-finite', what: `training went astray by step ${step}`, why });
+function checkFinite({ step, loss, gradNorm }: MetricsRecord, good: number): void {
+  const measured = { loss, gradNorm };
+  for (const name of ['loss', 'gradNorm'] as const) {
+    const value = measured[name];
+    if (value === null || Number.isFinite(value)) continue;
+    const what = `training went astray by step ${step}`;
+    throw new NotFinite(step, name, what, `the ${name === 'loss' ? name : 'gradient norm'} is ${value}`, good);
+  }
 }
 
 /** Steps per second since the lap before, pauses left out. */

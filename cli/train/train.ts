@@ -1,11 +1,7 @@
 /** `ditc train` from the model file to the trained weights: what is checked, made and closed, and in which order. */
 import { planMemory } from '../../runtime/buffers.ts';
-import type { TensorFile } from '../../runtime/checkpoint/source.ts';
-import { recordOf, sameData, type Dataset, type OnBad } from '../../runtime/data/dataset.ts';
-import { START } from '../../runtime/data/order.ts';
-import { prefetch } from '../../runtime/data/prefetch.ts';
+import { sameData, type Dataset } from '../../runtime/data/dataset.ts';
 import type { OpenDevice } from '../../runtime/device.ts';
-import { RuntimeError } from '../../runtime/error.ts';
 import { openData } from '../../runtime/node/data/open.ts';
 import { withPreludes } from '../../runtime/preludes.ts';
 import type { Program } from '../../runtime/program.ts';
@@ -14,60 +10,17 @@ import { DitcError } from '../../compiler/ir/error.ts';
 import { UsageError } from '../errors.ts';
 import { fillProgram, startProgram, withDevice, withWeights } from '../gpu.ts';
 import { stoppable } from '../interrupt.ts';
-import { MetricsWriter, type MetricsRecord } from '../metrics.ts';
 import { compile, loadModel, type LoadedModel } from '../model.ts';
-import { startProgress } from '../progress.ts';
 import type { Terminal } from '../terminal.ts';
-import { bytes, grouped, plural, rate } from '../text.ts';
-import { loadCheckpoint, recordIn, saveCheckpoint, type TrainingRecord } from './checkpoint.ts';
+import { bytes, grouped, plural } from '../text.ts';
+import { loadCheckpoint, recordIn, type TrainingRecord } from './checkpoint.ts';
 import { checkTrainer, TRAINING_ENTRIES } from './entries.ts';
 import { TrainingFolder } from './folder.ts';
-import { trainLoop, type Place } from './loop.ts';
+import type { Job, TrainRequest, TrainResult } from './job.ts';
 import { checkMemory, type Need } from './memory.ts';
-import { openPreview, previewOf, type Preview, type PreviewRequest } from './preview.ts';
-import { checkSameModel, settle, type GivenSettings, type Hyperparameters, type Settings } from './settings.ts';
-
-export interface TrainRequest {
-  readonly data: string;
-  readonly steps: number;
-  readonly out: string;
-  readonly given: GivenSettings;
-  /** A checkpoint to go on from, or `latest`. */
-  readonly resume?: string;
-  /** Weights to begin with. */
-  readonly weights?: string;
-  readonly onBad: OnBad;
-  readonly logEvery: number;
-  readonly checkpointEvery: number;
-  readonly preview: PreviewRequest;
-  readonly keep: number;
-  readonly weightsDtype: 'f32' | 'f16';
-  /** Bytes on the device that may be used. */
-  readonly memory?: number;
-}
-
-export interface TrainResult {
-  readonly step: number;
-  readonly finished: boolean;
-  readonly loss: number | null;
-  readonly imagesPerSecond: number | null;
-  readonly checkpoint?: string;
-  readonly weights?: string;
-  readonly adapter: string;
-}
-
-/** Everything that is known before a device is opened. */
-interface Job {
-  readonly request: TrainRequest;
-  readonly loaded: LoadedModel;
-  readonly folder: TrainingFolder;
-  readonly settings: Settings;
-  readonly data: Dataset;
-  readonly preview?: Preview;
-  readonly checkpoint?: { readonly path: string; readonly file: TensorFile; readonly record: TrainingRecord };
-  readonly weights?: TensorFile;
-  readonly terminal: Terminal;
-}
+import { openPreview, previewOf } from './preview.ts';
+import { run } from './run.ts';
+import { checkSameModel, settle } from './settings.ts';
 
 export async function train(path: string, request: TrainRequest, terminal: Terminal): Promise<TrainResult> {
   const loaded = loadModel(path);
@@ -138,12 +91,13 @@ function checkData(data: Dataset, record: TrainingRecord | undefined, checkpoint
 async function trainOn(open: OpenDevice, job: Job): Promise<TrainResult> {
   const { request, loaded, folder, settings, terminal, data } = job;
   const entries = TRAINING_ENTRIES;
-  const compiled = (batch: number): Artefact =>
-    compile(loaded, { device: open.spec, entries, entryOptions: { ...settings.options, batch } }).artefact;
-  const artefact = compiled(settings.batch);
+  const compiledFor = (batch: number) =>
+    compile(loaded, { device: open.spec, entries, entryOptions: { ...settings.options, batch } });
+  const compiled = compiledFor(settings.batch);
+  const { artefact } = compiled;
   const sampler = job.preview?.compile(open.spec);
   const needOf = (batch: number): Need => {
-    const own = needed(batch === settings.batch ? artefact : compiled(batch), entries);
+    const own = needed(batch === settings.batch ? artefact : compiledFor(batch).artefact, entries);
     const beside = sampler ? needed(sampler, Object.keys(sampler.manifest.entries)).total : 0;
     return { fixed: own.fixed + beside, total: own.total + beside };
   };
@@ -157,7 +111,10 @@ async function trainOn(open: OpenDevice, job: Job): Promise<TrainResult> {
   try {
     const preview = job.preview && sampler && (await openPreview(open, job.preview, sampler, terminal));
     try {
-      return { ...(await stoppable((stop) => run(job, program, preview, stop))), adapter: open.spec.name };
+      return {
+        ...(await stoppable((stop) => run(job, { program, compiled, preview, stop }))),
+        adapter: open.spec.name,
+      };
     } finally {
       preview?.close();
     }
@@ -182,95 +139,4 @@ async function filledProgram(open: OpenDevice, job: Job, artefact: Artefact): Pr
   const program = await startProgram(open, { ...setup, weights, seed: settings.seed }, terminal);
   await program.run('trainStart');
   return program;
-}
-
-async function run(
-  job: Job,
-  program: Program,
-  preview: Awaited<ReturnType<typeof openPreview>> | undefined,
-  stop: AbortSignal,
-): Promise<Omit<TrainResult, 'adapter'>> {
-  const { request, loaded, folder, settings, data, checkpoint, terminal } = job;
-  const { model, name } = loaded;
-  const from = checkpoint?.record ?? { step: 0, position: START };
-  const metrics = new MetricsWriter(folder.metrics, from.step);
-  const batches = prefetch(data, { batch: settings.batch, seed: settings.seed, position: from.position });
-  const bar = startProgress(terminal, 'training', request.steps, 'steps');
-  const optionOf = (option: keyof Hyperparameters, otherwise: number) =>
-    settings.options[option] ?? model.options?.[option] ?? otherwise;
-  let saved = checkpoint?.path;
-  let note = '';
-  const record = ({ step, position }: Place): TrainingRecord => {
-    return { format: 1, model: name, config: model.config, settings, data: recordOf(data), step, position };
-  };
-  const onSample = async (step: number): Promise<void> => {
-    bar.note('drawing samples');
-    const png = await preview?.draw(program, stop);
-    bar.note(note);
-    if (png) await folder.addSample(step, png);
-    await folder.writePage(name, step);
-  };
-  try {
-    const { step, last } = await trainLoop({
-      program,
-      batches,
-      batch: settings.batch,
-      accumulate: Number(optionOf('accumulate', 1)),
-      seed: settings.seed,
-      from,
-      steps: request.steps,
-      lr: Number(optionOf('lr', 1e-4)),
-      every: { log: request.logEvery, checkpoint: request.checkpointEvery, sample: preview ? preview.every : 0 },
-      stop,
-      onStep: (done) => bar.update(done),
-      onRecord(made) {
-        metrics.add(made);
-        bar.note((note = summary(made)));
-      },
-      async onCheckpoint(at) {
-        saved = await saveCheckpoint(folder.checkpoints, program, record(at), request.keep);
-        if (!terminal.interactive) terminal.err(`step ${grouped(at.step)}  ${note}`);
-        await folder.writePage(name, at.step);
-      },
-      onSample,
-    });
-    const finished = step === request.steps;
-    if (finished) {
-      if (preview && step % preview.every) await onSample(step);
-      await folder.writeWeights(program, request.weightsDtype, { 'ditc.model': name, 'ditc.step': String(step) });
-    }
-    await folder.writePage(name, step);
-    return {
-      step,
-      finished,
-      loss: last?.loss ?? null,
-      imagesPerSecond: last?.wall.imagesPerSecond ?? null,
-      checkpoint: saved,
-      weights: finished ? folder.weights : undefined,
-    };
-  } catch (error) {
-    throw explained(error, saved, loaded.source);
-  } finally {
-    bar.stop();
-    await batches.return();
-  }
-}
-
-const summary = ({ loss, wall }: MetricsRecord): string =>
-  `loss ${loss?.toPrecision(4)} · ${rate(wall.imagesPerSecond)}`;
-
-/** What is left when a training fails, and how to go on. */
-function explained(error: unknown, checkpoint: string | undefined, source: string): unknown {
-  if (!(error instanceof DitcError || error instanceof RuntimeError)) return error;
-  const { code, what, where } = error;
-  const fix = code === 'bad-example' ? 'remove or replace it, or leave such out with --on-bad skip' : error.fix;
-  const left = checkpoint ? `the last good checkpoint is ${checkpoint}` : 'there is no checkpoint yet';
-  const why = [error.why, left].filter(Boolean).join('\n');
-  const again = checkpoint ? `; then go on with --resume ${checkpoint}` : '';
-  const cause = { cause: error };
-  if (code !== 'not-finite')
-    return new DitcError({ code, what, where, why, fix: `${fix ?? 'see above'}${again}` }, cause);
-  const how = checkpoint ? `go on with --resume ${checkpoint}` : 'begin anew';
-  const verify = `whether the kernels compute right tells ditc verify ${source}`;
-  return new DitcError({ code, what, where, why, fix: `${how} and a lower --lr or --clip 1; ${verify}` }, cause);
 }

@@ -111,7 +111,7 @@ export async function* checkKernels(
     for (const job of own) {
       await runUpTo(next, job.index);
       tell(job.index);
-      yield await check(stepper, job, options);
+      yield await checkDispatch(stepper, job, options);
       next = job.index + 1;
     }
     before += spec.dispatches.length;
@@ -121,7 +121,12 @@ export async function* checkKernels(
   }
 }
 
-async function check(stepper: Stepper, job: Job, options: CheckOptions): Promise<Check> {
+/** Runs one dispatch and judges it; those before it have run. */
+export async function checkDispatch(
+  stepper: Stepper,
+  job: Job,
+  options: Pick<CheckOptions, 'tolerance'> = {},
+): Promise<Check> {
   const { index, dispatch, region } = job;
   const graph = regionGraph(region);
   const inputs: Record<string, Values> = {};
@@ -171,8 +176,8 @@ async function judge(
   return { agrees: error <= F32_FACTOR * f32Error, tolerance: F32_FACTOR * f32Error, f32Error };
 }
 
-/** The graph's one output by the interpreter. Between ops the event loop has its turn: a large kernel takes seconds. */
-async function reference(graph: Graph, inputs: Bindings, options: InterpretOptions = {}): Promise<Float64Array> {
+/** The graph's one output by the interpreter, in float64 or with every op rounded to float32. Between ops the event loop has its turn: a large kernel takes seconds. */
+export async function reference(graph: Graph, inputs: Bindings, options: InterpretOptions = {}): Promise<Float64Array> {
   const steps = interpretSteps(graph, inputs, options);
   for (;;) {
     const { done, value } = steps.next();

@@ -326,14 +326,16 @@ describe('train refuses', () => {
     const { code, err } = await train('astray', '--steps', '5000', '--lr', '10', ...often);
     expect(code).toBe(1);
     const [, step, why, good] =
-      /training went astray by step (\d+)\n {3}the (?:loss|gradient norm) is (\w+)\n {3}the last good checkpoint is (\S+)/.exec(
+      /training went astray by step (\d+)\n[^]*?\n {3}the (?:loss|gradient norm) is (\w+)\n {3}the first such value is made by kernel \w+ in step \1, f32\S+: .*\n {3}float32 holds no larger numbers: the largest number that it reads is \d\S+e\+\d+, in \w+\n {3}the last good checkpoint is (\S+)/.exec(
         err,
       )!;
     expect(['NaN', 'Infinity']).toContain(why);
     expect(Number(step)).toBeGreaterThan(1);
     expect(checkpoints('astray').at(-2)).toBe(good.split('/').at(-1));
     for (const [name, values] of await tensors(good)) expect(values.every(Number.isFinite), name).toBe(true);
+    expect(err).toMatch(/^linear\.ts:\d+:\d+ — training went astray/m);
     expect(err).toContain('ditc verify linear.ts');
+    expect(readdirSync(join(cwd, 'astray')).sort()).toEqual(['checkpoints', 'metrics.jsonl', 'training.html']);
     expect(existsSync(join(cwd, 'astray/weights.safetensors'))).toBe(false);
   });
 });

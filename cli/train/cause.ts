@@ -1,0 +1,54 @@
+/** The job's side of the search for what made a training go astray: how its steps are taken again (astray.ts). */
+import { prefetch } from '../../runtime/data/prefetch.ts';
+import { withWeights, setFirstValues } from '../gpu.ts';
+import { loadCheckpoint, recordIn, writeCheckpoint, type TrainingRecord } from './checkpoint.ts';
+import { originLines, type Failed } from './explain.ts';
+import type { Job } from './job.ts';
+import type { Place } from './loop.ts';
+import type { NotFinite } from './not-finite.ts';
+import type { Running } from './run.ts';
+
+export interface Cause {
+  readonly accumulate: number;
+  /** Where the training began, where no checkpoint is. */
+  readonly from: Place;
+  /** The last good checkpoint. */
+  readonly saved?: string;
+  readonly record: (at: Place) => TrainingRecord;
+}
+
+/** Where the first value that is not finite came from, for the error's text. */
+export function findCause(
+  error: NotFinite,
+  job: Job,
+  { program, compiled, stop }: Running,
+  { accumulate, from, saved, record }: Cause,
+): Promise<NonNullable<Failed['origin']>> {
+  const { artefact, entries } = compiled;
+  const { data, folder, weights, settings, terminal } = job;
+  const { batch, seed } = settings;
+  const load = (path: string): Promise<Place> =>
+    withWeights(path, async (file) => {
+      await loadCheckpoint(program, file!);
+      return recordIn(file!);
+    });
+  const begin = async (): Promise<Place> => {
+    await setFirstValues(program, { artefact, weights, seed });
+    await program.run('trainStart');
+    return from;
+  };
+  const repeat = {
+    program,
+    entry: entries.find(({ name }) => name === 'trainStep')!,
+    accumulate,
+    restore: () => (saved ? load(saved) : begin()),
+    async snapshot(at: Place) {
+      await writeCheckpoint(folder.before, program, record(at));
+      return async () => void (await load(folder.before));
+    },
+    batchesFrom: (position: Place['position']) => prefetch(data, { batch, seed, position }),
+    stop,
+  };
+  const found = () => originLines(error, repeat, { artefact, folder: folder.astray, terminal });
+  return folder.removingBefore(found);
+}

@@ -1,0 +1,51 @@
+/** A training as it was asked for, and as it is once all of that has been checked. */
+import type { TensorFile } from '../../runtime/checkpoint/source.ts';
+import type { Dataset, OnBad } from '../../runtime/data/dataset.ts';
+import type { LoadedModel } from '../model.ts';
+import type { Terminal } from '../terminal.ts';
+import type { TrainingRecord } from './checkpoint.ts';
+import type { TrainingFolder } from './folder.ts';
+import type { Preview, PreviewRequest } from './preview.ts';
+import type { GivenSettings, Settings } from './settings.ts';
+
+export interface TrainRequest {
+  readonly data: string;
+  readonly steps: number;
+  readonly out: string;
+  readonly given: GivenSettings;
+  /** A checkpoint to go on from, or `latest`. */
+  readonly resume?: string;
+  /** Weights to begin with. */
+  readonly weights?: string;
+  readonly onBad: OnBad;
+  readonly logEvery: number;
+  readonly checkpointEvery: number;
+  readonly preview: PreviewRequest;
+  readonly keep: number;
+  readonly weightsDtype: 'f32' | 'f16';
+  /** Bytes on the device that may be used. */
+  readonly memory?: number;
+}
+
+export interface TrainResult {
+  readonly step: number;
+  readonly finished: boolean;
+  readonly loss: number | null;
+  readonly imagesPerSecond: number | null;
+  readonly checkpoint?: string;
+  readonly weights?: string;
+  readonly adapter: string;
+}
+
+/** Everything that is known before a device is opened. */
+export interface Job {
+  readonly request: TrainRequest;
+  readonly loaded: LoadedModel;
+  readonly folder: TrainingFolder;
+  readonly settings: Settings;
+  readonly data: Dataset;
+  readonly preview?: Preview;
+  readonly checkpoint?: { readonly path: string; readonly file: TensorFile; readonly record: TrainingRecord };
+  readonly weights?: TensorFile;
+  readonly terminal: Terminal;
+}

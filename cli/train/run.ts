@@ -1,0 +1,101 @@
+/** A training under way: the loop, with what it writes and shows, to its end or to where it fails. */
+import { recordOf } from '../../runtime/data/dataset.ts';
+import { START } from '../../runtime/data/order.ts';
+import { prefetch } from '../../runtime/data/prefetch.ts';
+import type { Program } from '../../runtime/program.ts';
+import { MetricsWriter, type MetricsRecord } from '../metrics.ts';
+import type { Compiled } from '../model.ts';
+import { startProgress } from '../progress.ts';
+import { grouped, rate } from '../text.ts';
+import { findCause } from './cause.ts';
+import { saveCheckpoint, type TrainingRecord } from './checkpoint.ts';
+import { explained } from './explain.ts';
+import type { Job, TrainResult } from './job.ts';
+import { trainLoop, type Place } from './loop.ts';
+import { NotFinite } from './not-finite.ts';
+import type { OpenPreview } from './preview.ts';
+import type { Hyperparameters } from './settings.ts';
+
+/** What a training runs on. */
+export interface Running {
+  readonly program: Program;
+  readonly compiled: Compiled;
+  readonly preview?: OpenPreview;
+  readonly stop: AbortSignal;
+}
+
+export async function run(job: Job, running: Running): Promise<Omit<TrainResult, 'adapter'>> {
+  const { program, preview, stop } = running;
+  const { request, loaded, folder, settings, data, checkpoint, terminal } = job;
+  const { model, name } = loaded;
+  const from = checkpoint?.record ?? { step: 0, position: START };
+  const metrics = new MetricsWriter(folder.metrics, from.step);
+  const batches = prefetch(data, { batch: settings.batch, seed: settings.seed, position: from.position });
+  const bar = startProgress(terminal, 'training', request.steps, 'steps');
+  const optionOf = (option: keyof Hyperparameters, otherwise: number) =>
+    settings.options[option] ?? model.options?.[option] ?? otherwise;
+  let saved = checkpoint?.path;
+  let note = '';
+  const record = ({ step, position }: Place): TrainingRecord => {
+    return { format: 1, model: name, config: model.config, settings, data: recordOf(data), step, position };
+  };
+  const onSample = async (step: number): Promise<void> => {
+    bar.note('drawing samples');
+    const png = await preview?.draw(program, stop);
+    bar.note(note);
+    if (png) await folder.addSample(step, png);
+    await folder.writePage(name, step);
+  };
+  const accumulate = Number(optionOf('accumulate', 1));
+  try {
+    const { step, last } = await trainLoop({
+      program,
+      batches,
+      batch: settings.batch,
+      accumulate,
+      seed: settings.seed,
+      from,
+      steps: request.steps,
+      lr: Number(optionOf('lr', 1e-4)),
+      every: { log: request.logEvery, checkpoint: request.checkpointEvery, sample: preview ? preview.every : 0 },
+      stop,
+      onStep: (done) => bar.update(done),
+      onRecord(made) {
+        metrics.add(made);
+        bar.note((note = summary(made)));
+      },
+      async onCheckpoint(at) {
+        saved = await saveCheckpoint(folder.checkpoints, program, record(at), request.keep);
+        if (!terminal.interactive) terminal.err(`step ${grouped(at.step)}  ${note}`);
+        await folder.writePage(name, at.step);
+      },
+      onSample,
+    });
+    const finished = step === request.steps;
+    if (finished) {
+      if (preview && step % preview.every) await onSample(step);
+      await folder.writeWeights(program, request.weightsDtype, { 'ditc.model': name, 'ditc.step': String(step) });
+    }
+    await folder.writePage(name, step);
+    return {
+      step,
+      finished,
+      loss: last?.loss ?? null,
+      imagesPerSecond: last?.wall.imagesPerSecond ?? null,
+      checkpoint: saved,
+      weights: finished ? folder.weights : undefined,
+    };
+  } catch (error) {
+    bar.stop();
+    await batches.return();
+    const known = { accumulate, from, saved, record };
+    const origin = error instanceof NotFinite ? await findCause(error, job, running, known) : undefined;
+    throw explained(error, { source: loaded.source, checkpoint: saved, origin });
+  } finally {
+    bar.stop();
+    await batches.return();
+  }
+}
+
+const summary = ({ loss, wall }: MetricsRecord): string =>
+  `loss ${loss?.toPrecision(4)} · ${rate(wall.imagesPerSecond)}`;
