@@ -6,7 +6,7 @@ import { defaultEntries, traceEntry, type EntryOptions } from '../compiler/dsl/m
 import type { Artefact, TensorSpec } from '../compiler/emit/artefact.ts';
 import { DitcError, nodesOf, type Graph } from '../compiler/ir/index.ts';
 import { opDef } from '../compiler/ops/index.ts';
-import { compileModel, pipeline, type Pass } from '../compiler/pipeline.ts';
+import { compileModel, pipeline, type Pass, type Precision } from '../compiler/pipeline.ts';
 import type { EntryInput } from '../compiler/emit/build.ts';
 import { recordOf, type CompilationRecord, type EntryRecord } from '../compiler/report/record.ts';
 import type { DeviceSpec } from '../compiler/schedule/device.ts';
@@ -43,6 +43,7 @@ export interface CompileOptions {
   readonly device: DeviceSpec;
   readonly entries?: readonly string[];
   readonly entryOptions: EntryOptions;
+  readonly dtype?: Precision;
   readonly onPass?: (pass: string, graph: Graph) => void;
   /** Passes after those of the pipeline. */
   readonly morePasses?: readonly Pass[];

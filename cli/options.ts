@@ -30,6 +30,9 @@ export function oneOf<T extends string>(option: string, choices: readonly T[]) {
   };
 }
 
+/** `--dtype`: how weights, and what products read, are stored. */
+export const precision = oneOf('--dtype', ['f32', 'f16']);
+
 /** The largest seed: whole numbers are exact up to there. */
 export const MAX_SEED = Number.MAX_SAFE_INTEGER;
 

@@ -1,6 +1,7 @@
 /** The sampling entries compiled for a device, with the batch that it can hold. */
 import type { Artefact } from '../compiler/emit/artefact.ts';
 import { DitcError } from '../compiler/ir/error.ts';
+import type { Precision } from '../compiler/pipeline.ts';
 import type { DeviceSpec } from '../compiler/schedule/device.ts';
 import { compile, type LoadedModel } from './model.ts';
 import { SAMPLING_ENTRIES } from './sampler.ts';
@@ -14,13 +15,14 @@ export function compileSampler(
   device: DeviceSpec,
   settings: object,
   count: number,
-  given?: number,
+  { batch: given, dtype }: { batch?: number; dtype?: Precision } = {},
 ): Artefact {
   // As even as can be: ten pictures are two fives, not an eight and a two that is filled up.
   let batch = given ?? Math.ceil(count / Math.ceil(count / DEFAULT_BATCH));
   for (;;) {
     try {
-      return compile(loaded, { device, entries: SAMPLING_ENTRIES, entryOptions: { ...settings, batch } }).artefact;
+      return compile(loaded, { device, entries: SAMPLING_ENTRIES, entryOptions: { ...settings, batch }, dtype })
+        .artefact;
     } catch (error) {
       const tooLarge = error instanceof DitcError && error.code === 'limit';
       if (!tooLarge || given !== undefined || batch === 1) throw error;

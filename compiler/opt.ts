@@ -4,7 +4,7 @@ import { memoryText, regionsText } from './emit/listing.ts';
 import type { Emit } from './emit/reproducer.ts';
 import { DitcError, nodesOf, printGraph, type Graph } from './ir/index.ts';
 import { opDef, type OpKind } from './ops/index.ts';
-import { compileGraphs, pipeline, runPasses, schedule, type CompileOptions, type Pass } from './pipeline.ts';
+import { compileGraphs, lowering, pipeline, runPasses, schedule, type CompileOptions, type Pass } from './pipeline.ts';
 import { applying, RULES } from './rewrite/recognise.ts';
 
 /** Every pass there is, in the order that `ditc opt --list` shows. */
@@ -22,6 +22,7 @@ export const PASS_GROUPS: readonly { readonly title: string; readonly passes: re
         doc: 'outputs d_x for each weight and float input x: gradients of the output `loss`, or of the only one',
         run: differentiate,
       },
+      lowering(),
     ],
   },
 ];

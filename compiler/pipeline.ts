@@ -10,13 +10,14 @@ import type { Artefact } from './emit/artefact.ts';
 import { buildArtefact, type EntryInput, type ModelInput } from './emit/build.ts';
 import { packConflicts } from './emit/pack-conflicts.ts';
 import { attempt } from './emit/reproducer.ts';
-import { DitcError, Remarks, type Graph, type Node } from './ir/index.ts';
+import { DitcError, GraphBuilder, Remarks, type Graph, type Node } from './ir/index.ts';
 import { verify } from './ir/verify.ts';
 import { opTable } from './ops/index.ts';
 import { chunk } from './rewrite/chunk.ts';
 import { expand } from './rewrite/expand.ts';
 import { hoist, type TableLimits } from './rewrite/hoist.ts';
 import { packs, type Apart } from './rewrite/packs.ts';
+import { halfParams, lowerPrecision } from './rewrite/precision.ts';
 import { recognise } from './rewrite/recognise.ts';
 import { canonicalise, simplify } from './rewrite/simplify.ts';
 import { split } from './rewrite/split.ts';
@@ -28,7 +29,7 @@ import { byteSize, nodesOf, results } from './ir/index.ts';
 import { choosePlan, type Plan } from './schedule/plan.ts';
 import { orderRegions } from './schedule/order.ts';
 import { formRegions, type Fusion, type Region } from './schedule/regions.ts';
-import { limit, type DeviceSpec } from './schedule/device.ts';
+import { checkHalf, limit, type DeviceSpec } from './schedule/device.ts';
 import { isStored } from './schedule/storage.ts';
 
 export interface Pass {
@@ -51,6 +52,22 @@ export const pipeline: readonly Pass[] = [
   pass('packs', 'joins of parameters that cannot be laid out at load are computed', packs),
   pass('snapshot', 'outputs that show state before its update get a copy', snapshot),
 ];
+
+/** Parameters to store as f16, by name. */
+type Halves = ReadonlySet<string>;
+
+/** The pass that builds for f16 have besides; without `halves`, all that only contractions of the graph read become f16. */
+export const lowering = (halves?: Halves): Pass =>
+  pass('lower-precision', 'contractions multiply f16 and add up in f32', (graph) => lowerPrecision(graph, halves));
+
+/** How weights and what contractions read are stored. */
+export type Precision = 'f32' | 'f16';
+
+/** The passes of a build for f16: contractions are lowered once the derivatives are there. */
+export function halfPasses(passes: readonly Pass[] = pipeline, halves?: Halves): readonly Pass[] {
+  const at = passes.findIndex(({ name }) => name === 'gradients') + 1;
+  return [...passes.slice(0, at), lowering(halves), ...passes.slice(at)];
+}
 
 /** An entry ready for emission. */
 export interface Scheduled {
@@ -120,16 +137,18 @@ export interface ModelOptions extends CompileOptions {
   readonly entries?: readonly string[];
   /** Options of the entries: batch, steps, sampler, … */
   readonly entryOptions: EntryOptions;
+  /** Storage of weights and of what contractions read, f32 unless told. Entries are told it as their option `dtype`. */
+  readonly dtype?: Precision;
   /** Called with each entry as it goes to emission. */
   readonly onEntry?: (entry: EntryInput) => void;
 }
 
 export function compileModel(model: Model, options: ModelOptions): Artefact {
+  const { dtype = 'f32', entryOptions, device } = options;
+  if (dtype === 'f16') checkHalf(device);
   const names = options.entries ?? defaultEntries(model);
-  const entries = compileEntries(
-    names.map((name) => traceEntry(model, name, options.entryOptions)),
-    options,
-  );
+  const traced = names.map((name) => traceEntry(model, name, { ...entryOptions, dtype }));
+  const entries = compileEntries(traced, dtype === 'f16' ? forHalf(traced, options) : options);
   for (const entry of entries) options.onEntry?.(entry);
   const otherParams = paramsOfOthers(model, names, options.entryOptions);
   const read = new Set(entries.flatMap(({ params }) => params.map(({ node }) => node.attrs.name)));
@@ -149,6 +168,12 @@ function paramsOfOthers(model: Model, compiled: readonly string[], options: Entr
     }
   });
   return [...new Set(names)];
+}
+
+/** Options that store weights, and what contractions read, as f16. */
+function forHalf(traced: readonly TracedEntry[], options: CompileOptions): CompileOptions & { halves: Halves } {
+  const halves = halfParams(traced.map(({ graph }) => graph));
+  return { ...options, passes: halfPasses(options.passes, halves), halves };
 }
 
 function emit(
@@ -172,7 +197,7 @@ export function compileGraphs(graphs: readonly Graph[], options: CompileOptions)
 }
 
 /** All entries; again, with less joined, while they cannot have their packs together. */
-function compileEntries(traced: readonly TracedEntry[], options: CompileOptions): EntryInput[] {
+function compileEntries(traced: readonly TracedEntry[], options: CompileOptions & { halves?: Halves }): EntryInput[] {
   const alignment = limit(options.device, 'minStorageBufferOffsetAlignment');
   for (let apart: Apart = new Set(); ;) {
     const entries = traced.flatMap((entry) => compileEntry(entry, { ...options, apart }));
@@ -183,12 +208,15 @@ function compileEntries(traced: readonly TracedEntry[], options: CompileOptions)
 }
 
 /** An entry, and before it the prelude that hoisting takes out of it. */
-function compileEntry({ graph, params, states }: TracedEntry, options: CompileOptions): EntryInput[] {
+function compileEntry(
+  { graph, params, states }: TracedEntry,
+  options: CompileOptions & { halves?: Halves },
+): EntryInput[] {
   const { body, prelude } = hoist(graph, tableLimits(params, options.device));
   const entryOf = (traced: Graph, of: readonly DeclaredParam[]) => ({
     name: traced.name,
     traced,
-    params: of,
+    params: of.map((param) => storedParam(param, options.halves)),
     ...schedule(traced, options),
   });
   if (!prelude) return [{ ...entryOf(body, params), states }];
@@ -202,6 +230,13 @@ function compileEntry({ graph, params, states }: TracedEntry, options: CompileOp
     { ...before, states: tables },
     { ...entryOf(body, params), states: [...states, ...tables], prelude: prelude.name },
   ];
+}
+
+/** A parameter in the dtype that it is stored in. */
+function storedParam(param: DeclaredParam, halves?: Halves): DeclaredParam {
+  const { op, attrs } = param.node;
+  if (!halves?.has(String(attrs.name))) return param;
+  return { ...param, node: new GraphBuilder(opTable).apply(op, [], { ...attrs, dtype: 'f16' }, param.node) };
 }
 
 const leavesOf = (graph: Graph, op: string): Node[] => nodesOf(graph).filter((node) => node.op === op);

@@ -26,7 +26,8 @@ export function checkDevice(device: GPUDevice, artefact: Artefact, entries: read
     for (const feature of kernel.features) {
       if (device.features.has(feature)) continue;
       const why = `the device offers ${[...device.features].sort().join(', ') || 'no optional feature'}`;
-      const fix = `${build}; it will then do without ${feature}`;
+      const fix =
+        feature === 'shader-f16' ? 'build the model with --dtype f32' : `${build}; it will then do without ${feature}`;
       throw new RuntimeError({ code: 'missing-feature', where, what: `kernel ${name} needs ${feature}`, why, fix });
     }
     const { length } = kernel.bindings;

@@ -3,17 +3,18 @@ import { Command } from 'commander';
 import { join, relative } from 'node:path';
 import type { EntrySpec, Manifest } from '../../compiler/emit/artefact.ts';
 import type { Graph } from '../../compiler/ir/index.ts';
+import type { Precision } from '../../compiler/pipeline.ts';
 import type { Compiled, LoadedModel } from '../model.ts';
 import { examples, type Context } from '../context.ts';
 import { UsageError } from '../errors.ts';
-import { collect, oneOf, wholeNumber } from '../options.ts';
+import { collect, precision, wholeNumber } from '../options.ts';
 import { bytes, grouped, macs, plural, seconds, table } from '../text.ts';
 
 interface Options {
   out?: string;
   entry?: string[];
   batch: number;
-  dtype: 'f32';
+  dtype: Precision;
   device: string;
   /** Empty: the last pass. */
   printIr?: string;
@@ -27,7 +28,7 @@ export const buildCommand = (context: Context): Command =>
     .option('-o, --out <dir>', 'folder to write, replaced whole (default: codegen-out/NAME)')
     .option('--entry <name>', 'compile this entry only; may be repeated', collect)
     .option('--batch <n>', 'images per run', wholeNumber('--batch', 1, 65535), 1)
-    .option('--dtype <type>', 'element type of activations', oneOf('--dtype', ['f32']), 'f32' as const)
+    .option('--dtype <type>', 'f32 or f16, of weights and of what products read; sums are f32', precision, 'f32')
     .option('--device <spec>', 'device to compile for: a name, or a JSON file of ditc doctor', 'portable')
     .option(
       '--print-ir [pass]',
@@ -59,6 +60,7 @@ async function build(path: string, options: Options, context: Context): Promise<
     device,
     entries,
     entryOptions: { batch: options.batch },
+    dtype: options.dtype,
     onPass: printed,
     morePasses: context.passes,
   });
@@ -70,15 +72,15 @@ async function build(path: string, options: Options, context: Context): Promise<
 }
 
 /** Prints graphs after the pass that --print-ir names. */
-async function irPrinter({ printIr, json }: Options, print: (text: string) => void) {
+async function irPrinter({ printIr, json, dtype }: Options, print: (text: string) => void) {
   if (printIr === undefined) return undefined;
   if (json) throw new UsageError({ what: '--print-ir and --json both print to stdout', fix: 'use one of them' });
-  const [{ pipeline }, { printGraph }, { checkPass }] = await Promise.all([
+  const [{ halfPasses, pipeline }, { printGraph }, { checkPass }] = await Promise.all([
     import('../../compiler/pipeline.ts'),
     import('../../compiler/ir/index.ts'),
     import('../passes.ts'),
   ]);
-  const names = ['trace', ...pipeline.map(({ name }) => name)];
+  const names = ['trace', ...(dtype === 'f16' ? halfPasses() : pipeline).map(({ name }) => name)];
   const wanted = printIr || names[names.length - 1];
   checkPass('--print-ir', wanted, names);
   let separator = '';

@@ -3,17 +3,19 @@ import { Command } from 'commander';
 import { mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Artefact, EntrySpec, TensorSpec } from '../../compiler/emit/artefact.ts';
+import type { Precision } from '../../compiler/pipeline.ts';
 import type { OpenDevice } from '../../runtime/device.ts';
 import type { Program } from '../../runtime/program.ts';
 import { examples, type Context } from '../context.ts';
 import { UsageError } from '../errors.ts';
-import { collectInput, MAX_SEED, wholeNumber } from '../options.ts';
+import { collectInput, MAX_SEED, precision, wholeNumber } from '../options.ts';
 import { seconds } from '../text.ts';
 
 interface Options {
   entry: string;
   weights?: string;
   batch?: number;
+  dtype?: Precision;
   seed: number;
   input: ReadonlyMap<string, string>;
   out: string;
@@ -27,6 +29,7 @@ export const runCommand = (context: Context): Command =>
     .requiredOption('--entry <name>', 'the entry to run')
     .option('--weights <file>', 'checkpoint, .safetensors or PyTorch .pt; without one the weights are random')
     .option('--batch <n>', 'images per run, for a model file (default: 1)', wholeNumber('--batch', 1, 65535))
+    .option('--dtype <type>', 'f32 or f16, for a model file: as of ditc build (default: f32)', precision)
     .option('--seed <n>', 'seed of random weights', wholeNumber('--seed', 0, MAX_SEED), 0)
     .option('--input <name=file>', 'an input of the entry, as .npy; once for each', collectInput, new Map())
     .requiredOption('-o, --out <dir>', 'folder for the outputs: OUTPUT.npy for each')
@@ -88,21 +91,24 @@ async function run(path: string, options: Options, { terminal }: Context): Promi
 }
 
 /** What `path` is, opened and checked as far as it can be without a device. */
-async function source(path: string, { entry, batch }: Options): Promise<(open: OpenDevice) => Promise<Artefact>> {
+async function source(
+  path: string,
+  { entry, batch, dtype }: Options,
+): Promise<(open: OpenDevice) => Promise<Artefact>> {
   const { checkEntry, compile, loadModel } = await import('../model.ts');
   if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) {
     const loaded = loadModel(path);
     checkEntry(entry, Object.keys(loaded.model.entries), loaded.source);
     return async ({ spec }) =>
-      compile(loaded, { device: spec, entries: [entry], entryOptions: { batch: batch ?? 1 } }).artefact;
+      compile(loaded, { device: spec, entries: [entry], entryOptions: { batch: batch ?? 1 }, dtype }).artefact;
   }
-  if (batch !== undefined) {
+  const given = batch !== undefined ? '--batch' : dtype !== undefined ? '--dtype' : undefined;
+  if (given)
     throw new UsageError({
-      what: '--batch is for model files',
+      what: `${given} is for model files`,
       why: `${path} is built already`,
-      fix: 'build it with --batch',
+      fix: `build it with ${given}`,
     });
-  }
   const { readArtefact } = await import('../../runtime/node/artefact.ts');
   const artefact = await readArtefact(path);
   checkEntry(entry, Object.keys(artefact.manifest.entries), path);

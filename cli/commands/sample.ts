@@ -1,10 +1,11 @@
 /** `ditc sample`: pictures of the classes asked for, from a model with sampling entries. */
 import { Command } from 'commander';
+import type { Precision } from '../../compiler/pipeline.ts';
 import type { Model } from '../../compiler/dsl/model.ts';
 import { checkClasses, parseClasses } from '../classes.ts';
 import { examples, type Context } from '../context.ts';
 import { UsageError } from '../errors.ts';
-import { MAX_SEED, oneOf, realNumber, wholeNumber } from '../options.ts';
+import { MAX_SEED, oneOf, precision, realNumber, wholeNumber } from '../options.ts';
 import { plural, seconds } from '../text.ts';
 
 interface Options {
@@ -18,6 +19,7 @@ interface Options {
   seed: number;
   batch?: number;
   columns?: number;
+  dtype?: Precision;
   out: string;
   json?: boolean;
 }
@@ -48,6 +50,7 @@ export const sampleCommand = (context: Context): Command =>
       'pictures in a row of the grid (default: 4, or 10 for more than 8)',
       wholeNumber('--columns', 1, 10000),
     )
+    .option('--dtype <type>', 'f32 or f16, of weights and of what products read (default: f32)', precision)
     .option('--json', 'print what was done as JSON')
     .addHelpText(
       'after',
@@ -79,7 +82,7 @@ async function sampleModel(path: string, options: Options, { terminal }: Context
 
   const result = await withWeights(options.weights, (weights) =>
     withDevice(async (open) => {
-      const artefact = compileSampler(loaded, open.spec, settings, options.classes.length, options.batch);
+      const artefact = compileSampler(loaded, open.spec, settings, options.classes.length, options);
       const [batch] = sampler.sampleShape(artefact.manifest.states);
       if (!weights) terminal.err(`note: ${RANDOM_WEIGHTS}`);
       const entries = sampler.SAMPLING_ENTRIES;

@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { statSync } from 'node:fs';
 import { examples, type Context } from '../context.ts';
 import { errorJson, EXIT, reportError, UsageError } from '../errors.ts';
-import { collectInput, MAX_SEED, realNumber, wholeNumber } from '../options.ts';
+import { collectInput, MAX_SEED, precision, realNumber, wholeNumber } from '../options.ts';
 import { seconds } from '../text.ts';
 import { SAVE_FOLDER, type VerifyOptions } from '../verify/options.ts';
 
@@ -16,6 +16,7 @@ export const verifyCommand = (context: Context): Command =>
     .argument('<model>', 'the model file, MODEL.ts')
     .option('--entry <name>', 'check this entry only (default: all)')
     .option('--batch <n>', 'images per run (default: 1)', wholeNumber('--batch', 1, 65535))
+    .option('--dtype <type>', 'f32 or f16: as of ditc build (default: f32)', precision)
     .option('--device <spec>', 'device to compile for: a name, or a file from ditc doctor --json (default: this one)')
     .option(
       '--weights <file>',
@@ -25,7 +26,11 @@ export const verifyCommand = (context: Context): Command =>
     .option('--seed <n>', 'seed of random weights and inputs', wholeNumber('--seed', 0, MAX_SEED))
     .option('--kernel <name>', 'check this kernel only')
     .option('--all', 'check every dispatch, not only the first one of each kernel')
-    .option('--tolerance <x>', 'largest relative error allowed (default: 1e-5 for f32)', realNumber('--tolerance', 0))
+    .option(
+      '--tolerance <x>',
+      'largest relative error allowed (default: 1e-5 for f32, 5e-3 for f16)',
+      realNumber('--tolerance', 0),
+    )
     .option('--save <dir>', `folder for the first check that fails, as DIR/<kernel>/ (default: ${SAVE_FOLDER})`)
     .option('--json', 'print every check as JSON')
     .addHelpText(
@@ -62,7 +67,7 @@ async function verify(path: string, options: VerifyOptions, context: Context): P
   const { verdicts, failure, adapter } = await gpu.withWeights(options.weights, (weights) =>
     gpu.withDevice(async (open) => {
       const entryOptions = { batch: options.batch ?? 1 };
-      const compiled = compile(loaded, { device: device ?? open.spec, entries, entryOptions });
+      const compiled = compile(loaded, { device: device ?? open.spec, entries, entryOptions, dtype: options.dtype });
       const verified = await verifyCompiled(compiled, open, { path, options, given, weights }, terminal);
       return { ...verified, adapter: open.spec.name };
     }),

@@ -1,7 +1,10 @@
+import type { Precision } from '../../compiler/pipeline.ts';
+
 /** The options of `ditc verify`. */
 export interface VerifyOptions {
   readonly entry?: string;
   readonly batch?: number;
+  readonly dtype?: Precision;
   readonly device?: string;
   readonly weights?: string;
   /** Files by the name of the input. */

@@ -53,7 +53,7 @@ function notes(verdicts: readonly Verdict[]): string[] {
 
 /** How to check one kernel again, with the options that the kernel's name and values depend on. */
 export function rerunCommand(path: string, options: VerifyOptions, first: Verdict): string {
-  const names = ['entry', 'batch', 'device', 'weights', 'seed', 'tolerance', 'save'] as const;
+  const names = ['entry', 'batch', 'dtype', 'device', 'weights', 'seed', 'tolerance', 'save'] as const;
   const kept = names.flatMap((name) => (options[name] === undefined ? [] : [`--${name} ${options[name]}`]));
   const given = [...(options.input ?? [])].map(([name, file]) => `--input ${name}=${file}`);
   const all = options.all ? ['--all'] : [];

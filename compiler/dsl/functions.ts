@@ -21,6 +21,8 @@ export const sin = unary('sin');
 export const cos = unary('cos');
 export const abs = unary('abs');
 export const floor = unary('floor');
+/** Whether x is neither infinite nor NaN: bool. */
+export const isFinite = unary('is_finite');
 export const relu = (x: Tensor) => x.maximum(0);
 
 /** Softmax over the last axis. */

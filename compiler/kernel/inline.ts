@@ -52,6 +52,8 @@ export class Inliner {
     if (kind === 'leaf') return this.leaf(node, index);
     if (kind !== 'pointwise') throw new Error(`${node.op} cannot be computed inside another kernel`);
     const args = node.inputs.map((input) => this.value(input, broadcastIndex(index, input.type.shape)));
+    // f16 is a matter of memory: between registers a cast to or from it is nothing.
+    if (node.op === 'cast' && args[0].type === computeType(node.type.dtype)) return args[0];
     const { vector, component } = opDef(node.op).wgsl!;
     if (vector && component)
       return this.b.component(this.b.bind(node.op, this.b.vectorOp(node.op, args)), component(node.attrs));

@@ -1,6 +1,15 @@
 /** Attention as one value: what the rules of attention.rules find in plain algebra, so that no kernel stores the scores. */
-import { broadcastShapes, formatShape, sameShape, sizeOf, type Node, type TensorType } from '../ir/index.ts';
-import { attrNumber, defineOp, expectFloat, expectSameDType, shapeError } from './define.ts';
+import {
+  broadcastShapes,
+  formatShape,
+  sameShape,
+  sizeOf,
+  type Attrs,
+  type DType,
+  type Node,
+  type TensorType,
+} from '../ir/index.ts';
+import { attrNumber, contractedDType, defineOp, expectFloat, expectSameDType, shapeError } from './define.ts';
 import { broadcastStrides, dense, dot, forEachIndex } from './dense.ts';
 import type { Functional } from './functional.ts';
 
@@ -34,7 +43,8 @@ export function attentionDims(inputs: readonly TensorType[]) {
   return { batch, m, n, d, e };
 }
 
-function checkOperands(inputs: readonly TensorType[]): void {
+/** Checks their number and dtypes, and gives the result's. */
+function checkOperands(inputs: readonly TensorType[], attrs: Attrs): DType {
   const { bias, mask } = scoreOperands(inputs, dtypeOfType);
   if (inputs.length < 3 || inputs.length !== 3 + Number(!!bias) + Number(!!mask) || (mask && mask !== inputs.at(-1))) {
     throw shapeError(
@@ -45,16 +55,19 @@ function checkOperands(inputs: readonly TensorType[]): void {
   }
   const floats = inputs.filter((t) => t !== mask);
   expectFloat('attention', ...floats);
-  expectSameDType('attention', floats);
+  expectSameDType('attention', floats.slice(0, 3));
+  const dtype = contractedDType('attention', inputs, attrs);
+  expectSameDType('attention', [{ dtype, shape: [] }, ...floats.slice(3)]);
+  return dtype;
 }
 
-/** softmax of the scores, by smaller ops. */
-function weightsOf(f: Functional, inputs: readonly Node[], attrs: Readonly<Record<string, unknown>>): Node {
+/** softmax of the scores, by smaller ops, in the dtype of the result. */
+function weightsOf(f: Functional, inputs: readonly Node[], attrs: Attrs, dtype: DType): Node {
   const [q, k] = inputs;
   const { bias, mask } = scoreOperands(inputs, dtypeOfNode);
-  const scaled = f.mul(f.matmul(q, f.transpose(k)), attrs.scale as number);
+  const scaled = f.mul(f.matmul(q, f.transpose(k), dtype), attrs.scale as number);
   const scores = bias ? f.add(scaled, bias) : scaled;
-  const fill = () => f.constant(attrs.fill as number, q.type.dtype);
+  const fill = () => f.constant(attrs.fill as number, dtype);
   return f.op('softmax', [mask ? f.select(mask, scores, fill()) : scores]);
 }
 
@@ -63,12 +76,12 @@ export const attention = defineOp({
   doc: 'softmax(scale·q·kᵀ + bias)·v: q […, m, d], k […, n, d], v […, n, e], bias broadcast to […, m, n] (optional); where a bool mask (optional) does not hold, the score is `fill`.',
   kind: 'contract',
   type: (inputs, attrs) => {
-    checkOperands(inputs);
+    const dtype = checkOperands(inputs, attrs);
     if (!Number.isFinite(attrs.scale)) throw shapeError('attention', 'scale is a finite number');
     const { mask } = scoreOperands(inputs, dtypeOfType);
     if (mask && typeof attrs.fill !== 'number') throw shapeError('attention', 'a mask needs a fill');
     const { batch, m, e } = attentionDims(inputs);
-    return { dtype: inputs[0].dtype, shape: [...batch, m, e] };
+    return { dtype, shape: [...batch, m, e] };
   },
   reference: (inputs, attrs, type) => {
     const { batch, m, n, d, e } = attentionDims(inputs);
@@ -104,14 +117,16 @@ export const attention = defineOp({
   gradient: ({ f, inputs, attrs, out, dy }) => {
     const [q, k, v] = inputs;
     const { bias, mask } = scoreOperands(inputs, dtypeOfNode);
-    const weights = weightsOf(f, inputs, attrs);
+    const { dtype } = out.type;
+    const narrow = (x: Node) => f.cast(x, q.type.dtype);
+    const weights = weightsOf(f, inputs, attrs, dtype);
     const projected = f.sum(f.mul(dy, out), [out.type.shape.length - 1]);
-    const dFilled = f.mul(weights, f.sub(f.matmul(dy, f.transpose(v)), projected));
-    const dScores = mask ? f.select(mask, dFilled, f.constant(0, dy.type.dtype)) : dFilled;
-    const dProduct = f.mul(dScores, attrNumber(attrs, 'scale'));
+    const dFilled = f.mul(weights, f.sub(f.matmul(narrow(dy), f.transpose(v), dtype), projected));
+    const dScores = mask ? f.select(mask, dFilled, f.constant(0, dtype)) : dFilled;
+    const dProduct = narrow(f.mul(dScores, attrNumber(attrs, 'scale')));
     const dq = f.matmul(dProduct, k);
     const dk = f.matmul(f.transpose(dProduct), q);
-    const dv = f.matmul(f.transpose(weights), dy);
+    const dv = f.matmul(f.transpose(narrow(weights)), narrow(dy));
     return [dq, dk, dv, ...(bias ? [dScores] : []), ...(mask ? [null] : [])];
   },
   cost: (inputs) => {
@@ -131,5 +146,9 @@ export const attention = defineOp({
     const inputs = [f32([...batch, m, d]), f32([...shared(), n, d]), f32([...shared(), n, e]), ...bias, ...mask];
     return { inputs, attrs: { scale: 0.5, ...(masked && { fill: -3 }) } };
   },
-  expand: (f, inputs, attrs) => f.matmul(weightsOf(f, inputs, attrs), inputs[2]),
+  expand: (f, inputs, attrs, { dtype }) => {
+    const [, , v] = inputs;
+    return f.matmul(f.cast(weightsOf(f, inputs, attrs, dtype), v.type.dtype), v, dtype);
+  },
+  factors: 3,
 });

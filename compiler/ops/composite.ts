@@ -1,6 +1,14 @@
 /** Composite ops: named so that rules and reports can see them, expanded into smaller ops before scheduling. */
 import { formatShape, sizeOf, type Node } from '../ir/index.ts';
-import { attrNumber, defineOp, expectArity, expectFloat, expectSameDType, shapeError } from './define.ts';
+import {
+  attrNumber,
+  contractedDType,
+  defineOp,
+  expectArity,
+  expectFloat,
+  expectSameDType,
+  shapeError,
+} from './define.ts';
 import { dense } from './dense.ts';
 import type { Random } from './random.ts';
 
@@ -20,13 +28,15 @@ function dotProduct(a: Float64Array, i: number, b: Float64Array, j: number, n: n
 
 export const linear = defineOp({
   name: 'linear',
-  doc: 'x·Wᵀ + b over the last axis: x […, k], W [n, k] as checkpoints store it, b [n] (optional).',
+  doc: 'x·Wᵀ + b over the last axis: x […, k], W [n, k] as checkpoints store it, b [n] (optional). f16 x and W give f32 with `dtype`.',
   kind: 'composite',
-  type: (inputs) => {
+  type: (inputs, attrs) => {
     if (inputs.length !== 2 && inputs.length !== 3)
       throw shapeError('linear', 'takes x, weight and maybe bias', `got ${inputs.length}`);
     expectFloat('linear', ...inputs);
-    expectSameDType('linear', inputs);
+    expectSameDType('linear', inputs.slice(0, 2));
+    const dtype = contractedDType('linear', inputs, attrs);
+    expectSameDType('linear', [{ dtype, shape: [] }, ...inputs.slice(2)]);
     const [x, w, b] = inputs.map((t) => t.shape);
     const k = x[x.length - 1];
     if (!x.length || w.length !== 2 || w[1] !== k) {
@@ -35,7 +45,7 @@ export const linear = defineOp({
     if (b && (b.length !== 1 || b[0] !== w[0])) {
       throw shapeError('linear', 'bias does not fit', `weight is ${formatShape(w)}, bias is ${formatShape(b)}`);
     }
-    return { dtype: inputs[0].dtype, shape: [...x.slice(0, -1), w[0]] };
+    return { dtype, shape: [...x.slice(0, -1), w[0]] };
   },
   reference: ([x, w, b], _attrs, type) => {
     const [n, k] = w.shape;
@@ -52,11 +62,13 @@ export const linear = defineOp({
   },
   gradient: ({ f, inputs: [x, w, b], dy }) => {
     const rows = (t: Node) => f.reshape(t, [sizeOf(t.type.shape.slice(0, -1)), t.type.shape.slice(-1)[0]]);
-    const dx = f.reshape(f.matmul(rows(dy), w), x.type.shape);
-    const dw = f.matmul(f.transpose(rows(dy)), rows(x));
+    const d = f.cast(rows(dy), x.type.dtype);
+    const dx = f.reshape(f.matmul(d, w), x.type.shape);
+    const dw = f.matmul(f.transpose(d), rows(x));
     return b ? [dx, dw, f.reshape(f.sum(rows(dy), [0]), b.type.shape)] : [dx, dw];
   },
   cost: (inputs, _attrs, type) => ({ macs: sizeOf(type.shape) * inputs[1].shape[1], flops: 0 }),
+  factors: 2,
   sample: (random) => {
     const [k, n] = [random.int(1, 20), random.int(1, 30)];
     const shapes = [[...random.shape(0, 2), k], [n, k], [n]].slice(0, random.int(2, 3));
@@ -65,7 +77,7 @@ export const linear = defineOp({
   // [k] rows need a row axis for matmul. Leading axes are merged: the product has one batch of rows.
   expand: (f, [x, w, b], _attrs, type) => {
     const rows = f.reshape(x, [sizeOf(x.type.shape.slice(0, -1)), w.type.shape[1]]);
-    const product = f.matmul(rows, f.transpose(w));
+    const product = f.matmul(rows, f.transpose(w), type.dtype);
     const flat = f.reshape(product, type.shape);
     return b ? f.add(flat, b) : flat;
   },

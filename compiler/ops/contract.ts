@@ -1,6 +1,6 @@
 /** The contraction: batched matrix product. */
 import { broadcastShapes, formatShape, sizeOf, stridesOf, type Shape, type TensorType } from '../ir/index.ts';
-import { defineOp, expectArity, expectFloat, expectSameDType, shapeError } from './define.ts';
+import { contractedDType, defineOp, expectArity, expectFloat, expectSameDType, shapeError } from './define.ts';
 import { broadcastStrides, dense, dot, forEachIndex } from './dense.ts';
 
 /** Batch axes, rows, columns and inner size of a product of two shapes. */
@@ -11,9 +11,9 @@ export function matmulDims(x: Shape, y: Shape): { batch: Shape; m: number; n: nu
 
 export const matmul = defineOp({
   name: 'matmul',
-  doc: 'Matrix product of the last two axes, […, m, k] × […, k, n]; leading axes broadcast.',
+  doc: 'Matrix product of the last two axes, […, m, k] × […, k, n]; leading axes broadcast. f16 operands give f32 with `dtype`.',
   kind: 'contract',
-  type: (inputs): TensorType => {
+  type: (inputs, attrs): TensorType => {
     expectArity('matmul', inputs, 2);
     expectFloat('matmul', ...inputs);
     expectSameDType('matmul', inputs);
@@ -32,7 +32,7 @@ export const matmul = defineOp({
     if (!broadcastShapes(x.slice(0, -2), y.slice(0, -2)))
       throw shapeError('matmul', 'batch axes do not broadcast', shapes);
     const { batch, m, n } = matmulDims(x, y);
-    return { dtype: inputs[0].dtype, shape: [...batch, m, n] };
+    return { dtype: contractedDType('matmul', inputs, attrs), shape: [...batch, m, n] };
   },
   reference: ([x, y], _attrs, type) => {
     const { batch, m, n, k } = matmulDims(x.shape, y.shape);
@@ -54,7 +54,11 @@ export const matmul = defineOp({
     });
     return out;
   },
-  gradient: ({ f, inputs: [x, y], dy }) => [f.matmul(dy, f.transpose(y)), f.matmul(f.transpose(x), dy)],
+  gradient: ({ f, inputs: [x, y], dy }) => {
+    const d = f.cast(dy, x.type.dtype);
+    return [f.matmul(d, f.transpose(y)), f.matmul(f.transpose(x), d)];
+  },
+  factors: 2,
   cost: (inputs, _attrs, type) => ({ macs: sizeOf(type.shape) * inputs[0].shape.slice(-1)[0], flops: 0 }),
   sample: (random) => {
     const [m, n, k] = [random.int(1, 20), random.int(1, 30), random.int(1, 20)];

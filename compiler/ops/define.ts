@@ -64,6 +64,8 @@ export interface OpDef {
   /** Gradients of the operands (null: none flows). They may have the broadcast shape; autodiff sums them back. */
   gradient: ((context: GradientContext) => (Node | null)[]) | 'none';
   cost(inputs: readonly TensorType[], attrs: Attrs, type: TensorType): Cost;
+  /** Contractions: how many of the operands, from the first, are multiplied. These may be f16 where the result is f32. */
+  readonly factors?: number;
   sample(random: Random): Sample;
   /** Pointwise ops, always: the WGSL of one element, and the helper functions it calls. */
   readonly wgsl?: ScalarCode;
@@ -116,6 +118,12 @@ export function expectSameDType(op: string, types: readonly TensorType[]): void 
   if (types.some((t) => t.dtype !== types[0].dtype)) {
     throw shapeError(op, 'operands have different dtypes', types.map(formatType).join(' and '), 'cast one of them');
   }
+}
+
+/** The dtype of a contraction: its factors', unless it says that f16 factors add up to an f32 result. */
+export function contractedDType(op: string, [factor]: readonly TensorType[], { dtype = factor.dtype }: Attrs): DType {
+  if (dtype === factor.dtype || (dtype === 'f32' && factor.dtype === 'f16')) return dtype;
+  throw shapeError(op, `${factor.dtype} operands do not give a ${String(dtype)} result`, undefined, 'leave dtype out');
 }
 
 export function broadcastOrThrow(op: string, types: readonly TensorType[]): Shape {

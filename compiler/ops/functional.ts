@@ -71,7 +71,9 @@ export class Functional {
     this.op('unfold', [x], { axis, size, step, dilation });
   gather = (table: Node, index: Node) => this.op('gather', [table, index]);
 
-  matmul = (x: Node, y: Node) => this.op('matmul', [x, y]);
+  /** With f16 operands, `dtype` may be f32. */
+  matmul = (x: Node, y: Node, dtype = x.type.dtype) =>
+    this.op('matmul', [x, y], dtype === x.type.dtype ? {} : { dtype });
   sum = (x: Node, axes: readonly number[]) => (axes.length ? this.op('reduce_sum', [x], { axes }) : x);
   reduceMax = (x: Node, axes: readonly number[]) => this.op('reduce_max', [x], { axes });
   mean = (x: Node, axes: readonly number[]) =>

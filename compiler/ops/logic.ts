@@ -1,6 +1,6 @@
 /** Comparisons, logic and bits. */
 import type { DType } from '../ir/index.ts';
-import { defineOp, elementwise, expectArity, perElement, shapeError } from './define.ts';
+import { defineOp, elementwise, expectArity, expectFloat, perElement, shapeError } from './define.ts';
 import { binary, infix } from './define-binary.ts';
 
 const notBool = (dtype: DType) => dtype !== 'bool';
@@ -52,6 +52,23 @@ export const not = defineOp({
   cost: perElement(1),
   sample: (random) => ({ inputs: [{ dtype: 'bool', shape: random.shape(0, 4) }], attrs: {} }),
   wgsl: { expression: ([x]) => `!${x}` },
+});
+
+export const isFinite = defineOp({
+  name: 'is_finite',
+  doc: 'x is a number, neither infinite nor NaN.',
+  kind: 'pointwise',
+  type: (inputs) => {
+    expectArity('is_finite', inputs, 1);
+    expectFloat('is_finite', ...inputs);
+    return { dtype: 'bool', shape: inputs[0].shape };
+  },
+  reference: elementwise((x) => Number(Number.isFinite(x))),
+  gradient: 'none',
+  cost: perElement(2),
+  sample: (random) => ({ inputs: [{ dtype: 'f32', shape: random.shape(0, 4) }], attrs: {} }),
+  // By its bits: WGSL lets compilers assume that no float is infinite or NaN, and drop comparisons that tell.
+  wgsl: { expression: ([x]) => `((bitcast<u32>(${x}) & 0x7f800000u) != 0x7f800000u)` },
 });
 
 const bitwise = (name: string, doc: string, symbol: string, f: (x: number, y: number) => number) =>

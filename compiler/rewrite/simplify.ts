@@ -103,7 +103,8 @@ function mergeBatch(f: Functional, [x, y]: readonly Node[], _attrs: Attrs, node:
   if (!batch.length || !merges || sizeOf(y.type.shape) !== sizeOf(y.type.shape.slice(-2))) return undefined;
   const [m, k] = x.type.shape.slice(-2);
   const matrix = f.reshape(y, y.type.shape.slice(-2));
-  return f.reshape(f.matmul(f.reshape(x, [sizeOf(batch) * m, k]), matrix), node.type.shape);
+  const rows = f.reshape(x, [sizeOf(batch) * m, k]);
+  return f.reshape(f.matmul(rows, matrix, node.type.dtype), node.type.shape);
 }
 
 /** A pointwise op of one-valued constants is a constant. */

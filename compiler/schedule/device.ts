@@ -1,3 +1,4 @@
+import { DitcError } from '../ir/index.ts';
 import portable from './specs/portable.json' with { type: 'json' };
 
 /** What the compiler knows of a GPU: plain JSON, recorded by `ditc doctor` or written by hand. */
@@ -32,3 +33,14 @@ export const prefersSubgroupProducts = (device: DeviceSpec): boolean =>
 /** For remarks: a kernel that would read more buffers than it may. Its result takes one more. */
 export const tooManyBuffers = (reads: number, most: number, what: string): string =>
   `binding limit: ${what} the kernel binds ${reads + 1} buffers of ${most + 1}`;
+
+/**
+ * Throws unless the device stores f16. The portable one says nothing of optional features: that a build asks for f16 adds it
+ * to what the device must have at load.
+ */
+export function checkHalf(device: DeviceSpec): void {
+  if (device.name === PORTABLE.name || device.features.includes('shader-f16')) return;
+  const why = `its features are ${device.features.join(', ') || 'none'}: f16 needs shader-f16`;
+  const fix = 'leave --dtype f16 out, or use a device with shader-f16 (ditc doctor shows this machine’s)';
+  throw new DitcError({ code: 'missing-feature', what: `${device.name} has no f16`, why, fix });
+}

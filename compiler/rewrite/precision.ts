@@ -1,0 +1,95 @@
+/**
+ * Lower precision: contractions multiply f16 and add up in f32. What they read is stored in f16 where it has no other reader;
+ * parameters that only they read, and that no entry updates, are f16 from load on. All else stays f32: residual streams,
+ * statistics, softmax, losses, optimisers. Micikevicius et al. 2018, "Mixed Precision Training".
+ *
+ * Before: y = linear(gelu(h), w, b)              After: y = linear(cast(gelu(h), f16), w16, b) {dtype = f32}
+ *
+ * It runs where the gradients are in place already: they are formed of f32 values, and their contractions become f16 alike.
+ */
+import { isFloat, nodesOf, rebuild, type Graph, type GraphBuilder, type Node } from '../ir/index.ts';
+import { attrNumber, opDef, opTable } from '../ops/index.ts';
+
+const MAX_F16 = 65504;
+
+const factorsOf = (node: Node): readonly Node[] => node.inputs.slice(0, opDef(node.op).factors ?? 0);
+
+/** What a view reads the elements of; none for other ops. */
+const viewed = (node: Node): readonly Node[] =>
+  opDef(node.op).kind === 'view' ? node.inputs.filter(({ type }) => isFloat(type.dtype)) : [];
+
+/** Leaves that a contraction reads through views alone. */
+const leavesBehind = (node: Node): Node[] => {
+  const inner = viewed(node);
+  return inner.length ? inner.flatMap(leavesBehind) : node.inputs.length ? [] : [node];
+};
+
+/** The parameters, by name, that the graphs of a model have as f16: contractions multiply them, and no graph updates them. */
+export function halfParams(graphs: readonly Graph[]): ReadonlySet<string> {
+  const updated = new Set(graphs.flatMap(({ updates }) => updates.map(({ state }) => state.attrs.name)));
+  const multiplied = graphs.flatMap((graph) => nodesOf(graph).flatMap((node) => factorsOf(node).flatMap(leavesBehind)));
+  const names = multiplied.filter(
+    (leaf) => leaf.op === 'param' && leaf.type.dtype === 'f32' && !updated.has(leaf.attrs.name),
+  );
+  return new Set(names.map(({ attrs }) => String(attrs.name)));
+}
+
+/** Contractions of f16 factors. `params`: those to be f16 themselves; the graph's own unless told. */
+export function lowerPrecision(graph: Graph, params: ReadonlySet<string> = halfParams([graph])): Graph {
+  const narrowing = new Narrowing(params);
+  return rebuild(graph, opTable, (node, inputs, builder) => narrowing.rewrite(node, inputs, builder));
+}
+
+class Narrowing {
+  private readonly params: ReadonlySet<string>;
+  /** What each value of the old graph is in the new one: in its own dtype, and in f16. */
+  private readonly wide = new Map<Node, Node>();
+  private readonly narrow = new Map<Node, Node>();
+
+  constructor(params: ReadonlySet<string>) {
+    this.params = params;
+  }
+
+  rewrite(node: Node, inputs: readonly Node[], builder: GraphBuilder): Node {
+    const made = this.replaced(node, inputs, builder) ?? builder.apply(node.op, inputs, node.attrs, node);
+    this.wide.set(node, made);
+    return made;
+  }
+
+  private replaced(node: Node, inputs: readonly Node[], builder: GraphBuilder): Node | undefined {
+    if (node.type.dtype !== 'f32') return undefined;
+    if (node.op === 'param' && this.params.has(String(node.attrs.name))) {
+      const half = builder.apply('param', [], { ...node.attrs, dtype: 'f16' }, node);
+      this.narrow.set(node, half);
+      return builder.apply('cast', [half], { dtype: 'f32' });
+    }
+    const factors = factorsOf(node);
+    if (!factors.length || !factors.every(fitsHalf)) return undefined;
+    const halves = factors.map((factor) => this.half(factor, builder));
+    return builder.apply(node.op, [...halves, ...inputs.slice(factors.length)], { ...node.attrs, dtype: 'f32' }, node);
+  }
+
+  /** A value as f16. The cast goes before its views: it is then part of the kernel that computes the value. */
+  private half(node: Node, builder: GraphBuilder): Node {
+    const known = this.narrow.get(node);
+    if (known) return known;
+    const made = this.makeHalf(node, builder);
+    this.narrow.set(node, made);
+    return made;
+  }
+
+  private makeHalf(node: Node, builder: GraphBuilder): Node {
+    if (node.op === 'constant') return builder.apply('constant', [], { ...node.attrs, dtype: 'f16' }, node);
+    if (!viewed(node).length) return builder.apply('cast', [this.wide.get(node)!], { dtype: 'f16' }, node);
+    const inputs = node.inputs.map((x) => (isFloat(x.type.dtype) ? this.half(x, builder) : this.wide.get(x)!));
+    return builder.apply(node.op, inputs, node.attrs, node);
+  }
+}
+
+/** Whether none of the constants in a factor is beyond f16: such a product stays f32. */
+function fitsHalf(node: Node): boolean {
+  if (node.op === 'pad' && Math.abs(attrNumber(node.attrs, 'value')) > MAX_F16) return false;
+  if (node.op !== 'constant') return viewed(node).every(fitsHalf);
+  const { data, value } = node.attrs;
+  return data instanceof Float64Array ? data.every((x) => Math.abs(x) <= MAX_F16) : Math.abs(Number(value)) <= MAX_F16;
+}
