@@ -59,7 +59,7 @@ const choose: Step = (context) => {
   const [x, y] = pair(context);
   const { f, random } = context;
   const holds = f.compare(random.pick(COMPARISONS), x, y);
-  return f.select(random.next() < 0.3 ? f.op('not', [holds]) : holds, x, y);
+  return f.select(random.next() < 0.3 ? f.op('not', [holds]) : f.op('and', [holds, f.op('is_finite', [x])]), x, y);
 };
 
 /** Integers: bits, arithmetic and comparison, and back to floats. */
