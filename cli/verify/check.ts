@@ -9,10 +9,10 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Artefact, Dispatch, TensorSpec } from '../../compiler/emit/artefact.ts';
 import type { EntryInput } from '../../compiler/emit/build.ts';
-import { operandsOf, regionGraph } from '../../compiler/emit/region-graph.ts';
+import { regionGraph } from '../../compiler/emit/region-graph.ts';
 import type { Graph } from '../../compiler/ir/index.ts';
 import { interpretSteps, type Bindings, type InterpretOptions } from '../../compiler/ops/index.ts';
-import type { Region } from '../../compiler/schedule/regions.ts';
+import { operandsOf, type Region } from '../../compiler/schedule/regions.ts';
 import type { Program } from '../../runtime/program.ts';
 import type { Stepper } from '../../runtime/stepper.ts';
 import type { Values } from '../../runtime/weights.ts';
@@ -33,6 +33,8 @@ export interface Evidence {
   /** The kernel's computation; its inputs are named as `inputs`. */
   readonly graph: Graph;
   readonly inputs: Readonly<Record<string, Values>>;
+  /** Of several results the one that differs most: its name and type in the graph. */
+  readonly output: TensorSpec;
   readonly got: Values;
   readonly want: Float64Array;
 }
@@ -129,23 +131,40 @@ export async function checkDispatch(
 ): Promise<Check> {
   const { index, dispatch, region } = job;
   const graph = regionGraph(region);
+  const { reads, results, replaces } = region;
+  const written = dispatch.resources.slice(reads.length);
+  // A value replaced in place lies where the result goes.
+  const lies = new Map([
+    ...reads.map((node, i) => [node, dispatch.resources[i]] as const),
+    ...results.flatMap(({ node }, i) => (replaces.has(node) ? [[replaces.get(node)!, written[i]] as const] : [])),
+  ]);
   const inputs: Record<string, Values> = {};
   for (const [i, node] of operandsOf(region).entries()) {
     const spec = specOf(graph.inputs[i].attrs.name, node.type);
-    // A value replaced in place lies where the result goes: the last binding.
-    inputs[spec.name] = await stepper.read(spec, dispatch.resources[i]);
+    inputs[spec.name] = await stepper.read(spec, lies.get(node)!);
   }
-  const [{ name, node: root }] = graph.outputs;
-  const output = dispatch.resources[dispatch.resources.length - 1];
-  if (!region.replaces) stepper.poison(output);
+  results.forEach(({ node }, i) => {
+    if (!replaces.has(node)) stepper.poison(written[i]);
+  });
   stepper.run(index, index + 1);
-  const got = await stepper.read(specOf(name, root.type), output);
   const want = await reference(graph, inputs);
-  const difference = compare(got, want, root.type.shape);
-  const verdict = await judge(difference, graph, inputs, want, options.tolerance);
-  if (!verdict.agrees) stepper.write(specOf(name, root.type), output, asValues(root.type.dtype, want));
-  const doubt = doubtOf(inputs, want);
-  return { ...job, ...difference, ...verdict, doubt, evidence: { graph, inputs, got, want } };
+  const found = [];
+  for (const [i, { name, node }] of graph.outputs.entries()) {
+    const output = specOf(name, node.type);
+    const got = await stepper.read(output, written[i]);
+    const difference = compare(got, want[i], node.type.shape);
+    const verdict = await judge(difference, graph, i, inputs, want[i], options.tolerance);
+    if (!verdict.agrees) stepper.write(output, written[i], asValues(node.type.dtype, want[i]));
+    const doubt = doubtOf(inputs, want[i]);
+    found.push({ ...difference, ...verdict, doubt, evidence: { graph, inputs, output, got, want: want[i] } });
+  }
+  return { ...job, ...found.reduce(worse) };
+}
+
+/** Of two results the one that is off further, by what each is allowed. */
+function worse<T extends { error: number; tolerance: number; agrees: boolean }>(a: T, b: T): T {
+  if (a.agrees !== b.agrees) return a.agrees ? b : a;
+  return b.error / b.tolerance > a.error / a.tolerance ? b : a;
 }
 
 /** How much worse than float32 arithmetic, each op rounded once, a kernel may be where that is worse than the tolerance. */
@@ -158,11 +177,12 @@ const F32_FACTOR = 4;
 async function judge(
   { error }: Difference,
   graph: Graph,
+  output: number,
   inputs: Bindings,
   want: Float64Array,
   given: number | undefined,
 ): Promise<Pick<Check, 'agrees' | 'tolerance' | 'f32Error'>> {
-  const { type } = graph.outputs[0].node;
+  const { type } = graph.outputs[output].node;
   const tolerance =
     given ??
     toleranceOf(
@@ -171,17 +191,24 @@ async function judge(
     );
   if (error <= tolerance) return { agrees: true, tolerance };
   if (given !== undefined || error === Infinity) return { agrees: false, tolerance };
-  const f32Error = compare(await reference(graph, inputs, { f32: true }), want, type.shape).error;
+  const f32Error = compare((await reference(graph, inputs, { f32: true }))[output], want, type.shape).error;
   if (!(F32_FACTOR * f32Error > tolerance)) return { agrees: false, tolerance };
   return { agrees: error <= F32_FACTOR * f32Error, tolerance: F32_FACTOR * f32Error, f32Error };
 }
 
-/** The graph's one output by the interpreter, in float64 or with every op rounded to float32. Between ops the event loop has its turn: a large kernel takes seconds. */
-export async function reference(graph: Graph, inputs: Bindings, options: InterpretOptions = {}): Promise<Float64Array> {
+/**
+ * The graph's outputs by the interpreter, in float64 or with every op rounded to float32. Between ops the event loop has its
+ * turn: a large kernel takes seconds.
+ */
+export async function reference(
+  graph: Graph,
+  inputs: Bindings,
+  options: InterpretOptions = {},
+): Promise<Float64Array[]> {
   const steps = interpretSteps(graph, inputs, options);
   for (;;) {
     const { done, value } = steps.next();
-    if (done) return value.outputs[graph.outputs[0].name].data;
+    if (done) return graph.outputs.map(({ name }) => value.outputs[name].data);
     await setImmediate();
   }
 }

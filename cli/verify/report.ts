@@ -1,15 +1,16 @@
 /** What `ditc verify` says: the verdict in a line or two, and the first kernel that differs at its place in the source. */
 import { DitcError, formatType } from '../../compiler/ir/index.ts';
+import type { TensorSpec } from '../../compiler/emit/artefact.ts';
 import { plural } from '../text.ts';
 import type { Check } from './check.ts';
 import type { VerifyOptions } from './options.ts';
 
 /** A check without its arrays, which may be large. */
-export type Verdict = Omit<Check, 'evidence'>;
+export type Verdict = Omit<Check, 'evidence'> & { readonly result: TensorSpec };
 
 export function verdictOf(check: Check): Verdict {
-  const { evidence: _arrays, ...verdict } = check;
-  return verdict;
+  const { evidence, ...verdict } = check;
+  return { ...verdict, result: evidence.output };
 }
 
 /** `3.1e-7` */
@@ -63,12 +64,12 @@ export function rerunCommand(path: string, options: VerifyOptions, first: Verdic
 /** The first kernel that differs, as an error at the user's line; `saved` is the folder with its arrays. */
 export function differenceError(verdicts: readonly Verdict[], saved: string, rerun: string): DitcError {
   const [first, ...others] = verdicts.filter((v) => !v.agrees);
-  const { dispatch, entry, index, error, tolerance, worst, region } = first;
+  const { dispatch, entry, index, error, tolerance, worst, result } = first;
   const amount = Number.isFinite(error)
     ? `error ${scientific(error)}, at most ${scientific(tolerance)} is allowed`
     : 'it is not finite where the reference is, or the other way round';
   const at = worst!.index.length
-    ? `element [${worst!.index.join(',')}] of ${formatType(region.root.type)}`
+    ? `element [${worst!.index.join(',')}] of ${result.name}, ${formatType(result)}`
     : 'its one element';
   const later = [...new Set(others.map((v) => v.dispatch.kernel))].filter((name) => name !== dispatch.kernel);
   const why = [

@@ -23,13 +23,13 @@ export function checkSaveFolder(dir: string, kernels: Iterable<string>): void {
  * that the kernel computes, whose inputs are named as the files. Returns that folder.
  */
 export async function saveCheck(dir: string, { dispatch, evidence }: Check, { wgsl }: Artefact): Promise<string> {
-  const { graph, inputs, got, want } = evidence;
+  const { graph, inputs, output, got, want } = evidence;
   const files = new Map<string, string | Uint8Array>();
   const array = (file: string, type: Omit<TensorSpec, 'name'>, values: Values) =>
     files.set(file, encodeNpy(npyOf(type, values)));
   for (const { attrs, type } of graph.inputs)
     array(`inputs/${String(attrs.name)}.npy`, type, inputs[String(attrs.name)]);
-  const { dtype, shape } = graph.outputs[0].node.type;
+  const { dtype, shape } = output;
   // A bool is a word, and a wrong one may be any.
   array('got.npy', { dtype: dtype === 'bool' ? 'u32' : dtype, shape }, got);
   files.set('expected.npy', encodeNpy({ dtype: 'f64', shape: [...shape], data: want }));

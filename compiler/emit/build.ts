@@ -166,12 +166,12 @@ class Emitter {
       workgroups: kernel.grid,
       macs: macsOf(region),
       bytesRead: bytesRead(region),
-      bytesWritten: byteSize(region.root.type),
+      bytesWritten: region.results.reduce((sum, { node }) => sum + byteSize(node.type), 0),
       value: kernelName(region),
       type: formatType(region.root.type),
       ops: opsOf(region, { views: true }),
       source: placesOf(region),
-      resources: [...region.reads, region.root].map((n) => this.resource(n, places)),
+      resources: [...region.reads, ...region.results.map(({ node }) => node)].map((n) => this.resource(n, places)),
     };
   }
 

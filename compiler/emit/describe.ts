@@ -3,7 +3,7 @@ import { byteSize, formatType, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import { bufferName } from '../kernel/lower.ts';
 import type { Plan } from '../schedule/plan.ts';
-import type { Region } from '../schedule/regions.ts';
+import { operandsOf, type Region } from '../schedule/regions.ts';
 
 /** A composite's parts go by its name; views that came with it by their own. */
 const opName = (node: Node): string => (opDef(node.op).kind === 'view' ? node.op : (node.origin ?? node.op));
@@ -35,8 +35,7 @@ export const macsOf = (region: Region): number =>
   }, 0);
 
 export function bytesRead(region: Region): number {
-  const reads = [...region.reads, ...(region.replaces ? [region.replaces] : [])];
-  return reads.reduce((sum, node) => sum + Math.min(byteSize(node.type), bytesGathered(node, region)), 0);
+  return operandsOf(region).reduce((sum, node) => sum + Math.min(byteSize(node.type), bytesGathered(node, region)), 0);
 }
 
 /** What a region reads of a value that it only gathers rows of. */
@@ -93,18 +92,21 @@ export function headerOf(name: string, uses: readonly Use[]): string[] {
   const typed = (node: Node) => `${bufferName(node)} ${formatType(node.type)}`;
   const count = uses.length === 1 ? '1 use' : `${uses.length} uses`;
   const where = usedBy(uses.map((u) => u.region));
-  const bytes = bytesRead(region) + byteSize(region.root.type);
+  const bytes = bytesRead(region) + region.results.reduce((sum, { node }) => sum + byteSize(node.type), 0);
   const macs = macsOf(region);
   const cost = [macs ? `${si(macs)}MAC` : '', `${si(bytes)}B`].filter(Boolean).join(' · ');
   return [
     `${name} — ${opsOf(region, { views: false }).join(' → ') || 'copy'}`,
     `  ${count}${where ? `: ${where}` : ''}`,
-    `  reads  ${[...region.reads, ...(region.replaces ? [region.replaces] : [])].map(typed).join(' · ') || 'nothing'}`,
-    `  writes ${typed(region.root)}${region.replaces ? `, in place of ${bufferName(region.replaces)}` : ''}`,
+    `  reads  ${operandsOf(region).map(typed).join(' · ') || 'nothing'}`,
+    `  writes ${region.results.map(({ node }) => typed(node) + replaced(node, region)).join(' · ')}`,
     `  cost   ${cost} · plan: ${planText(plan)}`,
     `  source ${sourceText(region)}`,
   ];
 }
+
+const replaced = (node: Node, { replaces }: Region): string =>
+  replaces.has(node) ? `, in place of ${bufferName(replaces.get(node)!)}` : '';
 
 /** `models/dit.ts:58 layer_norm · :31 mul`: the ops by line, the file written once. */
 function sourceText(region: Region): string {

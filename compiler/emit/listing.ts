@@ -2,6 +2,7 @@
 import { byteSize, formatType, nodePrinter, type Node } from '../ir/index.ts';
 import type { Graph } from '../ir/index.ts';
 import type { MemoryPlan } from '../memory/plan.ts';
+import type { Region } from '../schedule/regions.ts';
 import { kernelName, planText, type Use } from './describe.ts';
 
 interface Planned {
@@ -15,11 +16,13 @@ interface Planned {
 export function regionsText({ graph, regions }: Planned): string {
   const { ref, line } = nodePrinter(graph);
   const typed = (node: Node) => `${ref(node)}: ${formatType(node.type)}`;
+  const replaced = (node: Node, { replaces }: Region) =>
+    replaces.has(node) ? `, in place of ${ref(replaces.get(node)!)}` : '';
   const kernels = regions.map(({ region, plan }, i) => [
     `kernel ${i + 1}: ${kernelName(region)} — ${region.anchor?.op ?? region.kind}, ${planText(plan)}`,
     `  reads  ${region.reads.map(typed).join(', ') || 'nothing'}`,
     ...region.members.map((node) => `    ${line(node)}`),
-    `  writes ${typed(region.root)}${region.replaces ? `, in place of ${ref(region.replaces)}` : ''}`,
+    `  writes ${region.results.map(({ node }) => typed(node) + replaced(node, region)).join(' · ')}`,
     '',
   ]);
   return [`regions @${graph.name}: ${count(regions.length, 'kernel')}`, '', ...kernels.flat()].join('\n');
@@ -28,7 +31,7 @@ export function regionsText({ graph, regions }: Planned): string {
 /** Arena by arena: which bytes hold which value, from the kernel that writes it to the last that reads it. */
 export function memoryText({ graph, regions, memory, homes }: Planned): string {
   const { ref } = nodePrinter(graph);
-  const replaced = new Map(regions.map(({ region }) => [region.root, region.replaces]));
+  const replaced = new Map(regions.flatMap(({ region }) => [...region.replaces]));
   const placed = [...memory.places].map(([node, place]) => ({ node, ...place, ...memory.lifetimes.get(node)! }));
   const heirOf = (node: Node) => (replaced.get(node) ? `, in place of ${ref(replaced.get(node)!)}` : '');
   const until = (step: number) => (step >= regions.length ? 'the end' : `kernel ${step + 1}`);

@@ -30,14 +30,16 @@ export function packConflicts(entries: readonly Compiled[], alignment: number): 
   }
   for (const { regions, homes } of entries) {
     for (const { region } of regions) {
-      const target = homes.get(region.root);
-      const bound = target ? [...region.reads, target] : region.reads;
+      const targets = region.results.flatMap(({ node }) => homes.get(node) ?? []);
+      const bound = [...region.reads, ...targets];
       for (const param of bound) {
         const place = param.op === 'param' ? places.get(nameOf(param)) : undefined;
         if (place && place.offset % alignment !== 0) apart.add(place.pack);
       }
-      const written = target && target.op === 'param' ? places.get(nameOf(target)) : undefined;
-      if (written && region.reads.some((read) => bufferOf(read, places) === written.pack)) apart.add(written.pack);
+      for (const target of targets) {
+        const written = target.op === 'param' ? places.get(nameOf(target)) : undefined;
+        if (written && region.reads.some((read) => bufferOf(read, places) === written.pack)) apart.add(written.pack);
+      }
     }
   }
   return apart;

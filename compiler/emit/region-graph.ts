@@ -5,12 +5,9 @@
 import { GraphBuilder, type Graph, type Node } from '../ir/index.ts';
 import { opTable } from '../ops/index.ts';
 import { bufferName } from '../kernel/lower.ts';
-import type { Region } from '../schedule/regions.ts';
+import { operandsOf, type Region } from '../schedule/regions.ts';
 
-/** What a kernel reads: the operands of its bindings in order, then the value it overwrites in place, if any. */
-export const operandsOf = ({ reads, replaces }: Region): readonly Node[] => (replaces ? [...reads, replaces] : reads);
-
-/** Inputs are {@link operandsOf} in order; the one output is the region's root. */
+/** Inputs are `operandsOf` the region in order, outputs its results. */
 export function regionGraph(region: Region): Graph {
   const builder = new GraphBuilder(opTable);
   const operands = operandsOf(region);
@@ -28,9 +25,11 @@ export function regionGraph(region: Region): Graph {
     member.origin ??= node.origin;
     made.set(node, member);
   }
-  const name = readable(bufferName(region.root));
   const inputs = operands.map((node) => made.get(node)!);
-  return { name, inputs, outputs: [{ name, node: made.get(region.root)! }], updates: [] };
+  const results = region.results.map(({ node }) => node);
+  const named = unique(results.map((node) => readable(bufferName(node))));
+  const outputs = results.map((node, i) => ({ name: named[i], node: made.get(node)! }));
+  return { name: readable(bufferName(region.root)), inputs, outputs, updates: [] };
 }
 
 /** A name in the alphabet of the text form. */

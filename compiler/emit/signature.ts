@@ -6,7 +6,10 @@ import type { Region } from '../schedule/regions.ts';
 export function signatureOf(region: Region, plan: Plan): string {
   const ids = new Map<Node, string>();
   region.reads.forEach((node, i) => ids.set(node, `r${i}`));
-  if (region.replaces) ids.set(region.replaces, 'in place');
+  region.results.forEach(({ node }, i) => {
+    const old = region.replaces.get(node);
+    if (old) ids.set(old, `in place ${i}`);
+  });
   const reads = region.reads.map((node) => formatType(node.type)).join(' ');
   // Numbered from the root by data flow: node ids depend on what was built before, in other blocks.
   const members: string[] = [];
@@ -18,6 +21,6 @@ export function signatureOf(region: Region, plan: Plan): string {
     members.push(`${node.op}(${operands})${attrsKey(node.attrs)}:${formatType(node.type)}`);
     return ids.get(node)!;
   };
-  number(region.root);
-  return [JSON.stringify(plan), region.kind, reads, ...members, ids.get(region.root)!].join('\n');
+  const results = region.results.map(({ node, views }) => `${number(node)} ${views.map(number).join(',')}`);
+  return [JSON.stringify(plan), region.kind, reads, ...members, ...results].join('\n');
 }

@@ -7,7 +7,7 @@ import { isPack } from '../rewrite/packs.ts';
 import { KernelBuilder } from './builder.ts';
 import { Inliner } from './inline.ts';
 import type { Kernel } from './ir.ts';
-import type { Launch, Site } from './recipes/common.ts';
+import type { Launch, Output, Site } from './recipes/common.ts';
 import { attentionKernel } from './recipes/attention.ts';
 import { subgroupAttention } from './recipes/attention-subgroup.ts';
 import { mapKernel } from './recipes/map.ts';
@@ -17,17 +17,21 @@ import { subgroupProduct } from './recipes/product-subgroup.ts';
 import { tiledProduct } from './recipes/product-tiled.ts';
 import { rowKernel } from './recipes/row.ts';
 
-/** Buffers of the kernel are region.reads in order, then the root. */
+/** Buffers of the kernel are region.reads in order, then its results. */
 export function lower(region: Region, plan: Plan): Kernel {
   const b = new KernelBuilder();
   const inline = new Inliner(b, sharedMembers(region));
   for (const node of region.reads) {
     inline.buffers.set(node, b.buffer(bufferName(node), node.type.dtype, sizeOf(node.type.shape), 'read'));
   }
-  const { root } = region;
-  const output = b.buffer(bufferName(root), root.type.dtype, sizeOf(root.type.shape), 'read_write');
-  if (region.replaces) inline.buffers.set(region.replaces, output);
-  const { workgroupSize, grid } = write({ region, b, inline, output }, plan);
+  const outputs = region.results.map((result): Output => {
+    const { type } = result.node;
+    const buffer = b.buffer(bufferName(result.node), type.dtype, sizeOf(type.shape), 'read_write');
+    const old = region.replaces.get(result.node);
+    if (old) inline.buffers.set(old, buffer);
+    return { ...result, buffer };
+  });
+  const { workgroupSize, grid } = write({ region, b, inline, outputs }, plan);
   return b.finish(workgroupSize, grid);
 }
 

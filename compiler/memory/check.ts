@@ -1,11 +1,11 @@
 /** Proves a memory plan before anything is emitted from it. */
 import { byteSize, DitcError, type Node } from '../ir/index.ts';
 import { limit, type DeviceSpec } from '../schedule/device.ts';
-import { ALIGNMENT, overlap, type MemoryPlan, type Step } from './plan.ts';
+import { ALIGNMENT, heirsOf, overlap, type MemoryPlan, type Step } from './plan.ts';
 
 /** Throws if two living values overlap, a dispatch reads the arena it writes, or an offset or size breaks a limit. */
 export function checkMemory(plan: MemoryPlan, steps: readonly Step[], device: DeviceSpec): void {
-  const heirs = new Map(steps.flatMap(({ writes, replaces }) => (writes ? [[writes, replaces] as const] : [])));
+  const heirs = heirsOf(steps);
   const placed = [...plan.places].sort((a, b) => a[1].arena - b[1].arena || a[1].offset - b[1].offset);
   placed.forEach(([node, place], i) => {
     if (place.offset % ALIGNMENT) fail(node, `offset ${place.offset} is not a multiple of ${ALIGNMENT}`);
@@ -21,11 +21,12 @@ export function checkMemory(plan: MemoryPlan, steps: readonly Step[], device: De
     }
   });
   for (const { writes, reads } of steps) {
-    if (!writes) continue;
-    const target = plan.places.get(writes)!;
-    for (const node of reads) {
-      if (plan.places.get(node)?.arena === target.arena)
-        fail(writes, `its dispatch reads ${describe(node)} from the arena it writes`);
+    for (const { node: written } of writes) {
+      const target = plan.places.get(written)!;
+      for (const node of reads) {
+        if (plan.places.get(node)?.arena === target.arena)
+          fail(written, `its dispatch reads ${describe(node)} from the arena it writes`);
+      }
     }
   }
   const maxBuffer = limit(device, 'maxBufferSize');

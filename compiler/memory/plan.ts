@@ -6,10 +6,14 @@ import { byteSize, type Node } from '../ir/index.ts';
 
 /** One dispatch, as memory sees it. */
 export interface Step {
-  /** Nothing when the result goes straight into state. */
-  readonly writes?: Node;
-  /** Without what it replaces. */
+  /** Without results that go straight into state. */
+  readonly writes: readonly Write[];
+  /** Without what results replace. */
   readonly reads: readonly Node[];
+}
+
+export interface Write {
+  readonly node: Node;
   /** A value read only element by element, whose memory the result takes over. */
   readonly replaces?: Node;
 }
@@ -66,8 +70,8 @@ export function planMemory(steps: readonly Step[], results: ReadonlySet<Node>, m
 function lifetimesOf(steps: readonly Step[], results: ReadonlySet<Node>): Map<Node, Lifetime> {
   const lifetimes = new Map<Node, Lifetime>();
   steps.forEach((step, i) => {
-    if (step.writes) lifetimes.set(step.writes, { from: i, to: results.has(step.writes) ? steps.length : i });
-    for (const node of [...step.reads, ...(step.replaces ? [step.replaces] : [])]) {
+    for (const { node } of step.writes) lifetimes.set(node, { from: i, to: results.has(node) ? steps.length : i });
+    for (const node of [...step.reads, ...step.writes.flatMap(({ replaces }) => replaces ?? [])]) {
       const life = lifetimes.get(node);
       if (life) lifetimes.set(node, { from: life.from, to: Math.max(life.to, i) });
     }
@@ -76,8 +80,8 @@ function lifetimesOf(steps: readonly Step[], results: ReadonlySet<Node>): Map<No
 }
 
 /** What each value takes the memory of. */
-const heirsOf = (steps: readonly Step[]): Map<Node, Node> =>
-  new Map(steps.flatMap(({ writes, replaces }) => (writes && replaces ? [[writes, replaces] as const] : [])));
+export const heirsOf = (steps: readonly Step[]): Map<Node, Node> =>
+  new Map(steps.flatMap(({ writes }) => writes.flatMap(({ node, replaces }) => (replaces ? [[node, replaces]] : []))));
 
 /** The first of a chain of values in one place: it stands for them all. */
 function firstOf(node: Node, heirs: ReadonlyMap<Node, Node>): Node {
@@ -93,11 +97,10 @@ function groupsOf(
   heirs: ReadonlyMap<Node, Node>,
 ): Map<Node, Lifetime> {
   const groups = new Map<Node, Lifetime>();
-  for (const { writes } of steps) {
-    if (!writes) continue;
-    const first = firstOf(writes, heirs);
+  for (const { node } of steps.flatMap(({ writes }) => writes)) {
+    const first = firstOf(node, heirs);
     const { from } = groups.get(first) ?? lifetimes.get(first)!;
-    groups.set(first, { from, to: lifetimes.get(writes)!.to });
+    groups.set(first, { from, to: lifetimes.get(node)!.to });
   }
   return groups;
 }
@@ -105,16 +108,17 @@ function groupsOf(
 /** Places that some dispatch reads while writing the other: never in one arena. */
 function conflicts(steps: readonly Step[], heirs: ReadonlyMap<Node, Node>): Map<Node, Set<Node>> {
   const enemies = new Map<Node, Set<Node>>(
-    steps.flatMap(({ writes }) => (writes ? [[firstOf(writes, heirs), new Set<Node>()] as const] : [])),
+    steps.flatMap(({ writes }) => writes.map(({ node }) => [firstOf(node, heirs), new Set<Node>()] as const)),
   );
   for (const step of steps) {
-    if (!step.writes) continue;
-    const writes = firstOf(step.writes, heirs);
-    for (const read of step.reads) {
-      const node = firstOf(read, heirs);
-      if (!enemies.has(node) || node === writes) continue;
-      enemies.get(writes)!.add(node);
-      enemies.get(node)!.add(writes);
+    for (const written of step.writes) {
+      const writes = firstOf(written.node, heirs);
+      for (const read of step.reads) {
+        const node = firstOf(read, heirs);
+        if (!enemies.has(node) || node === writes) continue;
+        enemies.get(writes)!.add(node);
+        enemies.get(node)!.add(writes);
+      }
     }
   }
   return enemies;

@@ -3,9 +3,9 @@
  * element it replaces, and nobody reads the old value afterwards. The residual stream of a transformer is then one buffer,
  * and state (an optimiser's moments, the picture being denoised) is updated where it lies.
  */
-import { labelOf, results, sameShape, type Graph, type Node, type Remarks, type Update } from '../ir/index.ts';
+import { formatType, labelOf, results, sameShape, type Graph, type Node, type Remarks, type Update } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
-import type { Region } from '../schedule/regions.ts';
+import type { Region, Result } from '../schedule/regions.ts';
 import { isStored } from '../schedule/storage.ts';
 import { storedIn } from '../schedule/windows.ts';
 import type { Step } from './plan.ts';
@@ -20,7 +20,7 @@ export interface Reuse {
 
 export function reuseMemory(regions: readonly Region[], graph: Graph, remarks?: Remarks): Reuse {
   const returned = new Set(results(graph));
-  const written = new Set(regions.map(({ root }) => root));
+  const written = new Set(regions.flatMap((region) => region.results.map(({ node }) => node)));
   const isBuffer = (node: Node) => written.has(node) || isStored(node);
   const memoryOf = ({ reads }: Region) => reads.map((node) => storedIn(node, isBuffer));
   const lastRead = new Map<Node, number>();
@@ -31,53 +31,71 @@ export function reuseMemory(regions: readonly Region[], graph: Graph, remarks?: 
   );
   const homes = new Map<Node, Node>();
   const reusing = regions.map((region, step): Region => {
-    const { root } = region;
-    const update = cut.has(root) ? undefined : graph.updates.find((u) => u.node === root && !returned.has(u.state));
-    const inPlace = update && settles(region, update, lastRead.get(update.state) ?? -1, step);
-    if (inPlace) homes.set(root, update.state);
-    if (inPlace === 'unread') return region;
-    const dies = (node: Node) => written.has(node) && !returned.has(node) && lastRead.get(node) === step;
-    const replaces = inPlace ? update!.state : replaceable(region, dies);
-    if (replaces) {
-      const why = `${labelOf(replaces)} is read by no one after it, and element by element`;
-      remarks?.applied('in-place', [root, replaces], why);
+    const own = ownReads(region);
+    const replaces = new Map<Node, Node>();
+    for (const result of region.results) {
+      const { node } = result;
+      const replaceable = (dies: (old: Node) => boolean) =>
+        (own.get(result) ?? []).find((old) => ![...replaces.values()].includes(old) && dies(old));
+      const update = cut.has(node) ? undefined : graph.updates.find((u) => u.node === node && !returned.has(u.state));
+      const inPlace = update && settles(update, replaceable, lastRead.get(update.state) ?? -1, step);
+      if (inPlace) homes.set(node, update.state);
+      if (inPlace === 'unread') continue;
+      const dies = (old: Node) => written.has(old) && !returned.has(old) && lastRead.get(old) === step;
+      const old = inPlace ? update!.state : replaceable(dies);
+      if (!old) continue;
+      replaces.set(node, old);
+      remarks?.applied('in-place', [node, old], `${labelOf(old)} is read by no one after it, and element by element`);
     }
-    return replaces ? { ...region, replaces, reads: region.reads.filter((node) => node !== replaces) } : region;
+    const replaced = new Set(replaces.values());
+    return { ...region, replaces, reads: region.reads.filter((node) => !replaced.has(node)) };
   });
   const steps = reusing.map((region): Step => {
-    const home = homes.has(region.root);
-    return {
-      reads: memoryOf(region),
-      writes: home ? undefined : region.root,
-      replaces: home ? undefined : region.replaces,
-    };
+    const values = region.results.filter(({ node }) => !homes.has(node));
+    const writes = values.map(({ node }) => ({ node, replaces: region.replaces.get(node) }));
+    return { reads: memoryOf(region), writes };
   });
   return { regions: reusing, steps, homes };
 }
 
 /** Whether a region may write an update's value over the old state: nobody reads that then, or only the region, in place. */
-function settles(region: Region, { state }: Update, lastRead: number, step: number): 'unread' | 'replaced' | undefined {
+function settles(
+  { state }: Update,
+  replaceable: (dies: (old: Node) => boolean) => Node | undefined,
+  lastRead: number,
+  step: number,
+): 'unread' | 'replaced' | undefined {
   if (lastRead < step) return 'unread';
-  return lastRead === step && replaceable(region, (node) => node === state) ? 'replaced' : undefined;
+  return lastRead === step && replaceable((node) => node === state) ? 'replaced' : undefined;
 }
 
-/** The read that a region's root may replace: an intermediate value of its type that dies here. */
-function replaceable(region: Region, diesHere: (node: Node) => boolean): Node | undefined {
-  const { root } = region;
-  const elsewhere = readElsewhere(region);
-  return region.reads.find((node) => node.type.dtype === root.type.dtype && !elsewhere.has(node) && diesHere(node));
-}
-
-/** Nodes of the region, and reads, of which some element of the root needs another element than its own. */
-function readElsewhere({ root, members }: Region): Set<Node> {
-  const elsewhere = new Set<Node>();
-  // Members are in topological order: from the root down, all users of a node are settled before it.
+/** The reads of each result's type that the kernel needs only where it computes the same element of the result. */
+function ownReads({ results: all, members, reads }: Region): Map<Result, Node[]> {
+  // Where each value is needed: at the index of the results behind these views, or elsewhere.
+  const needed = new Map<Node, readonly Node[] | 'elsewhere'>();
+  const need = (node: Node, at: readonly Node[] | 'elsewhere') => {
+    const before = needed.get(node);
+    const same = before === undefined || before === at || (Array.isArray(before) && sameViews(before, at));
+    needed.set(node, same ? at : 'elsewhere');
+  };
+  for (const { node, views } of all) need(node, views);
+  // Members are in topological order: from the last down, all users of a node are settled before it.
   for (const node of [...members].reverse()) {
-    const elementwise = opDef(node.op).kind === 'pointwise' && sameShape(node.type.shape, root.type.shape);
+    const at = needed.get(node)!;
     for (const input of node.inputs) {
-      const own = elementwise && !elsewhere.has(node) && sameShape(input.type.shape, root.type.shape);
-      if (!own) elsewhere.add(input);
+      const own = opDef(node.op).kind === 'pointwise' && sameShape(node.type.shape, input.type.shape);
+      need(input, own ? at : 'elsewhere');
     }
   }
-  return elsewhere;
+  return new Map(
+    all.map((result) => {
+      const { node, views } = result;
+      const isOwn = (read: Node) =>
+        sameViews(needed.get(read)!, views) && formatType(read.type) === formatType(node.type);
+      return [result, reads.filter(isOwn)];
+    }),
+  );
 }
+
+const sameViews = (a: readonly Node[] | 'elsewhere', b: readonly Node[] | 'elsewhere'): boolean =>
+  a !== 'elsewhere' && b !== 'elsewhere' && a.length === b.length && a.every((view, i) => view === b[i]);

@@ -3,6 +3,7 @@ import { nameNodes, nodesOf, type Node } from '../ir/index.ts';
 import type { Artefact, Dispatch, EntrySpec } from '../emit/artefact.ts';
 import type { EntryInput } from '../emit/build.ts';
 import { planText } from '../emit/describe.ts';
+import { operandsOf } from '../schedule/regions.ts';
 import { Painter, type Picture } from './pictures.ts';
 import type { CompilationRecord, EntryRecord } from './record.ts';
 import { modelledSeconds, type Rates } from './roofline.ts';
@@ -161,7 +162,7 @@ function memoryOf({ graph, memory, regions }: EntryInput, spec: EntrySpec): Repo
   const names = nameNodes(nodesOf(graph));
   const readers = new Map<Node, number[]>([...memory.places.keys()].map((node) => [node, []]));
   regions.forEach(({ region }, i) => {
-    const reads = [...region.reads, ...(region.replaces ? [region.replaces] : [])];
+    const reads = operandsOf(region);
     // A read that has no place of its own is a window of a value that has.
     for (const node of new Set(reads.map((read) => (readers.has(read) ? read : read.inputs[0]))))
       readers.get(node)?.push(i);

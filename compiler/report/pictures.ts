@@ -6,6 +6,7 @@ import { nameNodes, nodesOf, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import type { EntryInput } from '../emit/build.ts';
 import { bufferName } from '../kernel/lower.ts';
+import { operandsOf } from '../schedule/regions.ts';
 import { layOut, type Box, type Placed } from './layout.ts';
 import type { EntryRecord } from './record.ts';
 import { repeatsIn, representatives, type Repeat } from './repeats.ts';
@@ -121,8 +122,8 @@ export class Painter {
   private inside(dispatch: number, names: ReadonlyMap<Node, string>): Picture {
     const { region } = this.entry.regions[dispatch];
     const computed = new Set(region.members.filter((node) => opDef(node.op).kind !== 'leaf'));
-    computed.add(region.root);
-    const reads = [...region.reads, ...(region.replaces ? [region.replaces] : [])];
+    region.results.forEach(({ node }) => computed.add(node));
+    const reads = operandsOf(region);
     const chips = reads.map((node) => readBox(node, names.get(node)!));
     const ops = [...computed].map((node) => opBox(node, names.get(node)!));
     const edges = [...computed].flatMap((node) =>

@@ -5,7 +5,7 @@
 import { labelOf, nameNodes, nodesOf, type Node, type Remark } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import { isStored } from '../schedule/storage.ts';
-import type { Region } from '../schedule/regions.ts';
+import { operandsOf, type Region } from '../schedule/regions.ts';
 import { storedIn } from '../schedule/windows.ts';
 import type { EntryInput } from '../emit/build.ts';
 import type { EntrySpec } from '../emit/artefact.ts';
@@ -24,7 +24,7 @@ export interface Origin {
 
 export interface DispatchRecord {
   readonly kernel: string;
-  /** Names in graph.ir of what it computes, in order, the result last; space-separated. */
+  /** Names in graph.ir of what it computes, in order, results last; space-separated. */
   readonly values: string;
   /** For each value its index in `origins`. */
   readonly from: readonly number[];
@@ -62,7 +62,7 @@ export function recordOf(
 ): EntryRecord {
   const names = nameNodes(nodesOf(graph));
   const origins = new Origins();
-  const writer = new Map(regions.map(({ region }, i) => [region.root, i]));
+  const writer = new Map(regions.flatMap(({ region }, i) => region.results.map(({ node }) => [node, i] as const)));
   const isBuffer = (node: Node) => writer.has(node) || isStored(node);
   const nameOf = (node: Node) => names.get(node)!;
   const pieces = piecesOf(
@@ -71,8 +71,9 @@ export function recordOf(
   );
   const dispatches = regions.map(({ region }, i): DispatchRecord => {
     const own = region.members.filter((node) => opDef(node.op).kind !== 'leaf' && !pieces.elsewhere[i].has(node));
-    const values = [...own.filter((node) => node !== region.root), ...pieces.of[i], region.root];
-    const reads = [...region.reads, ...(region.replaces ? [region.replaces] : [])];
+    const results = region.results.map(({ node }) => node);
+    const values = [...own.filter((node) => !results.includes(node)), ...pieces.of[i], ...results];
+    const reads = operandsOf(region);
     const after = new Set(reads.flatMap((node) => writer.get(storedIn(node, isBuffer)) ?? []));
     return {
       kernel: spec.dispatches[i].kernel,
@@ -95,14 +96,15 @@ export function recordOf(
 function piecesOf(regions: readonly Region[], writerOf: (read: Node) => number | undefined) {
   const of = regions.map(() => new Set<Node>());
   const elsewhere = regions.map(() => new Set<Node>());
-  regions.forEach(({ members, reads, root }, i) => {
+  const isResult = (i: number, node: Node) => regions[i].results.some((result) => result.node === node);
+  regions.forEach(({ members, reads }, i) => {
     const computedBy = new Map(reads.map((node) => [node, writerOf(node)]));
     const add = (node: Node, writer: number | undefined) => {
-      if (writer !== undefined && node !== regions[writer].root) of[writer].add(node);
+      if (writer !== undefined && !isResult(writer, node)) of[writer].add(node);
     };
     for (const node of reads) add(node, computedBy.get(node));
     for (const node of members) {
-      const writer = node === root || opDef(node.op).kind !== 'view' ? undefined : computedBy.get(node.inputs[0]);
+      const writer = isResult(i, node) || opDef(node.op).kind !== 'view' ? undefined : computedBy.get(node.inputs[0]);
       if (writer === undefined || writer === i || node.inputs.length > 1) continue;
       computedBy.set(node, writer);
       elsewhere[i].add(node);

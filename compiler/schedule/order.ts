@@ -28,7 +28,7 @@ class Order {
   private readonly states: ReadonlyMap<Node, Node>;
 
   constructor(regions: readonly Region[], graph: Graph) {
-    const written = new Set(regions.map(({ root }) => root));
+    const written = new Set(regions.flatMap(writtenBy));
     const isBuffer = (node: Node) => written.has(node) || isStored(node);
     const readsOf = (region: Region) => [...new Set(region.reads.map((node) => storedIn(node, isBuffer)))];
     this.reads = new Map(regions.map((region) => [region, readsOf(region)]));
@@ -49,26 +49,34 @@ class Order {
     this.ran.add(region);
     this.done.push(region);
     const touched = this.reads.get(region)!;
-    for (const reader of this.readers.get(region.root) ?? []) this.missing.get(reader)!.delete(region.root);
+    for (const node of writtenBy(region))
+      for (const reader of this.readers.get(node) ?? []) this.missing.get(reader)!.delete(node);
     for (const node of touched) this.open.set(node, this.open.get(node)! - 1);
     // Who reads what was written may be ready now, and who else reads what was read may be the last to. One after the other:
     // what runs may make others worth it, or not.
-    const near = new Set([region.root, ...touched].flatMap((node) => this.readers.get(node) ?? []));
-    for (const next of [...near].sort((x, y) => x.root.id - y.root.id)) {
+    const near = new Set([...writtenBy(region), ...touched].flatMap((node) => this.readers.get(node) ?? []));
+    for (const next of [...near].sort((x, y) => lastOf(x) - lastOf(y))) {
       if (!this.ran.has(next) && !this.missing.get(next)!.size && this.frees(next)) this.run(next);
     }
   }
 
   /** Whether a region leaves no more memory in use than there was before it. */
   private frees(region: Region): boolean {
-    const { root } = region;
-    const state = this.states.get(root);
+    const written = writtenBy(region);
     const reads = this.reads.get(region)!;
     const isLast = (node: Node) => this.open.get(node) === (reads.includes(node) ? 1 : 0);
-    // Written over the old value, which nobody else may want any more.
-    if (state) return isLast(state) || !this.open.has(state);
+    // Written over the old values, which nobody else may want any more.
+    const states = written.flatMap((node) => this.states.get(node) ?? []);
+    if (!states.every((state) => isLast(state) || !this.open.has(state))) return false;
+    const values = written.filter((node) => !this.states.has(node));
+    if (!values.length) return true;
     const dying = reads.filter((node) => !isStored(node) && !this.returned.has(node) && isLast(node));
-    const freed = dying.reduce((sum, node) => sum + byteSize(node.type), 0);
-    return freed > 0 && byteSize(root.type) <= freed && !this.returned.has(root);
+    const bytes = (nodes: readonly Node[]) => nodes.reduce((sum, node) => sum + byteSize(node.type), 0);
+    const freed = bytes(dying);
+    return freed > 0 && bytes(values) <= freed && !values.some((node) => this.returned.has(node));
   }
 }
+
+const writtenBy = ({ results: all }: Region): Node[] => all.map(({ node }) => node);
+
+const lastOf = (region: Region): number => Math.max(...writtenBy(region).map((node) => node.id));

@@ -18,6 +18,7 @@ import {
   type Node,
   type Remarks,
   type Shape,
+  type Update,
 } from '../ir/index.ts';
 import { attrList, opDef } from '../ops/index.ts';
 import { limit, tooManyBuffers, type DeviceSpec } from './device.ts';
@@ -25,12 +26,22 @@ import { between, postDominators } from './dominance.ts';
 import { absorbRows } from './absorb-rows.ts';
 import { chooseBuffers } from './cost.ts';
 import { isStored } from './storage.ts';
-import { windowOffset } from './windows.ts';
+import { joinDrafts, writtenBy } from './join.ts';
+import { storedIn, windowOffset } from './windows.ts';
+
+/** A value that a kernel writes to memory. */
+export interface Result {
+  readonly node: Node;
+  /** One-to-one views between the kernel's domain and the value, in order. */
+  readonly views: readonly Node[];
+}
 
 export interface Region {
   readonly kind: 'map' | 'row' | 'matmul';
-  /** The value written to memory. */
+  /** What the kernel is for: it gives the domain and the name. Written to memory where somebody reads it. */
   readonly root: Node;
+  /** What the kernel writes, in topological order (join.ts). */
+  readonly results: readonly Result[];
   /** `matmul`: the product. */
   readonly anchor?: Node;
   /**
@@ -44,8 +55,8 @@ export interface Region {
   readonly reads: readonly Node[];
   /** Everything computed in the kernel, in topological order. */
   readonly members: readonly Node[];
-  /** A value the root is computed in place of: read from the output's buffer, and not among `reads` (memory/reuse.ts). */
-  readonly replaces?: Node;
+  /** Values that results are computed in place of: read from the result's buffer, and not among `reads` (memory/reuse.ts). */
+  readonly replaces: ReadonlyMap<Node, Node>;
 }
 
 export interface Draft {
@@ -54,12 +65,25 @@ export interface Draft {
   anchor?: Node;
   reductions: Node[];
   views: Node[];
+  /** What else the kernel can write. */
+  more: Result[];
 }
+
+/** All that a draft computes for others, the root first. */
+export const resultsOf = ({ root, views, more }: Draft): Result[] => [{ node: root, views }, ...more];
+
+/** Shape of the kernel's domain that a result is computed on: its own before its views. */
+export const domainOf = ({ node, views }: Result): Shape => (views[0]?.inputs[0] ?? node).type.shape;
+
+/** All values that a kernel reads from memory, those that it overwrites last. */
+export const operandsOf = ({ reads, replaces }: Region): Node[] => [...reads, ...replaces.values()];
 
 const isBijection = (node: Node) => node.op === 'reshape' || node.op === 'permute';
 
 /** What regions may take in beyond pointwise ops and views. */
 export interface Fusion {
+  /** Kernels write several results (join.ts). */
+  readonly severalResults?: boolean;
   /** Products compute the row statistics of their left operand (absorb-rows.ts), where the device gains by it. */
   readonly rowStatistics?: boolean;
 }
@@ -68,7 +92,7 @@ export interface Fusion {
 export function formRegions(
   graph: Graph,
   device: DeviceSpec,
-  { rowStatistics = true }: Fusion = {},
+  { rowStatistics = true, severalResults = true }: Fusion = {},
   remarks?: Remarks,
 ): Region[] {
   const nodes = nodesOf(graph);
@@ -87,9 +111,47 @@ export function formRegions(
   const anchored = new Set(drafts.keys());
   const buffers = chooseBuffers({ nodes, users, returned, anchored, owned: flow.owner, maxReads, remarks });
   for (const node of buffers) {
-    if (!drafts.has(node)) drafts.set(node, { kind: 'map', root: node, reductions: [], views: [] });
+    if (!drafts.has(node)) drafts.set(node, { kind: 'map', root: node, reductions: [], views: [], more: [] });
   }
-  return [...drafts.values()].sort((a, b) => a.root.id - b.root.id).map((draft) => finish(draft, buffers, flow));
+  const kernels = severalResults
+    ? joinDrafts([...drafts.values()], { buffers, returned, updates: graph.updates, maxReads, remarks })
+    : [...drafts.values()];
+  const written = writtenBy(kernels, { buffers, returned });
+  const regions = kernels.map((draft) => finish(draft, written, flow));
+  return inOrder(regions, graph.updates);
+}
+
+/**
+ * Topological: what reads comes after what writes, and, where that can be, what overwrites state after all who read the old
+ * value; else by the last result.
+ */
+function inOrder(regions: readonly Region[], updates: readonly Update[]): Region[] {
+  const writer = new Map(regions.flatMap((region) => region.results.map(({ node }) => [node, region] as const)));
+  const isBuffer = (node: Node) => writer.has(node) || isStored(node);
+  const readBy = (region: Region) => new Set(region.reads.map((node) => storedIn(node, isBuffer)));
+  const readers = new Map<Node, Region[]>();
+  for (const region of regions) for (const node of readBy(region)) readers.set(node, [...(readers.get(node) ?? []), region]);
+  const stateOf = new Map(updates.map(({ state, node }) => [node, state]));
+  const waits = new Map(
+    regions.map((region) => {
+      const before = new Set([...readBy(region)].flatMap((node) => writer.get(node) ?? []));
+      const states = region.results.flatMap(({ node }) => stateOf.get(node) ?? []);
+      const old = new Set(states.flatMap((state) => readers.get(state) ?? []).filter((other) => other !== region));
+      return [region, { before, old }] as const;
+    }),
+  );
+  const last = ({ results: all }: Region) => Math.max(...all.map(({ node }) => node.id));
+  const left = [...regions].sort((a, b) => last(a) - last(b));
+  const done = new Set<Region>();
+  const isDone = (set: ReadonlySet<Region>) => [...set].every((region) => done.has(region));
+  while (left.length) {
+    const ready = (region: Region) => isDone(waits.get(region)!.before);
+    let next = left.findIndex((region) => ready(region) && isDone(waits.get(region)!.old));
+    if (next < 0) next = left.findIndex(ready);
+    if (next < 0) throw new Error('the kernels wait for each other');
+    done.add(left.splice(next, 1)[0]);
+  }
+  return [...done];
 }
 
 interface Flow {
@@ -104,7 +166,7 @@ interface Flow {
 }
 
 function growProduct(anchor: Node, flow: Flow): void {
-  const draft: Draft = { kind: 'matmul', root: anchor, anchor, reductions: [], views: [] };
+  const draft: Draft = { kind: 'matmul', root: anchor, anchor, reductions: [], views: [], more: [] };
   const absorbed = [anchor];
   follow(draft, absorbed, flow, (node, domain) => notPointwiseOn([domain], node));
   for (const node of absorbed) flow.owner.set(node, draft);
@@ -113,7 +175,7 @@ function growProduct(anchor: Node, flow: Flow): void {
 function growRows(first: Node, flow: Flow): void {
   const full = first.inputs[0].type.shape;
   const reduced = first.type.shape;
-  const draft: Draft = { kind: 'row', root: first, reductions: [first], views: [] };
+  const draft: Draft = { kind: 'row', root: first, reductions: [first], views: [], more: [] };
   const absorbed = [first];
   const joined = follow(draft, absorbed, flow, (node, domain) => {
     if (draft.views.length) return notPointwiseOn([domain], node);
@@ -181,7 +243,7 @@ function follow(
         const apart = keepsApart(draft, owners, next, flow.owner.get(next));
         return apart ? stop(apart, next) : joinPath(absorbed, path, flow);
       }
-      const operands = operandsOf([...absorbed, ...path]);
+      const operands = outsideOf([...absorbed, ...path]);
       if (operands > flow.maxReads) return stop(tooManyBuffers(operands, flow.maxReads, `with ${labelOf(next)}`), next);
       absorbed.push(...path);
     }
@@ -198,7 +260,7 @@ const meeting = (readers: readonly Node[], next: Node): string =>
   readers.length > 1 ? `its ${readers.length} readers meet in ${labelOf(next)}, and before that ` : '';
 
 /** Values from outside that nodes read: each takes a buffer, if need be one of its own. */
-function operandsOf(absorbed: readonly Node[]): number {
+function outsideOf(absorbed: readonly Node[]): number {
   const inside = new Set(absorbed);
   const outside = absorbed.flatMap((node) => node.inputs.filter((n) => !inside.has(n) && !isLiteral(n)));
   return new Set(outside).size;
@@ -232,18 +294,27 @@ function joinPath(absorbed: Node[], path: readonly Node[], flow: Flow): Draft {
   return target;
 }
 
-/** Finds what a region computes and what it reads. */
-function finish(draft: Draft, buffers: ReadonlySet<Node>, { users, maxReads, remarks }: Flow): Region {
-  const inMemory = (node: Node) => node !== draft.root && buffers.has(node);
-  const windows = windowsOf(draft.root, inMemory, users);
-  const region = collect(draft, inMemory, windows);
+/** Finds what a region computes, what it reads and what it writes. */
+function finish(draft: Draft, written: ReadonlySet<Node>, { users, maxReads, remarks }: Flow): Region {
+  const results = resultsOf(draft)
+    .filter(({ node }) => written.has(node))
+    .sort((a, b) => a.node.id - b.node.id);
+  const own = new Set(results.map(({ node }) => node));
+  const inMemory = (node: Node) => written.has(node) && !own.has(node);
+  const windows = windowsOf(own, inMemory, users);
+  const region = collect(draft, results, inMemory, windows);
   // A window is one binding, several of a value are several: too many, and the value is bound whole.
-  if (region.reads.length <= maxReads) return region;
+  if (region.reads.length + results.length <= maxReads + 1) return region;
   remarks?.missed('windows', [draft.root, ...windows], tooManyBuffers(region.reads.length, maxReads, 'piece by piece'));
-  return collect(draft, inMemory, new Set());
+  return collect(draft, results, inMemory, new Set());
 }
 
-function collect(draft: Draft, inMemory: (node: Node) => boolean, windows: ReadonlySet<Node>): Region {
+function collect(
+  { kind, root, anchor, reductions, views }: Draft,
+  results: readonly Result[],
+  inMemory: (node: Node) => boolean,
+  windows: ReadonlySet<Node>,
+): Region {
   const members = new Set<Node>();
   const reads = new Set<Node>();
   const visit = (node: Node): void => {
@@ -255,15 +326,21 @@ function collect(draft: Draft, inMemory: (node: Node) => boolean, windows: Reado
     members.add(node);
     node.inputs.forEach(visit);
   };
-  visit(draft.root);
-  return { ...draft, reads: [...reads], members: [...members].sort((a, b) => a.id - b.id) };
+  results.forEach(({ node }) => visit(node));
+  return {
+    ...{ kind, root, anchor, views, results },
+    reductions: reductions.filter((node) => members.has(node)),
+    reads: [...reads],
+    members: [...members].sort((a, b) => a.id - b.id),
+    replaces: new Map(),
+  };
 }
 
 /** Most windows of one value that a kernel binds one by one. */
 const MAX_WINDOWS = 3;
 
 /** Windows of values that other kernels read elsewhere, where they are all that the region reads of the value. */
-function windowsOf(root: Node, inMemory: (node: Node) => boolean, users: Map<Node, Node[]>): Set<Node> {
+function windowsOf(own: ReadonlySet<Node>, inMemory: (node: Node) => boolean, users: Map<Node, Node[]>): Set<Node> {
   const readers = new Map<Node, Set<Node>>();
   const seen = new Set<Node>();
   const visit = (node: Node): void => {
@@ -275,10 +352,10 @@ function windowsOf(root: Node, inMemory: (node: Node) => boolean, users: Map<Nod
       else visit(input);
     }
   };
-  visit(root);
+  own.forEach(visit);
   const windows = [...readers].filter(([value, nodes]) => {
     const shared = nodes.size < users.get(value)!.length && nodes.size <= MAX_WINDOWS;
-    return shared && [...nodes].every((node) => node !== root && windowOffset(node) !== null);
+    return shared && [...nodes].every((node) => !own.has(node) && windowOffset(node) !== null);
   });
   return new Set(windows.flatMap(([, nodes]) => [...nodes]));
 }

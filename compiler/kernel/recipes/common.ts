@@ -1,7 +1,7 @@
 /** What recipes share: the launch grid, the anchor's domain, and writing the root. */
 import { sizeOf, type Node, type Shape } from '../../ir/index.ts';
 import { DitcError } from '../../ir/index.ts';
-import type { Region } from '../../schedule/regions.ts';
+import type { Region, Result } from '../../schedule/regions.ts';
 import type { KernelBuilder } from '../builder.ts';
 import type { Index } from '../index-map.ts';
 import { broadcastIndex, forwardIndex, type Inliner } from '../inline.ts';
@@ -12,7 +12,12 @@ export interface Site {
   readonly region: Region;
   readonly b: KernelBuilder;
   readonly inline: Inliner;
-  readonly output: Buffer;
+  readonly outputs: readonly Output[];
+}
+
+/** A result and where it goes. */
+export interface Output extends Result {
+  readonly buffer: Buffer;
 }
 
 export interface Launch {
@@ -57,11 +62,22 @@ export function linearInvocation({ b, inline }: Site, total: number, workgroup: 
   return inline.ix.atom(i, total - 1);
 }
 
-/** Computes the root at an index of the anchor's domain and stores it. */
-export function storeRoot({ region, b, inline, output }: Site, index: readonly Index[]): void {
-  const at = forwardIndex(inline.ix, region.views, index);
-  const value = inline.value(region.root, at);
-  b.store(output, inline.ix.expr(inline.ix.flatten(at, region.root.type.shape)), value);
+/**
+ * Computes the results at an index of the kernel's domain and stores them; of a row kernel those on one of its two domains.
+ * All are computed before the first is stored: it may replace what another reads.
+ */
+export function storeResults(
+  { b, inline, outputs }: Site,
+  index: readonly Index[],
+  which: readonly Output[] = outputs,
+): void {
+  const stores = which.map(({ node, views, buffer }) => {
+    const at = forwardIndex(inline.ix, views, index);
+    const value = inline.value(node, at);
+    const place = inline.ix.expr(inline.ix.flatten(at, node.type.shape));
+    return { buffer, place, value: which.length > 1 ? b.bind(node.name ?? node.op, value) : value };
+  });
+  for (const { buffer, place, value } of stores) b.store(buffer, place, value);
 }
 
 /**
@@ -83,7 +99,7 @@ export function storeElement(
   const inside: Expr[] = [];
   if (n !== column) inside.push(b.binary('<', ix.expr(column), b.u32(columns)));
   if (m !== row) inside.push(b.binary('<', ix.expr(row), b.u32(rows)));
-  const store = () => storeRoot(site, [...batch, m, n]);
+  const store = () => storeResults(site, [...batch, m, n]);
   if (inside.length)
     b.when(
       inside.reduce((x, y) => b.binary('&&', x, y)),
@@ -91,9 +107,6 @@ export function storeElement(
     );
   else store();
 }
-
-/** Shape of the root before the views that end the region. */
-export const domainOf = ({ region }: Site): Shape => (region.views[0]?.inputs[0] ?? region.root).type.shape;
 
 /** The two operands of a product, at (batch, m, k) and (batch, k, n). */
 export interface Product {

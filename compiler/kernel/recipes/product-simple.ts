@@ -2,7 +2,7 @@
 import { sizeOf } from '../../ir/index.ts';
 import type { SimpleProductPlan } from '../../schedule/plan.ts';
 import { serialStatistics } from './row-statistics.ts';
-import { foldGrid, linearInvocation, productOf, storeRoot, type Launch, type Site } from './common.ts';
+import { foldGrid, linearInvocation, productOf, storeResults, type Launch, type Site } from './common.ts';
 
 export function simpleProduct(site: Site, plan: SimpleProductPlan): Launch {
   const { b, inline, region } = site;
@@ -19,6 +19,6 @@ export function simpleProduct(site: Site, plan: SimpleProductPlan): Launch {
     b.assign(acc, b.call('fma', [product.left(batch, m, at), product.right(batch, at, n), b.read(acc)]));
   });
   inline.given.set(anchor, () => b.read(acc));
-  storeRoot(site, index);
+  storeResults(site, index);
   return { workgroupSize: plan.workgroup, grid: foldGrid(Math.ceil(total / plan.workgroup)) };
 }

@@ -1,21 +1,20 @@
 /**
  * Row reductions: the invocations of a row stride over its elements, combine their partial results, and go over the row
- * again with the results at hand, for the next reduction and at last for the root.
+ * again with the results at hand, for the next reduction and at last for what is written.
  */
 import { sameShape, sizeOf, type Node } from '../../ir/index.ts';
 import type { RowPlan } from '../../schedule/plan.ts';
-import { rowAxes } from '../../schedule/regions.ts';
+import { domainOf, rowAxes } from '../../schedule/regions.ts';
 import { ZERO, type Index } from '../index-map.ts';
 import { reducer } from '../inline.ts';
 import type { Expr } from '../ir.ts';
 import {
   builtins,
   byDepth,
-  domainOf,
   foldGrid,
   linearGroup,
   linearInvocation,
-  storeRoot,
+  storeResults,
   type Launch,
   type Site,
 } from './common.ts';
@@ -55,9 +54,9 @@ export function rowKernel(site: Site, plan: RowPlan): Launch {
     },
   };
   for (const group of byDepth(site)) reduceTogether(site, plan, row, group);
-  // Beyond the last row of a folded grid, it is computed again but stored once: the root may replace what it reads.
-  if (!serial && folded !== rows) b.when(b.binary('<', linearGroup(b, rows), b.u32(rows)), () => writeRoot(site, row));
-  else writeRoot(site, row);
+  // Beyond the last row of a folded grid, it is computed again but stored once: a result may replace what it reads.
+  if (!serial && folded !== rows) b.when(b.binary('<', linearGroup(b, rows), b.u32(rows)), () => writeResults(site, row));
+  else writeResults(site, row);
   const workgroups = serial ? Math.ceil(rows / plan.rowsPerWorkgroup) : rows;
   return { workgroupSize: serial ? plan.rowsPerWorkgroup : plan.lanes, grid: foldGrid(workgroups) };
 }
@@ -123,17 +122,19 @@ function combineLanes({ b }: Site, plan: RowPlan, node: Node, partial: Expr): Ex
   return b.bind(name, b.loadShared(scratch, b.u32(0)));
 }
 
-function writeRoot(site: Site, row: Row): void {
-  const { b, region } = site;
-  const [first] = region.reductions;
-  if (sameShape(domainOf(site), first.inputs[0].type.shape)) {
+/** What has an element for each of the row, and what has one for the row. */
+function writeResults(site: Site, row: Row): void {
+  const { b, region, outputs } = site;
+  const full = region.reductions[0].inputs[0].type.shape;
+  const [long, short] = [true, false].map((isLong) => outputs.filter((o) => sameShape(domainOf(o), full) === isLong));
+  if (long.length) {
     eachElement(site, row, (index, inside) => {
-      if (inside) b.when(inside, () => storeRoot(site, index));
-      else storeRoot(site, index);
+      if (inside) b.when(inside, () => storeResults(site, index, long));
+      else storeResults(site, index, long);
     });
-    return;
   }
+  if (!short.length) return;
   const index = row.at(ZERO);
-  if (row.lanes === 1) storeRoot(site, index);
-  else b.when(b.binary('==', row.lane, b.u32(0)), () => storeRoot(site, index));
+  if (row.lanes === 1) storeResults(site, index, short);
+  else b.when(b.binary('==', row.lane, b.u32(0)), () => storeResults(site, index, short));
 }

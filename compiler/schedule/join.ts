@@ -1,0 +1,294 @@
+/**
+ * Kernels with several results. What reads a kernel's result element by element (or, after a reduction, row by row) is
+ * computed where that result is, and written beside it: the moments, the weight and its average beside the gradient; gelu(x)
+ * beside x. Reductions of the same rows share the pass over them. A value that nobody else reads is then not written at all.
+ *
+ * Two kernels become one when no third one lies between them and the device binds all that they read and write.
+ */
+import { labelOf, labelsOf, sameShape, sizeOf, type Node, type Remarks, type Shape, type Update } from '../ir/index.ts';
+import { attrList, opDef } from '../ops/index.ts';
+import { tooManyBuffers } from './device.ts';
+import { domainOf, resultsOf, type Draft, type Result } from './regions.ts';
+import { isStored } from './storage.ts';
+
+export interface Joining {
+  /** Values in memory. */
+  readonly buffers: ReadonlySet<Node>;
+  readonly returned: ReadonlySet<Node>;
+  readonly updates: readonly Update[];
+  /** Buffers a kernel may read. */
+  readonly maxReads: number;
+  readonly remarks?: Remarks;
+}
+
+/** A row this long is work for a workgroup that has few neighbours: what runs once an element keeps a kernel of its own. */
+const LONG_ROW = 2 ** 14;
+const FEW_ROWS = 16;
+
+/** Joins what can be one kernel. */
+export function joinDrafts(drafts: readonly Draft[], joining: Joining): Draft[] {
+  const kernels = new Kernels(drafts, joining);
+  const inOrder = [...drafts].sort((a, b) => a.root.id - b.root.id);
+  // A kernel and those that it reads from: the last first, since what lies between two keeps them apart.
+  for (const draft of inOrder) {
+    for (let joined: Draft | undefined = draft; joined;) {
+      const consumer: Draft = joined;
+      const before = kernels.producersOf(consumer).sort((a, b) => b.root.id - a.root.id);
+      joined = firstOf(before, (producer) => kernels.join(producer, consumer));
+    }
+  }
+  // Kernels that walk over the same values.
+  for (const draft of [...kernels.all].sort((a, b) => a.root.id - b.root.id)) {
+    if (draft.kind === 'matmul' || !kernels.all.has(draft)) continue;
+    for (let joined: Draft | undefined = draft; joined;) {
+      const one: Draft = joined;
+      const others = kernels.besides(one).sort((a, b) => a.root.id - b.root.id);
+      joined = firstOf(others, (other) => kernels.joinInOrder(one, other));
+    }
+  }
+  return [...kernels.all];
+}
+
+/** The values that must be in memory: results of the graph, and what a kernel reads of another. */
+export function writtenBy(drafts: readonly Draft[], { buffers, returned }: Pick<Joining, 'buffers' | 'returned'>): Set<Node> {
+  const read = new Set(drafts.flatMap((draft) => [...readsOf(draft, buffers)]));
+  const made = drafts.flatMap((draft) => resultsOf(draft).map(({ node }) => node));
+  return new Set(made.filter((node) => returned.has(node) || read.has(node)));
+}
+
+function firstOf<T, R>(list: readonly T[], f: (x: T) => R | undefined): R | undefined {
+  for (const x of list) {
+    const found = f(x);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+class Kernels {
+  readonly all: Set<Draft>;
+  private readonly joining: Joining;
+  /** The kernel that computes each stored value. */
+  private readonly writer = new Map<Node, Draft>();
+  private readonly reads = new Map<Draft, ReadonlySet<Node>>();
+  private readonly readers = new Map<Node, Set<Draft>>();
+  private readonly stateOf: ReadonlyMap<Node, Node>;
+
+  constructor(drafts: readonly Draft[], joining: Joining) {
+    this.joining = joining;
+    this.all = new Set(drafts);
+    this.stateOf = new Map(joining.updates.map(({ state, node }) => [node, state]));
+    drafts.forEach((draft) => this.add(draft));
+  }
+
+  producersOf(draft: Draft): Draft[] {
+    const writers = [...this.reads.get(draft)!].flatMap((node) => this.writer.get(node) ?? []);
+    return [...new Set(writers)];
+  }
+
+  /** Kernels of the same kind that read a value of the kernel's whole domain that it reads too. */
+  besides(draft: Draft): Draft[] {
+    const size = sizeOf(fullShape(draft));
+    const shared = [...this.reads.get(draft)!].filter((node) => sizeOf(node.type.shape) === size);
+    const others = new Set(shared.flatMap((node) => [...(this.readers.get(node) ?? [])]));
+    return [...others].filter((other) => other !== draft && other.kind === draft.kind);
+  }
+
+  /** One kernel for both; undefined where they stay apart. */
+  join(first: Draft, second: Draft): Draft | undefined {
+    const joined = union(first, second, this.joining.buffers);
+    if (!joined) return undefined;
+    const why = this.obstacle(first, second, joined);
+    if (why) {
+      this.joining.remarks?.missed('join', [second.root, first.root], why);
+      return undefined;
+    }
+    const nodes = [first.root, second.root];
+    this.joining.remarks?.applied('join', nodes, `${labelsOf(nodes)} are computed together and written side by side`);
+    for (const draft of [first, second]) this.remove(draft);
+    this.all.add(joined);
+    this.add(joined);
+    return joined;
+  }
+
+  /** The same for two of which either may read from the other. */
+  joinInOrder(one: Draft, other: Draft): Draft | undefined {
+    return this.producersOf(one).includes(other) ? this.join(other, one) : this.join(one, other);
+  }
+
+  private obstacle(first: Draft, second: Draft, joined: Draft): string | undefined {
+    const bound = this.bindings(first, second, joined);
+    const most = this.joining.maxReads + 1;
+    if (bound > most) return tooManyBuffers(bound - 1, most - 1, `with ${labelOf(second.root)}`);
+    const between = this.between(first, second) ?? this.between(second, first);
+    return between && `${labelOf(between.root)} lies between ${labelOf(first.root)} and ${labelOf(second.root)}`;
+  }
+
+  /** Buffers that the joined kernel binds. New values of state are written over the old ones that it reads. */
+  private bindings(first: Draft, second: Draft, joined: Draft): number {
+    const reads = readsOf(joined, this.joining.buffers);
+    const isRead = (node: Node) => [...(this.readers.get(node) ?? [])].some((d) => d !== first && d !== second);
+    const written = resultsOf(joined).filter(({ node }) => this.joining.returned.has(node) || isRead(node));
+    const inPlace = written.filter(({ node }) => reads.has(this.stateOf.get(node)!));
+    return reads.size + written.length - inPlace.length;
+  }
+
+  /** A kernel on the way from one to the other, besides the direct one. */
+  private between(from: Draft, to: Draft): Draft | undefined {
+    const seen = new Set<Draft>([to]);
+    const stack = this.producersOf(to).filter((draft) => draft !== from);
+    while (stack.length) {
+      const draft = stack.pop()!;
+      if (seen.has(draft)) continue;
+      seen.add(draft);
+      const before = this.producersOf(draft);
+      if (before.includes(from)) return draft;
+      stack.push(...before);
+    }
+    return undefined;
+  }
+
+  private add(draft: Draft): void {
+    for (const { node } of resultsOf(draft)) this.writer.set(node, draft);
+    const reads = readsOf(draft, this.joining.buffers);
+    this.reads.set(draft, reads);
+    for (const node of reads) this.readers.set(node, (this.readers.get(node) ?? new Set()).add(draft));
+  }
+
+  private remove(draft: Draft): void {
+    this.all.delete(draft);
+    for (const node of this.reads.get(draft)!) this.readers.get(node)!.delete(draft);
+    this.reads.delete(draft);
+  }
+}
+
+/** Shape of the kernel's domain: of a row kernel, of what it reduces. */
+const fullShape = (draft: Draft): Shape =>
+  draft.kind === 'row' ? draft.reductions[0].inputs[0].type.shape : domainOf(resultsOf(draft)[0]);
+
+/** Values that a draft reads from memory. */
+function readsOf(draft: Draft, buffers: ReadonlySet<Node>): Set<Node> {
+  const own = new Set(resultsOf(draft).map(({ node }) => node));
+  const reads = new Set<Node>();
+  const seen = new Set<Node>();
+  const visit = (node: Node): void => {
+    if (seen.has(node)) return;
+    seen.add(node);
+    if (isStored(node) || (buffers.has(node) && !own.has(node))) reads.add(node);
+    else node.inputs.forEach(visit);
+  };
+  own.forEach(visit);
+  return reads;
+}
+
+/** The draft that computes what two do, if they walk over the same domain and meet only element by element or row by row. */
+function union(first: Draft, second: Draft, buffers: ReadonlySet<Node>): Draft | undefined {
+  if (second.kind === 'matmul') return undefined;
+  if (first.kind === 'row' || second.kind === 'row') return rowUnion(first, second, buffers);
+  return mapUnion(first, second, buffers);
+}
+
+/** Anything and a map on the domain of one of its results. */
+function mapUnion(first: Draft, second: Draft, buffers: ReadonlySet<Node>): Draft | undefined {
+  if (second.kind !== 'map') return undefined;
+  const views = viewsShared(first, second, buffers);
+  const more = views && resultsOf(second).map(({ node }) => ({ node, views }));
+  return more && { ...first, more: [...first.more, ...more] };
+}
+
+/** The views after which `second` reads results of `first`, if it reads all of them at the element that it computes. */
+function viewsShared(first: Draft, second: Draft, buffers: ReadonlySet<Node>): readonly Node[] | undefined {
+  const results = new Map(resultsOf(first).map((result) => [result.node, result]));
+  const own = { stored: (node: Node) => isStored(node) || (buffers.has(node) && !isResultOf(second, node)) };
+  const read = new Set<Result>();
+  for (const { node } of resultsOf(second)) {
+    if (first.kind !== 'matmul' && !sameShape(node.type.shape, first.root.type.shape)) return undefined;
+    const reached = readTogether(node, { ...own, results, follows: samePlace });
+    if (!reached) return undefined;
+    reached.forEach((result) => read.add(result));
+  }
+  const [one, ...others] = read;
+  if (!one) return first.kind === 'map' ? [] : undefined;
+  if (others.some(({ views }) => views.length !== one.views.length || views.some((v, i) => v !== one.views[i]))) return undefined;
+  const { shape } = one.node.type;
+  return resultsOf(second).every(({ node }) => sameShape(node.type.shape, shape)) ? one.views : undefined;
+}
+
+const isResultOf = (draft: Draft, node: Node): boolean => resultsOf(draft).some((result) => result.node === node);
+
+/** Reductions of the same rows, and maps over them. */
+function rowUnion(first: Draft, second: Draft, buffers: ReadonlySet<Node>): Draft | undefined {
+  const [row, other] = first.kind === 'row' ? [first, second] : [second, first];
+  if (other.kind === 'matmul') return undefined;
+  const [reduction] = row.reductions;
+  const [full, reduced] = [reduction.inputs[0].type.shape, reduction.type.shape];
+  if (sameShape(full, reduced)) return undefined;
+  if (other.kind === 'row' && !sameRows(other.reductions[0], reduction)) return undefined;
+  // What follows a row's views is no longer the row, but may be computed where its element is.
+  if (other.kind === 'map' && first === row && row.views.length) return mapUnion(row, other, buffers);
+  const reductions = [...new Set([...row.reductions, ...other.reductions])].sort((a, b) => a.id - b.id);
+  const onRow = ({ type: { shape } }: Node) => sameShape(shape, full) || sameShape(shape, reduced);
+  const starts = resultsOf(second).map(({ node, views }) => views[0]?.inputs[0] ?? node);
+  if (!starts.every(onRow)) return undefined;
+  if (other.kind === 'map') {
+    const shapes = resultsOf(other).map(({ node }) => node.type.shape);
+    if (!shapes.every((shape) => sameShape(shape, full) || sameShape(shape, reduced))) return undefined;
+    const rows = sizeOf(reduced);
+    if (rows < FEW_ROWS && sizeOf(full) / rows >= LONG_ROW) return undefined;
+  }
+  const results = new Map(resultsOf(first).map((result) => [result.node, result]));
+  const own = new Set(reductions);
+  const follows = (user: Node, input: Node): boolean => {
+    if (own.has(user)) return true;
+    if (opDef(user.op).kind !== 'pointwise') return false;
+    return samePlace(user, input) || (sameShape(user.type.shape, full) && sameShape(input.type.shape, reduced));
+  };
+  const stored = (node: Node) => isStored(node) || (buffers.has(node) && !isResultOf(second, node));
+  for (const start of starts) {
+    const reached = readTogether(start, { results, stored, follows });
+    if (!reached || [...reached].some(({ views }) => views.length)) return undefined;
+  }
+  const [main, added] = row === first ? [first, second] : [second, first];
+  return { ...main, reductions, more: [...main.more, ...resultsOf(added)] };
+}
+
+const isReduction = (node: Node) => opDef(node.op).kind === 'reduce';
+
+const sameRows = (a: Node, b: Node): boolean =>
+  isReduction(a) &&
+  isReduction(b) &&
+  String(attrList(a.attrs, 'axes')) === String(attrList(b.attrs, 'axes')) &&
+  sameShape(a.inputs[0].type.shape, b.inputs[0].type.shape);
+
+const samePlace = (user: Node, input: Node): boolean =>
+  opDef(user.op).kind === 'pointwise' && sameShape(user.type.shape, input.type.shape);
+
+interface Reading {
+  readonly results: ReadonlyMap<Node, Result>;
+  /** Where the kernel reads from memory. */
+  readonly stored: (node: Node) => boolean;
+  /** Whether a value reads an operand at its own place. */
+  readonly follows: (user: Node, input: Node) => boolean;
+}
+
+/** The results that a value is computed from; undefined if it reads one at another place than its own. */
+function readTogether(start: Node, { results, stored, follows }: Reading): Set<Result> | undefined {
+  const reached = new Set<Result>();
+  const seen = new Set<string>();
+  const visit = (node: Node, own: boolean): boolean => {
+    const key = `${node.id} ${own}`;
+    if (seen.has(key)) return true;
+    seen.add(key);
+    return node.inputs.every((input) => {
+      const at = own && follows(node, input);
+      const result = results.get(input);
+      if (result) {
+        reached.add(result);
+        return at;
+      }
+      return stored(input) || visit(input, at);
+    });
+  };
+  const itself = results.get(start);
+  if (itself) return new Set([itself]);
+  return visit(start, true) ? reached : undefined;
+}
