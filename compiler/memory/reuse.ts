@@ -3,7 +3,16 @@
  * element it replaces, and nobody reads the old value afterwards. The residual stream of a transformer is then one buffer,
  * and state (an optimiser's moments, the picture being denoised) is updated where it lies.
  */
-import { formatType, labelOf, results, sameShape, type Graph, type Node, type Remarks, type Update } from '../ir/index.ts';
+import {
+  formatType,
+  labelOf,
+  results,
+  sameShape,
+  type Graph,
+  type Node,
+  type Remarks,
+  type Update,
+} from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import type { Region, Result } from '../schedule/regions.ts';
 import { isStored } from '../schedule/storage.ts';

@@ -50,7 +50,10 @@ export function joinDrafts(drafts: readonly Draft[], joining: Joining): Draft[] 
 }
 
 /** The values that must be in memory: results of the graph, and what a kernel reads of another. */
-export function writtenBy(drafts: readonly Draft[], { buffers, returned }: Pick<Joining, 'buffers' | 'returned'>): Set<Node> {
+export function writtenBy(
+  drafts: readonly Draft[],
+  { buffers, returned }: Pick<Joining, 'buffers' | 'returned'>,
+): Set<Node> {
   const read = new Set(drafts.flatMap((draft) => [...readsOf(draft, buffers)]));
   const made = drafts.flatMap((draft) => resultsOf(draft).map(({ node }) => node));
   return new Set(made.filter((node) => returned.has(node) || read.has(node)));
@@ -208,7 +211,8 @@ function viewsShared(first: Draft, second: Draft, buffers: ReadonlySet<Node>): r
   }
   const [one, ...others] = read;
   if (!one) return first.kind === 'map' ? [] : undefined;
-  if (others.some(({ views }) => views.length !== one.views.length || views.some((v, i) => v !== one.views[i]))) return undefined;
+  if (others.some(({ views }) => views.length !== one.views.length || views.some((v, i) => v !== one.views[i])))
+    return undefined;
   const { shape } = one.node.type;
   return resultsOf(second).every(({ node }) => sameShape(node.type.shape, shape)) ? one.views : undefined;
 }
@@ -243,9 +247,13 @@ function rowUnion(first: Draft, second: Draft, buffers: ReadonlySet<Node>): Draf
     return samePlace(user, input) || (sameShape(user.type.shape, full) && sameShape(input.type.shape, reduced));
   };
   const stored = (node: Node) => isStored(node) || (buffers.has(node) && !isResultOf(second, node));
-  for (const start of starts) {
+  for (const [i, { node }] of resultsOf(second).entries()) {
+    const start = starts[i];
     const reached = readTogether(start, { results, stored, follows });
     if (!reached || [...reached].some(({ views }) => views.length)) return undefined;
+    // What follows its views is computed at another place of the row.
+    const beyond = { results, stored: (n: Node) => n === start || stored(n), follows: () => false };
+    if (node !== start && !readTogether(node, beyond)) return undefined;
   }
   const [main, added] = row === first ? [first, second] : [second, first];
   return { ...main, reductions, more: [...main.more, ...resultsOf(added)] };

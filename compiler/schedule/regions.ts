@@ -130,7 +130,8 @@ function inOrder(regions: readonly Region[], updates: readonly Update[]): Region
   const isBuffer = (node: Node) => writer.has(node) || isStored(node);
   const readBy = (region: Region) => new Set(region.reads.map((node) => storedIn(node, isBuffer)));
   const readers = new Map<Node, Region[]>();
-  for (const region of regions) for (const node of readBy(region)) readers.set(node, [...(readers.get(node) ?? []), region]);
+  for (const region of regions)
+    for (const node of readBy(region)) readers.set(node, [...(readers.get(node) ?? []), region]);
   const stateOf = new Map(updates.map(({ state, node }) => [node, state]));
   const waits = new Map(
     regions.map((region) => {

@@ -55,7 +55,8 @@ export function rowKernel(site: Site, plan: RowPlan): Launch {
   };
   for (const group of byDepth(site)) reduceTogether(site, plan, row, group);
   // Beyond the last row of a folded grid, it is computed again but stored once: a result may replace what it reads.
-  if (!serial && folded !== rows) b.when(b.binary('<', linearGroup(b, rows), b.u32(rows)), () => writeResults(site, row));
+  if (!serial && folded !== rows)
+    b.when(b.binary('<', linearGroup(b, rows), b.u32(rows)), () => writeResults(site, row));
   else writeResults(site, row);
   const workgroups = serial ? Math.ceil(rows / plan.rowsPerWorkgroup) : rows;
   return { workgroupSize: serial ? plan.rowsPerWorkgroup : plan.lanes, grid: foldGrid(workgroups) };
