@@ -65,9 +65,9 @@ export async function originLines(
 }
 
 async function told({ step, check }: Extract<Finding, { check: Check }>, artefact: Artefact, folder: string) {
-  const { dispatch, evidence, region, worst } = check;
+  const { dispatch, evidence, worst } = check;
   const where = dispatch.source[dispatch.source.length - 1];
-  const made = `${formatType(region.root.type)}: ${dispatch.ops.join(' → ')}`;
+  const made = `${formatType(evidence.output)}: ${dispatch.ops.join(' → ')}`;
   const first = `the first such value is made by kernel ${dispatch.kernel} in step ${step}, ${made}`;
   if (check.agrees || (await overflows(check)))
     return { where, lines: [first, `float32 holds no larger numbers: ${largest(evidence)}`] };
@@ -87,8 +87,9 @@ async function told({ step, check }: Extract<Finding, { check: Check }>, artefac
 
 /** Whether the same computation, every op rounded to float32, is not finite where the kernel's result is not. */
 async function overflows({ evidence }: Check): Promise<boolean> {
-  const { graph, inputs, got } = evidence;
-  const rounded = await reference(graph, inputs, { f32: true });
+  const { graph, inputs, output, got } = evidence;
+  const all = await reference(graph, inputs, { f32: true });
+  const rounded = all[graph.outputs.findIndex(({ name }) => name === output.name)];
   return Array.from(got).every((value, i) => Number.isFinite(value) || !Number.isFinite(rounded[i]));
 }
 

@@ -64,12 +64,12 @@ export function rerunCommand(path: string, options: VerifyOptions, first: Verdic
 /** The first kernel that differs, as an error at the user's line; `saved` is the folder with its arrays. */
 export function differenceError(verdicts: readonly Verdict[], saved: string, rerun: string): DitcError {
   const [first, ...others] = verdicts.filter((v) => !v.agrees);
-  const { dispatch, entry, index, error, tolerance, worst, result } = first;
+  const { dispatch, entry, index, error, tolerance, worst, region, result } = first;
   const amount = Number.isFinite(error)
     ? `error ${scientific(error)}, at most ${scientific(tolerance)} is allowed`
     : 'it is not finite where the reference is, or the other way round';
   const at = worst!.index.length
-    ? `element [${worst!.index.join(',')}] of ${result.name}, ${formatType(result)}`
+    ? `element [${worst!.index.join(',')}] of ${region.results.length > 1 ? `${result.name} ` : ''}${formatType(result)}`
     : 'its one element';
   const later = [...new Set(others.map((v) => v.dispatch.kernel))].filter((name) => name !== dispatch.kernel);
   const why = [

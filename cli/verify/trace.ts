@@ -36,18 +36,20 @@ export async function traceRun(program: Program, entry: EntryInput, onDispatch =
   const spoilt = new Map<Node, Spoilt>();
   for (const [index, { resources }] of dispatches.entries()) {
     onDispatch(index);
-    const { region } = entry.regions[index];
+    const { reads, results, replaces } = entry.regions[index].region;
+    const written = resources.slice(reads.length);
     // What is replaced in place is gone once the dispatch has run.
-    const replaced =
-      !region.replaces || (await readsFinite(stepper, region.replaces, resources[resources.length - 1]))
-        ? []
-        : [region.replaces];
+    const from: Node[] = [];
+    for (const [i, { node }] of results.entries()) {
+      const old = replaces.get(node);
+      if (old && !(await readsFinite(stepper, old, written[i]))) from.push(old);
+    }
     stepper.run(index, index + 1);
-    if (await readsFinite(stepper, region.root, resources[resources.length - 1])) continue;
-    const from: Node[] = [...replaced];
-    for (const [i, node] of region.reads.entries())
-      if (!(await readsFinite(stepper, node, resources[i]))) from.push(node);
-    spoilt.set(region.root, { index, from });
+    const bad: Node[] = [];
+    for (const [i, { node }] of results.entries()) if (!(await readsFinite(stepper, node, written[i]))) bad.push(node);
+    if (!bad.length) continue;
+    for (const [i, node] of reads.entries()) if (!(await readsFinite(stepper, node, resources[i]))) from.push(node);
+    for (const node of bad) spoilt.set(node, { index, from });
   }
   stepper.finish();
   await program.sync();
