@@ -32,6 +32,10 @@ export async function readGolden(stem: string): Promise<Golden> {
   return { config: JSON.parse(file.metadata.config) as Record<string, unknown>, values, shapes };
 }
 
+/** Inputs and parameters by the names that a graph has for them. */
+export const bindingsOf = ({ values }: Golden): Record<string, ArrayLike<number>> =>
+  Object.fromEntries(Object.entries(values).map(([name, v]) => [name.replace(/^(param|input)\./, ''), v]));
+
 export function readGoldenJson<T>(stem: string): T {
   const path = join(DATA, `${stem}.json`);
   if (!existsSync(path)) throw new Error(`${path} is missing: run the scripts of test/golden`);

@@ -6,7 +6,11 @@ import { macsOfGraph } from '../../compiler/emit/build.ts';
 import { sizeOf } from '../../compiler/ir/index.ts';
 import { interpret } from '../../compiler/ops/index.ts';
 import { autoencoderKL, klDivergence, posterior, samplePosterior } from '../../models/vae.ts';
+import { bindingsOf, goldenCases, readGolden, relativeError } from './golden.ts';
 import vaeF8 from '../../models/vae-f8.ts';
+
+/** The reference is computed in float64 and rounded once to float32. */
+const TOLERANCE = 1e-6;
 
 /** Shapes by name, of both entries. */
 function parametersOf(model = vaeF8): Map<string, readonly number[]> {
@@ -15,6 +19,26 @@ function parametersOf(model = vaeF8): Map<string, readonly number[]> {
 }
 
 const count = (shapes: Iterable<readonly number[]>) => [...shapes].reduce((sum, shape) => sum + sizeOf(shape), 0);
+
+describe('encode and decode equal diffusers', () => {
+  it.each(goldenCases('vae-'))('%s', async (stem) => {
+    const golden = await readGolden(stem);
+    const model = autoencoderKL(golden.config);
+    const declared = [...parametersOf(model)].map(([name, shape]) => [`param.${name}`, shape] as const);
+    const named = Object.keys(golden.shapes).filter((name) => name.startsWith('param.'));
+    expect(declared.map(([name]) => name).sort()).toEqual(named.sort());
+    for (const [name, shape] of declared) expect(shape, name).toEqual(golden.shapes[name]);
+    const outputs = ['encode', 'decode'].map((entry) => {
+      const { graph } = traceEntry(model, entry, { batch: golden.shapes['input.image'][0] });
+      return interpret(graph, bindingsOf(golden)).outputs;
+    });
+    const { moments, image } = Object.assign({}, ...outputs) as Record<string, (typeof outputs)[0][string]>;
+    expect(moments.shape).toEqual(golden.shapes['output.moments']);
+    expect(image.shape).toEqual(golden.shapes['output.image']);
+    expect(relativeError(moments.data, golden.values['output.moments'])).toBeLessThan(TOLERANCE);
+    expect(relativeError(image.data, golden.values['output.image'])).toBeLessThan(TOLERANCE);
+  });
+});
 
 describe('sd-vae', () => {
   const shapes = parametersOf();

@@ -7,6 +7,7 @@ import { Functional, interpret } from '../../compiler/ops/index.ts';
 import { evaluate } from '../helpers/gradient-check.ts';
 import { relativeError, TestGpu } from '../helpers/gpu.ts';
 import { drawBindings } from './zoo.ts';
+import { autoencoderKL, decode, encode, posterior, samplePosterior, type AutoencoderConfig } from '../../models/vae.ts';
 import { gpt } from './zoo/gpt.ts';
 import { swin } from './zoo/swin.ts';
 import { unet } from './zoo/unet.ts';
@@ -20,8 +21,29 @@ const SLOPE_TOLERANCE = 1e-5;
 const MODELS: Record<string, Model> = {
   'U-Net block': unet({ height: 5, width: 4, channels: 8, out: 8, time: 6 }),
   'causal language model': gpt({ tokens: 7, d: 24, heads: 2, depth: 1, vocabulary: 11 }),
+  autoencoder: roundTrip({
+    ...{ inChannels: 2, latentChannels: 2, blockOutChannels: [4, 6], layersPerBlock: 1, normNumGroups: 2 },
+    sampleSize: [6, 5],
+  }),
   'shifted windows, learned temperature': swin({ height: 4, width: 6, window: 2, d: 16, heads: 2, cosine: true }),
 };
+
+/** A picture to moments, a sample of them, and back to a picture. */
+function roundTrip(given: Partial<AutoencoderConfig>): Model {
+  const model = autoencoderKL(given);
+  const cfg = model.config as AutoencoderConfig;
+  return {
+    config: cfg,
+    entries: {
+      forward(e) {
+        const [height, width] = cfg.sampleSize as [number, number];
+        const image = e.input('image', [e.batch, cfg.inChannels, height, width]);
+        const drawn = posterior(encode(e.params, image, cfg));
+        return { y: decode(e.params, samplePosterior(drawn, e.input('noise', drawn.mean.shape)), cfg) };
+      },
+    },
+  };
+}
 
 interface Backward {
   readonly graph: Graph;
