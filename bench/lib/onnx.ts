@@ -41,20 +41,28 @@ export interface OnnxNode {
   readonly output: string;
   /** Whole-number attributes. */
   readonly attributes?: Readonly<Record<string, number>>;
+  /** Attributes that are lists of whole numbers. */
+  readonly lists?: Readonly<Record<string, readonly number[]>>;
 }
 
 const INT_ATTRIBUTE = 2;
+const INTS_ATTRIBUTE = 7;
 
-function node({ op, inputs, output, attributes = {} }: OnnxNode): Uint8Array {
+function node({ op, inputs, output, attributes = {}, lists = {} }: OnnxNode): Uint8Array {
   const attribute = ([name, value]: [string, number]): Field => [
     5,
     message([1, name], [3, value], [20, INT_ATTRIBUTE]),
+  ];
+  const list = ([name, values]: [string, readonly number[]]): Field => [
+    5,
+    message([1, name], ...values.map((value): Field => [8, value]), [20, INTS_ATTRIBUTE]),
   ];
   return message(
     ...inputs.map((input): Field => [1, input]),
     [2, output],
     [4, op],
     ...Object.entries(attributes).map(attribute),
+    ...Object.entries(lists).map(list),
   );
 }
 
