@@ -30,6 +30,12 @@ export function checkDevice(device: GPUDevice, artefact: Artefact, entries: read
         feature === 'shader-f16' ? 'build the model with --dtype f32' : `${build}; it will then do without ${feature}`;
       throw new RuntimeError({ code: 'missing-feature', where, what: `kernel ${name} needs ${feature}`, why, fix });
     }
+    const lanes = subgroupLanes(device);
+    if (kernel.subgroup !== undefined && kernel.subgroup > lanes) {
+      const what = `kernel ${name} counts on subgroups of ${kernel.subgroup} lanes`;
+      const why = `the device's may have as few as ${lanes}; its sums would miss the other lanes`;
+      throw new RuntimeError({ code: 'missing-feature', where, what, why, fix: build });
+    }
     const { length } = kernel.bindings;
     if (length > limits.maxStorageBuffersPerShaderStage)
       throw over(`kernel ${name} binds ${length} buffers`, 'maxStorageBuffersPerShaderStage', build, where);
@@ -76,6 +82,10 @@ export function checkDevice(device: GPUDevice, artefact: Artefact, entries: read
   };
   for (const entry of entries) manifest.entries[entry].dispatches.forEach(checkDispatch);
 }
+
+/** Lanes that every subgroup has: the standard's least where the device does not tell. */
+const subgroupLanes = ({ adapterInfo }: GPUDevice): number =>
+  (adapterInfo as GPUAdapterInfo | undefined)?.subgroupMinSize ?? 4;
 
 /** The literal sizes of `@workgroup_size(…)`; what is no literal counts as 1 and is left to the shader compiler. */
 function workgroupSize(wgsl: string): [number, number, number] {

@@ -28,7 +28,10 @@ export interface SubgroupMatrixShape {
 
 /** Everything the compiler may know about a device. Plain JSON; arrays and keys sorted, so equal devices print equal. */
 export interface DeviceSpec {
-  /** Short and stable: `lavapipe`, `swiftshader`, `null`, else a slug of the adapter's own description. */
+  /**
+   * Short and stable: `lavapipe` (with vectors of other than 256 bits, `lavapipe-512`), `swiftshader`, `null`, else a slug
+   * of the adapter's own description.
+   */
   name: string;
   kind: DeviceKind;
   vendor: string;
@@ -88,6 +91,8 @@ export const SPEC_LIMITS = [
  */
 const SOFTWARE_RATES: Record<string, { bandwidthGBs: number; gflops: number }> = {
   lavapipe: { bandwidthGBs: 4, gflops: 24 },
+  // The same within the noise: such chains wait for the loop's masks, not for the multipliers.
+  'lavapipe-512': { bandwidthGBs: 4, gflops: 24 },
   swiftshader: { bandwidthGBs: 0.6, gflops: 2.6 },
 };
 
@@ -138,9 +143,16 @@ export function isSoftwareName(name: string): boolean {
   return /llvmpipe|lavapipe|swiftshader|softpipe|basic render driver|\bwarp\b/i.test(name);
 }
 
+/** Whether a device is Mesa's software Vulkan, of any vector width. */
+export const isLavapipe = (spec: Pick<DeviceSpec, 'name'> | null): boolean =>
+  /^lavapipe(-\d+)?$/.test(spec?.name ?? '');
+
 function shortName(info: GPUAdapterInfo): string {
   const text = `${info.device} ${info.description}`;
-  if (/llvmpipe|lavapipe/i.test(text)) return 'lavapipe';
+  if (/llvmpipe|lavapipe/i.test(text)) {
+    const bits = 32 * (info.subgroupMaxSize ?? 8);
+    return bits === 256 ? 'lavapipe' : `lavapipe-${bits}`;
+  }
   if (/swiftshader/i.test(text)) return 'swiftshader';
   const own = info.device || info.description || `${info.vendor} ${info.architecture}`;
   const slug = own

@@ -82,6 +82,8 @@ export interface KernelSpec {
   readonly plan: Readonly<Record<string, unknown>>;
   /** Device features the shader enables. */
   readonly features: readonly string[];
+  /** Lanes that work as one subgroup: the device's subgroups must have at least as many. Absent: the shader uses none. */
+  readonly subgroup?: number;
 }
 
 export interface Manifest {

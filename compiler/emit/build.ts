@@ -81,6 +81,8 @@ export function buildArtefact(model: ModelInput): Artefact {
       })),
       plan: { ...uses[0].plan },
       features: featuresOf(kernel),
+      // A kernel of subgroups is one subgroup a workgroup.
+      ...(kernel.usesSubgroups && { subgroup: kernel.workgroupSize }),
     };
   }
   const params = declare(

@@ -8,7 +8,9 @@ import type { DeviceKind, DeviceSpec, Profile } from '../device.ts';
 import { quote, RuntimeError } from '../error.ts';
 import { createGpu, listAdapters } from './dawn.ts';
 import type { ListedAdapter } from './dawn.ts';
+import { isLavapipeAdapter, keepVectors, vectorsOf } from './lavapipe.ts';
 import { embeddedUnavailable, unpackEmbedded } from './swiftshader.ts';
+import { bePatient } from './patience.ts';
 import {
   driverManifests,
   graphicsDevices,
@@ -114,7 +116,7 @@ async function installed(
   const { info } = best.adapter;
   const software = isSoftware(info);
   if (prefer === 'lavapipe') {
-    if (/llvmpipe/i.test(info.description)) return chosen(best, why);
+    if (isLavapipeAdapter(info)) return chosen(best, why);
     const lavapipe = await requestInstalled(profile, [], ['adapter=llvmpipe']);
     if (!lavapipe) why.push('The installed drivers include no lavapipe that Dawn accepts.');
     return lavapipe && chosen(lavapipe, why);
@@ -205,8 +207,10 @@ export async function listInstalled(): Promise<ListedAdapter[]> {
 
 function chosen(pair: Pair, why: string[]): Pair {
   const { info } = pair.adapter;
+  if (isSoftware(info)) bePatient();
+  if (isLavapipeAdapter(info)) keepVectors();
   const loader = pinnedLoader() === 'embedded' ? ', through the embedded Vulkan loader' : '';
-  why.push(`Chosen: ${info.description || info.device}${loader}.`);
+  why.push(`Chosen: ${info.description || info.device}${loader}${isLavapipeAdapter(info) ? vectorsOf(info) : ''}.`);
   return pair;
 }
 

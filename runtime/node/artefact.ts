@@ -96,6 +96,7 @@ const kernel = object({
   file: text,
   bindings: list(object({ name: text, access: oneOf('read', 'read_write'), bytes: size })),
   features: list(text),
+  subgroup: (value, path) => value === undefined || size(value, path),
 });
 const manifestShape = object({
   model: text,

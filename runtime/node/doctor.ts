@@ -3,7 +3,7 @@
  * faster one. {@link diagnose} never throws for a machine that lacks something: what is missing is the report.
  */
 import * as os from 'node:os';
-import { openDevice } from '../device.ts';
+import { isLavapipe, openDevice } from '../device.ts';
 import type { DeviceSpec, Profile } from '../device.ts';
 import { findAdapter, listInstalled } from './adapter.ts';
 import { dawnVersion } from './dawn.ts';
@@ -91,7 +91,7 @@ async function alternatives(used: DeviceSpec | null): Promise<DoctorReport['alte
   const others: DoctorReport['alternatives'] = [];
   for (const { name } of await listInstalled()) {
     const llvmpipe = /llvmpipe/i.test(name);
-    if (llvmpipe && used?.name !== 'lavapipe') others.push({ name, how: 'DITC_ADAPTER=lavapipe' });
+    if (llvmpipe && !isLavapipe(used)) others.push({ name, how: 'DITC_ADAPTER=lavapipe' });
     // Hardware comes first by itself: it is an alternative only to something that was asked for.
     if (!llvmpipe && used?.kind !== 'hardware') others.push({ name, how: 'DITC_ADAPTER=hardware' });
   }
@@ -120,7 +120,7 @@ function advice(report: DoctorReport): string[] {
         : 'For hardware speed, run on a machine with a GPU that its operating system’s driver supports.',
     );
   }
-  if (linux && adapter?.name !== 'lavapipe') {
+  if (linux && !isLavapipe(adapter)) {
     lines.push(
       'A software GPU several times faster than SwiftShader is Mesa 25 or newer: `apt-get install mesa-vulkan-drivers` (Debian 12: `apt-get install -t bookworm-backports mesa-vulkan-drivers`).',
     );

@@ -2,7 +2,7 @@
  * The smallest proof that an adapter works: compile a kernel, run it, read the result back, compare every number.
  * Needs no artefact, so `ditc doctor` can run it on a machine where nothing else works yet.
  */
-import type { OpenDevice } from '../device.ts';
+import type { DeviceSpec, OpenDevice } from '../device.ts';
 import { RuntimeError } from '../error.ts';
 
 export interface SelfTest {
@@ -16,9 +16,15 @@ export interface SelfTest {
 }
 
 const COUNT = 4096;
+/** Invocations of a workgroup. */
+const GROUP = 64;
 
-// Barrier, workgroup memory and both kinds of number, all exact in f32: any rounding would be a wrong result.
-const WGSL = /* wgsl */ `
+/**
+ * Barrier, workgroup memory and both kinds of number, all exact in f32: any rounding would be a wrong result. The second half
+ * of `out` has how many lanes each one's subgroup really has.
+ */
+const kernel = (subgroups: boolean): string => /* wgsl */ `
+${subgroups ? 'enable subgroups;' : ''}
 @group(0) @binding(0) var<storage, read_write> out: array<f32>;
 var<workgroup> tile: array<u32, 64>;
 
@@ -27,6 +33,7 @@ fn main(@builtin(global_invocation_id) global: vec3u, @builtin(local_invocation_
   tile[lane] = global.x;
   workgroupBarrier();
   out[global.x] = f32(tile[63u - lane]) * 0.5 + 1.0;
+  out[global.x + ${COUNT}u] = ${subgroups ? 'f32(subgroupAdd(1u))' : '0.0'};
 }`;
 
 /** The value that the kernel must leave at `index`: each group of 64 is reversed. */
@@ -35,19 +42,29 @@ function expected(index: number): number {
   return reversed * 0.5 + 1;
 }
 
+/** What is wrong with the sizes of subgroups: a driver's cache of shaders compiled for another size has been seen. */
+function wrongLanes({ subgroups }: DeviceSpec, lanes: Float32Array): string | undefined {
+  if (!subgroups) return undefined;
+  const { min, max } = subgroups;
+  const wrong = lanes.find((count) => count < Math.min(min, GROUP) || count > max);
+  return wrong === undefined
+    ? undefined
+    : `a subgroup has ${wrong} lanes, the adapter says ${min === max ? '' : `${min} to `}${max}: delete the driver's cache of shaders`;
+}
+
 /** Runs the kernel on an open device. Never throws for a device that does not work: that is the finding. */
 export async function selfTest(open: OpenDevice): Promise<SelfTest> {
-  const { device } = open;
+  const { device, spec } = open;
   const result: SelfTest = { ok: false, compileMs: 0, runMs: 0 };
   const buffers: GPUBuffer[] = [];
   try {
     const start = performance.now();
-    const module = device.createShaderModule({ code: WGSL, label: 'selftest' });
+    const module = device.createShaderModule({ code: kernel(spec.subgroups !== null), label: 'selftest' });
     const pipeline = await device.createComputePipelineAsync({ layout: 'auto', compute: { module } });
     const compiled = performance.now();
     result.compileMs = compiled - start;
 
-    const size = COUNT * 4;
+    const size = 2 * COUNT * 4;
     const out = device.createBuffer({ size, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC });
     const back = device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
     buffers.push(out, back);
@@ -57,7 +74,7 @@ export async function selfTest(open: OpenDevice): Promise<SelfTest> {
     const pass = encoder.beginComputePass();
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, group);
-    pass.dispatchWorkgroups(COUNT / 64);
+    pass.dispatchWorkgroups(COUNT / GROUP);
     pass.end();
     encoder.copyBufferToBuffer(out, 0, back, 0, size);
     device.queue.submit([encoder.finish()]);
@@ -67,9 +84,12 @@ export async function selfTest(open: OpenDevice): Promise<SelfTest> {
     result.runMs = performance.now() - compiled;
 
     open.check();
-    const wrong = values.findIndex((value, index) => !Object.is(value, expected(index)));
-    if (wrong < 0) result.ok = true;
-    else result.error = `element ${wrong} of ${COUNT} is ${values[wrong]}, not ${expected(wrong)}`;
+    const wrong = values.subarray(0, COUNT).findIndex((value, index) => !Object.is(value, expected(index)));
+    result.error =
+      wrong < 0
+        ? wrongLanes(spec, values.subarray(COUNT))
+        : `element ${wrong} of ${COUNT} is ${values[wrong]}, not ${expected(wrong)}`;
+    result.ok = result.error === undefined;
   } catch (error) {
     result.error = error instanceof RuntimeError ? error.message : String(error);
   } finally {

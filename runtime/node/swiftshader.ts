@@ -4,9 +4,9 @@
  */
 import * as fs from 'node:fs';
 import { createRequire } from 'node:module';
-import * as os from 'node:os';
 import * as path from 'node:path';
 import { brotliDecompressSync } from 'node:zlib';
+import { cacheFolder } from './cache.ts';
 
 /** The unpacked files, as absolute paths. */
 export interface EmbeddedGpu {
@@ -83,48 +83,6 @@ function isComplete(folder: string): boolean {
 function manifestText(folder: string): string {
   const icd = { file_format_version: '1.0.0', ICD: { library_path: path.join(folder, DRIVER), api_version: '1.1.0' } };
   return JSON.stringify(icd, null, 2) + '\n';
-}
-
-/** A folder only this user can write: libraries are loaded from it. */
-function cacheFolder(): string {
-  // The fallback's name can be guessed, so someone else may have made it first: `isOwn` then refuses it.
-  const choices = [
-    () => path.join(userCache(), 'ditc'),
-    () => path.join(os.tmpdir(), `ditc-${process.getuid?.() ?? 'user'}`),
-  ];
-  for (const choice of choices) {
-    try {
-      const folder = choice();
-      makeFolder(folder);
-      fs.accessSync(folder, fs.constants.W_OK);
-      if (isOwn(folder)) return folder;
-    } catch {
-      // No home, or not writable: try the next.
-    }
-  }
-  return fs.mkdtempSync(path.join(os.tmpdir(), 'ditc-'));
-}
-
-function userCache(): string {
-  const { XDG_CACHE_HOME } = process.env;
-  // Throws for a user id without a home, as in `docker run --user`.
-  return XDG_CACHE_HOME && path.isAbsolute(XDG_CACHE_HOME) ? XDG_CACHE_HOME : path.join(os.homedir(), '.cache');
-}
-
-/** Not mkdirSync's own `recursive`: Node 20 loops for ever where a folder cannot be made in an existing one (/proc). */
-function makeFolder(folder: string): void {
-  if (fs.existsSync(folder)) return;
-  makeFolder(path.dirname(folder));
-  try {
-    fs.mkdirSync(folder, { mode: 0o700 });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-  }
-}
-
-function isOwn(folder: string): boolean {
-  const stat = fs.lstatSync(folder);
-  return stat.isDirectory() && stat.uid === process.getuid?.() && (stat.mode & 0o022) === 0;
 }
 
 /** The package's root. Its `exports` hide package.json, so it is found from the entry point upwards. */

@@ -8,6 +8,7 @@
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
+import { lavapipeVariables } from './lavapipe.ts';
 import type { EmbeddedGpu } from './swiftshader.ts';
 
 /** dlopen's flag to keep a library for good. Not in os.constants; the value is that of glibc and musl alike. */
@@ -64,7 +65,8 @@ export function withDriver<T>(manifest: string, make: () => T): T {
 /** Runs `make` while the loader sees the machine's drivers. See {@link withEnv}. */
 export function withSystemDrivers<T>(make: () => T): T {
   const added = [...split(process.env.VK_ADD_DRIVER_FILES), ...UNSEARCHED.filter((file) => fs.existsSync(file))];
-  return withEnv(added.length ? { VK_ADD_DRIVER_FILES: added.join(path.delimiter) } : {}, make);
+  const drivers: Record<string, string> = added.length ? { VK_ADD_DRIVER_FILES: added.join(path.delimiter) } : {};
+  return withEnv({ ...drivers, ...lavapipeVariables() }, make);
 }
 
 /**

@@ -66,16 +66,38 @@ function worksAndExits(adapter: 'lavapipe' | 'embedded'): void {
 
 const noLavapipe = await lavapipeMissing();
 if (noLavapipe) console.warn(`SKIPPED: lavapipe tests: ${noLavapipe}`);
+const avx512 = process.platform === 'linux' && /\bavx512f\b.*\bavx512vl\b/.test(readFileSync('/proc/cpuinfo', 'utf8'));
 describe.skipIf(noLavapipe !== null)('lavapipe', () => {
   worksAndExits('lavapipe');
 
   it('is named in the spec, with what the compiler plans by', async () => {
-    const { spec, why } = await runChild({ DITC_ADAPTER: 'lavapipe' });
+    const { spec, why } = await runChild({ DITC_ADAPTER: 'lavapipe', LP_NATIVE_VECTOR_WIDTH: '256' });
     expect(spec.name).toBe('lavapipe');
+    expect(spec.subgroups).toEqual(committedSpec('lavapipe').subgroups);
     expect(why.at(-1)).toContain('llvmpipe');
     // The version in the description and what a newer Mesa adds may differ from the recorded machine's.
     expect(Object.keys(spec)).toEqual(Object.keys(committedSpec('lavapipe')));
     expect(spec.features).toEqual(expect.arrayContaining(['shader-f16', 'subgroups', 'timestamp-query']));
+  });
+
+  // Mesa's own cache of shaders would give the second width what it compiled for the first.
+  it.each(['128', '512'].filter((width) => width === '128' || avx512))(
+    'runs vectors of %s bits right after 256, and keeps its shaders apart',
+    async (width) => {
+      const env = { DITC_ADAPTER: 'lavapipe', XDG_CACHE_HOME: cache, MESA_SHADER_CACHE_DIR: undefined };
+      await runChild({ ...env, LP_NATIVE_VECTOR_WIDTH: '256' });
+      const { spec, tests } = await runChild({ ...env, LP_NATIVE_VECTOR_WIDTH: width });
+      expect(spec.subgroups).toEqual({ min: Number(width) / 32, max: Number(width) / 32 });
+      expect(tests).toMatchObject([{ ok: true }]);
+    },
+  );
+
+  it.skipIf(!avx512)('has vectors of 512 bits by itself where the CPU has them', async () => {
+    const { spec, why, tests } = await runChild({ DITC_ADAPTER: 'lavapipe', LP_NATIVE_VECTOR_WIDTH: undefined });
+    expect(spec.subgroups).toEqual({ min: 16, max: 16 });
+    expect({ ...spec, description: '' }).toEqual({ ...committedSpec('lavapipe-512'), description: '' });
+    expect(why.at(-1)).toContain('vectors of 512 bits (the CPU has AVX-512)');
+    expect(tests).toMatchObject([{ ok: true }]);
   });
 });
 

@@ -1,0 +1,67 @@
+/** Kernels built for subgroups of one size, on a device of another: right on wider ones, refused on narrower ones. */
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { GraphBuilder, type Graph } from '../../compiler/ir/index.ts';
+import { Functional, interpret, opTable, Random } from '../../compiler/ops/index.ts';
+import { compileGraphs } from '../../compiler/pipeline.ts';
+import type { DeviceSpec } from '../../compiler/schedule/device.ts';
+import { relativeError, TestGpu } from '../helpers/gpu.ts';
+import { drawValues } from '../helpers/samples.ts';
+
+let gpu: TestGpu;
+beforeAll(async () => {
+  gpu = await TestGpu.open();
+});
+afterAll(() => gpu?.close());
+
+/** A kernel of each family that works by subgroups: a product, rows of a softmax, attention. */
+function subgroupGraph(): Graph {
+  const builder = new GraphBuilder(opTable);
+  const f = new Functional(builder);
+  const input = (name: string, shape: number[]) => builder.apply('input', [], { name, dtype: 'f32', shape });
+  const [q, k, v] = ['q', 'k', 'v'].map((name) => input(name, [2, 21, 9]));
+  const x = input('x', [37, 50]);
+  const w = input('w', [50, 29]);
+  const attended = f.matmul(f.op('softmax', [f.mul(f.matmul(q, f.transpose(k)), 1 / 3)]), v);
+  const outputs = [
+    { name: 'product', node: f.matmul(x, w) },
+    { name: 'rows', node: f.op('softmax', [x]) },
+    { name: 'attended', node: attended },
+  ];
+  return { name: 'subgroups', inputs: [q, k, v, x, w], outputs, updates: [] };
+}
+
+/** The device as it would be with `factor` times the lanes. */
+function withLanes(factor: number): DeviceSpec {
+  const size = gpu.spec.subgroups!.min * factor;
+  return { ...gpu.spec, name: `subgroups of ${size}`, subgroups: { min: size, max: size } };
+}
+
+const build = (device: DeviceSpec) => compileGraphs([subgroupGraph()], { device, verify: true });
+
+it('wider subgroups compute what narrower ones would', async ({ skip }) => {
+  if (gpu.spec.kind !== 'software' || !gpu.spec.subgroups) skip('this adapter is not planned by subgroups');
+  const graph = subgroupGraph();
+  const random = new Random(3);
+  const bindings = Object.fromEntries(graph.inputs.map((n) => [String(n.attrs.name), drawValues(random, n.type)]));
+  const want = interpret(graph, bindings);
+  for (const factor of [1, 1 / 2]) {
+    const artefact = build(withLanes(factor));
+    const families = Object.values(artefact.manifest.kernels).flatMap(({ plan, subgroup }) =>
+      subgroup ? [plan.family] : [],
+    );
+    expect(families.sort()).toEqual(['attention-subgroup', 'product-subgroup', 'row']);
+    const { outputs } = await gpu.run(artefact, graph.name, bindings);
+    for (const { name } of graph.outputs)
+      expect(relativeError(outputs[name], want.outputs[name].data), `${name}, lanes × ${factor}`).toBeLessThan(1e-5);
+  }
+});
+
+it('narrower subgroups are refused, with the kernel and the fix', async ({ skip }) => {
+  if (gpu.spec.kind !== 'software' || !gpu.spec.subgroups) skip('this adapter is not planned by subgroups');
+  const lanes = gpu.spec.subgroups!.min;
+  const run = gpu.run(build(withLanes(2)), 'subgroups', {});
+  await expect(run).rejects.toMatchObject({ code: 'missing-feature' });
+  await expect(run).rejects.toThrow(
+    new RegExp(`counts on subgroups of ${2 * lanes} lanes[^]*as few as ${lanes}[^]*ditc build --device`),
+  );
+});
