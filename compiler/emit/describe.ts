@@ -75,6 +75,8 @@ export function planText(plan: Plan): string {
       return `online, ${plan.rows} queries × ${plan.keys} keys at a time, ${plan.lanes} lanes`;
     case 'attention-subgroup':
       return `online in one subgroup, ${plan.rows} queries × ${plan.keys * plan.lanes} keys at a time`;
+    case 'attention-gradient':
+      return `${plan.lanes} rows, one an invocation, weights computed anew`;
     case 'product-tiled':
       return `workgroup tile ${plan.side * plan.perThread}×${plan.side * plan.perThread}, ${plan.perThread}×${plan.perThread} per invocation`;
   }

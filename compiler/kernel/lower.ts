@@ -9,6 +9,7 @@ import { Inliner } from './inline.ts';
 import type { Kernel } from './ir.ts';
 import type { Launch, Output, Site } from './recipes/common.ts';
 import { attentionKernel } from './recipes/attention.ts';
+import { attentionGradient } from './recipes/attention-gradient.ts';
 import { subgroupAttention } from './recipes/attention-subgroup.ts';
 import { mapKernel } from './recipes/map.ts';
 import { dotProduct } from './recipes/product-dot.ts';
@@ -53,6 +54,8 @@ function write(site: Site, plan: Plan): Launch {
       return attentionKernel(site, plan);
     case 'attention-subgroup':
       return subgroupAttention(site, plan);
+    case 'attention-gradient':
+      return attentionGradient(site, plan);
   }
 }
 

@@ -14,7 +14,7 @@ import {
   type Update,
 } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
-import type { Region, Result } from '../schedule/regions.ts';
+import { samePlaces, type Region, type Result } from '../schedule/regions.ts';
 import { isStored } from '../schedule/storage.ts';
 import { storedIn } from '../schedule/windows.ts';
 import type { Step } from './plan.ts';
@@ -78,33 +78,24 @@ function settles(
   return lastRead === step && replaceable((node) => node === state) ? 'replaced' : undefined;
 }
 
+/** Where a value is needed: at the index of the results behind the same views, or elsewhere. */
+type Need = Omit<Result, 'node'> | 'elsewhere';
+
 /** The reads of each result's type that the kernel needs only where it computes the same element of the result. */
 function ownReads({ results: all, members, reads }: Region): Map<Result, Node[]> {
-  // Where each value is needed: at the index of the results behind these views, or elsewhere.
-  const needed = new Map<Node, readonly Node[] | 'elsewhere'>();
-  const need = (node: Node, at: readonly Node[] | 'elsewhere') => {
-    const before = needed.get(node);
-    const same = before === undefined || before === at || (Array.isArray(before) && sameViews(before, at));
-    needed.set(node, same ? at : 'elsewhere');
-  };
-  for (const { node, views } of all) need(node, views);
+  const needed = new Map<Node, Need>();
+  const need = (node: Node, at: Need) => needed.set(node, together(needed.get(node) ?? at, at) ? at : 'elsewhere');
+  for (const result of all) need(result.node, result);
   // Members are in topological order: from the last down, all users of a node are settled before it.
   for (const node of [...members].reverse()) {
-    const at = needed.get(node)!;
     for (const input of node.inputs) {
       const own = opDef(node.op).kind === 'pointwise' && sameShape(node.type.shape, input.type.shape);
-      need(input, own ? at : 'elsewhere');
+      need(input, own ? needed.get(node)! : 'elsewhere');
     }
   }
-  return new Map(
-    all.map((result) => {
-      const { node, views } = result;
-      const isOwn = (read: Node) =>
-        sameViews(needed.get(read)!, views) && formatType(read.type) === formatType(node.type);
-      return [result, reads.filter(isOwn)];
-    }),
-  );
+  const isOwn = (read: Node, result: Result) =>
+    together(needed.get(read)!, result) && formatType(read.type) === formatType(result.node.type);
+  return new Map(all.map((result) => [result, reads.filter((read) => isOwn(read, result))]));
 }
 
-const sameViews = (a: readonly Node[] | 'elsewhere', b: readonly Node[] | 'elsewhere'): boolean =>
-  a !== 'elsewhere' && b !== 'elsewhere' && a.length === b.length && a.every((view, i) => view === b[i]);
+const together = (a: Need, b: Need): boolean => a !== 'elsewhere' && b !== 'elsewhere' && samePlaces(a, b);

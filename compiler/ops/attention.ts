@@ -71,6 +71,18 @@ function weightsOf(f: Functional, inputs: readonly Node[], attrs: Attrs, dtype: 
   return f.op('softmax', [mask ? f.select(mask, scores, fill()) : scores]);
 }
 
+/** dS = P∘(dy·vᵀ − Σ dy∘out), but not where the mask fills. */
+function biasGradient(f: Functional, inputs: readonly Node[], attrs: Attrs, out: Node, dy: Node): Node {
+  const [, , v] = inputs;
+  const { mask } = scoreOperands(inputs, dtypeOfNode);
+  const { dtype } = out.type;
+  const narrow = (x: Node) => f.cast(x, v.type.dtype);
+  const weights = weightsOf(f, inputs, attrs, dtype);
+  const projected = f.sum(f.mul(dy, out), [out.type.shape.length - 1]);
+  const dScores = f.mul(weights, f.sub(f.matmul(narrow(dy), f.transpose(v), dtype), projected));
+  return mask ? f.select(mask, dScores, f.constant(0, dtype)) : dScores;
+}
+
 export const attention = defineOp({
   name: 'attention',
   doc: 'softmax(scale·q·kᵀ + bias)·v: q […, m, d], k […, n, d], v […, n, e], bias broadcast to […, m, n] (optional); where a bool mask (optional) does not hold, the score is `fill`.',
@@ -113,21 +125,19 @@ export const attention = defineOp({
     });
     return out;
   },
-  // The weights are computed again: dS = P∘(dy·vᵀ − Σ dy∘out), and dS reaches q, k and bias, but not where the mask fills.
+  // The weights are computed again (attention-gradient.ts). A bias alone has a derivative as large as the scores.
   gradient: ({ f, inputs, attrs, out, dy }) => {
-    const [q, k, v] = inputs;
     const { bias, mask } = scoreOperands(inputs, dtypeOfNode);
-    const { dtype } = out.type;
-    const narrow = (x: Node) => f.cast(x, q.type.dtype);
-    const weights = weightsOf(f, inputs, attrs, dtype);
-    const projected = f.sum(f.mul(dy, out), [out.type.shape.length - 1]);
-    const dFilled = f.mul(weights, f.sub(f.matmul(narrow(dy), f.transpose(v), dtype), projected));
-    const dScores = mask ? f.select(mask, dFilled, f.constant(0, dtype)) : dFilled;
-    const dProduct = narrow(f.mul(dScores, attrNumber(attrs, 'scale')));
-    const dq = f.matmul(dProduct, k);
-    const dk = f.matmul(f.transpose(dProduct), q);
-    const dv = f.matmul(f.transpose(narrow(weights)), narrow(dy));
-    return [dq, dk, dv, ...(bias ? [dScores] : []), ...(mask ? [null] : [])];
+    const lse = f.op(
+      'attention_lse',
+      inputs.filter((_, i) => i !== 2),
+      attrs,
+    );
+    const operands = [...inputs, dy, out, lse];
+    // They have their operands' dtype.
+    const { dtype: _ofSum, ...rest } = attrs;
+    const [dq, dk, dv] = ['attention_dq', 'attention_dk', 'attention_dv'].map((op) => f.op(op, operands, rest));
+    return [dq, dk, dv, ...(bias ? [biasGradient(f, inputs, attrs, out, dy)] : []), ...(mask ? [null] : [])];
   },
   cost: (inputs) => {
     const { batch, m, n, d, e } = attentionDims(inputs);

@@ -11,5 +11,6 @@ export * as reductions from './reduce.ts';
 export { matmul, matmulDims } from './contract.ts';
 export * as composites from './composite.ts';
 export { attention, attentionDims, scoreOperands } from './attention.ts';
+export { gradientOperands, shareScores } from './attention-gradient.ts';
 export { gradient } from './gradient.ts';
 export { philox, philox4x32 } from './philox.ts';

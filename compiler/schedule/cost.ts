@@ -77,6 +77,9 @@ function remarkOn(node: Node, kept: boolean, { reads, recompute, store }: Estima
   remarks?.[kept ? 'missed' : 'applied']('buffers', [node], `${read}: ${costs}`);
 }
 
+const size = (node: Node): number => sizeOf(node.type.shape);
+const last = ({ type: { shape } }: Node): number => shape[shape.length - 1];
+
 /** How many elements of `node` one user reads in all. */
 function readsBy(user: Node, node: Node, evaluations: Map<Node, number>): number {
   const kind = opDef(user.op).kind;
@@ -88,6 +91,8 @@ function readsBy(user: Node, node: Node, evaluations: Map<Node, number>): number
     if (place >= 3) return sizeOf(batch) * m * n;
     return place === 0 ? matrices : matrices * Math.ceil(m / ATTENTION_ROWS);
   }
+  // Its other kernels hold one row and pass by all others, in blocks.
+  if (user.op.startsWith('attention_')) return size(node) * (1 + Math.ceil(size(user) / last(user) / ATTENTION_ROWS));
   if (kind === 'contract') {
     const [m, n] = user.type.shape.slice(-2);
     const batch = sizeOf(user.type.shape.slice(0, -2));

@@ -6,9 +6,9 @@
  * Two kernels become one when no third one lies between them and the device binds all that they read and write.
  */
 import { labelOf, labelsOf, sameShape, sizeOf, type Node, type Remarks, type Shape, type Update } from '../ir/index.ts';
-import { attrList, opDef } from '../ops/index.ts';
+import { attrList, opDef, shareScores } from '../ops/index.ts';
 import { tooManyBuffers } from './device.ts';
-import { domainOf, resultsOf, type Draft, type Result } from './regions.ts';
+import { domainOf, resultsOf, samePlaces, type Draft, type Result } from './regions.ts';
 import { isStored } from './storage.ts';
 
 export interface Joining {
@@ -37,6 +37,7 @@ export function joinDrafts(drafts: readonly Draft[], joining: Joining): Draft[] 
       joined = firstOf(before, (producer) => kernels.join(producer, consumer));
     }
   }
+  for (const draft of inOrder) if (draft.kind === 'matmul') kernels.joinScores(draft);
   // Kernels that walk over the same values.
   for (const draft of [...kernels.all].sort((a, b) => a.root.id - b.root.id)) {
     if (draft.kind === 'matmul' || !kernels.all.has(draft)) continue;
@@ -113,6 +114,16 @@ class Kernels {
     return joined;
   }
 
+  /** Contractions over the same scores of an attention. */
+  joinScores(draft: Draft): void {
+    if (!this.all.has(draft)) return;
+    for (const other of [...this.all].sort((a, b) => a.root.id - b.root.id)) {
+      const together = other !== draft && other.anchor && shareScores(draft.anchor!, other.anchor);
+      const joined = together ? this.join(draft, other) : undefined;
+      if (joined) return this.joinScores(joined);
+    }
+  }
+
   /** The same for two of which either may read from the other. */
   joinInOrder(one: Draft, other: Draft): Draft | undefined {
     return this.producersOf(one).includes(other) ? this.join(other, one) : this.join(one, other);
@@ -185,21 +196,29 @@ function readsOf(draft: Draft, buffers: ReadonlySet<Node>): Set<Node> {
 
 /** The draft that computes what two do, if they walk over the same domain and meet only element by element or row by row. */
 function union(first: Draft, second: Draft, buffers: ReadonlySet<Node>): Draft | undefined {
-  if (second.kind === 'matmul') return undefined;
+  if (second.kind === 'matmul') return scoreUnion(first, second);
   if (first.kind === 'row' || second.kind === 'row') return rowUnion(first, second, buffers);
   return mapUnion(first, second, buffers);
+}
+
+/** Two contractions over the same scores; the attention itself is what the kernel is for. */
+function scoreUnion(first: Draft, second: Draft): Draft | undefined {
+  if (first.kind !== 'matmul' || !shareScores(first.anchor!, second.anchor!)) return undefined;
+  const [main, added] = second.anchor!.op === 'attention' ? [second, first] : [first, second];
+  const more = resultsOf(added).map((result) => ({ ...result, anchor: result.anchor ?? added.anchor }));
+  return { ...main, more: [...main.more, ...more] };
 }
 
 /** Anything and a map on the domain of one of its results. */
 function mapUnion(first: Draft, second: Draft, buffers: ReadonlySet<Node>): Draft | undefined {
   if (second.kind !== 'map') return undefined;
-  const views = viewsShared(first, second, buffers);
-  const more = views && resultsOf(second).map(({ node }) => ({ node, views }));
+  const place = placeShared(first, second, buffers);
+  const more = place && resultsOf(second).map(({ node }) => ({ ...place, node }));
   return more && { ...first, more: [...first.more, ...more] };
 }
 
-/** The views after which `second` reads results of `first`, if it reads all of them at the element that it computes. */
-function viewsShared(first: Draft, second: Draft, buffers: ReadonlySet<Node>): readonly Node[] | undefined {
+/** Where `second` reads results of `first`, if it reads all of them at the element that it computes. */
+function placeShared(first: Draft, second: Draft, buffers: ReadonlySet<Node>): Omit<Result, 'node'> | undefined {
   const results = new Map(resultsOf(first).map((result) => [result.node, result]));
   const own = { stored: (node: Node) => isStored(node) || (buffers.has(node) && !isResultOf(second, node)) };
   const read = new Set<Result>();
@@ -210,11 +229,12 @@ function viewsShared(first: Draft, second: Draft, buffers: ReadonlySet<Node>): r
     reached.forEach((result) => read.add(result));
   }
   const [one, ...others] = read;
-  if (!one) return first.kind === 'map' ? [] : undefined;
-  if (others.some(({ views }) => views.length !== one.views.length || views.some((v, i) => v !== one.views[i])))
-    return undefined;
+  if (!one) return first.kind === 'map' ? { views: [] } : undefined;
+  if (others.some((other) => !samePlaces(one, other))) return undefined;
   const { shape } = one.node.type;
-  return resultsOf(second).every(({ node }) => sameShape(node.type.shape, shape)) ? one.views : undefined;
+  return resultsOf(second).every(({ node }) => sameShape(node.type.shape, shape))
+    ? { views: one.views, anchor: one.anchor }
+    : undefined;
 }
 
 const isResultOf = (draft: Draft, node: Node): boolean => resultsOf(draft).some((result) => result.node === node);

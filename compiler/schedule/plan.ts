@@ -81,6 +81,14 @@ export interface SubgroupAttentionPlan {
   readonly keys: number;
 }
 
+/** Derivatives of attention: an invocation owns a row, and holds up to `unrolled` columns of it in registers. */
+export interface AttentionGradientPlan {
+  readonly family: 'attention-gradient';
+  readonly lanes: number;
+  readonly unrolled: number;
+  readonly rolled: boolean;
+}
+
 export type Plan =
   | MapPlan
   | RowPlan
@@ -89,10 +97,12 @@ export type Plan =
   | SubgroupProductPlan
   | TiledProductPlan
   | AttentionPlan
-  | SubgroupAttentionPlan;
+  | SubgroupAttentionPlan
+  | AttentionGradientPlan;
 
 export function choosePlan(region: Region, device: DeviceSpec): Plan {
   if (region.anchor?.op === 'attention') return planAttention(region, device);
+  if (region.anchor?.op.startsWith('attention_')) return planAttentionGradient(device);
   if (region.kind === 'matmul') return planProduct(region, device);
   if (region.kind === 'row') return planRows(region, device);
   return { family: 'map', workgroup: 64 };
@@ -121,6 +131,15 @@ function planProduct(region: Region, device: DeviceSpec): Plan {
   if (!fits(side * perThread, side * perThread)) return simple;
   return { family: 'product-tiled', side, perThread, depth: 16, rolled: device.kind === 'software' };
 }
+
+function planAttentionGradient(device: DeviceSpec): AttentionGradientPlan {
+  const software = device.kind === 'software';
+  const lanes = software ? (fixedSubgroupSize(device) ?? 8) : 64;
+  return { family: 'attention-gradient', lanes, unrolled: MAX_HELD_COLUMNS, rolled: software };
+}
+
+/** Columns of a row that an invocation walks with in registers: four such rows are 320 numbers. */
+const MAX_HELD_COLUMNS = 80;
 
 /** Columns of the output that a lane can hold in registers. */
 const MAX_LANE_COLUMNS = 12;

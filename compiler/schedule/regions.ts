@@ -34,6 +34,8 @@ export interface Result {
   readonly node: Node;
   /** One-to-one views between the kernel's domain and the value, in order. */
   readonly views: readonly Node[];
+  /** The contraction on whose domain it is computed, where that is not the kernel's main one. */
+  readonly anchor?: Node;
 }
 
 export interface Region {
@@ -74,6 +76,10 @@ export const resultsOf = ({ root, views, more }: Draft): Result[] => [{ node: ro
 
 /** Shape of the kernel's domain that a result is computed on: its own before its views. */
 export const domainOf = ({ node, views }: Result): Shape => (views[0]?.inputs[0] ?? node).type.shape;
+
+/** Whether two results are computed at the same index of the same domain. */
+export const samePlaces = (a: Omit<Result, 'node'>, b: Omit<Result, 'node'>): boolean =>
+  a.anchor === b.anchor && a.views.length === b.views.length && a.views.every((view, i) => view === b.views[i]);
 
 /** All values that a kernel reads from memory, those that it overwrites last. */
 export const operandsOf = ({ reads, replaces }: Region): Node[] => [...reads, ...replaces.values()];

@@ -6,7 +6,7 @@
 import { sizeOf, type Node } from '../../ir/index.ts';
 import { attrNumber } from '../../ops/index.ts';
 import type { SubgroupAttentionPlan } from '../../schedule/plan.ts';
-import type { Index } from '../index-map.ts';
+import { ZERO, type Index } from '../index-map.ts';
 import { broadcastIndex } from '../inline.ts';
 import type { Expr, Intrinsic, Variable } from '../ir.ts';
 import { batchIndex, builtins, storeElement, type Launch, type Site } from './common.ts';
@@ -174,10 +174,12 @@ function accumulate(block: Block, key0: Index, weights: readonly Variable[][]): 
   b.loop('i', plan.lanes, (i) => range(plan.keys).forEach((c) => addKey(i, c)), true);
 }
 
-function writeOutput({ site, plan, m, batch, row0, lane, sum, output }: Block, e: number): void {
+function writeOutput(block: Block, e: number): void {
+  const { site, plan, m, batch, row0, lane, sum, output } = block;
   const { b, inline } = site;
   const { ix } = inline;
   const totals = sum.map((part, g) => b.bind(`total_${g}`, acrossLanes(site, 'subgroupAdd', part)));
+  writeLogSums(block, totals);
   const quotients = output.map((column, j) =>
     column.map((part, g) => b.bind(`attended_${j}_${g}`, b.binary('/', b.read(part), totals[g]))),
   );
@@ -191,4 +193,26 @@ function writeOutput({ site, plan, m, batch, row0, lane, sum, output }: Block, e
     storeElement(site, batch, [ix.add(row0, local), m], [column, e], value);
   };
   b.loop('j', output.length, (j) => b.loop('r', plan.rows, (r) => store(j, r), true), true);
+}
+
+/** Where a derivative wants it: the logarithm of each row's sum of exponentials, by the first lane. */
+function writeLogSums({ site, plan, m, batch, row0, lane, top }: Block, totals: readonly Expr[]): void {
+  const { b, inline, outputs } = site;
+  const { ix } = inline;
+  const anchor = outputs.find((output) => output.anchor)?.anchor;
+  if (!anchor) return;
+  const log = (g: number, r: number) => b.op('log', [b.component(totals[g], r)], {}, 'f32');
+  const sums = range(plan.rows).map((r) => b.binary('+', b.component(b.read(top[r >> 2]), r % 4), log(r >> 2, r % 4)));
+  const tile = b.privateArray('sums', sums);
+  b.when(b.binary('==', ix.expr(lane), b.u32(0)), () =>
+    b.loop(
+      'r',
+      plan.rows,
+      (r) => {
+        const value = b.bind('lse', b.loadShared(tile, r));
+        storeElement(site, batch, [ix.add(row0, ix.atom(r, plan.rows - 1)), m], [ZERO, 1], value, anchor);
+      },
+      true,
+    ),
+  );
 }

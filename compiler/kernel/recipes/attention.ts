@@ -6,7 +6,7 @@
 import { sizeOf, type Shape } from '../../ir/index.ts';
 import { attrNumber } from '../../ops/index.ts';
 import type { AttentionPlan } from '../../schedule/plan.ts';
-import { fixedIndex, type Index } from '../index-map.ts';
+import { fixedIndex, ZERO, type Index } from '../index-map.ts';
 import { broadcastIndex } from '../inline.ts';
 import type { Expr, SharedArray, Variable } from '../ir.ts';
 import { batchIndex, builtins, storeElement, type Launch, type Site } from './common.ts';
@@ -78,6 +78,7 @@ export function attentionKernel(site: Site, plan: AttentionPlan): Launch {
     plan.rolled,
   );
   writeOutput(block, columns);
+  writeLogSums(block);
   return { workgroupSize: plan.lanes, grid: [gridX, 1, sizeOf(batchShape)] };
 }
 
@@ -257,6 +258,20 @@ function accumulate(block: Block, key0: Index, columns: number): void {
     },
     plan.rolled,
   );
+}
+
+/** Where a derivative wants it: the logarithm of each row's sum of exponentials. */
+function writeLogSums(block: Block): void {
+  const { site, plan, m, batch, row0 } = block;
+  const { b, inline, outputs } = site;
+  const anchor = outputs.find((output) => output.anchor)?.anchor;
+  if (!anchor) return;
+  eachOwnRow(block, (row) => {
+    const log = b.op('log', [b.loadShared(block.total, row)], {}, 'f32');
+    const sum = b.bind('lse', b.binary('+', b.loadShared(block.largest, row), log));
+    const place = inline.ix.add(row0, inline.ix.atom(row, plan.rows - 1));
+    storeElement(site, batch, [place, m], [ZERO, 1], sum, anchor);
+  });
 }
 
 function writeOutput(block: Block, columns: number): void {

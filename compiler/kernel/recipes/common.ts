@@ -81,7 +81,7 @@ export function storeResults(
 }
 
 /**
- * Stores the root where the anchor's element (batch, row, column) has `value`. Rows and columns come with their number:
+ * Stores the results of an anchor, the main one unless told, where its element (batch, row, column) has `value`. Rows and columns come with their number:
  * positions of a partial tile beyond it are computed at the last one and not stored.
  */
 export function storeElement(
@@ -90,16 +90,19 @@ export function storeElement(
   [row, rows]: readonly [Index, number],
   [column, columns]: readonly [Index, number],
   value: Expr,
+  anchor = site.region.anchor!,
 ): void {
   const { b, inline, region } = site;
   const { ix } = inline;
+  const own = site.outputs.filter((output) => (output.anchor ?? region.anchor) === anchor);
+  if (!own.length) return;
   const m = ix.clamp(row, rows - 1, 'row');
   const n = ix.clamp(column, columns - 1, 'column');
-  inline.given.set(region.anchor!, () => value);
+  inline.given.set(anchor, () => value);
   const inside: Expr[] = [];
   if (n !== column) inside.push(b.binary('<', ix.expr(column), b.u32(columns)));
   if (m !== row) inside.push(b.binary('<', ix.expr(row), b.u32(rows)));
-  const store = () => storeResults(site, [...batch, m, n]);
+  const store = () => storeResults(site, [...batch, m, n], own);
   if (inside.length)
     b.when(
       inside.reduce((x, y) => b.binary('&&', x, y)),

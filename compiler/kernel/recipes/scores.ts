@@ -15,9 +15,14 @@ const HIDDEN = -1e29;
 export const isAdjusted = ({ region }: Site): boolean => region.anchor!.inputs.length > 3;
 
 /** The scaled score at an index [...batch, row, key]: the bias added, and the fill where the mask does not hold. */
-export function adjustScore({ b, inline, region }: Site, score: Expr, index: readonly Index[]): Expr {
+export function adjustScore(
+  { b, inline, region }: Site,
+  score: Expr,
+  index: readonly Index[],
+  operands: readonly Node[] = region.anchor!.inputs,
+): Expr {
   const anchor = region.anchor!;
-  const { bias, mask } = scoreOperands(anchor.inputs, (node) => node.type.dtype);
+  const { bias, mask } = scoreOperands(operands, (node) => node.type.dtype);
   const at = (node: Node) => inline.value(node, broadcastIndex(index, node.type.shape));
   const biased = bias ? b.binary('+', score, at(bias)) : score;
   const fill = () => b.literal(attrNumber(anchor.attrs, 'fill'), 'f32');

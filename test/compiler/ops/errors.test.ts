@@ -15,6 +15,8 @@ const CASES: [string, TensorType[], Attrs, string][] = [
   ['linear', [f(2, 3), f(5, 4)], {}, 'linear: inner sizes differ: x is [2,3], weight is [5,4]'],
   ['linear', [f(2, 3), f(5, 3), f(4)], {}, 'linear: bias does not fit: weight is [5,3], bias is [4]'],
   ['linear', [f(2, 3)], {}, 'linear: takes x, weight and maybe bias: got 1'],
+  ['attention_lse', [f(2, 3), f(4, 5)], { scale: 1 }, 'attention_lse: takes q, k, maybe a bias, maybe a mask: attention: queries and keys differ in length'],
+  ...['attention_dq', 'attention_dk', 'attention_dv'].map((op): (typeof CASES)[number] => [op, [f(2, 3), f(4, 3), f(4, 5), f(2, 3), f(2, 5), f(2, 1)], { scale: 1 }, `${op}: dy does not fit: it is [2,3], not [2,5]`]),
   ['attention', [f(2, 3), f(4, 5), f(4, 3)], { scale: 1 }, 'attention: queries and keys differ in length: q is [2,3], k is [4,5], v is [4,3]'],
   ['add', [f(2, 3), f(2)], {}, 'add: shapes do not broadcast: [2,3] and [2]; unsqueeze or reshape one of them'],
   ['add', [f(2), t('i32', 2)], {}, 'add: operands have different dtypes: f32[2] and i32[2]; cast one of them'],

@@ -1,0 +1,213 @@
+/**
+ * The derivative of attention without its weights in memory: they are computed again, score by score, from the logarithm of
+ * each row's sum of exponentials. Dao et al. 2022, appendix B.
+ *
+ * With P = exp(scores − lse), dP = dy·vᵀ and δ = Σ dy∘out over a row: dS = P∘(dP − δ), dq = scale·dS·k, dk = scale·dSᵀ·q,
+ * dv = Pᵀ·dy. Where a mask does not hold, the score is a constant: dS is 0 there.
+ */
+import { DitcError, formatShape, sameShape, sizeOf, type Attrs, type Node, type TensorType } from '../ir/index.ts';
+import { attentionDims, scoreOperands } from './attention.ts';
+import { attrNumber, contractedDType, defineOp, shapeError, type OpDef, type Sample } from './define.ts';
+import { broadcastStrides, dense, dot, forEachIndex, type Dense } from './dense.ts';
+import type { Random } from './random.ts';
+
+/** What follows attention's own operands in those of its derivatives: dy, the result, the logarithms of the rows' sums. */
+const MORE = 3;
+
+/** Operands of an attention's derivative, by what they are. */
+export function gradientOperands<T>(inputs: readonly T[]) {
+  const own = inputs.slice(0, -MORE);
+  const [dy, out, lse] = inputs.slice(-MORE);
+  return { own, dy, out, lse };
+}
+
+/** Whether two contractions walk over the same scores, so that one kernel computes both. */
+export function shareScores(a: Node, b: Node): boolean {
+  if (a === b || String(a.attrs.scale) !== String(b.attrs.scale) || a.attrs.fill !== b.attrs.fill) return false;
+  const isDerivative = (node: Node) => DERIVATIVES.has(node.op);
+  if (isDerivative(a) && isDerivative(b)) return a.inputs.every((input, i) => input === b.inputs[i]);
+  const [main, sums] = a.op === 'attention' ? [a, b] : [b, a];
+  if (main.op !== 'attention' || sums.op !== 'attention_lse') return false;
+  const scored = main.inputs.filter((_, i) => i !== 2);
+  return scored.length === sums.inputs.length && scored.every((input, i) => input === sums.inputs[i]);
+}
+
+const DERIVATIVES: ReadonlySet<string> = new Set(['attention_dq', 'attention_dk', 'attention_dv']);
+
+/** Sizes of an attention whose values are not among the operands: they are as wide as the keys then. */
+const scoreDims = ([q, k, ...more]: readonly TensorType[]) => attentionDims([q, k, k, ...more]);
+
+/** Calls `visit` with each score, its row (outer…, i) and key j. */
+function eachScore(
+  inputs: readonly Dense[],
+  attrs: Attrs,
+  visit: (outer: readonly number[], i: number, j: number, score: number, isFilled: boolean) => void,
+): void {
+  const { batch, m, n, d } = attentionDims(inputs);
+  const { bias, mask } = scoreOperands(inputs, (x) => x.dtype);
+  const rank = batch.length + 2;
+  const [q, k] = inputs.map((x) => ({ data: x.data, strides: broadcastStrides(x.shape, rank) }));
+  const at = (x: Dense, index: readonly number[]) => x.data[dot(index, broadcastStrides(x.shape, rank))];
+  forEachIndex([...batch, m, n], (index) => {
+    const [outer, i, j] = [index.slice(0, -2), ...index.slice(-2)];
+    if (mask && !at(mask, index)) return visit(outer, i, j, attrNumber(attrs, 'fill'), true);
+    const [q0, k0] = [dot([...outer, i, 0], q.strides), dot([...outer, j, 0], k.strides)];
+    let score = 0;
+    for (let l = 0; l < d; l++) score += q.data[q0 + l] * k.data[k0 + l];
+    visit(outer, i, j, attrNumber(attrs, 'scale') * score + (bias ? at(bias, index) : 0), false);
+  });
+}
+
+/** Sizes of an attention; what does not fit is told as what the op takes. */
+function dimsFor(op: string, takes: string, own: readonly TensorType[]) {
+  const { bias, mask } = scoreOperands(own, (t) => t.dtype);
+  if (own.length < 3 || own.length !== 3 + Number(!!bias) + Number(!!mask)) throw shapeError(op, takes);
+  try {
+    return attentionDims(own);
+  } catch (error) {
+    throw error instanceof DitcError ? shapeError(op, takes, error.what) : error;
+  }
+}
+
+function checkFill(op: string, inputs: readonly TensorType[], attrs: Attrs): void {
+  if (!Number.isFinite(attrs.scale)) throw shapeError(op, 'scale is a finite number');
+  const { mask } = scoreOperands(inputs, (t) => t.dtype);
+  if (mask && typeof attrs.fill !== 'number') throw shapeError(op, 'a mask needs a fill');
+}
+
+const withValues = <T>([q, k, ...more]: readonly T[]): T[] => [q, k, k, ...more];
+
+export const attentionLse = defineOp({
+  name: 'attention_lse',
+  doc: 'log Σ exp of the scores of each query, […, m, 1]: of q […, m, d], k […, n, d], bias and mask as attention has them.',
+  kind: 'contract',
+  type: (inputs, attrs) => {
+    const { batch, m } = dimsFor('attention_lse', 'takes q, k, maybe a bias, maybe a mask', withValues(inputs));
+    checkFill('attention_lse', withValues(inputs), attrs);
+    return { dtype: contractedDType('attention_lse', inputs, attrs), shape: [...batch, m, 1] };
+  },
+  reference: (inputs, attrs, type) => {
+    const { m, n } = scoreDims(inputs);
+    const out = dense(type);
+    const scores = new Float64Array(out.data.length * n);
+    let next = 0;
+    eachScore(withValues(inputs), attrs, (_outer, _i, _j, score) => (scores[next++] = score));
+    for (let row = 0; row < out.data.length; row++) {
+      const own = scores.subarray(row * n, (row + 1) * n);
+      const max = own.reduce((a, b) => Math.max(a, b));
+      out.data[row] = max + Math.log(own.reduce((sum, score) => sum + Math.exp(score - max), 0));
+    }
+    return m ? out : dense(type);
+  },
+  gradient: 'none',
+  factors: 2,
+  cost: (inputs) => {
+    const { batch, m, n, d } = scoreDims(inputs);
+    return { macs: sizeOf(batch) * m * n * d, flops: 6 * sizeOf(batch) * m * n };
+  },
+  sample: (random) => {
+    const { inputs, attrs } = drawAttention(random, true);
+    return { inputs: inputs.filter((_, i) => i !== 2), attrs };
+  },
+});
+
+/** Which operand a derivative is of, and what a score adds to a row of it. */
+interface Derivative {
+  readonly of: 'q' | 'k' | 'v';
+  readonly doc: string;
+  readonly macs: (d: number, e: number) => number;
+}
+
+function defineDerivative(name: string, { of, doc, macs }: Derivative): OpDef {
+  return defineOp({
+    name,
+    doc: `${doc} Operands: those of the attention, then dy, its result, and its attention_lse.`,
+    kind: 'contract',
+    type: (inputs, attrs) => {
+      const { own, dy, out, lse } = gradientOperands(inputs);
+      const { batch, m, n, d, e } = dimsFor(
+        name,
+        'takes the operands of an attention, dy, its result and its lse',
+        own,
+      );
+      checkFill(name, own, attrs);
+      for (const [what, t, shape] of [
+        ['dy', dy, [...batch, m, e]] as const,
+        ['the result', out, [...batch, m, e]] as const,
+        ['the lse', lse, [...batch, m, 1]] as const,
+      ]) {
+        if (sameShape(t.shape, shape)) continue;
+        throw shapeError(name, `${what} does not fit`, `it is ${formatShape(t.shape)}, not ${formatShape(shape)}`);
+      }
+      return { dtype: own[0].dtype, shape: [...batch, of === 'q' ? m : n, of === 'v' ? e : d] };
+    },
+    reference: (inputs, attrs, type) => {
+      const { own, dy, out, lse } = gradientOperands(inputs);
+      const { batch, m, n, d, e } = attentionDims(own);
+      const rank = batch.length + 2;
+      const row = (x: Dense, outer: readonly number[], i: number) => {
+        const from = dot([...outer, i, 0], broadcastStrides(x.shape, rank));
+        return x.data.subarray(from, from + x.shape[x.shape.length - 1]);
+      };
+      const result = dense(type);
+      const inner = (x: Float64Array, y: Float64Array) => x.reduce((sum, value, l) => sum + value * y[l], 0);
+      const add = (outer: readonly number[], at: number, factor: number, x: Float64Array) => {
+        const to = row(result, outer, at);
+        for (let l = 0; l < x.length; l++) to[l] += factor * x[l];
+      };
+      eachScore(own, attrs, (outer, i, j, score, isFilled) => {
+        const weight = Math.exp(score - row(lse, outer, i)[0]);
+        const [dyRow, outRow] = [row(dy, outer, i), row(out, outer, i)];
+        if (of === 'v') return add(outer, j, weight, dyRow);
+        const slope = isFilled ? 0 : weight * (inner(dyRow, row(own[2], outer, j)) - inner(dyRow, outRow));
+        const [at, other] = of === 'q' ? [i, row(own[1], outer, j)] : [j, row(own[0], outer, i)];
+        add(outer, at, attrNumber(attrs, 'scale') * slope, other);
+      });
+      return m && n && d && e ? result : dense(type);
+    },
+    gradient: 'none',
+    factors: 3,
+    cost: (inputs) => {
+      const { batch, m, n, d, e } = attentionDims(gradientOperands(inputs).own);
+      const scores = sizeOf(batch) * m * n;
+      return { macs: scores * macs(d, e), flops: 6 * scores };
+    },
+    sample: (random) => {
+      const { inputs, attrs } = drawAttention(random);
+      const { batch, m, e } = attentionDims(inputs);
+      const f32 = (shape: readonly number[]) => ({ dtype: 'f32' as const, shape });
+      return { inputs: [...inputs, f32([...batch, m, e]), f32([...batch, m, e]), f32([...batch, m, 1])], attrs };
+    },
+  });
+}
+
+/** Sizes, a bias and a mask as in attention's own sampler. */
+function drawAttention(random: Random, alwaysBiased = false): Pick<Sample, 'inputs' | 'attrs'> {
+  const [biased, masked] = [alwaysBiased || random.next() < 0.6, random.next() < 0.5];
+  const batch = random.shape(0, 2, 3);
+  const [m, n, d, e] = [random.int(1, 9), random.int(1, 12), random.int(1, 10), random.int(1, 10)];
+  const shared = () => (random.next() < 0.3 ? random.broadcastable(batch) : batch);
+  const f32 = (shape: readonly number[]) => ({ dtype: 'f32' as const, shape });
+  const bias = biased ? [f32(random.broadcastable([...batch, m, n]))] : [];
+  const mask = masked ? [{ dtype: 'bool' as const, shape: random.broadcastable([...batch, m, n]) }] : [];
+  const inputs = [f32([...batch, m, d]), f32([...shared(), n, d]), f32([...shared(), n, e]), ...bias, ...mask];
+  return { inputs, attrs: { scale: 0.5, ...(masked && { fill: -3 }) } };
+}
+
+export const attentionDq = defineDerivative('attention_dq', {
+  of: 'q',
+  doc: 'Derivative of attention by its queries: scale·(P∘(dy·vᵀ − Σ dy∘out))·k.',
+  macs: (d, e) => 2 * d + e,
+});
+
+export const attentionDk = defineDerivative('attention_dk', {
+  of: 'k',
+  doc: 'Derivative of attention by its keys: scale·(P∘(dy·vᵀ − Σ dy∘out))ᵀ·q, of the full batch.',
+  macs: (d, e) => 2 * d + e,
+});
+
+export const attentionDv = defineDerivative('attention_dv', {
+  of: 'v',
+  doc: 'Derivative of attention by its values: Pᵀ·dy, of the full batch.',
+  macs: (d, e) => d + e,
+});
