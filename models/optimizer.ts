@@ -22,6 +22,11 @@ export interface OptimizerOptions {
   readonly clip: number;
   /** Batches per update. */
   readonly accumulate: number;
+  /**
+   * 1: the norm of all gradients together is an output. It takes kernels of its own, and a gradient that is only a step in
+   * the update of its weight is then kept in memory. Clipping knows the norm anyway.
+   */
+  readonly gradNorm: number;
 }
 
 /** The paper's: Peebles & Xie 2023, section 4. */
@@ -36,6 +41,7 @@ export const optimizerDefaults: OptimizerOptions = {
   cosine: 0,
   clip: 0,
   accumulate: 1,
+  gradNorm: 0,
 };
 
 /** The options of an entry, checked. @throws DitcError `config`. */
@@ -58,6 +64,7 @@ export function optimizerOptions(given: EntryOptions): OptimizerOptions {
     cosine: count('cosine'),
     clip: number('clip'),
     accumulate: count('accumulate', 1),
+    gradNorm: count('gradNorm'),
   };
 }
 
@@ -127,21 +134,21 @@ function globalNorm(gradients: readonly Tensor[]): Tensor {
 /**
  * One update of all parameters declared so far by the gradients of `gradientsOf`, and of the average after it. With
  * accumulation a batch adds its gradients, and the last one updates by their mean. Returns the norm of that mean, before
- * clipping, and the learning rate.
+ * clipping, where it is asked for or needed, and the learning rate.
  */
 export function optimize(
   e: Entry,
   options: OptimizerOptions,
   gradientsOf: (parameters: readonly Tensor[]) => readonly Tensor[],
-): { readonly gradNorm: Tensor; readonly lr: Tensor } {
+): { readonly gradNorm?: Tensor; readonly lr: Tensor } {
   const parameters = e.parameters();
   const trained = parameters.filter(({ frozen }) => !frozen);
   const made = gradientsOf(trained.map(({ value }) => value));
   const step = stepOf(e);
   const accumulation = options.accumulate > 1 ? accumulate(e, options.accumulate) : undefined;
   const summed = made.map((g, i) => accumulation?.add(trained[i].name, g) ?? g);
-  const norm = globalNorm(summed);
-  const clipped = clipping(options.clip, norm);
+  const norm = options.clip > 0 || options.gradNorm > 0 ? globalNorm(summed) : undefined;
+  const clipped = norm && clipping(options.clip, norm);
   const scalars = stepSizes(options, step);
   /** Keeps what there is until the last batch has been. */
   const set = (state: Tensor, value: Tensor) => e.update(state, accumulation?.settle(state, value) ?? value);
@@ -164,7 +171,7 @@ export function optimize(
     set(average, average.add(next.sub(average).mul(1 - options.ema)));
   }
   set(step, step.add(1));
-  return { gradNorm: norm, lr: scalars.rate };
+  return { ...(norm && { gradNorm: norm }), lr: scalars.rate };
 }
 
 /** Gradients of several batches, summed in state. */

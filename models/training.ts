@@ -144,7 +144,7 @@ function trainStep(e: Entry, model: Trainee, drawFor: (options: TrainingOptions)
  *
  * Inputs: images f32[N,C,I,I], labels i32[N]; of `trainStep` seed u32[2] (low word first); of `trainStepGiven` t i32[N],
  * noise f32[N,C,I,I], drop i32[N] (1: without its label). The weights are updated in place; other state is that of optimizer.ts.
- * Outputs: loss, mse, vb (bits), gradNorm f32[], of this batch; lr f32[]; mseByT, vbByT, countByT f32[8], sums by eighths of
+ * Outputs: loss, mse, vb (bits) and, with clipping or the option gradNorm, gradNorm f32[], of this batch; lr f32[]; mseByT, vbByT, countByT f32[8], sums by eighths of
  * the range of t.
  */
 export function trainingEntries(model: Trainee): Record<'trainStart' | 'trainStep' | 'trainStepGiven', EntryFunction> {

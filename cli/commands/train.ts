@@ -55,6 +55,7 @@ export const trainCommand = (context: Context): Command =>
     )
     .option('--clip <x>', 'largest norm of the gradient; 0: any', realNumber('--clip', 0))
     .option('--accumulate <n>', 'batches per step', wholeNumber('--accumulate', 1, MAX_BATCH))
+    .option('--grad-norm', 'record the norm of the gradient too, which slows steps down; --clip records it anyway')
     .option('--seed <n>', 'of weights, order, noise and samples (default: 0)', wholeNumber('--seed', 0, MAX_SEED))
     .option('--flip', 'mirror half of the images, another half each epoch')
     .option('--on-bad <what>', 'refuse or skip what cannot be read', oneOf('--on-bad', ['refuse', 'skip']), 'refuse')
@@ -104,7 +105,7 @@ async function trainModel(path: string, options: Options, { terminal }: Context)
     path,
     {
       ...request,
-      given: { batch, seed, flip, options: Object.fromEntries(hyperparameters.map((name) => [name, options[name]])) },
+      given: { batch, seed, flip, options: Object.fromEntries(hyperparameters.map((name) => [name, Number(options[name])])) },
       preview: { every: sampleEvery, classes: sampleClasses, steps: sampleSteps },
       memory: memory === undefined ? undefined : parseBytes(memory),
     },

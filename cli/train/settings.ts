@@ -17,6 +17,7 @@ export const HYPERPARAMETERS = [
   'cosine',
   'clip',
   'accumulate',
+  'gradNorm',
 ] as const;
 
 export type Hyperparameters = Readonly<Partial<Record<(typeof HYPERPARAMETERS)[number], number>>>;
