@@ -21,6 +21,7 @@ import { halfParams, lowerPrecision } from './rewrite/precision.ts';
 import { recognise } from './rewrite/recognise.ts';
 import { canonicalise, simplify } from './rewrite/simplify.ts';
 import { split } from './rewrite/split.ts';
+import { tile } from './rewrite/tile.ts';
 import { snapshot } from './rewrite/snapshot.ts';
 import { checkBinding, checkMemory } from './memory/check.ts';
 import { planMemory, type MemoryPlan } from './memory/plan.ts';
@@ -46,6 +47,7 @@ export const pipeline: readonly Pass[] = [
   pass('gradients', 'derivatives that entries ask for', resolveGradients),
   pass('expand', 'composite ops (linear, layer_norm, softmax) become the ops they stand for', expand),
   pass('canonical', 'canonical form of what the expansion left', canonicalise),
+  pass('tile', 'values that no binding can hold are computed and read in parts', tile),
   pass('split', 'long reductions to few values run in two stages', split),
   pass('chunk', 'values read piece by piece are laid out piece by piece', chunk),
   pass('settle', 'canonical form of the pieces', canonicalise),
