@@ -3,16 +3,7 @@
  * element it replaces, and nobody reads the old value afterwards. The residual stream of a transformer is then one buffer,
  * and state (an optimiser's moments, the picture being denoised) is updated where it lies.
  */
-import {
-  formatType,
-  labelOf,
-  results,
-  sameShape,
-  type Graph,
-  type Node,
-  type Remarks,
-  type Update,
-} from '../ir/index.ts';
+import { labelOf, results, sameShape, sizeOf, type Graph, type Node, type Remarks, type Update } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import { samePlaces, type Region, type Result } from '../schedule/regions.ts';
 import { isStored } from '../schedule/storage.ts';
@@ -85,17 +76,27 @@ type Need = Omit<Result, 'node'> | 'elsewhere';
 function ownReads({ results: all, members, reads }: Region): Map<Result, Node[]> {
   const needed = new Map<Node, Need>();
   const need = (node: Node, at: Need) => needed.set(node, together(needed.get(node) ?? at, at) ? at : 'elsewhere');
-  for (const result of all) need(result.node, result);
+  for (const result of all) need(result.node, flat(result));
   // Members are in topological order: from the last down, all users of a node are settled before it.
   for (const node of [...members].reverse()) {
     for (const input of node.inputs) {
-      const own = opDef(node.op).kind === 'pointwise' && sameShape(node.type.shape, input.type.shape);
-      need(input, own ? needed.get(node)! : 'elsewhere');
+      const at = needed.get(node)!;
+      const pointwise = opDef(node.op).kind === 'pointwise' && sameShape(node.type.shape, input.type.shape);
+      const regrouped = node.op === 'reshape' && at !== 'elsewhere' && !at.views.length;
+      need(input, pointwise || regrouped ? at : 'elsewhere');
     }
   }
   const isOwn = (read: Node, result: Result) =>
-    together(needed.get(read)!, result) && formatType(read.type) === formatType(result.node.type);
+    together(needed.get(read)!, flat(result)) && sameBytes(read, result.node);
   return new Map(all.map((result) => [result, reads.filter((read) => isOwn(read, result))]));
 }
+
+/** Reshapes leave elements where they lie in memory: behind them alone, a value is as behind no view at all. */
+const flat = ({ anchor, views }: Result): Exclude<Need, string> => {
+  return { anchor, views: views.every(({ op }) => op === 'reshape') ? [] : views };
+};
+
+const sameBytes = (a: Node, b: Node): boolean =>
+  a.type.dtype === b.type.dtype && sizeOf(a.type.shape) === sizeOf(b.type.shape);
 
 const together = (a: Need, b: Need): boolean => a !== 'elsewhere' && b !== 'elsewhere' && samePlaces(a, b);

@@ -5,6 +5,8 @@ import { constant, defineModel } from '../../compiler/dsl/index.ts';
 import { macsOfGraph } from '../../compiler/emit/build.ts';
 import { sizeOf } from '../../compiler/ir/index.ts';
 import { interpret } from '../../compiler/ops/index.ts';
+import { compileModel } from '../../compiler/pipeline.ts';
+import { PORTABLE } from '../../compiler/schedule/device.ts';
 import { autoencoderKL, klDivergence, posterior, samplePosterior } from '../../models/vae.ts';
 import { bindingsOf, goldenCases, readGolden, relativeError } from './golden.ts';
 import vaeF8 from '../../models/vae-f8.ts';
@@ -72,6 +74,25 @@ describe('sd-vae', () => {
     expect(macs('decode')).toBe(formula('decode', sampleSize));
     expect(macs('encode') / 1e9).toBeCloseTo(encode, 1);
     expect(macs('decode') / 1e9).toBeCloseTo(decode, 1);
+  });
+});
+
+describe('compiled for any device', () => {
+  const MIB = 2 ** 20;
+  /** Side, then MiB of the largest value that a kernel writes: 256 channels at full size, in two parts where that is 256 MiB. */
+  it.each([
+    [256, 64],
+    [512, 128],
+  ])('at %i it fits, and no windows are written to memory', (sampleSize, largest) => {
+    const model = autoencoderKL({ sampleSize });
+    const options = { name: 'vae', source: 'models/vae.ts', device: PORTABLE, entryOptions: { batch: 1 } };
+    const { manifest } = compileModel(model, options);
+    for (const { memory } of Object.values(manifest.entries))
+      expect(memory.activationPeakBytes).toBeLessThanOrEqual(1.15 * memory.activationLowerBoundBytes);
+    const written = manifest.entries.decode.dispatches.map(({ bytesWritten }) => bytesWritten / MIB);
+    expect(Math.max(...written)).toBe(largest);
+    const bound = Object.values(manifest.kernels).flatMap(({ bindings }) => bindings.map(({ bytes }) => bytes / MIB));
+    expect(Math.max(...bound)).toBeLessThanOrEqual(128);
   });
 });
 
