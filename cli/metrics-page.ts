@@ -132,6 +132,7 @@ function chartsOf(records: readonly MetricsRecord[], timesteps: number): Chart[]
       true,
     ),
     chart('Learning rate', [{ label: 'lr', values: binned(records, (r) => r.lr), kind: 'raw' }], false),
+    chart('Loss scale', [{ label: 'scale', values: binned(records, (r) => r.lossScale ?? null), kind: 'raw' }], true),
     chart(
       'Images per second',
       measured('images/s', (r) => r.wall.imagesPerSecond),

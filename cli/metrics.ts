@@ -18,6 +18,9 @@ export interface MetricsRecord {
   readonly buckets?: { readonly mse: readonly (number | null)[]; readonly vb: readonly (number | null)[] };
   readonly gradNorm: number | null;
   readonly lr: number;
+  /** Where the loss is scaled: by what after the step, and the steps left out so far because a gradient was not finite. */
+  readonly lossScale?: number;
+  readonly skipped?: number;
   readonly wall: {
     /** When it was written, ISO 8601. */
     readonly time: string;

@@ -1,12 +1,24 @@
 /**
  * AdamW (Loshchilov & Hutter 2019) with learning-rate schedules, clipping, gradient accumulation and an exponential moving
  * average of the weights, all on state of the device: `optimizer.step` i32[] (updates done), `optimizer.m.<param>`,
- * `optimizer.v.<param>`, `ema.<param>`; with accumulation also `optimizer.batch` i32[] and `optimizer.gradient.<param>`.
+ * `optimizer.v.<param>`, `ema.<param>`; with accumulation also `optimizer.batch` i32[] and `optimizer.gradient.<param>`; in f16
+ * that of loss-scale.ts.
  */
-import { constant, cos, exp, sqrt, where, type Entry, type EntryOptions, type Tensor } from '../compiler/dsl/index.ts';
+import {
+  constant,
+  cos,
+  exp,
+  gradients,
+  sqrt,
+  where,
+  type Entry,
+  type EntryOptions,
+  type Tensor,
+} from '../compiler/dsl/index.ts';
 import { realNumber, wholeNumber } from './config.ts';
+import { lossScaleOptions, lossScaling, startLossScale, type LossScaleOptions } from './loss-scale.ts';
 
-export interface OptimizerOptions {
+export interface OptimizerOptions extends LossScaleOptions {
   readonly lr: number;
   readonly weightDecay: number;
   readonly beta1: number;
@@ -30,7 +42,7 @@ export interface OptimizerOptions {
 }
 
 /** The paper's: Peebles & Xie 2023, section 4. */
-export const optimizerDefaults: OptimizerOptions = {
+export const optimizerDefaults: Settings = {
   lr: 1e-4,
   weightDecay: 0,
   beta1: 0.9,
@@ -44,15 +56,17 @@ export const optimizerDefaults: OptimizerOptions = {
   gradNorm: 0,
 };
 
+type Settings = Omit<OptimizerOptions, keyof LossScaleOptions>;
+
 /** The options of an entry, checked. @throws DitcError `config`. */
 export function optimizerOptions(given: EntryOptions): OptimizerOptions {
-  const read = (key: keyof OptimizerOptions): unknown => {
+  const read = (key: keyof Settings): unknown => {
     // Options are a model's, and sampling has a `clip` of its own, which is true or false.
     const isOurs = !(key === 'clip' && typeof given.clip === 'boolean');
     return (isOurs ? given[key] : undefined) ?? optimizerDefaults[key];
   };
-  const number = (key: keyof OptimizerOptions, most = Infinity) => realNumber(key, read(key), 0, most);
-  const count = (key: keyof OptimizerOptions, least = 0) => wholeNumber(key, read(key), least);
+  const number = (key: keyof Settings, most = Infinity) => realNumber(key, read(key), 0, most);
+  const count = (key: keyof Settings, least = 0) => wholeNumber(key, read(key), least);
   return {
     lr: number('lr'),
     weightDecay: number('weightDecay'),
@@ -65,6 +79,7 @@ export function optimizerOptions(given: EntryOptions): OptimizerOptions {
     clip: number('clip'),
     accumulate: count('accumulate', 1),
     gradNorm: count('gradNorm'),
+    ...lossScaleOptions(given),
   };
 }
 
@@ -84,6 +99,7 @@ export function startOptimizer(e: Entry, options: OptimizerOptions): void {
   const zero = (state: Tensor) => e.update(state, constant(0, state.shape, state.dtype));
   zero(stepOf(e));
   if (options.accumulate > 1) zero(batchOf(e));
+  startLossScale(e, options);
   for (const { name, value, frozen } of e.parameters()) {
     e.update(stateOf(e, 'ema', name, value), value);
     if (frozen) continue;
@@ -131,27 +147,44 @@ function globalNorm(gradients: readonly Tensor[]): Tensor {
   return sqrt(squares.reduce((sum, square) => sum.add(square)));
 }
 
+/** What an update says of itself, [] each. */
+export interface Updated {
+  /** Of all gradients, before clipping, where it is asked for or needed; not finite where the update was left out. */
+  readonly gradNorm?: Tensor;
+  readonly lr: Tensor;
+  /** After it, where the loss is scaled: the scale, and the updates left out so far (i32). */
+  readonly lossScale?: Tensor;
+  readonly skipped?: Tensor;
+}
+
 /**
- * One update of all parameters declared so far by the gradients of `gradientsOf`, and of the average after it. With
- * accumulation a batch adds its gradients, and the last one updates by their mean. Returns the norm of that mean, before
- * clipping, where it is asked for or needed, and the learning rate.
+ * One update of all parameters declared so far by the gradients of the loss, and of the average after it. With accumulation a
+ * batch adds its gradients, and the last one updates by their mean.
  */
-export function optimize(
-  e: Entry,
-  options: OptimizerOptions,
-  gradientsOf: (parameters: readonly Tensor[]) => readonly Tensor[],
-): { readonly gradNorm?: Tensor; readonly lr: Tensor } {
+export function optimize(e: Entry, options: OptimizerOptions, loss: Tensor): Updated {
   const parameters = e.parameters();
   const trained = parameters.filter(({ frozen }) => !frozen);
-  const made = gradientsOf(trained.map(({ value }) => value));
+  const scaling = lossScaling(e, options);
+  const made = gradients(
+    scaling?.scaled(loss) ?? loss,
+    trained.map(({ value }) => value),
+  ).map((g) => scaling?.unscaled(g) ?? g);
   const step = stepOf(e);
   const accumulation = options.accumulate > 1 ? accumulate(e, options.accumulate) : undefined;
   const summed = made.map((g, i) => accumulation?.add(trained[i].name, g) ?? g);
-  const norm = options.clip > 0 || options.gradNorm > 0 ? globalNorm(summed) : undefined;
+  const wantsNorm = options.clip > 0 || options.gradNorm > 0 || scaling;
+  const norm = wantsNorm ? globalNorm(summed) : undefined;
+  /** Sets what counts updates, be they left out or not, once the last batch has been. */
+  const settle = (state: Tensor, value: Tensor): Tensor => {
+    const next = accumulation?.settle(state, value) ?? value;
+    e.update(state, next);
+    return next;
+  };
+  const { isGood, ...scale } = (norm && scaling?.judge(norm, settle)) ?? {};
+  /** Sets what the update changes, if there is one. */
+  const set = (state: Tensor, value: Tensor) => settle(state, isGood ? where(isGood, value, state) : value);
   const clipped = norm && clipping(options.clip, norm);
   const scalars = stepSizes(options, step);
-  /** Keeps what there is until the last batch has been. */
-  const set = (state: Tensor, value: Tensor) => e.update(state, accumulation?.settle(state, value) ?? value);
 
   const updated = new Map(
     trained.map(({ name, value }, i) => {
@@ -171,7 +204,7 @@ export function optimize(
     set(average, average.add(next.sub(average).mul(1 - options.ema)));
   }
   set(step, step.add(1));
-  return { ...(norm && { gradNorm: norm }), lr: scalars.rate };
+  return { ...(norm && { gradNorm: norm }), lr: scalars.rate, ...scale };
 }
 
 /** Gradients of several batches, summed in state. */

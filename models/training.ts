@@ -4,7 +4,6 @@
  */
 import {
   constant,
-  gradients,
   iota,
   randomNormal,
   randomUniform,
@@ -36,7 +35,7 @@ export interface TrainingOptions extends OptimizerOptions {
   readonly labelDropout: number;
 }
 
-export const trainingDefaults: Omit<TrainingOptions, 'labelDropout'> = { ...optimizerDefaults, schedule: 'linear' };
+export const trainingDefaults = { ...optimizerDefaults, schedule: 'linear' as const };
 
 /** A model as training sees it. */
 export interface Trainee extends Denoiser {
@@ -134,7 +133,7 @@ function trainStep(e: Entry, model: Trainee, drawFor: (options: TrainingOptions)
   const draws = drawFor(options);
   const terms = losses(e, model, options, draws);
   const loss = terms.mse.add(terms.vb).mean();
-  const update = optimize(e, options, (parameters) => gradients(loss, parameters));
+  const update = optimize(e, options, loss);
   return { loss, mse: terms.mse.mean(), vb: terms.vb.mean(), ...byTimestep(draws.t, terms), ...update };
 }
 
@@ -144,8 +143,8 @@ function trainStep(e: Entry, model: Trainee, drawFor: (options: TrainingOptions)
  *
  * Inputs: images f32[N,C,I,I], labels i32[N]; of `trainStep` seed u32[2] (low word first); of `trainStepGiven` t i32[N],
  * noise f32[N,C,I,I], drop i32[N] (1: without its label). The weights are updated in place; other state is that of optimizer.ts.
- * Outputs: loss, mse, vb (bits) and, with clipping or the option gradNorm, gradNorm f32[], of this batch; lr f32[]; mseByT, vbByT, countByT f32[8], sums by eighths of
- * the range of t.
+ * Outputs: loss, mse, vb (bits) and, with clipping, the option gradNorm or f16, gradNorm f32[], of this batch; lr f32[]; mseByT,
+ * vbByT, countByT f32[8], sums by eighths of the range of t; in a build for f16 lossScale f32[] and skipped i32[] (loss-scale.ts).
  */
 export function trainingEntries(model: Trainee): Record<'trainStart' | 'trainStep' | 'trainStepGiven', EntryFunction> {
   return {

@@ -1,8 +1,9 @@
 /** `ditc train`: a model with training entries, from data to weights; it can stop anywhere and go on bit by bit. */
 import { Command } from 'commander';
+import type { Precision } from '../../compiler/pipeline.ts';
 import { parseClasses } from '../classes.ts';
 import { examples, type Context } from '../context.ts';
-import { MAX_SEED, oneOf, realNumber, wholeNumber } from '../options.ts';
+import { MAX_SEED, oneOf, precision, realNumber, wholeNumber } from '../options.ts';
 import { grouped, rate, seconds } from '../text.ts';
 import type { Hyperparameters } from '../train/settings.ts';
 
@@ -15,6 +16,7 @@ interface Options extends Hyperparameters {
   weights?: string;
   seed?: number;
   flip?: true;
+  dtype?: Precision;
   onBad: 'refuse' | 'skip';
   logEvery: number;
   checkpointEvery: number;
@@ -56,6 +58,12 @@ export const trainCommand = (context: Context): Command =>
     .option('--clip <x>', 'largest norm of the gradient; 0: any', realNumber('--clip', 0))
     .option('--accumulate <n>', 'batches per step', wholeNumber('--accumulate', 1, MAX_BATCH))
     .option('--grad-norm', 'record the norm of the gradient too, which slows steps down; --clip records it anyway')
+    .option('--dtype <type>', 'f32, or f16 for what products read; weights and sums are f32 (default: f32)', precision)
+    .option(
+      '--loss-scale <x>',
+      'what the loss is scaled by at first with --dtype f16 (default: 65536)',
+      realNumber('--loss-scale', 0),
+    )
     .option('--seed <n>', 'of weights, order, noise and samples (default: 0)', wholeNumber('--seed', 0, MAX_SEED))
     .option('--flip', 'mirror half of the images, another half each epoch')
     .option('--on-bad <what>', 'refuse or skip what cannot be read', oneOf('--on-bad', ['refuse', 'skip']), 'refuse')
@@ -99,13 +107,19 @@ async function trainModel(path: string, options: Options, { terminal }: Context)
     import('../train/settings.ts'),
     import('../train/memory.ts'),
   ]);
-  const { batch, seed, flip, memory, sampleEvery, sampleClasses, sampleSteps, ...request } = options;
+  const { batch, seed, flip, dtype, memory, sampleEvery, sampleClasses, sampleSteps, ...request } = options;
   const hyperparameters = HYPERPARAMETERS.filter((name) => options[name] !== undefined);
   const result = await train(
     path,
     {
       ...request,
-      given: { batch, seed, flip, options: Object.fromEntries(hyperparameters.map((name) => [name, Number(options[name])])) },
+      given: {
+        batch,
+        seed,
+        flip,
+        dtype,
+        options: Object.fromEntries(hyperparameters.map((name) => [name, Number(options[name])])),
+      },
       preview: { every: sampleEvery, classes: sampleClasses, steps: sampleSteps },
       memory: memory === undefined ? undefined : parseBytes(memory),
     },

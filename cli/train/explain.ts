@@ -70,7 +70,13 @@ async function told({ step, check }: Extract<Finding, { check: Check }>, artefac
   const made = `${formatType(evidence.output)}: ${dispatch.ops.join(' → ')}`;
   const first = `the first such value is made by kernel ${dispatch.kernel} in step ${step}, ${made}`;
   if (check.agrees || (await overflows(check)))
-    return { where, lines: [first, `float32 holds no larger numbers: ${largest(evidence)}`] };
+    return {
+      where,
+      lines: [
+        first,
+        `${evidence.output.dtype === 'f16' ? 'float16' : 'float32'} holds no larger numbers: ${largest(evidence)}`,
+      ],
+    };
   const saved = await saveCheck(folder, check, artefact);
   const at = worst?.index.length ? ` at [${worst.index.join(',')}]` : '';
   const differs = worst && `${String(worst.got)}${at}, where the reference has ${String(Math.fround(worst.want))}`;

@@ -99,7 +99,8 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
   return { step, position, last };
 }
 
-const OUTPUTS = ['loss', 'mse', 'vb', 'gradNorm', 'lr', 'mseByT', 'vbByT', 'countByT'] as const;
+const SCALARS = ['loss', 'mse', 'vb', 'gradNorm', 'lr', 'lossScale', 'skipped'] as const;
+const OUTPUTS = [...SCALARS, 'mseByT', 'vbByT', 'countByT'] as const;
 
 /** What the step just run measured. All copies are queued before anything is waited for. */
 async function measure(
@@ -113,7 +114,7 @@ async function measure(
     async (name) => [name, Array.from(await program.readOutput('trainStep', name))] as const,
   );
   const values: Partial<Record<(typeof OUTPUTS)[number], number[]>> = Object.fromEntries(await Promise.all(reads));
-  const { loss, mse, vb, gradNorm, mseByT, vbByT, countByT } = values;
+  const { loss, mse, vb, gradNorm, lossScale, skipped, mseByT, vbByT, countByT } = values;
   const means = (sums: number[]) => sums.map((sum, i) => (countByT![i] > 0 ? sum / countByT![i] : null));
   return {
     step,
@@ -124,17 +125,26 @@ async function measure(
     ...(mseByT && vbByT && countByT && { buckets: { mse: means(mseByT), vb: means(vbByT) } }),
     gradNorm: gradNorm?.[0] ?? null,
     lr: values.lr?.[0] ?? lr,
+    ...(lossScale && { lossScale: lossScale[0] }),
+    ...(skipped && { skipped: skipped[0] }),
     wall: { time: new Date().toISOString(), imagesPerSecond: Number(imagesPerSecond().toPrecision(4)) },
   };
 }
 
-function checkFinite({ step, loss, gradNorm }: MetricsRecord, good: number): void {
+/** Below it steps overflow whatever the loss is scaled by: what is not finite is so before any scaling. As fairseq has it. */
+const LEAST_SCALE = 1e-4;
+
+/** A step whose gradient overflows is left out and the scale halved, in training that scales the loss: that is no failure. */
+function checkFinite({ step, loss, gradNorm, lossScale, skipped }: MetricsRecord, good: number): void {
+  if (lossScale !== undefined && lossScale >= LEAST_SCALE) return;
   const measured = { loss, gradNorm };
   for (const name of ['loss', 'gradNorm'] as const) {
     const value = measured[name];
     if (value === null || Number.isFinite(value)) continue;
     const what = `training went astray by step ${step}`;
-    throw new NotFinite(step, name, what, `the ${name === 'loss' ? name : 'gradient norm'} is ${value}`, good);
+    const left = skipped === undefined ? '' : `; ${skipped} steps were left out, whatever the loss was scaled by`;
+    const why = `the ${name === 'loss' ? name : 'gradient norm'} is ${value}${left}`;
+    throw new NotFinite(step, name, what, why, good);
   }
 }
 

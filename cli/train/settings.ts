@@ -1,6 +1,7 @@
 /** What a training is set to: from the command line, or from the checkpoint it goes on from; and whether the two agree. */
 import { isDeepStrictEqual } from 'node:util';
 import type { Model } from '../../compiler/dsl/model.ts';
+import type { Precision } from '../../compiler/pipeline.ts';
 import { DitcError } from '../../compiler/ir/error.ts';
 import { UsageError } from '../errors.ts';
 import type { TrainingRecord } from './checkpoint.ts';
@@ -18,6 +19,8 @@ export const HYPERPARAMETERS = [
   'clip',
   'accumulate',
   'gradNorm',
+  'lossScale',
+  'growthInterval',
 ] as const;
 
 export type Hyperparameters = Readonly<Partial<Record<(typeof HYPERPARAMETERS)[number], number>>>;
@@ -28,6 +31,8 @@ export interface Settings {
   readonly seed: number;
   /** Whether half of the examples are mirrored. */
   readonly flip: boolean;
+  /** Of what products read; the weights are f32. */
+  readonly dtype: Precision;
   /** Those that were given; the model decides the others. */
   readonly options: Hyperparameters;
 }
@@ -35,26 +40,30 @@ export interface Settings {
 /** The same as the command line gives it: what is left out is undefined. */
 export type GivenSettings = Readonly<Partial<Omit<Settings, 'options'>>> & { readonly options: Hyperparameters };
 
-const DEFAULTS = { batch: 32, seed: 0, flip: false };
+const DEFAULTS = { batch: 32, seed: 0, flip: false, dtype: 'f32' as Precision };
 
 /**
  * The settings to train with: what is given, then the checkpoint's, then the defaults. Notes name what is changed.
- * @throws UsageError when the order of the data would be another than the checkpoint's position is in.
+ * @throws UsageError when the order of the data would be another than the checkpoint's position is in, or the state another.
  */
 export function settle(
   given: GivenSettings,
   saved?: Settings,
 ): { readonly settings: Settings; readonly notes: string[] } {
-  const before = saved ?? { ...DEFAULTS, options: {} };
-  const { batch = before.batch, seed = before.seed, flip = before.flip } = given;
-  const settings = { batch, seed, flip, options: { ...before.options, ...given.options } };
+  const before = { ...DEFAULTS, options: {}, ...saved };
+  const { batch = before.batch, seed = before.seed, flip = before.flip, dtype = before.dtype } = given;
+  const settings = { batch, seed, flip, dtype, options: { ...before.options, ...given.options } };
   if (!saved) return { settings, notes: [] };
   if (seed !== saved.seed) {
     const why = `the checkpoint was trained with ${saved.seed}, and its place in the data is one of that order`;
     throw new UsageError({ what: `--seed is ${seed}`, why, fix: 'leave --seed out, or begin anew' });
   }
+  if (dtype !== before.dtype) {
+    const why = `the checkpoint was trained in ${before.dtype}`;
+    throw new UsageError({ what: `--dtype is ${dtype}`, why, fix: 'leave --dtype out, or begin anew with --weights' });
+  }
   const flat = ({ options, ...rest }: Settings): Record<string, unknown> => ({ ...rest, ...options });
-  const [was, is] = [flat(saved), flat(settings)];
+  const [was, is] = [flat(before), flat(settings)];
   const changed = Object.keys(is).filter((name) => is[name] !== was[name]);
   return {
     settings,

@@ -31,7 +31,7 @@ export async function train(path: string, request: TrainRequest, terminal: Termi
       const record = file && recordIn(file);
       if (record) checkResumable(loaded, record, request, resumed!);
       const { settings, notes } = settle(request.given, record?.settings);
-      const shape = checkTrainer(loaded, { ...settings.options, batch: settings.batch });
+      const shape = checkTrainer(loaded, { ...settings.options, batch: settings.batch, dtype: settings.dtype });
       const preview = previewOf(loaded, request.preview, settings.seed);
       const { numClasses } = loaded.model.config;
       const data = await openData(request.data, {
@@ -92,7 +92,12 @@ async function trainOn(open: OpenDevice, job: Job): Promise<TrainResult> {
   const { request, loaded, folder, settings, terminal, data } = job;
   const entries = TRAINING_ENTRIES;
   const compiledFor = (batch: number) =>
-    compile(loaded, { device: open.spec, entries, entryOptions: { ...settings.options, batch } });
+    compile(loaded, {
+      device: open.spec,
+      entries,
+      entryOptions: { ...settings.options, batch },
+      dtype: settings.dtype,
+    });
   const compiled = compiledFor(settings.batch);
   const { artefact } = compiled;
   const sampler = job.preview?.compile(open.spec);

@@ -11,7 +11,7 @@ import type { Artefact, Dispatch, TensorSpec } from '../../compiler/emit/artefac
 import type { EntryInput } from '../../compiler/emit/build.ts';
 import { regionGraph } from '../../compiler/emit/region-graph.ts';
 import type { Graph } from '../../compiler/ir/index.ts';
-import { interpretSteps, type Bindings, type InterpretOptions } from '../../compiler/ops/index.ts';
+import { interpretSteps, type Bindings, type Dense, type InterpretOptions } from '../../compiler/ops/index.ts';
 import { operandsOf, type Region } from '../../compiler/schedule/regions.ts';
 import type { Program } from '../../runtime/program.ts';
 import type { Stepper } from '../../runtime/stepper.ts';
@@ -208,10 +208,17 @@ export async function reference(
   const steps = interpretSteps(graph, inputs, options);
   for (;;) {
     const { done, value } = steps.next();
-    if (done) return graph.outputs.map(({ name }) => value.outputs[name].data);
+    if (done) return graph.outputs.map(({ name }) => inRange(value.outputs[name]));
     await setImmediate();
   }
 }
+
+/** From half of the way between the largest f16 and the next number that would follow, values round to infinity. */
+const HALF_OVERFLOW = 65520;
+
+/** The values as memory holds them at the ends of its range: the interpreter knows no end of f16. */
+const inRange = ({ dtype, data }: Dense): Float64Array =>
+  dtype === 'f16' ? data.map((x) => (Math.abs(x) >= HALF_OVERFLOW ? Math.sign(x) * Infinity : x)) : data;
 
 function doubtOf(inputs: Readonly<Record<string, Values>>, want: Float64Array): Check['doubt'] {
   if (Object.values(inputs).some((values) => !values.every(Number.isFinite))) return 'reads values that are not finite';

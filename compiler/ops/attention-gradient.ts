@@ -139,7 +139,7 @@ function defineDerivative(name: string, { of, doc, macs }: Derivative): OpDef {
         if (sameShape(t.shape, shape)) continue;
         throw shapeError(name, `${what} does not fit`, `it is ${formatShape(t.shape)}, not ${formatShape(shape)}`);
       }
-      return { dtype: own[0].dtype, shape: [...batch, of === 'q' ? m : n, of === 'v' ? e : d] };
+      return { dtype: contractedDType(name, own, attrs), shape: [...batch, of === 'q' ? m : n, of === 'v' ? e : d] };
     },
     reference: (inputs, attrs, type) => {
       const { own, dy, out, lse } = gradientOperands(inputs);

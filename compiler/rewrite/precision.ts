@@ -1,16 +1,19 @@
 /**
- * Lower precision: contractions multiply f16 and add up in f32. What they read is stored in f16 where it has no other reader;
- * parameters that only they read, and that no entry updates, are f16 from load on. All else stays f32: residual streams,
- * statistics, softmax, losses, optimisers. Micikevicius et al. 2018, "Mixed Precision Training".
+ * Lower precision: contractions multiply f16 and add up in f32. What they read is stored in f16 where nothing but sums reads it
+ * too; so is what several read of a layer (a linear, an attention). Parameters that only contractions read, and that no entry
+ * updates, are f16 from load on. All else stays f32: residual streams, statistics, softmax, losses, gradients of weights,
+ * optimisers. Micikevicius et al. 2018, "Mixed Precision Training".
  *
  * Before: y = linear(gelu(h), w, b)              After: y = linear(cast(gelu(h), f16), w16, b) {dtype = f32}
  *
  * It runs where the gradients are in place already: they are formed of f32 values, and their contractions become f16 alike.
  */
-import { isFloat, nodesOf, rebuild, type Graph, type GraphBuilder, type Node } from '../ir/index.ts';
+import { isFloat, nodesOf, rebuild, results, usersOf, type Graph, type GraphBuilder, type Node } from '../ir/index.ts';
 import { attrNumber, opDef, opTable } from '../ops/index.ts';
 
 const MAX_F16 = 65504;
+/** What models are made of: other contractions are gradients, of weights too, and sums of exponentials. */
+const LAYERS: ReadonlySet<string> = new Set(['linear', 'attention']);
 
 const factorsOf = (node: Node): readonly Node[] => node.inputs.slice(0, opDef(node.op).factors ?? 0);
 
@@ -36,7 +39,7 @@ export function halfParams(graphs: readonly Graph[]): ReadonlySet<string> {
 
 /** Contractions of f16 factors. `params`: those to be f16 themselves; the graph's own unless told. */
 export function lowerPrecision(graph: Graph, params: ReadonlySet<string> = halfParams([graph])): Graph {
-  const narrowing = new Narrowing(params);
+  const narrowing = new Narrowing(graph, params);
   return rebuild(graph, opTable, (node, inputs, builder) => narrowing.rewrite(node, inputs, builder));
 }
 
@@ -45,9 +48,15 @@ class Narrowing {
   /** What each value of the old graph is in the new one: in its own dtype, and in f16. */
   private readonly wide = new Map<Node, Node>();
   private readonly narrow = new Map<Node, Node>();
+  /** Values of the old graph of which memory holds no more than f16. */
+  private readonly rounded = new Set<Node>();
+  private readonly users: ReadonlyMap<Node, readonly Node[]>;
+  private readonly returned: ReadonlySet<Node>;
 
-  constructor(params: ReadonlySet<string>) {
+  constructor(graph: Graph, params: ReadonlySet<string>) {
     this.params = params;
+    this.users = usersOf(nodesOf(graph));
+    this.returned = new Set(results(graph));
   }
 
   rewrite(node: Node, inputs: readonly Node[], builder: GraphBuilder): Node {
@@ -63,10 +72,44 @@ class Narrowing {
       this.narrow.set(node, half);
       return builder.apply('cast', [half], { dtype: 'f32' });
     }
+    if (node.op === 'reduce_sum' && this.isSummed(node.inputs[0]))
+      return builder.apply(node.op, [widened(this.half(node.inputs[0], builder), builder)], node.attrs, node);
+    const inner = viewed(node);
+    if (inner.length && inner.every((x) => this.rounded.has(x))) {
+      this.rounded.add(node);
+      return widened(this.half(node, builder), builder);
+    }
+    return multiplies(node) ? this.contraction(node, inputs, builder) : undefined;
+  }
+
+  private contraction(node: Node, inputs: readonly Node[], builder: GraphBuilder): Node {
     const factors = factorsOf(node);
-    if (!factors.length || !factors.every(fitsHalf)) return undefined;
     const halves = factors.map((factor) => this.half(factor, builder));
-    return builder.apply(node.op, [...halves, ...inputs.slice(factors.length)], { ...node.attrs, dtype: 'f32' }, node);
+    const operands = [...halves, ...inputs.slice(factors.length)];
+    const made = builder.apply(node.op, operands, { ...node.attrs, dtype: 'f32' }, node);
+    if (!LAYERS.has(node.op) || this.isReturned(node) || this.readersOf(node).length < 2) return made;
+    const half = builder.apply('cast', [made], { dtype: 'f16' }, node);
+    this.narrow.set(node, half);
+    this.rounded.add(node);
+    return widened(half, builder);
+  }
+
+  /** Whether contractions and sums are all that reads a value: the gradient of a layer's result, which its bias adds up. */
+  private isSummed(node: Node): boolean {
+    const value = behindViews(node);
+    if (!value.inputs.length || this.isReturned(value)) return false;
+    const readers = this.readersOf(value);
+    return readers.some(multiplies) && readers.every((x) => multiplies(x) || x.op === 'reduce_sum');
+  }
+
+  /** Who reads a value, through views or not. */
+  private readersOf(node: Node): Node[] {
+    return this.users.get(node)!.flatMap((user) => (viewed(user).includes(node) ? this.readersOf(user) : [user]));
+  }
+
+  private isReturned(node: Node): boolean {
+    const views = this.users.get(node)!.filter((user) => viewed(user).includes(node));
+    return this.returned.has(node) || views.some((view) => this.isReturned(view));
   }
 
   /** A value as f16. The cast goes before its views: it is then part of the kernel that computes the value. */
@@ -85,6 +128,13 @@ class Narrowing {
     return builder.apply(node.op, inputs, node.attrs, node);
   }
 }
+
+const widened = (half: Node, builder: GraphBuilder): Node => builder.apply('cast', [half], { dtype: 'f32' });
+
+/** Whether it is a contraction whose factors are to be f16. */
+const multiplies = (node: Node): boolean => factorsOf(node).length > 0 && factorsOf(node).every(fitsHalf);
+
+const behindViews = (node: Node): Node => (viewed(node).length === 1 ? behindViews(viewed(node)[0]) : node);
 
 /** Whether none of the constants in a factor is beyond f16: such a product stays f32. */
 function fitsHalf(node: Node): boolean {

@@ -112,6 +112,7 @@ export function formRegions(
     if (kind === 'contract') growProduct(node, flow);
     if (kind === 'reduce') growRows(node, flow);
   }
+  leaveWidening(flow);
   const drafts = new Map([...flow.owner.values()].map((draft) => [draft.root, draft]));
   if (rowStatistics) absorbRows(drafts, flow, device, remarks);
   const anchored = new Set(drafts.keys());
@@ -126,6 +127,19 @@ export function formRegions(
   const regions = kernels.map((draft) => finish(draft, written, flow));
   return inOrder(regions, graph.updates);
 }
+
+/** What is only cast to f32 at last, for several readers, is stored as it was before: each reader casts what it loads. */
+function leaveWidening({ owner, returned }: Flow): void {
+  for (const draft of new Set(owner.values())) {
+    while (isWidening(draft.root) && !returned.has(draft.root)) {
+      owner.delete(draft.root);
+      [draft.root] = draft.root.inputs;
+    }
+  }
+}
+
+const isWidening = ({ op, inputs, type }: Node): boolean =>
+  op === 'cast' && inputs[0].type.dtype === 'f16' && type.dtype === 'f32';
 
 /**
  * Topological: what reads comes after what writes, and, where that can be, what overwrites state after all who read the old

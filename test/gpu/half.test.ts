@@ -1,9 +1,14 @@
-/** Builds for f16: forward passes against PyTorch's golden tensors, in f32 arithmetic on f16 storage. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+/** Builds for f16: forward passes against PyTorch's golden tensors, and training against training in f32. */
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { compileModel } from '../../compiler/pipeline.ts';
 import { dit } from '../../models/dit.ts';
+import { Program } from '../../runtime/program.ts';
+import { initialise } from '../../runtime/weights.ts';
 import { relativeError, TestGpu } from '../helpers/gpu.ts';
 import { goldenCases, readGolden } from '../models/golden.ts';
+
+/** A software GPU compiles a hundred kernels for a training. */
+vi.setConfig({ testTimeout: 600_000 });
 
 /** DESIGN.md section 4: error of f16 storage. */
 const TOLERANCE = 5e-3;
@@ -33,5 +38,83 @@ describe('the forward pass of a build for f16 is near PyTorch’s in f32', () =>
     expect(error).toBeLessThan(TOLERANCE);
     // In f32 it would be some 1e-6: f16 is what is tested.
     expect(error).toBeGreaterThan(1e-5);
+  });
+});
+
+describe('training in f16', () => {
+  const BATCH = 8;
+  const SIZE = 8;
+  const model = dit({ inputSize: SIZE, inChannels: 1, hiddenSize: 16, depth: 1, numHeads: 2, numClasses: 3 });
+  const labels = Int32Array.from({ length: BATCH }, (_, i) => i % 3);
+  const images = Float32Array.from({ length: BATCH * SIZE ** 2 }, (_, i) =>
+    Math.sin((i % SIZE ** 2) * (1 + labels[Math.floor(i / SIZE ** 2)]) * 0.3),
+  );
+
+  /** What `steps` on the same images measure, and a weight before and after them. */
+  async function trained(dtype: 'f32' | 'f16', steps: number, options: Record<string, unknown> = {}) {
+    const entryOptions = { batch: BATCH, lr: 1e-3, gradNorm: 1, ...options };
+    const setup = { name: 'half', source: 'models/dit.ts', device: gpu.spec, verify: true, entryOptions };
+    const artefact = compileModel(model, { ...setup, entries: ['trainStart', 'trainStep'], dtype });
+    const program = await Program.create(gpu.opened.device, artefact);
+    try {
+      await initialise(program, artefact, 7);
+      await program.run('trainStart');
+      program.write('seed', Uint32Array.of(3, 0));
+      program.write('images', images);
+      program.write('labels', labels);
+      const weight = () => program.readParam('final_layer.linear.weight');
+      const before = await weight();
+      const outputs = artefact.manifest.entries.trainStep.outputs.map(({ name }) => name);
+      const measured = ['loss', 'gradNorm', 'lossScale', 'skipped'].filter((name) => outputs.includes(name));
+      const records: Record<string, number>[] = [];
+      for (let step = 0; step < steps; step++) {
+        await program.run('trainStep');
+        const read = async (name: string) => [name, (await program.readOutput('trainStep', name))[0]] as const;
+        records.push({
+          ...Object.fromEntries(await Promise.all(measured.map(read))),
+          changed: relativeError(await weight(), before),
+        });
+      }
+      const updates = await program.readState('optimizer.step');
+      return { records, updates: updates[0], params: artefact.manifest.params };
+    } finally {
+      program.close();
+    }
+  }
+
+  it('follows the loss of f32, from f32 weights', async () => {
+    if (!gpu.spec.features.includes('shader-f16')) return expect(trained('f16', 1)).rejects.toThrow('has no f16');
+    const steps = 60;
+    const [full, half] = [await trained('f32', steps), await trained('f16', steps)];
+    expect(half.params.every(({ dtype }) => dtype === 'f32')).toBe(true);
+    expect(full.records[steps - 1].loss).toBeLessThan(0.9 * full.records[0].loss);
+    for (const name of ['loss', 'gradNorm'])
+      full.records.forEach((record, step) =>
+        expect(relativeError([half.records[step][name]], [record[name]]), `${name} ${step}`).toBeLessThan(TOLERANCE),
+      );
+    expect(half.records.map(({ gradNorm }) => gradNorm)).not.toEqual(full.records.map(({ gradNorm }) => gradNorm));
+    expect(half.records[steps - 1]).toMatchObject({ lossScale: 2 ** 16, skipped: 0 });
+  });
+
+  it('leaves out steps that overflow, and halves the scale until they do not', async () => {
+    if (!gpu.spec.features.includes('shader-f16')) return;
+    const steps = 40;
+    const { records, updates } = await trained('f16', steps, { lossScale: 2 ** 40 });
+    const left = records.filter(({ gradNorm }) => !Number.isFinite(gradNorm)).length;
+    expect(left).toBeGreaterThan(5);
+    expect(left).toBeLessThan(steps);
+    records.forEach((record, step) => {
+      if (step < left) {
+        // The same weights, and the same draws.
+        expect(record).toMatchObject({
+          loss: records[0].loss,
+          lossScale: 2 ** (39 - step),
+          skipped: step + 1,
+          changed: 0,
+        });
+      } else expect(record).toMatchObject({ lossScale: 2 ** (40 - left), skipped: left });
+    });
+    expect(records[left].changed).toBeGreaterThan(0);
+    expect(updates).toBe(steps - left);
   });
 });
