@@ -188,7 +188,9 @@ export function optimize(e: Entry, options: OptimizerOptions, loss: Tensor): Upd
 
   const updated = new Map(
     trained.map(({ name, value }, i) => {
-      const gradient = clipped ? summed[i].mul(clipped) : summed[i];
+      const given = clipped ? summed[i].mul(clipped) : summed[i];
+      // Of an update that may be left out nothing is computed, and kept, before that is known.
+      const gradient = isGood ? where(isGood, given, 0) : given;
       const [m, v] = ['optimizer.m', 'optimizer.v'].map((prefix) => stateOf(e, prefix, name, value));
       const next = adamW(options, scalars, { value, gradient, m, v });
       set(m, next.m);
