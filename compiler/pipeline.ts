@@ -31,6 +31,7 @@ import { choosePlan, type Plan } from './schedule/plan.ts';
 import { orderRegions } from './schedule/order.ts';
 import { formRegions, type Fusion, type Region } from './schedule/regions.ts';
 import { checkHalf, limit, type DeviceSpec } from './schedule/device.ts';
+import { storesScores } from './schedule/scores.ts';
 import { isStored } from './schedule/storage.ts';
 
 export interface Pass {
@@ -45,7 +46,9 @@ export const pipeline: readonly Pass[] = [
   pass('simplify', 'canonical form: views merge, identities vanish, constants fold', simplify),
   pass('recognise', 'rules: online attention, merged linears', recognise),
   pass('gradients', 'derivatives that entries ask for', resolveGradients),
-  pass('expand', 'composite ops (linear, layer_norm, softmax) become the ops they stand for', expand),
+  pass('expand', 'composite ops (linear, layer_norm, softmax) become the ops they stand for', (graph, device) =>
+    expand(graph, (anchor) => anchor.op !== 'matmul' && storesScores(anchor, device)),
+  ),
   pass('canonical', 'canonical form of what the expansion left', canonicalise),
   pass('tile', 'values that no binding can hold are computed and read in parts', tile),
   pass('split', 'long reductions to few values run in two stages', split),

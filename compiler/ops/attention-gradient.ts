@@ -6,7 +6,7 @@
  * dv = Pᵀ·dy. Where a mask does not hold, the score is a constant: dS is 0 there.
  */
 import { DitcError, formatShape, sameShape, sizeOf, type Attrs, type Node, type TensorType } from '../ir/index.ts';
-import { attentionDims, scoreOperands } from './attention.ts';
+import { attentionDims, scoreOperands, scoresOf } from './attention.ts';
 import { attrNumber, contractedDType, defineOp, shapeError, type OpDef, type Sample } from './define.ts';
 import { broadcastStrides, dense, dot, forEachIndex, type Dense } from './dense.ts';
 import type { Random } from './random.ts';
@@ -105,6 +105,12 @@ export const attentionLse = defineOp({
     const { batch, m, n, d } = scoreDims(inputs);
     return { macs: sizeOf(batch) * m * n * d, flops: 6 * sizeOf(batch) * m * n };
   },
+  expand: (f, inputs, attrs, { dtype }) => {
+    const scores = scoresOf(f, withValues(inputs), attrs, dtype);
+    const axes = [scores.type.shape.length - 1];
+    const max = f.op('reduce_max', [scores], { axes });
+    return f.add(f.unary('log', f.sum(f.unary('exp', f.sub(scores, max)), axes)), max);
+  },
   sample: (random) => {
     const { inputs, attrs } = drawAttention(random, true);
     return { inputs: inputs.filter((_, i) => i !== 2), attrs };
@@ -171,6 +177,20 @@ function defineDerivative(name: string, { of, doc, macs }: Derivative): OpDef {
       const { batch, m, n, d, e } = attentionDims(gradientOperands(inputs).own);
       const scores = sizeOf(batch) * m * n;
       return { macs: scores * macs(d, e), flops: 6 * scores };
+    },
+    expand: (f, inputs, attrs) => {
+      const { own, dy, out, lse } = gradientOperands(inputs);
+      const [q, k, v] = own;
+      const { dtype } = lse.type;
+      const narrow = (x: Node) => f.cast(x, q.type.dtype);
+      const weights = f.unary('exp', f.sub(scoresOf(f, own, attrs, dtype), lse));
+      if (of === 'v') return f.matmul(f.transpose(narrow(weights)), narrow(dy));
+      const projected = f.sum(f.mul(dy, out), [dy.type.shape.length - 1]);
+      const dFilled = f.mul(weights, f.sub(f.matmul(narrow(dy), f.transpose(v), dtype), projected));
+      const { mask } = scoreOperands(own, (node) => node.type.dtype);
+      const dScores = mask ? f.select(mask, dFilled, f.constant(0, dtype)) : dFilled;
+      const slopes = narrow(f.mul(dScores, attrNumber(attrs, 'scale')));
+      return of === 'q' ? f.matmul(slopes, k) : f.matmul(f.transpose(slopes), q);
     },
     sample: (random) => {
       const { inputs, attrs } = drawAttention(random);

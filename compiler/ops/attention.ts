@@ -62,13 +62,17 @@ function checkOperands(inputs: readonly TensorType[], attrs: Attrs): DType {
 }
 
 /** softmax of the scores, by smaller ops, in the dtype of the result. */
-function weightsOf(f: Functional, inputs: readonly Node[], attrs: Attrs, dtype: DType): Node {
+const weightsOf = (f: Functional, inputs: readonly Node[], attrs: Attrs, dtype: DType): Node =>
+  f.op('softmax', [scoresOf(f, inputs, attrs, dtype)]);
+
+/** The scores by smaller ops. */
+export function scoresOf(f: Functional, inputs: readonly Node[], attrs: Attrs, dtype: DType): Node {
   const [q, k] = inputs;
   const { bias, mask } = scoreOperands(inputs, dtypeOfNode);
   const scaled = f.mul(f.matmul(q, f.transpose(k), dtype), attrs.scale as number);
   const scores = bias ? f.add(scaled, bias) : scaled;
   const fill = () => f.constant(attrs.fill as number, dtype);
-  return f.op('softmax', [mask ? f.select(mask, scores, fill()) : scores]);
+  return mask ? f.select(mask, scores, fill()) : scores;
 }
 
 /** dS = P∘(dy·vᵀ − Σ dy∘out), but not where the mask fills. */
