@@ -13,6 +13,8 @@ export interface DeviceSpec {
   /** Memory bandwidth, GB/s, and f32 throughput, GFLOP/s; for the roofline and the cost model. */
   readonly bandwidthGBs?: number;
   readonly gflops?: number;
+  /** What the caches of a software device's CPU hold. */
+  readonly cacheBytes?: number;
 }
 
 /** The limits every WebGPU implementation offers: what `ditc build` compiles for unless told. */

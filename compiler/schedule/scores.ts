@@ -6,13 +6,13 @@
 import { byteSize, type Node } from '../ir/index.ts';
 import { prefersSubgroupProducts, type DeviceSpec } from './device.ts';
 
-/** Scores that are stored, in bytes of f32: what the caches of a CPU hold. */
-const SMALL = 2 ** 22;
+/** Scores that are stored where the device does not say how much its caches hold: bytes of f32. */
+const CACHED = 2 ** 22;
 
 /** Whether an attention, or a derivative of one, is computed by way of its scores in memory. */
 export function storesScores({ inputs: [q, k] }: Node, device: DeviceSpec): boolean {
   if (!prefersSubgroupProducts(device)) return false;
   const [width] = q.type.shape.slice(-1);
   const [keys] = k.type.shape.slice(-2);
-  return (byteSize({ ...q.type, dtype: 'f32' }) / width) * keys <= SMALL;
+  return (byteSize({ ...q.type, dtype: 'f32' }) / width) * keys <= (device.cacheBytes ?? CACHED);
 }

@@ -1,6 +1,6 @@
 /** Kernels against the interpreter, for any adapter: each test file opens one and runs these. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { isFloat, type Graph } from '../../compiler/ir/index.ts';
+import { isFloat, nodesOf, type Graph } from '../../compiler/ir/index.ts';
 import { allOps, interpret, type Bindings } from '../../compiler/ops/index.ts';
 import { PORTABLE, type DeviceSpec } from '../../compiler/schedule/device.ts';
 import { relativeError, TestGpu } from '../helpers/gpu.ts';
@@ -18,12 +18,18 @@ export function describeKernels(samplesPerOp: number, fuzzSeeds: number): void {
   });
   afterAll(() => gpu?.close());
 
-  /** The device's own plans, and the plans for a device without subgroups (workgroup memory instead). */
-  const plans = (): DeviceSpec[] => [gpu.spec, { ...gpu.spec, name: 'plans without subgroups', subgroups: null }];
+  /** The device's own plans, those for a device without subgroups (workgroup memory instead), and attention's own kernels. */
+  const plans = (graph: Graph): DeviceSpec[] => [
+    gpu.spec,
+    { ...gpu.spec, name: 'plans without subgroups', subgroups: null },
+    ...(nodesOf(graph).some(({ op }) => op.startsWith('attention'))
+      ? [{ ...gpu.spec, name: 'attentions of any size in one kernel', cacheBytes: 0 }]
+      : []),
+  ];
 
   async function expectAgreement(graph: Graph, bindings: Bindings, note: string): Promise<void> {
     const want = interpret(graph, bindings);
-    for (const device of plans()) {
+    for (const device of plans(graph)) {
       const got = await gpu.runGraph(graph, bindings, device);
       for (const { name, node } of graph.outputs) {
         const error = relativeError(got.outputs[name], want.outputs[name].data);

@@ -92,6 +92,7 @@ describe('regressions', () => {
 
   const devices = (): DeviceSpec[] => [
     gpu.spec,
+    { ...gpu.spec, name: 'attentions of any size in one kernel', cacheBytes: 0 },
     { ...gpu.spec, name: 'portable limits', subgroups: null, limits: PORTABLE.limits },
   ];
 
