@@ -169,7 +169,8 @@ export class Inliner {
     });
     const value = this.value(x, inner);
     if (!inside.length) return value;
-    const condition = inside.reduce((a, b) => this.b.binary('&&', a, b));
+    const all = inside.reduce((a, b) => this.b.binary('&&', a, b));
+    const condition = all.level < this.b.level ? this.b.bind('inside', all) : all;
     const type = computeType(node.type.dtype);
     const border = attrNumber(node.attrs, 'value');
     const filler = this.b.literal(type === 'bool' ? border !== 0 : border, type);

@@ -6,6 +6,7 @@ import { sizeOf } from '../../ir/index.ts';
 import type { SubgroupProductPlan } from '../../schedule/plan.ts';
 import type { Index } from '../index-map.ts';
 import type { Expr, Variable } from '../ir.ts';
+import { overDepth } from './depth.ts';
 import { batchIndex, builtins, productOf, storeElement, type Launch, type Product, type Site } from './common.ts';
 
 export function subgroupProduct(site: Site, plan: SubgroupProductPlan): Launch {
@@ -25,10 +26,9 @@ export function subgroupProduct(site: Site, plan: SubgroupProductPlan): Launch {
   const width = Math.min(rows, 4);
   const zero = b.call('vec4f', [b.literal(0, 'f32')], 'vec4f');
   const acc = range(columns).map((j) => range(quads).map((q) => b.variable(`acc_${j}_${q}`, zero)));
-  b.loop('k', product.k, (k) => {
-    const at = ix.atom(k, product.k - 1);
+  overDepth(site, product, (at) => {
     const left = leftRows(site, plan, product, batch, row0, at);
-    const right = columnOf.map((column) => product.right(batch, at, column));
+    const right = columnOf.map((column) => b.bind('right', product.right(batch, at, column)));
     range(quads).forEach((q) => {
       const quad = range(4).map((r) => left[Math.min(q * 4 + r, q * 4 + width - 1)]);
       const a = b.bind(`a_${q}`, b.call('vec4f', quad, 'vec4f'));

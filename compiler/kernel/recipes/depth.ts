@@ -1,0 +1,77 @@
+/**
+ * The loop over what a product contracts. Where an operand sees that axis as several (channels and places of a window: a
+ * convolution), there is a loop for each of them, so that no step divides to find its place.
+ */
+import type { Node, Shape } from '../../ir/index.ts';
+import { attrList, attrNumber, opDef } from '../../ops/index.ts';
+import { ZERO, type Index } from '../index-map.ts';
+import type { Product, Site } from './common.ts';
+
+/**
+ * Calls `body` for every step. The short parts are the outer loops: what they settle (a place of a window, inside or outside of
+ * the picture) holds for a whole run of the longest. On lavapipe a 3×3 convolution is 1.3 times as fast as with one loop and
+ * divisions; with channels outside and the window inside it is no faster, with the window written out slower.
+ */
+export function overDepth(site: Site, { operands: [x, y], k }: Product, body: (at: Index) => void): void {
+  const { b, inline } = site;
+  const { ix } = inline;
+  const inMemory = (node: Node) => inline.buffers.has(node) || inline.given.has(node);
+  const sizes = factorsOf(y, y.type.shape.length - 2, inMemory) ??
+    factorsOf(x, x.type.shape.length - 1, inMemory) ?? [k];
+  const parts = sizes.map((size, i) => ({ size, times: sizes.slice(i + 1).reduce((n, inner) => n * inner, 1) }));
+  parts.sort((p, q) => p.size - q.size);
+  const nest = (depth: number, at: Index): void => {
+    if (depth === parts.length) return body(at);
+    const { size, times } = parts[depth];
+    // A software driver would unroll the short outer loops, and all that is in them.
+    const rolled = depth < parts.length - 1;
+    b.loop('k', size, (i) => nest(depth + 1, ix.add(at, ix.scale(ix.atom(i, size - 1), times))), rolled);
+  };
+  nest(0, ZERO);
+}
+
+/**
+ * The axes that `axis` is joined from where the node is looked at through its views; undefined when it is one axis, or lies in
+ * memory as one.
+ */
+function factorsOf(node: Node, axis: number, inMemory: (node: Node) => boolean): number[] | undefined {
+  if (inMemory(node) || !node.inputs.length) return undefined;
+  const { attrs, inputs, type } = node;
+  const [x] = inputs;
+  const lead = type.shape.length - x.type.shape.length;
+  switch (node.op) {
+    case 'reshape': {
+      const [from, to] = joinedAxes(x.type.shape, type.shape, axis) ?? [0, 0];
+      const sizes = x.type.shape.slice(from, to).filter((n) => n > 1);
+      if (sizes.length > 1) return inMemory(x) || !x.inputs.length ? undefined : sizes;
+      return to - from === 1 ? factorsOf(x, from, inMemory) : undefined;
+    }
+    case 'permute':
+      return factorsOf(x, attrList(attrs, 'perm')[axis], inMemory);
+    case 'broadcast':
+      return axis < lead ? undefined : factorsOf(x, axis - lead, inMemory);
+    case 'unfold':
+      return axis >= x.type.shape.length || attrNumber(attrs, 'axis') === axis
+        ? undefined
+        : factorsOf(x, axis, inMemory);
+    case 'slice':
+    case 'pad':
+      return type.shape[axis] === x.type.shape[axis] ? factorsOf(x, axis, inMemory) : undefined;
+  }
+  if (opDef(node.op).kind !== 'pointwise') return undefined;
+  for (const input of inputs) {
+    const at = axis - (type.shape.length - input.type.shape.length);
+    const found = input.type.shape[at] === type.shape[axis] ? factorsOf(input, at, inMemory) : undefined;
+    if (found) return found;
+  }
+  return undefined;
+}
+
+/** The axes [from, to) of a shape that a reshape to `into` joins in `axis`; undefined when it cuts some. */
+function joinedAxes(shape: Shape, into: Shape, axis: number): [from: number, to: number] | undefined {
+  const before = (sizes: Shape, end: number) => sizes.slice(0, end).reduce((n, size) => n * size, 1);
+  const [start, end] = [before(into, axis), before(into, axis + 1)];
+  const ends = [...shape.keys(), shape.length].map((i) => before(shape, i));
+  const [from, to] = [ends.lastIndexOf(start), ends.indexOf(end)];
+  return from >= 0 && to > from ? [from, to] : undefined;
+}
