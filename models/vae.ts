@@ -6,7 +6,6 @@
  */
 import {
   defineModel,
-  exp,
   silu,
   softmax,
   uniform,
@@ -17,6 +16,9 @@ import {
 import { divides, misconfigured, realNumber, rejectUnknownKeys, wholeNumber } from './config.ts';
 import { conv2d, groupNorm, upsampleNearest } from './convolution.ts';
 import { otherNames } from './vae-names.ts';
+import { autoencoderTraining } from './vae-training.ts';
+
+export { klDivergence, posterior, samplePosterior, type Posterior } from './posterior.ts';
 
 export type AutoencoderConfig = {
   inChannels: number;
@@ -106,30 +108,6 @@ export function decode(params: Scope, latents: Tensor, cfg: AutoencoderConfig): 
   return conv2d(p.at('conv_out'), normAct(p, h, groups), inChannels, 3);
 }
 
-/** Log-variances beyond these are cut off: e^−30 is no noise at all, e^20 nothing else. */
-const LOG_VARIANCE = [-30, 20] as const;
-
-/** The Gaussian that moments [N,2L,s,s] describe. */
-export interface Posterior {
-  /** [N,L,s,s]. The mode, too. */
-  readonly mean: Tensor;
-  /** [N,L,s,s], clamped to [−30, 20]. */
-  readonly logVariance: Tensor;
-}
-
-export function posterior(moments: Tensor): Posterior {
-  const [mean, logVariance] = moments.split(2, 1);
-  return { mean, logVariance: logVariance.clamp(...LOG_VARIANCE) };
-}
-
-/** mean + √variance·noise, noise N(0,1) of the mean's shape. */
-export const samplePosterior = ({ mean, logVariance }: Posterior, noise: Tensor): Tensor =>
-  mean.add(exp(logVariance.mul(0.5)).mul(noise));
-
-/** KL(posterior ‖ N(0,1)) of each image, in nats: ½Σ(μ² + σ² − 1 − log σ²), [N]. */
-export const klDivergence = ({ mean, logVariance }: Posterior): Tensor =>
-  mean.square().add(exp(logVariance)).sub(1).sub(logVariance).sum([1, 2, 3]).mul(0.5);
-
 /** [height, width] of the pictures. */
 export const pictureSize = ({ sampleSize }: AutoencoderConfig): [number, number] =>
   typeof sampleSize === 'number' ? [sampleSize, sampleSize] : [sampleSize[0], sampleSize[1]];
@@ -170,13 +148,21 @@ export function complete(given: Partial<AutoencoderConfig>): AutoencoderConfig {
  * The autoencoder; keys left out are sd-vae's.
  *
  * Entries: `encode`(image [N,C,S,S]) → moments [N,2L,s,s]; `decode`(latents [N,L,s,s]) → image [N,C,S,S]. Latents are those of
- * the posterior, not yet multiplied with `config.scalingFactor`.
+ * the posterior, not yet multiplied with `config.scalingFactor`. And those of models/vae-training.ts.
  * @throws DitcError `config` when the sizes do not fit together.
  */
 export function autoencoderKL(config: Partial<AutoencoderConfig> = {}): Model {
   const cfg = complete(config);
+  const training = autoencoderTraining({
+    pictures: [cfg.inChannels, ...pictureSize(cfg)],
+    latents: [cfg.latentChannels, ...latentSize(cfg)],
+    encode: (p, image) => encode(p, image, cfg),
+    decode: (p, latents) => decode(p, latents, cfg),
+  });
   return defineModel({
     config: cfg,
+    onDemand: Object.keys(training),
+    picture: { range: [-1, 1] },
     aliases: (name) => otherNames(name, cfg.blockOutChannels.length),
     entries: {
       encode(e) {
@@ -187,6 +173,7 @@ export function autoencoderKL(config: Partial<AutoencoderConfig> = {}): Model {
         const latents = e.input('latents', [e.batch, cfg.latentChannels, ...latentSize(cfg)]);
         return { image: decode(e.params, latents, cfg) };
       },
+      ...training,
     },
   });
 }

@@ -1,0 +1,10 @@
+/** A small autoencoder of 64 px pictures in colour, 4× smaller on a side: docs/emoji.md tells how it was trained. */
+import { autoencoderKL } from './vae.ts';
+
+export default autoencoderKL({
+  sampleSize: 64,
+  latentChannels: 4,
+  blockOutChannels: [32, 64, 64],
+  layersPerBlock: 1,
+  normNumGroups: 8,
+});
