@@ -10,7 +10,7 @@ import type { Position } from '../../runtime/data/order.ts';
 import type { Program } from '../../runtime/program.ts';
 import { checkDispatch, type Check, type Job } from '../verify/check.ts';
 import { originOf, traceRun, type Trace } from '../verify/trace.ts';
-import type { Place } from './loop.ts';
+import { takesLabels, type Place } from './loop.ts';
 import type { NotFinite } from './not-finite.ts';
 
 /** What it takes to take steps again. */
@@ -147,7 +147,7 @@ class Steps {
     const { value: batch } = await this.#batches!.next();
     const { program } = this.repeat;
     program.write('images', batch.x);
-    program.write('labels', batch.y);
+    if (takesLabels(program)) program.write('labels', batch.y);
     this.#batches!.recycle(batch);
     await run();
     return batch.next;

@@ -24,9 +24,11 @@ export function checkTrainer(loaded: LoadedModel, options: EntryOptions): ImageS
   const { graph } = guard(loaded, () => traceEntry(model, 'trainStep', options));
   const inputs = graph.inputs.map(({ attrs, type }): TensorSpec => ({ name: String(attrs.name), ...type }));
   const images = inputs.find(({ name }) => name === 'images');
-  const wanted = [`images f32[N,C,H,W]`, `labels i32[N]`, `seed u32[2]`];
-  const fits = images?.shape.length === 4 && inputs.map(described).sort().join() === expected(images.shape).join();
-  if (!fits) throw wrongSignature(source, `its inputs are ${inputs.map(described).join(', ')}`, wanted.join(', '));
+  const wanted = [`images f32[N,C,H,W]`, `seed u32[2]`, `and labels i32[N] where it has classes`];
+  const known = images?.shape.length === 4 ? expected(images.shape) : [];
+  const fits = inputs.every((input) => known.includes(described(input))) && inputs.some(({ name }) => name === 'seed');
+  if (!images || !fits)
+    throw wrongSignature(source, `its inputs are ${inputs.map(described).join(', ')}`, wanted.join(', '));
   const loss = graph.outputs.find(({ name }) => name === 'loss')?.node.type;
   if (loss?.dtype !== 'f32' || loss.shape.length) throw wrongSignature(source, 'it has no output loss f32[]', 'loss');
   const [, channels, height, width] = images.shape;

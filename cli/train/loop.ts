@@ -67,7 +67,7 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
     for (let part = 0; part < options.accumulate; part++) {
       const { value: batch } = await batches.next();
       program.write('images', batch.x);
-      program.write('labels', batch.y);
+      if (takesLabels(program)) program.write('labels', batch.y);
       batches.recycle(batch);
       await program.run('trainStep');
       position = batch.next;
@@ -98,6 +98,10 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
   if (saved !== step) await options.onCheckpoint({ step, position });
   return { step, position, last };
 }
+
+/** Models without classes have no use for labels. */
+export const takesLabels = ({ manifest }: Program): boolean =>
+  manifest.entries.trainStep.inputs.some(({ name }) => name === 'labels');
 
 const SCALARS = ['loss', 'mse', 'vb', 'gradNorm', 'lr', 'lossScale', 'skipped'] as const;
 const OUTPUTS = [...SCALARS, 'mseByT', 'vbByT', 'countByT'] as const;

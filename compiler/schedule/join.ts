@@ -142,8 +142,25 @@ class Kernels {
     const reads = readsOf(joined, this.joining.buffers);
     const isRead = (node: Node) => [...(this.readers.get(node) ?? [])].some((d) => d !== first && d !== second);
     const written = resultsOf(joined).filter(({ node }) => this.joining.returned.has(node) || isRead(node));
-    const inPlace = written.filter(({ node }) => reads.has(this.stateOf.get(node)!));
+    const inPlace = written.filter(({ node }) => {
+      const state = this.stateOf.get(node)!;
+      return reads.has(state) && !this.isReadAfter(state, first, second);
+    });
     return reads.size + written.length - inPlace.length;
+  }
+
+  /** Whether a kernel reads the state that can only run after one of the two: the old value then has to stay. */
+  private isReadAfter(state: Node, first: Draft, second: Draft): boolean {
+    const stack = [...this.readers.get(state)!].filter((draft) => draft !== first && draft !== second);
+    const seen = new Set(stack);
+    for (let draft = stack.pop(); draft; draft = stack.pop()) {
+      for (const before of this.producersOf(draft)) {
+        if (before === first || before === second) return true;
+        if (!seen.has(before)) stack.push(before);
+        seen.add(before);
+      }
+    }
+    return false;
   }
 
   /** A kernel on the way from one to the other, besides the direct one. */
