@@ -35,4 +35,6 @@ emoji.forEach(({ image, category }, i) => {
   copyFileSync(join(root, 'img/google/64', image), join(folder, image));
   counts[part]++;
 });
-console.log(`${counts.train} pictures to train on, ${counts['held-out']} held out, ${new Set(emoji.map((e) => e.category)).size} classes`);
+console.log(
+  `${counts.train} pictures to train on, ${counts['held-out']} held out, ${new Set(emoji.map((e) => e.category)).size} classes`,
+);

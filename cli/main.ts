@@ -5,7 +5,9 @@
 import { Command, CommanderError } from 'commander';
 import { readFileSync } from 'node:fs';
 import { buildCommand } from './commands/build.ts';
+import { decodeCommand } from './commands/decode.ts';
 import { doctorCommand } from './commands/doctor.ts';
+import { encodeCommand } from './commands/encode.ts';
 import { inspectCommand } from './commands/inspect.ts';
 import { optCommand } from './commands/opt.ts';
 import { runCommand } from './commands/run.ts';
@@ -21,6 +23,8 @@ const COMMANDS = [
   runCommand,
   sampleCommand,
   trainCommand,
+  encodeCommand,
+  decodeCommand,
   verifyCommand,
   inspectCommand,
   optCommand,

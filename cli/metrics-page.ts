@@ -126,6 +126,13 @@ function chartsOf(records: readonly MetricsRecord[], timesteps: number): Chart[]
       measured('loss', (r) => r.loss),
       true,
     ),
+    ...[...new Set(records.flatMap(({ more = {} }) => Object.keys(more)))].map((name) =>
+      chart(
+        titleOf(name),
+        measured(name, (r) => r.more?.[name] ?? null),
+        true,
+      ),
+    ),
     chart(
       'Gradient norm',
       measured('norm', (r) => r.gradNorm),
@@ -141,6 +148,11 @@ function chartsOf(records: readonly MetricsRecord[], timesteps: number): Chart[]
   ];
   return charts.filter(({ series }) => series.some(({ values }) => values.some((value) => value !== null)));
 }
+
+/** Names of outputs that are abbreviations, as a heading has them. */
+const TITLES: Readonly<Record<string, string>> = { kl: 'KL divergence, nats per image', psnr: 'PSNR, dB' };
+
+const titleOf = (name: string): string => TITLES[name] ?? name[0].toUpperCase() + name.slice(1);
 
 /** Whether a log scale shows more: all values are above 0 and the largest is ten times the smallest. */
 function spansDecade(series: readonly Series[]): boolean {

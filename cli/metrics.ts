@@ -16,6 +16,8 @@ export interface MetricsRecord {
   readonly vb: number | null;
   /** The same by equal slices of the timesteps, the least noisy first; null where no example fell. */
   readonly buckets?: { readonly mse: readonly (number | null)[]; readonly vb: readonly (number | null)[] };
+  /** What else the model measures, by its own names. */
+  readonly more?: Readonly<Record<string, number | null>>;
   readonly gradNorm: number | null;
   readonly lr: number;
   /** Where the loss is scaled: by what after the step, and the steps left out so far because a gradient was not finite. */

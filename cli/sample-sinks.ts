@@ -85,8 +85,9 @@ function pictureSink(add: (made: Picture[], first: number) => Promise<void>, end
       const size = `[${channels}, ${height}, ${width}]`;
       const fix = 'save them as they are with --out FILE.npy';
       if (!model.picture) {
-        const why = 'the model file declares no picture: a VAE decodes what it makes';
-        throw new DitcError({ code: 'latents', what: `${name} makes latents ${size}, not pictures`, why, fix });
+        const why = 'the model file declares no picture: an autoencoder decodes what it makes';
+        const decode = `give it with --vae MODEL.ts, or ${fix}`;
+        throw new DitcError({ code: 'latents', what: `${name} makes latents ${size}, not pictures`, why, fix: decode });
       }
       if (channels !== 1 && channels !== 3) {
         const why = 'a PNG has 1 channel (grey) or 3 (red, green, blue)';

@@ -6,7 +6,6 @@
 import {
   abs,
   constant,
-  gradients,
   iota,
   log,
   randomNormal,
@@ -85,7 +84,11 @@ function psnr(difference: Tensor): Tensor {
 /** 126 dB: beyond float32's own rounding. */
 const LEAST_ERROR = 1e-12;
 
-function trainStep(e: Entry, { pictures, encode, decode }: Autoencoder, noiseFor: (options: OptimizerOptions) => Tensor) {
+function trainStep(
+  e: Entry,
+  { pictures, encode, decode }: Autoencoder,
+  noiseFor: (options: OptimizerOptions) => Tensor,
+) {
   const options = trainingOptions(e.options);
   const images = e.input('images', [e.batch, ...pictures]);
   const q = posterior(encode(e.params, images));
@@ -95,7 +98,7 @@ function trainStep(e: Entry, { pictures, encode, decode }: Autoencoder, noiseFor
   const elements = pictures.reduce((a, b) => a * b);
   const kl = klDivergence(q).mean();
   const loss = reconstruction.add(kl.mul(options.klWeight / elements));
-  const update = optimize(e, options, (parameters) => gradients(loss, parameters));
+  const update = optimize(e, options, loss);
   return { loss, reconstruction, kl, psnr: psnr(difference), ...update };
 }
 

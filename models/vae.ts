@@ -4,15 +4,7 @@
  *
  * Letters in shapes: N batch, S side of the picture, s side of the latent (S halved once per level but the last), L latent channels.
  */
-import {
-  defineModel,
-  silu,
-  softmax,
-  uniform,
-  type Model,
-  type Scope,
-  type Tensor,
-} from '../compiler/dsl/index.ts';
+import { defineModel, silu, softmax, uniform, type Model, type Scope, type Tensor } from '../compiler/dsl/index.ts';
 import { divides, misconfigured, realNumber, rejectUnknownKeys, wholeNumber } from './config.ts';
 import { conv2d, groupNorm, upsampleNearest } from './convolution.ts';
 import { otherNames } from './vae-names.ts';

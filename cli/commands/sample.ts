@@ -7,9 +7,12 @@ import { examples, type Context } from '../context.ts';
 import { UsageError } from '../errors.ts';
 import { MAX_SEED, oneOf, precision, realNumber, wholeNumber } from '../options.ts';
 import { plural, seconds } from '../text.ts';
+import type { Samples } from '../sampler.ts';
 
 interface Options {
   weights?: string;
+  vae?: string;
+  vaeWeights?: string;
   classes: number[];
   steps?: number;
   sampler?: 'ddpm' | 'ddim';
@@ -38,6 +41,8 @@ export const sampleCommand = (context: Context): Command =>
     )
     .requiredOption('-o, --out <path>', 'FILE.png for a grid, FILE.npy for raw samples, or a folder for a PNG each')
     .option('--weights <file>', 'checkpoint, .safetensors or PyTorch .pt; without one the weights are random')
+    .option('--vae <model>', 'the model file of the autoencoder that decodes what a latent model makes')
+    .option('--vae-weights <file>', 'its weights, .safetensors or .pt (default: MODEL.safetensors beside it)')
     .option('--steps <n>', 'reverse steps, 1 to 1000', wholeNumber('--steps', 1, MAX_STEPS))
     .option('--sampler <name>', 'ddpm or ddim', oneOf('--sampler', ['ddpm', 'ddim']))
     .option('--eta <x>', 'noise of ddim, 0 to 1', realNumber('--eta', 0, 1))
@@ -75,7 +80,10 @@ async function sampleModel(path: string, options: Options, { terminal }: Context
   checkClasses(options.classes, model.config?.numClasses, name);
   const settings = settingsOf(model, options);
   const [, ...image] = sampler.sampleShape(statesOf(loaded, 'sampleStep', { ...settings, batch: 1 }));
-  sink.check(model, name, image);
+  const { LatentDecoder } = await import('../vae/decoding-sink.ts');
+  const decoder = options.vae === undefined ? undefined : LatentDecoder.load(options.vae, options.vaeWeights);
+  if (decoder) decoder.check(sink, name, image);
+  else sink.check(model, name, image);
   const { RANDOM_WEIGHTS, startProgram, withDevice, withWeights } = await import('../gpu.ts');
   const { compileSampler } = await import('../sampler-batch.ts');
   const { startProgress } = await import('../progress.ts');
@@ -95,7 +103,12 @@ async function sampleModel(path: string, options: Options, { terminal }: Context
       };
       try {
         const job = { classes: options.classes, seed: options.seed, cfg: Number(settings.cfg ?? 1), onStep };
-        for await (const samples of sampler.sample(program, job)) await sink.add(samples);
+        const draw = async (add: (samples: Samples) => Promise<void>) => {
+          for await (const samples of sampler.sample(program, job)) await add(samples);
+        };
+        const into = { open, count: options.classes.length, terminal };
+        if (decoder) await decoder.into(sink, into, draw);
+        else await draw((samples) => sink.add(samples));
         // Without the first step, in which drivers compile the kernels.
         const stepsPerSecond = steps > 1 ? (steps - 1) / ((performance.now() - began) / 1000) : undefined;
         bar.stop();

@@ -18,6 +18,7 @@ interface Options extends Hyperparameters {
   flip?: true;
   dtype?: Precision;
   onBad: 'refuse' | 'skip';
+  latentScale?: number;
   logEvery: number;
   checkpointEvery: number;
   keep: number;
@@ -64,9 +65,24 @@ export const trainCommand = (context: Context): Command =>
       'what the loss is scaled by at first with --dtype f16 (default: 65536)',
       realNumber('--loss-scale', 0),
     )
+    .option(
+      '--reconstruction <loss>',
+      'of an autoencoder: l1 or mse (default: l1)',
+      oneOf('--reconstruction', ['l1', 'mse']),
+    )
+    .option(
+      '--kl-weight <x>',
+      'of an autoencoder: weight of the divergence (default: 1e-6)',
+      realNumber('--kl-weight', 0),
+    )
     .option('--seed <n>', 'of weights, order, noise and samples (default: 0)', wholeNumber('--seed', 0, MAX_SEED))
     .option('--flip', 'mirror half of the images, another half each epoch')
     .option('--on-bad <what>', 'refuse or skip what cannot be read', oneOf('--on-bad', ['refuse', 'skip']), 'refuse')
+    .option(
+      '--latent-scale <x>',
+      'of latents drawn from moments (default: what the file says)',
+      realNumber('--latent-scale', 0),
+    )
     .option('--weights <file>', 'weights to begin with, .safetensors or PyTorch .pt; without, they are random')
     .option('--resume <checkpoint>', 'go on from a file of OUT/checkpoints, or from the latest')
     .option('--log-every <n>', 'steps from one line of metrics.jsonl to the next', wholeNumber('--log-every', 1), 10)
@@ -100,6 +116,9 @@ export const trainCommand = (context: Context): Command =>
     )
     .action((path: string, options: Options) => trainModel(path, options, context));
 
+/** Flags are numbers to a model. */
+const plain = (value: unknown): unknown => (typeof value === 'boolean' ? Number(value) : value);
+
 async function trainModel(path: string, options: Options, { terminal }: Context): Promise<void> {
   const start = performance.now();
   const [{ train }, { HYPERPARAMETERS }, { parseBytes }] = await Promise.all([
@@ -118,7 +137,7 @@ async function trainModel(path: string, options: Options, { terminal }: Context)
         seed,
         flip,
         dtype,
-        options: Object.fromEntries(hyperparameters.map((name) => [name, Number(options[name])])),
+        options: Object.fromEntries(hyperparameters.map((name) => [name, plain(options[name])])),
       },
       preview: { every: sampleEvery, classes: sampleClasses, steps: sampleSteps },
       memory: memory === undefined ? undefined : parseBytes(memory),

@@ -18,6 +18,8 @@ export interface TrainRequest {
   /** Weights to begin with. */
   readonly weights?: string;
   readonly onBad: OnBad;
+  /** Of latents that are drawn from moments; the data says it unless given. */
+  readonly latentScale?: number;
   readonly logEvery: number;
   readonly checkpointEvery: number;
   readonly preview: PreviewRequest;

@@ -113,11 +113,15 @@ async function measure(
   lr: number,
   imagesPerSecond: () => number,
 ): Promise<MetricsRecord> {
+  const scalars = program.manifest.entries.trainStep.outputs.filter(
+    ({ dtype, shape }) => dtype === 'f32' && !shape.length,
+  );
   const known = program.manifest.entries.trainStep.outputs.map(({ name }) => name);
-  const reads = OUTPUTS.filter((name) => known.includes(name)).map(
+  const others = scalars.map(({ name }) => name).filter((name) => !OUTPUTS.includes(name as (typeof OUTPUTS)[number]));
+  const reads = [...OUTPUTS.filter((name) => known.includes(name)), ...others].map(
     async (name) => [name, Array.from(await program.readOutput('trainStep', name))] as const,
   );
-  const values: Partial<Record<(typeof OUTPUTS)[number], number[]>> = Object.fromEntries(await Promise.all(reads));
+  const values: Partial<Record<string, number[]>> = Object.fromEntries(await Promise.all(reads));
   const { loss, mse, vb, gradNorm, lossScale, skipped, mseByT, vbByT, countByT } = values;
   const means = (sums: number[]) => sums.map((sum, i) => (countByT![i] > 0 ? sum / countByT![i] : null));
   return {
@@ -127,6 +131,7 @@ async function measure(
     mse: mse?.[0] ?? null,
     vb: vb?.[0] ?? null,
     ...(mseByT && vbByT && countByT && { buckets: { mse: means(mseByT), vb: means(vbByT) } }),
+    ...(others.length && { more: Object.fromEntries(others.map((name) => [name, values[name]![0]])) }),
     gradNorm: gradNorm?.[0] ?? null,
     lr: values.lr?.[0] ?? lr,
     ...(lossScale && { lossScale: lossScale[0] }),

@@ -16,11 +16,11 @@ const UNITS: Readonly<Record<string, number>> = {
 };
 
 /** `4GB`, `512MiB`, `6e9`. */
-export function parseBytes(text: string): number {
+export function parseBytes(text: string, option = '--memory'): number {
   const [, number, unit] = /^\s*([\d.]+(?:e\d+)?)\s*([kmgt]i?)?b?\s*$/i.exec(text) ?? [];
   const value = Number(number) * UNITS[(unit ?? '').toLowerCase()];
   if (value > 0 && value < Infinity) return value;
-  throw new UsageError({ what: `--memory is ${text || 'empty'}`, fix: 'give a size, such as 4GB or 512MiB' });
+  throw new UsageError({ what: `${option} is ${text || 'empty'}`, fix: 'give a size, such as 4GB or 512MiB' });
 }
 
 /** What a batch takes, in bytes on the device. */

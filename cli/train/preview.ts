@@ -1,10 +1,11 @@
 /**
- * Samples on the way: pictures of the moving average of the weights, from a program of its own beside the training. It is
+ * Samples on the way, or an autoencoder's reconstructions: pictures of the moving average of the weights, from a program of its own beside the training. It is
  * made once and its weights are set anew each time, so memory stays as it is.
  */
 import type { Artefact } from '../../compiler/emit/artefact.ts';
 import { DitcError } from '../../compiler/ir/error.ts';
 import type { DeviceSpec } from '../../compiler/schedule/device.ts';
+import type { Dataset } from '../../runtime/data/dataset.ts';
 import type { OpenDevice } from '../../runtime/device.ts';
 import type { Program } from '../../runtime/program.ts';
 import { initialise } from '../../runtime/weights.ts';
@@ -16,6 +17,7 @@ import { compileSampler } from '../sampler-batch.ts';
 import { sample, SAMPLING_ENTRIES } from '../sampler.ts';
 import type { Terminal } from '../terminal.ts';
 import { readAverage } from './entries.ts';
+import { reconstructed, RECONSTRUCTION } from './reconstructions.ts';
 
 export interface PreviewRequest {
   /** Steps between samples; 0 for none. Undefined: as often as is usual, where the model makes pictures. */
@@ -28,12 +30,16 @@ export interface PreviewRequest {
 /** What is drawn, checked against the model. */
 export interface Preview {
   readonly every: number;
-  readonly classes: readonly number[];
-  readonly seed: number;
-  readonly cfg: number;
-  /** The values of black and white. */
-  readonly range: readonly [number, number];
+  /** The entries that draw. */
+  readonly entries: readonly string[];
   compile(device: DeviceSpec): Artefact;
+  /** Pictures by a program whose weights are set, and how many to a row. `onStep` is called now and then. */
+  draw(program: Program, data: Dataset, onStep: () => void): Promise<Drawn>;
+}
+
+export interface Drawn {
+  readonly pictures: readonly Picture[];
+  readonly columns: number;
 }
 
 const USUAL_INTERVAL = 1000;
@@ -44,33 +50,51 @@ const USUAL_PICTURES = 10;
 export function previewOf(loaded: LoadedModel, request: PreviewRequest, seed: number): Preview | undefined {
   const { every = USUAL_INTERVAL } = request;
   if (!every) return undefined;
-  const { model, name, source } = loaded;
+  const { model, source } = loaded;
+  const { picture } = model;
   const samples = SAMPLING_ENTRIES.every((entry) => Object.hasOwn(model.entries, entry));
-  if (!samples || !model.picture) {
-    if (request.every === undefined && request.classes === undefined) return undefined;
-    const why = samples ? 'it makes latents, which a VAE decodes' : `it has no entries ${SAMPLING_ENTRIES.join(', ')}`;
-    const fix = 'leave the sampling options out, and sample from OUT/weights.safetensors later';
-    throw new DitcError({ code: 'latents', where: source, what: 'no pictures can be drawn on the way', why, fix });
-  }
+  if (samples && picture) return sampled(loaded, request, every, seed, picture.range);
+  const asked = request.classes !== undefined || request.steps !== undefined;
+  if (!samples && picture && !asked && Object.hasOwn(model.entries, RECONSTRUCTION))
+    return reconstructed(loaded, every, picture.range);
+  if (request.every === undefined && !asked) return undefined;
+  const why = samples ? 'it makes latents, which a VAE decodes' : `it has no entries ${SAMPLING_ENTRIES.join(', ')}`;
+  const fix = 'leave the sampling options out, and sample from OUT/weights.safetensors later';
+  throw new DitcError({ code: 'latents', where: source, what: 'no pictures can be drawn on the way', why, fix });
+}
+
+/** Samples of classes, always from the same noise. */
+function sampled(
+  loaded: LoadedModel,
+  request: PreviewRequest,
+  every: number,
+  seed: number,
+  range: readonly [number, number],
+): Preview {
+  const { model, name } = loaded;
   const { numClasses } = model.config;
   const known = typeof numClasses === 'number' ? numClasses : 1;
   const classes = request.classes ?? Array.from({ length: USUAL_PICTURES }, (_, i) => i % known).sort((a, b) => a - b);
   checkClasses(classes, numClasses, name);
   const settings = { ...model.options, ...(request.steps !== undefined && { steps: request.steps }) };
+  const cfg = Number(model.options?.cfg ?? 1);
   return {
     every,
-    classes,
-    seed,
-    cfg: Number(model.options?.cfg ?? 1),
-    range: model.picture.range,
+    entries: SAMPLING_ENTRIES,
     compile: (device) => compileSampler(loaded, device, settings, classes.length),
+    async draw(program, _data, onStep) {
+      const pictures: Picture[] = [];
+      for await (const { first, shape, values } of sample(program, { classes, seed, cfg, onStep }))
+        pictures.push(...toPictures(values, shape, range, first));
+      return { pictures, columns: Math.min(pictures.length <= 8 ? 4 : 10, pictures.length) };
+    },
   };
 }
 
 /** A preview ready to draw. */
 export interface OpenPreview {
   readonly every: number;
-  /** A PNG of samples with the weights that `training` has now; undefined when `stop` came first, or samples were NaN. */
+  /** A PNG made with the weights that `training` has now; undefined when `stop` came first, or samples were NaN. */
   draw(training: Program, stop: AbortSignal): Promise<Uint8Array | undefined>;
   close(): void;
 }
@@ -78,41 +102,27 @@ export interface OpenPreview {
 export async function openPreview(
   open: OpenDevice,
   preview: Preview,
-  artefact: Artefact,
-  terminal: Terminal,
+  { artefact, data, terminal }: { artefact: Artefact; data: Dataset; terminal: Terminal },
 ): Promise<OpenPreview> {
   // The weights come with each drawing.
   const unset = { ...artefact, manifest: { ...artefact.manifest, params: [] } };
-  const fill = (program: Program) => initialise(program, unset, preview.seed);
-  const setup = { artefact, entries: SAMPLING_ENTRIES };
-  const sampler = await fillProgram(open, setup, terminal, 'preparing samples', fill);
+  const fill = (program: Program) => initialise(program, unset, 0);
+  const program = await fillProgram(open, { artefact, entries: preview.entries }, terminal, 'preparing samples', fill);
   return {
     every: preview.every,
-    draw: (training, stop) => draw(training, sampler, preview, stop, terminal),
-    close: () => sampler.close(),
+    async draw(training, stop) {
+      for (const { name } of program.manifest.params) await program.setParam(name, await readAverage(training, name));
+      try {
+        const { pictures, columns } = await preview.draw(program, data, () => stop.throwIfAborted());
+        return encodePng(grid(pictures, columns));
+      } catch (error) {
+        if (stop.aborted) return undefined;
+        if (!(error instanceof DitcError) || error.code !== 'not-finite') throw error;
+        // Weights of the first steps may well overflow where those of later ones do not.
+        terminal.err(`note: ${error.what}; no picture is kept of this step`);
+        return undefined;
+      }
+    },
+    close: () => program.close(),
   };
-}
-
-async function draw(
-  training: Program,
-  sampler: Program,
-  preview: Preview,
-  stop: AbortSignal,
-  terminal: Terminal,
-): Promise<Uint8Array | undefined> {
-  for (const { name } of sampler.manifest.params) await sampler.setParam(name, await readAverage(training, name));
-  const pictures: Picture[] = [];
-  const onStep = () => stop.throwIfAborted();
-  try {
-    for await (const { first, shape, values } of sample(sampler, { ...preview, onStep })) {
-      pictures.push(...toPictures(values, shape, preview.range, first));
-    }
-  } catch (error) {
-    if (stop.aborted) return undefined;
-    if (!(error instanceof DitcError) || error.code !== 'not-finite') throw error;
-    // Weights of the first steps may well overflow where those of later ones do not.
-    terminal.err(`note: ${error.what}; no picture is kept of this step`);
-    return undefined;
-  }
-  return encodePng(grid(pictures, Math.min(pictures.length <= 8 ? 4 : 10, pictures.length)));
 }

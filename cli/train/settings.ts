@@ -21,9 +21,11 @@ export const HYPERPARAMETERS = [
   'gradNorm',
   'lossScale',
   'growthInterval',
+  'reconstruction',
+  'klWeight',
 ] as const;
 
-export type Hyperparameters = Readonly<Partial<Record<(typeof HYPERPARAMETERS)[number], number>>>;
+export type Hyperparameters = Readonly<Partial<Record<(typeof HYPERPARAMETERS)[number], number | string>>>;
 
 export interface Settings {
   /** Examples per step. */

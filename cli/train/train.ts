@@ -40,6 +40,7 @@ export async function train(path: string, request: TrainRequest, terminal: Termi
         labels: record?.data.classes,
         flip: settings.flip,
         onBad: request.onBad,
+        latentScale: request.latentScale,
       });
       try {
         checkData(data, record, resumed);
@@ -73,11 +74,6 @@ function checkResumable(
 }
 
 function checkData(data: Dataset, record: TrainingRecord | undefined, checkpoint?: string): void {
-  if (data.content === 'moments') {
-    const why = 'latents would have to be drawn from them';
-    const fix = 'store latents, drawn and scaled, as a tensor latents [N,C,H,W]';
-    throw new DitcError({ code: 'unsupported', where: data.name, what: 'moments cannot be trained on', why, fix });
-  }
   if (!record || sameData(data, record.data)) return;
   const examples = (n: number) => plural(n, 'example');
   const why =
@@ -114,7 +110,8 @@ async function trainOn(open: OpenDevice, job: Job): Promise<TrainResult> {
   folder.make();
   const program = await filledProgram(open, job, artefact);
   try {
-    const preview = job.preview && sampler && (await openPreview(open, job.preview, sampler, terminal));
+    const preview =
+      job.preview && sampler && (await openPreview(open, job.preview, { artefact: sampler, data, terminal }));
     try {
       return {
         ...(await stoppable((stop) => run(job, { program, compiled, preview, stop }))),

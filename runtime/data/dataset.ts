@@ -4,18 +4,24 @@ import { RuntimeError, quote } from '../error.ts';
 /** Bytes are pixels, 0 … 255 standing for −1 … 1; floats are taken as they are. */
 export type Example = Uint8Array | Float32Array;
 
-/** What the values are: pixels, a VAE's latents, or the means and log variances that latents are drawn from. */
+/** What is stored: pixels, a VAE's latents, or the means and log variances that latents are drawn from at each reading. */
 export type Content = 'pixels' | 'latents' | 'moments';
 
 /** `refuse` ends the training at the first example that cannot be read; `skip` goes on without it. */
 export type OnBad = 'skip' | 'refuse';
+
+/** The same seed and epoch draw the same. */
+export interface Draw {
+  readonly seed: number;
+  readonly epoch: number;
+}
 
 export interface Dataset {
   /** The path it was opened from. */
   readonly name: string;
   readonly content: Content;
   readonly count: number;
-  /** Of one example: [C,H,W], for moments [2C,H,W]. */
+  /** Of one example as it is read: [C,H,W]. */
   readonly shape: readonly number[];
   /** Class names; a label is a place in this list. */
   readonly classes: readonly string[];
@@ -31,10 +37,11 @@ export interface Dataset {
   /** What to call an example in messages: its file, or its row. */
   nameOf(index: number): string;
   /**
-   * The values of an example, mirrored left to right if asked. Not to be written to: they may be a cache's.
+   * The values of an example, mirrored left to right if asked. Not to be written to: they may be a cache's. `draw` says which
+   * of all draws this is, where something of an example is drawn at each reading.
    * @throws RuntimeError `bad-example` when this one cannot be read; anything else concerns the whole.
    */
-  read(index: number, mirror: boolean): Promise<Example>;
+  read(index: number, mirror: boolean, draw?: Draw): Promise<Example>;
   close(): Promise<void>;
 }
 

@@ -115,11 +115,11 @@ export class Batches implements AsyncIterableIterator<Batch> {
   }
 
   #fillWindow(): void {
-    const { batch, ahead = 2 } = this.#options;
+    const { batch, seed, ahead = 2 } = this.#options;
     const most = batch * Math.max(1, ahead);
     while (this.#window.length < most) {
       const { at, example, flip } = this.#source.next().value;
-      const values = this.#dataset.read(example, flip && this.#dataset.flip);
+      const values = this.#dataset.read(example, flip && this.#dataset.flip, { seed, epoch: at.epoch });
       values.catch(() => {}); // told when its turn comes
       this.#window.push({ at, example, values });
     }

@@ -64,7 +64,7 @@ describe('sample', () => {
     const png = await ditc(['sample', 'latent.ts', '--classes', '1', '--steps', '1', '--out', 'l.png'], cwd);
     expect(png).toMatchObject({ code: 1, out: '' });
     expect(png.err).toContain('latent makes latents [1, 8, 8], not pictures');
-    expect(png.err).toContain('fix: save them as they are with --out FILE.npy');
+    expect(png.err).toContain('fix: give it with --vae MODEL.ts, or save them as they are with --out FILE.npy');
     const npy = await ditc(['sample', 'latent.ts', '--classes', '1', '--steps', '1', '--out', 'l.npy'], cwd);
     expect(npy.code).toBe(0);
   });

@@ -1,8 +1,10 @@
 /** Data for training from a path: what it holds is told by looking. */
+import { existsSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { Dataset, OnBad } from '../../data/dataset.ts';
+import { shardOf } from '../../data/encoded.ts';
 import type { ImageShape } from '../../data/fit.ts';
 import { RuntimeError } from '../../error.ts';
 import { idxPairs, openIdx } from './idx.ts';
@@ -24,6 +26,8 @@ export interface DataOptions {
   readonly workers?: number;
   /** Bytes of decoded pictures to keep; 512 MiB unless given. */
   readonly cacheBytes?: number;
+  /** What latents drawn from moments are multiplied with; the file says it unless given. */
+  readonly latentScale?: number;
   /** Which of several IDX pairs: `train` unless given, or `test`. */
   readonly split?: string;
 }
@@ -38,6 +42,8 @@ const PACKAGE = /^(@[\w.-]+\/)?\w[\w.-]*$/;
  * tensors of another shape, and what the files' readers throw.
  */
 export async function openData(path: string, options: DataOptions): Promise<Dataset> {
+  const shards = await shardsOf(path);
+  if (shards.length) return openTensors(path, shards, options);
   const found = await locate(path);
   const info = await stat(found);
   if (info.isFile()) {
@@ -57,6 +63,32 @@ function tensorsTogether(folder: string, names: readonly string[]): string[] {
   const formats = new Set(ours.map((name) => TENSOR_FILE.exec(name)![1].toLowerCase()));
   if (formats.size <= 1) return ours.map((name) => join(folder, name));
   throw unknown(folder, `a folder with tensors of several formats: ${ours.slice(0, 6).join(', ')}`);
+}
+
+/**
+ * The files that are together `path`, which itself is not there: what `ditc encode` writes when one would be too large.
+ * @throws RuntimeError `no-data` when one is missing.
+ */
+async function shardsOf(path: string): Promise<string[]> {
+  const stem = /^(.+)\.safetensors$/.exec(basename(path))?.[1];
+  const folder = dirname(path);
+  const names = stem === undefined || existsSync(path) ? [] : await readdir(folder).catch(() => []);
+  const shards = names.flatMap((name) => {
+    const shard = shardOf(name);
+    return shard && shard.stem === stem ? [{ name, ...shard }] : [];
+  });
+  if (!shards.length) return [];
+  const of = shards[0].of;
+  const missing = Array.from({ length: of }, (_, i) => i).find(
+    (i) => !shards.some((s) => s.index === i && s.of === of),
+  );
+  if (missing === undefined && shards.length === of) return shards.map(({ name }) => join(folder, name)).sort();
+  throw new RuntimeError({
+    code: 'no-data',
+    where: path,
+    what: missing === undefined ? 'its parts are of several wholes' : `part ${missing + 1} of ${of} is missing`,
+    fix: 'encode the pictures again with the same command: it goes on where it stopped',
+  });
 }
 
 /** The path, or the folder of data in the installed package of that name. */

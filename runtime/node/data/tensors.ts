@@ -8,7 +8,17 @@ import { basename, dirname, join } from 'node:path';
 import { openCheckpoint } from '../../checkpoint/open.ts';
 import { openNpy, openNpz } from '../../checkpoint/npz.ts';
 import type { ByteSource, TensorFile, TensorInfo } from '../../checkpoint/source.ts';
-import { badExample, checkLabels, mirrored, type Content, type Dataset, type Example } from '../../data/dataset.ts';
+import {
+  badExample,
+  checkLabels,
+  mirrored,
+  type Content,
+  type Dataset,
+  type Draw,
+  type Example,
+} from '../../data/dataset.ts';
+import { ENCODED } from '../../data/encoded.ts';
+import { drawLatents } from '../../data/posterior.ts';
 import { RuntimeError, quote } from '../../error.ts';
 import { openFile } from '../file.ts';
 import type { DataOptions } from './open.ts';
@@ -178,13 +188,17 @@ async function datasetOf(
     const { path, first, rows } = partOf(index);
     return `row ${index - first} of ${rows.name} in ${path}`;
   };
-  const classes = checkLabels(labels, options, name, nameOf);
   const content = NAMES[parts[0].rows.name] ?? 'pixels';
+  const names = options.labels ?? classNames(parts[0].rows.file);
+  const classes = checkLabels(labels, { ...options, labels: names }, name, nameOf);
+  const scale = content === 'moments' ? latentScale(parts, options.latentScale) : 1;
+  const draws = (values: Example, index: number, draw: Draw = FIRST_DRAW): Example =>
+    content === 'moments' ? drawLatents(values as Float32Array, index, draw, scale) : values;
   return {
     name,
     content,
     count,
-    shape: parts[0].rows.info.shape.slice(1),
+    shape: [...options.shape],
     classes,
     labels,
     flip,
@@ -192,9 +206,38 @@ async function datasetOf(
     notes: [],
     fingerprint: fingerprintOf(parts, labels),
     nameOf,
-    read: (index, mirror) => readRow(partOf(index), index, mirror, nameOf),
+    read: async (index, mirror, draw) => draws(await readRow(partOf(index), index, mirror, nameOf), index, draw),
     close: async () => void (await Promise.all(owned.map((file) => file.close()))),
   };
+}
+
+const FIRST_DRAW: Draw = { seed: 0, epoch: 0 };
+
+/** The names that `ditc encode` keeps. */
+function classNames({ metadata }: TensorFile): string[] | undefined {
+  const text = metadata[ENCODED.classes];
+  if (text === undefined) return undefined;
+  try {
+    const names: unknown = JSON.parse(text);
+    return Array.isArray(names) && names.every((n) => typeof n === 'string') ? names : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What latents are multiplied with: as told, or as the files say. */
+function latentScale(parts: readonly Part[], given: number | undefined): number {
+  if (given !== undefined) return given;
+  const scales = parts.map(({ rows }) => Number(rows.file.metadata[ENCODED.scale] ?? NaN));
+  const odd = scales.findIndex((scale) => !(scale > 0 && scale < Infinity) || scale !== scales[0]);
+  if (odd < 0) return scales[0];
+  throw new RuntimeError({
+    code: 'mismatch',
+    where: parts[odd].path,
+    what: Number.isNaN(scales[odd]) ? 'it does not say how latents are scaled' : `it scales latents by ${scales[odd]}`,
+    why: 'latents are drawn from moments and multiplied with the VAE’s scaling factor',
+    fix: 'give it, as in --latent-scale 0.18215, or encode the pictures with ditc encode',
+  });
 }
 
 async function readRow(

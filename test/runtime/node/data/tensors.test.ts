@@ -89,18 +89,39 @@ describe('a tensor file', () => {
     await data.close();
   });
 
-  it('may hold moments, with those of the mirrored pictures', async () => {
-    const moments: Tensors[string] = ['f32', [1, 2, 1, 2], Float32Array.of(1, 2, 3, 4)];
-    const flipped: Tensors[string] = ['f32', [1, 2, 1, 2], Float32Array.of(9, 8, 7, 6)];
+  it('may hold moments, with those of the mirrored pictures: latents are drawn from them, others each epoch', async () => {
+    const count = 400;
+    // Means 3 and −1, variances e^0 and e^−100, which is taken as e^−30.
+    const row = (mean: number) => [mean, -1, 0, -100];
+    const rows = (mean: number) => Float32Array.from({ length: 4 * count }, (_, i) => row(mean)[i % 4]);
+    const moments: Tensors[string] = ['f32', [count, 2, 1, 2], rows(3)];
+    const moments_flipped: Tensors[string] = ['f32', [count, 2, 1, 2], rows(5)];
     const folder = folderOf({
       'one.safetensors': await safetensors({ moments }),
-      'two.safetensors': await safetensors({ moments, moments_flipped: flipped }),
+      'two.safetensors': await safetensors({ moments, moments_flipped }),
     });
     const error = await failure(() => openData(`${folder}/one.safetensors`, { ...options, flip: true }));
     expect(error.message).toMatch(/moments cannot be mirrored.*moments_flipped/);
-    const data = await openData(`${folder}/two.safetensors`, { ...options, flip: true });
-    expect(data).toMatchObject({ content: 'moments', shape: [2, 1, 2], count: 1 });
-    expect([await all(data), await all(data, true)]).toEqual([[[1, 2, 3, 4]], [[9, 8, 7, 6]]]);
+    const unscaled = await failure(() => openData(`${folder}/two.safetensors`, options));
+    expect(unscaled.message).toMatch(/does not say how latents are scaled.*--latent-scale/);
+    const data = await openData(`${folder}/two.safetensors`, { ...options, flip: true, latentScale: 0.5 });
+    expect(data).toMatchObject({ content: 'moments', shape: [1, 1, 2], count });
+    const draws = async (epoch: number, mirror = false, seed = 7) =>
+      Promise.all(Array.from({ length: count }, (_, i) => data.read(i, mirror, { seed, epoch })));
+    const first = await draws(0);
+    expect(await draws(0)).toEqual(first);
+    for (const other of [await draws(1), await draws(0, false, 8)])
+      other.forEach((values, i) => expect(values[0]).not.toBe(first[i][0]));
+    const spread = (values: readonly number[]) => {
+      const mean = values.reduce((a, b) => a + b) / count;
+      return [mean, Math.sqrt(values.reduce((sum, x) => sum + (x - mean) ** 2, 0) / count)];
+    };
+    const [mean, deviation] = spread(first.map(([x]) => x / 0.5));
+    // Standard errors of 400 draws: 0.05 and 0.035.
+    expect(Math.abs(mean - 3)).toBeLessThan(0.2);
+    expect(Math.abs(deviation - 1)).toBeLessThan(0.15);
+    for (const [, x] of first) expect(Math.abs(x / 0.5 + 1)).toBeLessThan(1e-5);
+    expect(Math.abs(spread((await draws(0, true)).map(([x]) => x / 0.5))[0] - 5)).toBeLessThan(0.2);
     await data.close();
   });
 });

@@ -1,0 +1,87 @@
+/** `ditc decode`: latents to pictures. */
+import { Command } from 'commander';
+import { examples, type Context } from '../context.ts';
+import { realNumber, wholeNumber } from '../options.ts';
+import { plural, seconds } from '../text.ts';
+
+interface Options {
+  vae: string;
+  weights?: string;
+  latents: string;
+  latentScale?: number;
+  out: string;
+  columns?: number;
+  count?: number;
+  batch?: number;
+  json?: boolean;
+}
+
+export const decodeCommand = (context: Context): Command =>
+  new Command('decode')
+    .description('Decodes latents to pictures: samples of a latent model, or what ditc encode made.')
+    .requiredOption('--vae <model>', 'the autoencoder’s model file, such as models/vae-f8.ts')
+    .option('--weights <file>', 'its weights, .safetensors or PyTorch .pt (default: MODEL.safetensors beside it)')
+    .requiredOption(
+      '--latents <file>',
+      '.npy of ditc sample or .safetensors with latents [N,L,h,w], scaled; or moments, whose means are taken',
+    )
+    .requiredOption('-o, --out <path>', 'FILE.png for a grid, FILE.npy for raw values, or a folder for a PNG each')
+    .option(
+      '--latent-scale <x>',
+      'what latents are divided by (default: the model’s scalingFactor)',
+      realNumber('--latent-scale', 1e-30),
+    )
+    .option('--count <n>', 'only the first n', wholeNumber('--count', 1))
+    .option('--batch <n>', 'pictures at once (default: at most 8, and what fits)', wholeNumber('--batch', 1, 65535))
+    .option(
+      '--columns <n>',
+      'pictures in a row of the grid (default: 4, or 10 for more than 8)',
+      wholeNumber('--columns', 1, 10000),
+    )
+    .option('--json', 'print what was done as JSON')
+    .addHelpText(
+      'after',
+      examples(
+        'ditc decode --vae models/vae-f8.ts --weights sd-vae-ft-ema.safetensors --latents samples.npy --out samples.png',
+        'ditc decode --vae models/emoji-vae.ts --latents emoji.safetensors --count 40 --out emoji.png',
+      ),
+    )
+    .action((options: Options) => decode(options, context));
+
+async function decode(options: Options, { terminal }: Context): Promise<void> {
+  const start = performance.now();
+  const [{ loadAutoencoder, weightsOf, Coder }, { withLatents, decodeRows }, { sinkFor }, gpu] = await Promise.all([
+    import('../vae/autoencoder.ts'),
+    import('../vae/decode.ts'),
+    import('../sample-sinks.ts'),
+    import('../gpu.ts'),
+  ]);
+  const { startProgress } = await import('../progress.ts');
+  const sink = sinkFor(options.out, options.columns);
+  const vae = loadAutoencoder(options.vae);
+  const weights = weightsOf(vae, options.vae, options.weights, '--weights');
+  sink.check(vae.loaded.model, vae.loaded.name, vae.picture);
+  const pictures = await withLatents(options.latents, vae, options.latentScale ?? vae.scale, (rows) =>
+    gpu.withWeights(weights, (file) =>
+      gpu.withDevice(async (open) => {
+        const count = Math.min(rows.count, options.count ?? Infinity);
+        const coder = await Coder.open(open, vae, 'decode', { weights: file!, count, batch: options.batch }, terminal);
+        const bar = startProgress(terminal, 'decoding', count, 'pictures');
+        try {
+          for await (const made of decodeRows(coder, vae, { ...rows, count }, (done) => bar.update(done)))
+            await sink.add(made);
+          bar.stop();
+          await sink.end();
+          return count;
+        } finally {
+          bar.stop();
+          coder.close();
+        }
+      }),
+    ),
+  );
+  const took = performance.now() - start;
+  if (options.json)
+    return terminal.out(JSON.stringify({ out: options.out, pictures, seconds: Math.round(took) / 1000 }, null, 2));
+  terminal.out(`wrote ${options.out}  ${plural(pictures, 'picture')}  ${seconds(took)}`);
+}
