@@ -6,11 +6,12 @@ import type { EntryInput } from '../../compiler/emit/build.ts';
 import { isFloat, type Node } from '../../compiler/ir/index.ts';
 import { opDef } from '../../compiler/ops/index.ts';
 import type { Resource, TensorSpec } from '../../compiler/emit/artefact.ts';
+import type { Region } from '../../compiler/schedule/regions.ts';
 import type { Program } from '../../runtime/program.ts';
 import type { Stepper } from '../../runtime/stepper.ts';
 import { allFinite } from '../train/not-finite.ts';
 
-/** A dispatch whose result is not finite, and what it read that was not. */
+/** A dispatch whose result is not finite, and what that is computed from that was not. */
 interface Spoilt {
   readonly index: number;
   readonly from: readonly Node[];
@@ -36,7 +37,8 @@ export async function traceRun(program: Program, entry: EntryInput, onDispatch =
   const spoilt = new Map<Node, Spoilt>();
   for (const [index, { resources }] of dispatches.entries()) {
     onDispatch(index);
-    const { reads, results, replaces } = entry.regions[index].region;
+    const { region } = entry.regions[index];
+    const { reads, results, replaces } = region;
     const written = resources.slice(reads.length);
     // What is replaced in place is gone once the dispatch has run.
     const from: Node[] = [];
@@ -49,11 +51,20 @@ export async function traceRun(program: Program, entry: EntryInput, onDispatch =
     for (const [i, { node }] of results.entries()) if (!(await readsFinite(stepper, node, written[i]))) bad.push(node);
     if (!bad.length) continue;
     for (const [i, node] of reads.entries()) if (!(await readsFinite(stepper, node, resources[i]))) from.push(node);
-    for (const node of bad) spoilt.set(node, { index, from });
+    for (const node of bad) spoilt.set(node, { index, from: operandsBehind(node, region, from) });
   }
   stepper.finish();
   await program.sync();
   return spoilt;
+}
+
+/** Those of what a kernel read that one of its results is computed from. */
+function operandsBehind(result: Node, { members }: Region, operands: readonly Node[]): Node[] {
+  const behind = new Set([result]);
+  // From the last down: all users of a member are settled before it.
+  for (const member of [...members].reverse())
+    if (behind.has(member)) member.inputs.forEach((input) => behind.add(input));
+  return operands.filter((node) => behind.has(node));
 }
 
 /** The origin of a result of the last run; undefined when it is finite there. */

@@ -16,7 +16,10 @@ import { ditc, SMALL_DIT, spawnDitc, TINY } from './cli.ts';
 
 const folder = scratchFolder();
 
-/** A layer that starts at zero, a state computed in place, ints, bools, a table, and a value of one element. */
+/**
+ * A layer that starts at zero, a state computed in place, ints, bools, a table, and a value of one element. What is shown of
+ * one kernel must not be joined with another: each reads an input of its own.
+ */
 const MIXED = `import { constant, defineModel, iota, layerNorm, zeros } from 'ditc/dsl';
 
 export default defineModel({
@@ -26,10 +29,10 @@ export default defineModel({
       const x = e.input('x', [3, 5, 7]);
       const y = e.input('y', [3], 'i32');
       const row = constant([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14], [2, 7]).gather(y);
-      const hidden = e.params.linear('gate', layerNorm(x), 9, { init: zeros });
+      const hidden = e.params.linear('gate', layerNorm(e.input('z', [3, 5, 7])), 9, { init: zeros });
       const sum = e.state('sum', [1]);
       e.update(sum, sum.mul(0.5).add(hidden.mul(hidden).sum([0, 1, 2]).reshape(1)));
-      return { out: hidden, shifted: x.add(row.unsqueeze(1)), odd: y.add(iota([3], 0, 'i32')), low: x.lt(0.25) };
+      return { out: hidden, shifted: x.add(row.unsqueeze(1)), odd: y.add(iota([3], 0, 'i32')), low: e.input('u', [3, 5, 7]).lt(0.25) };
     },
   },
 });
@@ -189,7 +192,7 @@ describe('verify', () => {
     [['nothing.ts'], 1, ['nothing.ts']],
     [['.'], 2, ['. is a folder', 'fix: give the model file']],
     [['tiny.ts', '--entry', 'g'], 1, ['there is no entry g', 'fix: choose one of scale, count']],
-    [['tiny.ts', '--kernel', 'g'], 2, ['--kernel: there is no kernel g', 'fix: use one of scaled']],
+    [['tiny.ts', '--kernel', 'g'], 2, ['--kernel: there is no kernel g', 'fix: use one of count, scaled, next_n']],
     [['tiny.ts', '--tolerance', '-1'], 2, ['--tolerance is -1', 'at least 0']],
     [['tiny.ts', '--batch', '0'], 2, ['--batch is 0']],
     [['tiny.ts', '--device', 'toaster'], 2, ['toaster is not a known device']],
