@@ -121,7 +121,7 @@ function heading(answer: Exclude<Answer, { kind: 'gone' | 'ambiguous' | 'unknown
     case 'unrelated':
       return answer.meet === undefined
         ? `${a} and ${b} have nothing to do with each other: no kernel depends on both`
-        : `neither of ${a} and ${b} is computed from the other: a kernel writes one value. They meet in ${kernelOf(answer.meet)}`;
+        : `neither of ${a} and ${b} is computed from the other: each has a kernel of its own. They meet in ${kernelOf(answer.meet)}`;
   }
 }
 

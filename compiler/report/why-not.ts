@@ -128,7 +128,10 @@ function shortest(
 
 function boundaries(record: EntryRecord, way: readonly number[]): Boundary[] {
   return way.slice(0, -1).map((from, i) => {
-    const value = namesOf(record.dispatches[from].values).at(-1)!;
+    const reads = namesOf(record.dispatches[way[i + 1]].reads);
+    const values = namesOf(record.dispatches[from].values);
+    // Of several results the one that is read there; a window of the only one has a name of its own.
+    const value = values.findLast((name) => reads.includes(name)) ?? values.at(-1)!;
     return { value, from, to: way[i + 1], reasons: reasonsFor(record, value) };
   });
 }
