@@ -25,7 +25,7 @@ import { tile } from './rewrite/tile.ts';
 import { snapshot } from './rewrite/snapshot.ts';
 import { checkBinding, checkMemory } from './memory/check.ts';
 import { planMemory, type MemoryPlan } from './memory/plan.ts';
-import { reuseMemory } from './memory/reuse.ts';
+import { crowding, reuseMemory, type Reuse } from './memory/reuse.ts';
 import { byteSize, nodesOf, results } from './ir/index.ts';
 import { choosePlan, type Plan } from './schedule/plan.ts';
 import { orderRegions } from './schedule/order.ts';
@@ -123,14 +123,29 @@ export function schedule(traced: Graph, options: CompileOptions): Scheduled {
 
 /** What is one kernel, by which algorithm, and where its result lies. */
 function planKernels(graph: Graph, { device, fusion, plan = choosePlan }: CompileOptions, remarks: Remarks): Scheduled {
-  const formed = orderRegions(formRegions(graph, device, fusion, remarks), graph);
   for (const node of nodesOf(graph)) if (isStored(node)) checkBinding(node, device);
-  for (const { root } of formed) checkBinding(root, device);
-  const { regions, steps, homes } = reuseMemory(formed, graph, remarks);
+  const { regions, steps, homes } = formKernels(graph, device, fusion, remarks);
+  for (const { node } of regions.flatMap((region) => region.results)) checkBinding(node, device);
   const memory = planMemory(steps, new Set(results(graph)), limit(device, 'maxBufferSize'));
   checkMemory(memory, steps, device);
   const planned = regions.map((region) => ({ region, plan: plan(region, device) }));
   return { graph, regions: planned, memory, homes, remarks };
+}
+
+/** Kernels in order, and what they write over; again, with less counted on that, while some bind too much without it. */
+function formKernels(graph: Graph, device: DeviceSpec, fusion: Fusion | undefined, remarks: Remarks): Reuse {
+  const most = limit(device, 'maxStorageBuffersPerShaderStage');
+  for (let copied: ReadonlySet<Node> = new Set(); ;) {
+    const tried = new Remarks();
+    const formed = orderRegions(formRegions(graph, device, { ...fusion, copied }, tried), graph);
+    const reuse = reuseMemory(formed, graph, tried);
+    const more = crowding(reuse.regions, graph, most);
+    if (more.every((state) => copied.has(state))) {
+      remarks.list.push(...tried.list);
+      return reuse;
+    }
+    copied = new Set([...copied, ...more]);
+  }
 }
 
 /** What to compile of a model. */

@@ -58,6 +58,19 @@ export function reuseMemory(regions: readonly Region[], graph: Graph, remarks?: 
   return { regions: reusing, steps, homes };
 }
 
+/**
+ * State that kernels were joined to write over (schedule/join.ts) and cannot, which makes them bind more than `most` buffers:
+ * another kernel reads the old value later, or they read it elsewhere than where they write.
+ */
+export function crowding(regions: readonly Region[], { updates }: Graph, most: number): Node[] {
+  const crowded = regions.filter(({ reads, results: all }) => reads.length + all.length > most);
+  return crowded.flatMap(({ reads, results: all }) =>
+    updates.flatMap(({ state, node }) =>
+      reads.includes(state) && all.some((result) => result.node === node) ? [state] : [],
+    ),
+  );
+}
+
 /** Whether a region may write an update's value over the old state: nobody reads that then, or only the region, in place. */
 function settles(
   { state }: Update,

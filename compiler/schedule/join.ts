@@ -16,6 +16,8 @@ export interface Joining {
   readonly buffers: ReadonlySet<Node>;
   readonly returned: ReadonlySet<Node>;
   readonly updates: readonly Update[];
+  /** State whose new values are known to need memory of their own. */
+  readonly copied?: ReadonlySet<Node>;
   /** Buffers a kernel may read. */
   readonly maxReads: number;
   readonly remarks?: Remarks;
@@ -80,7 +82,8 @@ class Kernels {
   constructor(drafts: readonly Draft[], joining: Joining) {
     this.joining = joining;
     this.all = new Set(drafts);
-    this.stateOf = new Map(joining.updates.map(({ state, node }) => [node, state]));
+    const inPlace = joining.updates.filter(({ state }) => !joining.copied?.has(state));
+    this.stateOf = new Map(inPlace.map(({ state, node }) => [node, state]));
     drafts.forEach((draft) => this.add(draft));
   }
 
@@ -137,7 +140,7 @@ class Kernels {
     return between && `${labelOf(between.root)} lies between ${labelOf(first.root)} and ${labelOf(second.root)}`;
   }
 
-  /** Buffers that the joined kernel binds. New values of state are written over the old ones that it reads. */
+  /** Buffers that the joined kernel binds. New values of state are taken to be written over the old ones that it reads. */
   private bindings(first: Draft, second: Draft, joined: Draft): number {
     const reads = readsOf(joined, this.joining.buffers);
     const isRead = (node: Node) => [...(this.readers.get(node) ?? [])].some((d) => d !== first && d !== second);

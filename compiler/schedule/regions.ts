@@ -92,13 +92,15 @@ export interface Fusion {
   readonly severalResults?: boolean;
   /** Products compute the row statistics of their left operand (absorb-rows.ts), where the device gains by it. */
   readonly rowStatistics?: boolean;
+  /** State whose new values no kernel can write over the old ones (memory/reuse.ts). */
+  readonly copied?: ReadonlySet<Node>;
 }
 
 /** The schedule: regions in an order that respects their reads. */
 export function formRegions(
   graph: Graph,
   device: DeviceSpec,
-  { rowStatistics = true, severalResults = true }: Fusion = {},
+  { rowStatistics = true, severalResults = true, copied }: Fusion = {},
   remarks?: Remarks,
 ): Region[] {
   const nodes = nodesOf(graph);
@@ -121,7 +123,7 @@ export function formRegions(
     if (!drafts.has(node)) drafts.set(node, { kind: 'map', root: node, reductions: [], views: [], more: [] });
   }
   const kernels = severalResults
-    ? joinDrafts([...drafts.values()], { buffers, returned, updates: graph.updates, maxReads, remarks })
+    ? joinDrafts([...drafts.values()], { buffers, returned, updates: graph.updates, copied, maxReads, remarks })
     : [...drafts.values()];
   const written = writtenBy(kernels, { buffers, returned });
   const regions = kernels.map((draft) => finish(draft, written, flow));
