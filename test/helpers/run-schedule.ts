@@ -1,0 +1,122 @@
+/**
+ * A graph compiled and run in this process, dispatch by dispatch, in memory laid out as the plan says: what a kernel reads
+ * is what lies there. With nothing of a device in it, any spec will do, and every access can be looked at.
+ */
+import { buildArtefact } from '../../compiler/emit/build.ts';
+import type { Dispatch, Resource } from '../../compiler/emit/artefact.ts';
+import { regionGraph } from '../../compiler/emit/region-graph.ts';
+import { byteSize, sizeOf, type Graph, type Node } from '../../compiler/ir/index.ts';
+import { lower } from '../../compiler/kernel/lower.ts';
+import { interpret, type Bindings } from '../../compiler/ops/index.ts';
+import { schedule, type CompileOptions, type Scheduled } from '../../compiler/pipeline.ts';
+import { operandsOf, type Region } from '../../compiler/schedule/regions.ts';
+import { runKernel } from './run-kernel.ts';
+
+export interface Ran {
+  readonly scheduled: Scheduled;
+  readonly dispatches: readonly Dispatch[];
+  readonly outputs: Readonly<Record<string, Float64Array>>;
+  /** New values of what is updated. */
+  readonly updates: Readonly<Record<string, Float64Array>>;
+}
+
+/**
+ * `kernels`: runs what is emitted, as kernel IR; else the graph of each region, by the interpreter. Values are 32-bit; what
+ * nobody wrote is NaN.
+ */
+export function runSchedule(graph: Graph, bindings: Bindings, options: CompileOptions, kernels = true): Ran {
+  const scheduled = schedule(graph, options);
+  const entry = { name: graph.name, traced: graph, ...scheduled, params: [], states: [] };
+  const { manifest } = buildArtefact({ name: 'graph', source: '', device: options.device.name, entries: [entry] });
+  const { dispatches, outputs, updates, memory } = manifest.entries[graph.name];
+  const space = new Memory(memory.arenas, bindings, scheduled.graph);
+  dispatches.forEach((dispatch, i) => {
+    const { region } = scheduled.regions[i];
+    const first = scheduled.regions[dispatches.findIndex(({ kernel }) => kernel === dispatch.kernel)];
+    const places = dispatch.resources.map((resource, at) => space.at(resource, boundBy(region)[at]));
+    if (!kernels) return runRegion(region, places);
+    runKernel(lower(first.region, first.plan), places);
+  });
+  // The copies have the effect of happening all at once.
+  const copied = updates.map(({ from, bytes }) => space.bytes(from, bytes).slice());
+  updates.forEach(({ to, bytes }, i) => space.bytes(to, bytes).set(copied[i]));
+  const valueOf = (node: Node, resource: Resource) => [...space.at(resource, node)];
+  return {
+    scheduled,
+    dispatches,
+    outputs: Object.fromEntries(
+      outputs.map(({ name, resource }, i) => [
+        name,
+        Float64Array.from(valueOf(scheduled.graph.outputs[i].node, resource)),
+      ]),
+    ),
+    updates: Object.fromEntries(
+      graph.updates.map(({ state }) => [String(state.attrs.name), space.named(String(state.attrs.name))]),
+    ),
+  };
+}
+
+/** What a kernel binds, in order. */
+const boundBy = ({ reads, results }: Region): Node[] => [...reads, ...results.map(({ node }) => node)];
+
+/** A region by the interpreter: its values from the memory that its kernel would bind, and back into it. */
+function runRegion(region: Region, places: readonly Float64Array[]): void {
+  const graph = regionGraph(region);
+  const bound = boundBy(region);
+  const placeOf = new Map(bound.map((node, i) => [node, places[i]]));
+  for (const [node, old] of region.replaces) placeOf.set(old, placeOf.get(node)!);
+  const operands = operandsOf(region).map((node) => placeOf.get(node)!.slice());
+  const given = operands.map((values, i) => [String(graph.inputs[i].attrs.name), values]);
+  const { outputs } = interpret(graph, Object.fromEntries(given));
+  graph.outputs.forEach(({ name }, i) => placeOf.get(region.results[i].node)!.set(outputs[name].data));
+}
+
+class Memory {
+  private readonly arenas: readonly Float64Array[];
+  private readonly values = new Map<string, Float64Array>();
+  private readonly constants = new Map<Node, Float64Array>();
+
+  constructor(
+    arenas: readonly number[],
+    private readonly bindings: Bindings,
+    graph: Graph,
+  ) {
+    this.arenas = arenas.map((bytes) => new Float64Array(bytes / 4).fill(NaN));
+    for (const name of Object.keys(bindings)) this.values.set(name, Float64Array.from(bindings[name]));
+    for (const { state } of graph.updates) if (!this.values.has(String(state.attrs.name))) throw new Error('no value');
+  }
+
+  named(name: string): Float64Array {
+    return this.values.get(name)!;
+  }
+
+  /** Where a value lies. */
+  at(resource: Resource, node: Node): Float64Array {
+    const values = this.stretch(resource, node);
+    if (values.length !== sizeOf(node.type.shape)) throw new Error(`${node.op} of ${byteSize(node.type)} bytes`);
+    return values;
+  }
+
+  bytes(resource: Resource, bytes: number): Float64Array {
+    return this.stretch(resource).subarray(0, bytes / 4);
+  }
+
+  private stretch(resource: Resource, node?: Node): Float64Array {
+    if (resource.kind === 'arena')
+      return this.arenas[resource.arena].subarray(resource.offset / 4, (resource.offset + resource.size) / 4);
+    if (resource.kind === 'constant') return this.constant(node!);
+    if (resource.kind === 'pack') return this.pack(node!);
+    return this.values.get(resource.name)!;
+  }
+
+  private constant(node: Node): Float64Array {
+    const values = this.constants.get(node) ?? (node.attrs.data as Float64Array).slice();
+    this.constants.set(node, values);
+    return values;
+  }
+
+  private pack(node: Node): Float64Array {
+    const graph = { name: 'pack', inputs: [], outputs: [{ name: 'pack', node }], updates: [] };
+    return Float64Array.from(interpret(graph, this.bindings).outputs.pack.data);
+  }
+}
