@@ -21,20 +21,21 @@ export const RULES: readonly Rule[] = readdirSync(FOLDER)
   .flatMap(rulesIn);
 
 /** As a device has them; a DeviceSpec is one. */
-interface Limits {
+export interface Limits {
   readonly limits: Readonly<Record<string, number>>;
 }
 
 /** What WebGPU promises of every device. */
 const MIN_BINDING_BYTES = 2 ** 27;
 
+/** The most bytes one binding of the device may have. */
+export const maxBindingOf = ({ limits }: Limits): number => limits.maxStorageBufferBindingSize ?? MIN_BINDING_BYTES;
+
 /** Some rules as a pass. */
 export const applying =
   (rules: readonly Rule[]) =>
-  (graph: Graph, device: Limits, remarks?: Remarks, apart?: Apart, stats?: RewriteStats): Graph => {
-    const maxBindingBytes = device.limits.maxStorageBufferBindingSize ?? MIN_BINDING_BYTES;
-    return applyRules(graph, rules, { maxBindingBytes, remarks, apart, stats });
-  };
+  (graph: Graph, device: Limits, remarks?: Remarks, apart?: Apart, stats?: RewriteStats): Graph =>
+    applyRules(graph, rules, { maxBindingBytes: maxBindingOf(device), remarks, apart, stats });
 
 /** All rules. What merges linears joins weights by `concat`: for kernels to bind the result, packs are to be made at load. */
 export const recognise = applying(RULES);

@@ -5,7 +5,10 @@
  */
 import { byteSize, labelOf, rebuild, type Graph, type Node, type Remarks, type Shape } from '../ir/index.ts';
 import { attrList, attrNumber, Functional, opDef, opTable } from '../ops/index.ts';
-import { limit, type DeviceSpec } from '../schedule/device.ts';
+import { maxBindingOf, type Limits } from './recognise.ts';
+
+/** What a DeviceSpec says of it. */
+type Device = Limits & { readonly name: string };
 
 /** A value as equal parts along one axis, counted from the last (−1): so operands that broadcast agree on it. */
 interface Parts {
@@ -19,8 +22,8 @@ interface Cut {
   readonly count: number;
 }
 
-export function tile(graph: Graph, device: DeviceSpec, remarks?: Remarks): Graph {
-  const most = limit(device, 'maxStorageBufferBindingSize');
+export function tile(graph: Graph, device: Device, remarks?: Remarks): Graph {
+  const most = maxBindingOf(device);
   const known = new Map<Node, Parts>();
   /** What depends on parts: a view may have mixed them, and what follows may have to be cut again, elsewhere. */
   const later = new Set<Node>();
@@ -46,10 +49,8 @@ export function tile(graph: Graph, device: DeviceSpec, remarks?: Remarks): Graph
   });
 }
 
-function remark(node: Node, { nodes }: Parts, device: DeviceSpec, remarks?: Remarks): void {
-  const [bytes, most] = [byteSize(node.type), limit(device, 'maxStorageBufferBindingSize')].map((n) =>
-    n.toLocaleString('en-US'),
-  );
+function remark(node: Node, { nodes }: Parts, device: Device, remarks?: Remarks): void {
+  const [bytes, most] = [byteSize(node.type), maxBindingOf(device)].map((n) => n.toLocaleString('en-US'));
   const why = `${labelOf(node)} takes ${bytes} bytes and ${device.name} binds at most ${most}: computed in ${nodes.length} parts`;
   remarks?.applied('tile', [node], why);
 }
