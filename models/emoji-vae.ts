@@ -4,7 +4,7 @@ import { autoencoderKL } from './vae.ts';
 export default autoencoderKL({
   sampleSize: 64,
   latentChannels: 4,
-  blockOutChannels: [32, 64, 64],
+  blockOutChannels: [16, 32, 32],
   layersPerBlock: 1,
-  normNumGroups: 8,
+  normNumGroups: 4,
 });

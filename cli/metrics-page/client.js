@@ -1,8 +1,13 @@
 /** Draws the charts of a metrics page: runs in the browser, on the data that metrics-page.ts put into it. */
 (() => {
-  // Small samples are shown pixel by pixel; large ones, shrunk that way, would sparkle.
+  // Small samples are shown pixel by pixel, each as large as a whole number of times lets it be: an uneven one would sparkle.
+  const [WIDEST, HIGHEST] = [616, 220];
   window.addEventListener('load', () => {
-    for (const image of document.images) if (image.naturalHeight > image.height) image.style.imageRendering = 'auto';
+    for (const image of document.querySelectorAll('.samples img')) {
+      const fit = Math.min(WIDEST / image.naturalWidth, HIGHEST / image.naturalHeight);
+      image.style.width = `${image.naturalWidth * (fit >= 1 ? Math.floor(fit) : fit)}px`;
+      if (fit < 1) image.style.imageRendering = 'auto';
+    }
   });
 
   const { x, charts } = JSON.parse(document.getElementById('data').textContent);
@@ -49,7 +54,10 @@
       grid: { stroke: () => color('line'), width: 1 },
       ticks: { show: false },
     };
+    /** Where the pointer is nowhere, the legend tells the last values. */
+    const atEnd = (plot) => plot.cursor.idx ?? plot.setLegend({ idx: x.length - 1 }, false);
     const options = {
+      hooks: { ready: [atEnd], setCursor: [atEnd] },
       width: section.clientWidth - 24,
       height: HEIGHT,
       cursor: { sync: { key: 'step' } },
