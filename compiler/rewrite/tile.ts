@@ -36,7 +36,7 @@ export function tile(graph: Graph, device: Device, remarks?: Remarks): Graph {
     if (!tooLarge && !inputs.some((x) => known.has(x))) return undefined;
     const f = new Functional(builder);
     f.like = node;
-    const tiler = new Tiler(f, known);
+    const tiler = new Tiler(f, known, most);
     const cut = tooLarge ? cutOf(node, most) : undefined;
     const made = tiler[kind === 'contract' ? 'product' : kind === 'leaf' ? 'whole' : kind]?.(node, inputs, cut);
     if (!made || 'op' in made) return made;
@@ -69,10 +69,13 @@ function cutOf({ type }: Node, most: number): Cut | undefined {
 class Tiler {
   private readonly f: Functional;
   private readonly known: ReadonlyMap<Node, Parts>;
+  /** Bytes that a binding holds. */
+  private readonly most: number;
 
-  constructor(f: Functional, known: ReadonlyMap<Node, Parts>) {
+  constructor(f: Functional, known: ReadonlyMap<Node, Parts>, most: number) {
     this.f = f;
     this.known = known;
+    this.most = most;
   }
 
   /** How a value is cut already. */
@@ -81,23 +84,40 @@ class Tiler {
     return parts && { axis: parts.axis, count: parts.nodes.length };
   }
 
+  /**
+   * The cut of operands, made finer where the parts of a result larger than they are would still be too large; if that cannot
+   * be, the result's own, which reads the operands across their parts.
+   */
+  private finer({ axis, count }: Cut, { type }: Node, fresh: Cut | undefined): Cut {
+    const size = type.shape[type.shape.length + axis];
+    for (let n = count; n <= size; n += count) {
+      if (size % n === 0 && byteSize(type) / n <= this.most) return { axis, count: n };
+    }
+    return fresh ?? { axis, count };
+  }
+
   /** Part i of an operand: all of it where it broadcasts along the axis. */
   private part(x: Node, { axis, count }: Cut, i: number): Node {
     const { shape } = x.type;
     const at = shape.length + axis;
     if (at < 0 || shape[at] === 1) return x;
     const parts = this.known.get(x);
-    if (parts?.axis === axis && parts.nodes.length === count) return parts.nodes[i];
     const size = shape[at] / count;
     const along = (n: number, other: Shape) => shape.map((_, a) => (a === at ? n : other[a]));
-    return this.f.slice(
-      x,
-      along(
-        i * size,
-        shape.map(() => 0),
-      ),
-      along(size, shape),
-    );
+    const stretch = (whole: Node, from: number) =>
+      this.f.slice(
+        whole,
+        along(
+          from,
+          shape.map(() => 0),
+        ),
+        along(size, shape),
+      );
+    // Whole parts, or equal pieces of them.
+    const pieces = parts?.axis === axis ? count / parts.nodes.length : NaN;
+    if (!Number.isInteger(pieces)) return stretch(x, i * size);
+    const holder = parts!.nodes[Math.floor(i / pieces)];
+    return pieces === 1 ? holder : stretch(holder, (i % pieces) * size);
   }
 
   private each({ axis, count }: Cut, make: (i: number) => Node): Parts {
@@ -105,8 +125,9 @@ class Tiler {
   }
 
   pointwise(node: Node, inputs: readonly Node[], fresh?: Cut): Parts | undefined {
-    const cut = inputs.map((x) => this.cut(x)).find(Boolean) ?? fresh;
-    if (!cut) return undefined;
+    const given = inputs.map((x) => this.cut(x)).find(Boolean) ?? fresh;
+    if (!given) return undefined;
+    const cut = this.finer(given, node, fresh);
     return this.each(cut, (i) =>
       this.f.op(
         node.op,
@@ -126,8 +147,9 @@ class Tiler {
   /** A matrix product; attention and the like read their operands whole. */
   product(node: Node, [x, y, ...more]: readonly Node[], fresh?: Cut): Parts | Node | undefined {
     if (node.op !== 'matmul' || more.length) return undefined;
-    const outer = [this.cut(x), this.cut(y)].find((cut, i) => cut && cut.axis !== [-1, -2][i]) ?? fresh;
-    if (!outer) return this.contract(node, x, y);
+    const given = [this.cut(x), this.cut(y)].find((cut, i) => cut && cut.axis !== [-1, -2][i]) ?? fresh;
+    if (!given) return this.contract(node, x, y);
+    const outer = this.finer(given, node, fresh);
     // Rows are the left operand's, columns the right one's, images both have.
     const of = (operand: Node, foreign: number, i: number) =>
       outer.axis === foreign ? operand : this.part(operand, outer, i);

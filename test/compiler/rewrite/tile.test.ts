@@ -51,6 +51,8 @@ const CASES: Record<string, Build> = {
     const rows = f.concat([f.slice(h, [0, 1, 0], [2, 6, 12]), f.pad(h, [0, 1, 0], [0, 0, 0])], 1);
     return f.add(f.unfold(rows, 1, 2), f.constant(1));
   },
+  'read by a larger one': (f, h) => f.matmul(f.constant(0.5, 'f32', [24, 8]), f.unary('tanh', h)),
+  'spread over a larger one': (f, h) => f.exp(f.broadcast(f.reshape(h, [2, 1, 8, 12]), [2, 4, 8, 12])),
   'joined with what is whole': (f, h) => {
     const each = f.iota('f32', [8, 1], 0);
     return f.select(f.compare('gt', h, each), f.mul(h, f.iota('f32', [2, 1, 1], 0)), f.iota('f32', [12], 0));
