@@ -73,7 +73,7 @@ function example(def: OpDef) {
     const sample = def.sample(new Random(seed));
     const f = new Functional(new GraphBuilder(opTable));
     const inputs = sample.inputs.map(({ dtype, shape }, i) => {
-      return f.op('input', [], { name: 'xyzuvw'[i], dtype, shape });
+      return f.op('input', [], { name: 'xyzuvwrst'[i], dtype, shape });
     });
     const node = f.op(def.name, inputs, sample.attrs);
     const shapes = [...sample.inputs, node.type].map((type) => type.shape);
