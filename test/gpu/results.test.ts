@@ -9,7 +9,7 @@ import { resultsGraph } from '../helpers/results-graph.ts';
 const KERNEL_TOLERANCE = 1e-5;
 
 /** The gate runs a few: `DITC_SLOW=1 npm test` many. The same seeds run in this process (compiler/schedule/join.test.ts). */
-const SEEDS = Array.from({ length: process.env.DITC_SLOW ? 200 : 12 }, (_, seed) => seed);
+const SEEDS = Array.from({ length: process.env.DITC_SLOW ? 200 : 6 }, (_, seed) => seed);
 
 describe('kernels with several results', () => {
   let gpu: TestGpu;
