@@ -45,7 +45,9 @@ export function featuresOf(kernel: Kernel): string[] {
 const memoryType = (dtype: DType): string => (dtype === 'bool' ? 'u32' : dtype);
 
 function printBinding(buffer: Buffer, i: number): string {
-  const type = `array<${memoryType(buffer.dtype)}, ${buffer.elements}>`;
+  const type = buffer.fours
+    ? `array<vec4f, ${buffer.elements / 4}>`
+    : `array<${memoryType(buffer.dtype)}, ${buffer.elements}>`;
   return `@group(0) @binding(${i}) var<storage, ${buffer.access}> ${buffer.name}: ${type};`;
 }
 

@@ -119,7 +119,7 @@ export class KernelBuilder {
   }
 
   load(buffer: Buffer, index: Expr): Expr {
-    const type = computeType(buffer.dtype);
+    const type = buffer.fours ? 'vec4f' : computeType(buffer.dtype);
     return this.intern(`${buffer.name}[${index.id}]`, { kind: 'load', buffer, index, type, level: index.level });
   }
 
@@ -230,8 +230,8 @@ export class KernelBuilder {
     this.blocks[this.blocks.length - 1].stmts.push(stmt);
   }
 
-  buffer(hint: string, dtype: DType, elements: number, access: Buffer['access']): Buffer {
-    const buffer = { name: this.fresh(hint), dtype, elements, access };
+  buffer(hint: string, dtype: DType, elements: number, access: Buffer['access'], fours = false): Buffer {
+    const buffer = { name: this.fresh(hint), dtype, elements, access, ...(fours && { fours }) };
     this.buffers.push(buffer);
     return buffer;
   }

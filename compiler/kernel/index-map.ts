@@ -106,6 +106,13 @@ export class Indexer {
     return index;
   }
 
+  /** Which four of elements `a` lies in and its place there, when the place is the same for every invocation. */
+  fours({ base, terms }: Index): [four: Index, place: number] | undefined {
+    if (terms.some((t) => t.times % 4 !== 0)) return undefined;
+    const four = { base: Math.floor(base / 4), terms: terms.map((t) => ({ atom: t.atom, times: t.times / 4 })) };
+    return [four, base % 4];
+  }
+
   /** Row-major position of a multi-index. */
   flatten(index: readonly Index[], shape: Shape): Index {
     const strides = stridesOf(shape);

@@ -28,6 +28,8 @@ export class Inliner {
   readonly buffers = new Map<Node, Buffer>();
   /** Nodes whose value the recipe has at hand: called with the index asked for. */
   readonly given = new Map<Node, (index: readonly Index[]) => Expr>();
+  /** Nodes whose buffer holds fours, and that were asked for an element whose place in its four is not known. */
+  readonly notByFours = new Set<Node>();
   /** Nodes read by more than one node of the region: worth a name. */
   private readonly shared: ReadonlySet<Node>;
 
@@ -68,8 +70,14 @@ export class Inliner {
   }
 
   private load(node: Node, buffer: Buffer, index: readonly Index[]): Expr {
-    const at = this.ix.expr(this.ix.flatten(index, node.type.shape));
-    const value = this.b.load(buffer, at);
+    const place = this.ix.flatten(index, node.type.shape);
+    if (buffer.fours) {
+      const four = this.ix.fours(place);
+      if (!four) this.notByFours.add(node);
+      const [at, lane] = four ?? [ZERO, 0];
+      return this.b.component(this.b.bind(`${buffer.name}_v`, this.b.load(buffer, this.ix.expr(at))), lane);
+    }
+    const value = this.b.load(buffer, this.ix.expr(place));
     return this.b.bind(`${buffer.name}_v`, value);
   }
 

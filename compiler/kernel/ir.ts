@@ -13,6 +13,7 @@ export type Intrinsic =
   | 'max'
   | 'exp'
   | 'fma'
+  | 'dot'
   | 'select'
   | 'subgroupAdd'
   | 'subgroupMax'
@@ -40,6 +41,8 @@ export interface Buffer {
   readonly dtype: DType;
   readonly elements: number;
   readonly access: 'read' | 'read_write';
+  /** Declared as an array of vec4f: a load's index counts fours, and gives all of them. f32 only. */
+  readonly fours?: boolean;
 }
 
 /** An f32 array in workgroup memory, or private to an invocation. */

@@ -20,10 +20,28 @@ import { rowKernel } from './recipes/row.ts';
 
 /** Buffers of the kernel are region.reads in order, then its results. */
 export function lower(region: Region, plan: Plan): Kernel {
+  const fours =
+    plan.family === 'product-subgroup' && plan.step === 4 ? new Set(region.reads.filter(inFours)) : new Set<Node>();
+  for (;;) {
+    const { kernel, notByFours } = attempt(region, plan, fours);
+    if (!notByFours.size) return kernel;
+    for (const node of notByFours) fours.delete(node);
+  }
+}
+
+const inFours = ({ type }: Node): boolean => type.dtype === 'f32' && sizeOf(type.shape) % 4 === 0;
+
+/** The kernel, if every read of the nodes in `fours` is of a known place in its four. */
+function attempt(
+  region: Region,
+  plan: Plan,
+  fours: ReadonlySet<Node>,
+): { kernel: Kernel; notByFours: ReadonlySet<Node> } {
   const b = new KernelBuilder();
   const inline = new Inliner(b, sharedMembers(region));
   for (const node of region.reads) {
-    inline.buffers.set(node, b.buffer(bufferName(node), node.type.dtype, sizeOf(node.type.shape), 'read'));
+    const { dtype, shape } = node.type;
+    inline.buffers.set(node, b.buffer(bufferName(node), dtype, sizeOf(shape), 'read', fours.has(node)));
   }
   const outputs = region.results.map((result): Output => {
     const { type } = result.node;
@@ -33,7 +51,7 @@ export function lower(region: Region, plan: Plan): Kernel {
     return { ...result, buffer };
   });
   const { workgroupSize, grid } = write({ region, b, inline, outputs }, plan);
-  return b.finish(workgroupSize, grid);
+  return { kernel: b.finish(workgroupSize, grid), notByFours: inline.notByFours };
 }
 
 function write(site: Site, plan: Plan): Launch {

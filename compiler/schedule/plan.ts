@@ -5,6 +5,7 @@
  */
 import { DitcError, sizeOf } from '../ir/index.ts';
 import { fixedSubgroupSize, limit, prefersSubgroupProducts, type DeviceSpec } from './device.ts';
+import { isByFours } from './fours.ts';
 import { rowAxes, type Region } from './regions.ts';
 
 /** One invocation per element of the root. */
@@ -37,6 +38,8 @@ export interface SubgroupProductPlan {
   readonly lanes: number;
   readonly rows: number;
   readonly columns: number;
+  /** Elements along k that a lane loads at once: 4 where both operands have them side by side in memory. */
+  readonly step: 1 | 4;
 }
 
 /** Few rows: `share` of the `lanes` invocations walk along k of one column together. */
@@ -119,8 +122,9 @@ function planProduct(region: Region, device: DeviceSpec): Plan {
   const lanes = fixedSubgroupSize(device);
   if (lanes && prefersSubgroupProducts(device)) {
     const rows = subgroupRows(m);
-    const columns = n > 2 * lanes ? 3 : 1;
-    return fits(rows, columns * lanes) ? { family: 'product-subgroup', lanes, rows, columns } : simple;
+    const columns = laneColumns(n, lanes);
+    const step = isByFours(region) ? 4 : 1;
+    return fits(rows, columns * lanes) ? { family: 'product-subgroup', lanes, rows, columns, step } : simple;
   }
   const invocations = limit(device, 'maxComputeInvocationsPerWorkgroup');
   // Statistics of the rows are one invocation's affair.
@@ -207,6 +211,13 @@ function planRows(region: Region, device: DeviceSpec): RowPlan {
 function subgroupRows(m: number): number {
   const padding = Math.ceil(m / 32) * 32 - m;
   return m >= 32 && padding <= m / 8 ? 32 : smallestCovering(m, [1, 2, 4, 8, 16]);
+}
+
+/** Columns a lane holds: 3, or 2 where that leaves fewer lanes without work. */
+function laneColumns(n: number, lanes: number): number {
+  const padded = (columns: number) => Math.ceil(n / (columns * lanes)) * columns * lanes;
+  if (n <= lanes) return 1;
+  return padded(2) < padded(3) ? 2 : 3;
 }
 
 const smallestCovering = (n: number, sizes: readonly number[]): number =>
