@@ -205,9 +205,12 @@ class Workgroup {
       case 'load': {
         const at = this.numbers(expr.index);
         const buffer = this.buffers.get(expr.buffer)!;
-        const loaded = new Float64Array(this.lanes);
-        this.each((lane) => void (loaded[lane] = buffer.load(at[lane], this.first + lane)));
-        return loaded;
+        const loaded = (place: (index: number) => number): Lanes => {
+          const values = new Float64Array(this.lanes);
+          this.each((lane) => void (values[lane] = buffer.load(place(at[lane]), this.first + lane)));
+          return values;
+        };
+        return expr.buffer.fours ? [0, 1, 2, 3].map((i) => loaded((index) => 4 * index + i)) : loaded((index) => index);
       }
       case 'shared': {
         const at = this.numbers(expr.index);
@@ -237,6 +240,10 @@ class Workgroup {
         return a.map(Math.exp);
       case 'fma':
         return zip(zip(a, b, BOTH('*', this)), c, BOTH('+', this));
+      case 'dot': {
+        const [x, y] = given as (readonly Lanes[])[];
+        return this.all((lane) => x.reduce((sum, part, i) => sum + part[lane] * y[i][lane], 0));
+      }
       case 'select':
         return zip(a, b, (x, y) => this.all((lane) => (c[lane] ? y[lane] : x[lane])));
       case 'subgroupAdd':
