@@ -19,8 +19,8 @@ function subgroupGraph(): Graph {
   const f = new Functional(builder);
   const input = (name: string, shape: number[]) => builder.apply('input', [], { name, dtype: 'f32', shape });
   const [q, k, v] = ['q', 'k', 'v'].map((name) => input(name, [2, 21, 9]));
-  const x = input('x', [37, 52]);
-  const w = input('w', [29, 52]);
+  const x = input('x', [297, 252]);
+  const w = input('w', [129, 252]);
   const attended = f.matmul(f.op('softmax', [f.mul(f.matmul(q, f.transpose(k)), 1 / 3)]), v);
   const outputs = [
     { name: 'product', node: f.matmul(x, f.transpose(w)) },
@@ -51,6 +51,11 @@ it('wider subgroups compute what narrower ones would', async ({ skip }) => {
       subgroup ? [plan.family] : [],
     );
     expect(families.sort()).toEqual(['attention-subgroup', 'product-subgroup', 'row']);
+    const products = Object.values(artefact.manifest.kernels).filter(({ plan }) => plan.family === 'product-subgroup');
+    expect(
+      products.map(({ plan }) => plan.step),
+      'loads by fours',
+    ).toEqual([4]);
     const { outputs } = await gpu.run(artefact, graph.name, bindings);
     for (const { name } of graph.outputs)
       expect(relativeError(outputs[name], want.outputs[name].data), `${name}, lanes × ${factor}`).toBeLessThan(1e-5);
