@@ -59,7 +59,17 @@ export function vectorise(
       return apply(operands.map((operand) => aligned(f, operand, rank)));
     // The queries carry the axis in any case: a bias or a mask broadcasts to the scores, and does not widen them.
     case 'attention':
+    case 'attention_lse':
       return apply([widened(f, x, rank, count), ...operands.slice(1).map((operand) => aligned(f, operand, rank))]);
+    // dy, the result and the rows' sums have the batch of the scores.
+    case 'attention_dq':
+    case 'attention_dk':
+    case 'attention_dv':
+      return apply(
+        operands.map((operand, i) =>
+          i === 0 || i >= operands.length - 3 ? widened(f, operand, rank, count) : aligned(f, operand, rank),
+        ),
+      );
     case 'unfold':
       return apply([x.node], { ...attrs, axis: attrNumber(attrs, 'axis') + 1 });
     default:

@@ -45,7 +45,7 @@ export function joinDrafts(drafts: readonly Draft[], joining: Joining): Draft[] 
     if (draft.kind === 'matmul' || !kernels.all.has(draft)) continue;
     for (let joined: Draft | undefined = draft; joined;) {
       const one: Draft = joined;
-      const others = kernels.besides(one).sort((a, b) => a.root.id - b.root.id);
+      const others = [...kernels.besides(one), ...kernels.near(one)].sort((a, b) => a.root.id - b.root.id);
       joined = firstOf(others, (other) => kernels.joinInOrder(one, other));
     }
   }
@@ -78,6 +78,8 @@ class Kernels {
   private readonly reads = new Map<Draft, ReadonlySet<Node>>();
   private readonly readers = new Map<Node, Set<Draft>>();
   private readonly stateOf: ReadonlyMap<Node, Node>;
+  /** Places in program order. */
+  private readonly place: Map<Draft, number>;
 
   constructor(drafts: readonly Draft[], joining: Joining) {
     this.joining = joining;
@@ -85,6 +87,7 @@ class Kernels {
     const inPlace = joining.updates.filter(({ state }) => !joining.copied?.has(state));
     this.stateOf = new Map(inPlace.map(({ state, node }) => [node, state]));
     drafts.forEach((draft) => this.add(draft));
+    this.place = new Map([...drafts].sort((a, b) => a.root.id - b.root.id).map((draft, i) => [draft, i]));
   }
 
   producersOf(draft: Draft): Draft[] {
@@ -100,6 +103,20 @@ class Kernels {
     return [...others].filter((other) => other !== draft && other.kind === draft.kind);
   }
 
+  /**
+   * Sums over the same axes of the same shape that are due at about the same time, whatever they read: gradients of a shift, a
+   * scale and a gate, say. Their results are small, and wait for one another at little cost.
+   */
+  near(draft: Draft): Draft[] {
+    if (draft.kind !== 'row' || !isSmall(draft)) return [];
+    const place = this.place.get(draft)!;
+    const others = [...this.all].filter((other) => {
+      const distance = Math.abs(this.place.get(other)! - place);
+      return other !== draft && other.kind === 'row' && distance <= NEAR && isSmall(other);
+    });
+    return others.filter((other) => sameRows(other.reductions[0], draft.reductions[0]));
+  }
+
   /** One kernel for both; undefined where they stay apart. */
   join(first: Draft, second: Draft): Draft | undefined {
     const joined = union(first, second, this.joining.buffers);
@@ -113,6 +130,7 @@ class Kernels {
     this.joining.remarks?.applied('join', nodes, `${labelsOf(nodes)} are computed together and written side by side`);
     for (const draft of [first, second]) this.remove(draft);
     this.all.add(joined);
+    this.place.set(joined, Math.max(this.place.get(first)!, this.place.get(second)!));
     this.add(joined);
     return joined;
   }
@@ -298,6 +316,14 @@ function rowUnion(first: Draft, second: Draft, buffers: ReadonlySet<Node>): Draf
   const [main, added] = row === first ? [first, second] : [second, first];
   return { ...main, reductions, more: [...main.more, ...resultsOf(added)] };
 }
+
+/** How many kernels may lie between sums that wait for each other. */
+const NEAR = 8;
+/** A row's results are small beside the row. */
+const FEW_RESULTS = 1 / 16;
+
+const isSmall = (draft: Draft): boolean =>
+  resultsOf(draft).every(({ node }) => sizeOf(node.type.shape) <= FEW_RESULTS * sizeOf(fullShape(draft)));
 
 const isReduction = (node: Node) => opDef(node.op).kind === 'reduce';
 

@@ -7,6 +7,7 @@
  * buffer of its own (cost.ts) is computed where it is read.
  */
 import {
+  byteSize,
   formatShape,
   labelOf,
   labelsOf,
@@ -145,7 +146,8 @@ const isWidening = ({ op, inputs, type }: Node): boolean =>
 
 /**
  * Topological: what reads comes after what writes, and, where that can be, what overwrites state after all who read the old
- * value; else by the last result.
+ * value; else in program order, by the first result. What only takes leaves and gives a few numbers comes at once: others wait
+ * for it.
  */
 function inOrder(regions: readonly Region[], updates: readonly Update[]): Region[] {
   const writer = new Map(regions.flatMap((region) => region.results.map(({ node }) => [node, region] as const)));
@@ -160,11 +162,12 @@ function inOrder(regions: readonly Region[], updates: readonly Update[]): Region
       const before = new Set([...readBy(region)].flatMap((node) => writer.get(node) ?? []));
       const states = region.results.flatMap(({ node }) => stateOf.get(node) ?? []);
       const old = new Set(states.flatMap((state) => readers.get(state) ?? []).filter((other) => other !== region));
-      return [region, { before, old }] as const;
+      return [region, { before, old: isPreparation(region, before) ? new Set<Region>() : old }] as const;
     }),
   );
-  const last = ({ results: all }: Region) => Math.max(...all.map(({ node }) => node.id));
-  const left = [...regions].sort((a, b) => last(a) - last(b));
+  const isFirst = (region: Region) => isPreparation(region, waits.get(region)!.before);
+  const first = (region: Region) => (isFirst(region) ? -1 : Math.min(...region.results.map(({ node }) => node.id)));
+  const left = [...regions].sort((a, b) => first(a) - first(b) || a.root.id - b.root.id);
   const done = new Set<Region>();
   const isDone = (set: ReadonlySet<Region>) => [...set].every((region) => done.has(region));
   while (left.length) {
@@ -176,6 +179,12 @@ function inOrder(regions: readonly Region[], updates: readonly Update[]): Region
   }
   return [...done];
 }
+
+/** Step sizes, say: state is copied rather than waited for where it is as small. */
+const isPreparation = ({ results: all }: Region, before: ReadonlySet<Region>): boolean =>
+  !before.size && all.reduce((sum, { node }) => sum + byteSize(node.type), 0) <= FEW_BYTES;
+
+const FEW_BYTES = 64;
 
 interface Flow {
   readonly users: Map<Node, Node[]>;
