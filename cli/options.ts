@@ -22,6 +22,29 @@ export function realNumber(option: string, least = -Infinity, most = Infinity) {
   };
 }
 
+const UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  k: 1e3,
+  m: 1e6,
+  g: 1e9,
+  t: 1e12,
+  ki: 2 ** 10,
+  mi: 2 ** 20,
+  gi: 2 ** 30,
+  ti: 2 ** 40,
+};
+
+/** `4GB`, `512MiB`, `6e9`: in bytes. */
+export function parseBytes(text: string, option: string): number {
+  const [, number, unit] = /^\s*([\d.]+(?:e\d+)?)\s*([kmgt]i?)?b?\s*$/i.exec(text) ?? [];
+  const value = Number(number) * UNITS[(unit ?? '').toLowerCase()];
+  if (value > 0 && value < Infinity) return value;
+  throw new UsageError({ what: `${option} is ${text || 'empty'}`, fix: 'give a size, such as 4GB or 512MiB' });
+}
+
+/** What `--memory` says, in bytes. */
+export const memorySize = (text: string): number => parseBytes(text, '--memory');
+
 /** One of a few words. */
 export function oneOf<T extends string>(option: string, choices: readonly T[]) {
   return (text: string): T => {

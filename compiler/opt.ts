@@ -35,11 +35,15 @@ export interface OptOptions extends CompileOptions {
 /** Runs the passes on each graph, and prints what is asked for of them all. */
 export function optimise(graphs: readonly Graph[], options: OptOptions): string {
   const lowered = graphs.map((graph) => runPasses(graph, options));
-  if (options.emit === 'ir') return lowered.map((graph) => printGraph(graph)).join('\n');
-  lowered.forEach(checkPrimitive);
+  const { emit, memory } = options;
   const rest = { ...options, passes: [] };
-  if (options.emit === 'wgsl') return [...compileGraphs(lowered, rest).wgsl.values()].join('\n');
-  const text = options.emit === 'regions' ? regionsText : memoryText;
+  if (emit !== 'ir' || memory !== undefined) lowered.forEach(checkPrimitive);
+  if (emit === 'ir') {
+    const fitted = memory === undefined ? lowered : lowered.map((graph) => schedule(graph, rest).graph);
+    return fitted.map((graph) => printGraph(graph)).join('\n');
+  }
+  if (emit === 'wgsl') return [...compileGraphs(lowered, rest).wgsl.values()].join('\n');
+  const text = emit === 'regions' ? regionsText : memoryText;
   return lowered.map((graph) => text(schedule(graph, rest))).join('\n');
 }
 

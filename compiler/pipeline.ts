@@ -16,16 +16,17 @@ import { opTable } from './ops/index.ts';
 import { chunk } from './rewrite/chunk.ts';
 import { expand } from './rewrite/expand.ts';
 import { hoist, type TableLimits } from './rewrite/hoist.ts';
-import { packs, type Apart } from './rewrite/packs.ts';
+import { isPack, packs, type Apart } from './rewrite/packs.ts';
 import { halfParams, lowerPrecision } from './rewrite/precision.ts';
 import { recognise } from './rewrite/recognise.ts';
 import { canonicalise, simplify } from './rewrite/simplify.ts';
 import { split } from './rewrite/split.ts';
 import { tile } from './rewrite/tile.ts';
 import { snapshot } from './rewrite/snapshot.ts';
+import { fitMemory, macsOfAll } from './recompute/fit.ts';
 import { checkBinding, checkMemory } from './memory/check.ts';
 import { planMemory, type MemoryPlan } from './memory/plan.ts';
-import { crowding, reuseMemory, type Reuse } from './memory/reuse.ts';
+import { crowding, reuseMemory } from './memory/reuse.ts';
 import { byteSize, nodesOf, results } from './ir/index.ts';
 import { choosePlan, type Plan } from './schedule/plan.ts';
 import { orderRegions } from './schedule/order.ts';
@@ -81,6 +82,8 @@ export interface Scheduled {
   readonly memory: MemoryPlan;
   /** Values written straight into the state that they update. */
   readonly homes: ReadonlyMap<Node, Node>;
+  /** Multiply-accumulates that are done a second time, to need less memory. */
+  readonly recomputedMacs: number;
   /** What was decided on the way, and why. */
   readonly remarks: Remarks;
 }
@@ -95,9 +98,14 @@ export interface CompileOptions {
   readonly plan?: (region: Region, device: DeviceSpec) => Plan;
   /** Joins of parameters that other entries of the model rule out. */
   readonly apart?: Apart;
+  /**
+   * Bytes that weights, state, inputs, constants and activations may take together. Values are computed again instead of kept
+   * until they do; when they cannot, the plan that takes least is made, and the caller sees what it takes.
+   */
+  readonly memory?: number;
   /** Verify the graph after every pass. */
   readonly verify?: boolean;
-  /** Called with the graph before the first pass (`trace`) and after each. */
+  /** Called with the graph before the first pass (`trace`), after each, and with `memory` after `recompute`. */
   readonly onPass?: (name: string, graph: Graph) => void;
 }
 
@@ -115,25 +123,40 @@ export function runPasses(graph: Graph, options: CompileOptions, remarks?: Remar
 }
 
 export function schedule(traced: Graph, options: CompileOptions): Scheduled {
+  const { device, memory } = options;
   const remarks = new Remarks();
   const graph = runPasses(traced, options, remarks);
-  const planned = () => planKernels(graph, options, remarks);
-  return attempt({ emit: 'memory', device: options.device, graphs: [graph] }, planned);
+  return attempt({ emit: 'memory', device, memory, graphs: [graph] }, () => planKernels(graph, options, remarks));
 }
 
 /** What is one kernel, by which algorithm, and where its result lies. */
-function planKernels(graph: Graph, { device, fusion, plan = choosePlan }: CompileOptions, remarks: Remarks): Scheduled {
+function planKernels(graph: Graph, options: CompileOptions, passed: Remarks): Scheduled {
+  const { device, plan = choosePlan, memory, onPass } = options;
+  const budget = memory === undefined ? Infinity : memory - bytesOfAll(leafBytes(graph));
+  const { first, best } = fitMemory(graph, (candidate) => placeKernels(candidate, options, passed), budget);
+  if (memory !== undefined) onPass?.(RECOMPUTE.name, best.graph);
+  checkMemory(best.memory, best.steps, device);
+  const regions = best.regions.map((region) => ({ region, plan: plan(region, device) }));
+  const recomputedMacs = macsOfAll(best.formed) - macsOfAll(first.formed);
+  return { ...best, regions, recomputedMacs };
+}
+
+/** What `onPass` calls the choice of what to compute twice. */
+export const RECOMPUTE = { name: 'recompute', doc: 'what the memory cannot hold is computed again where it is read' };
+
+/** A graph's kernels in order, and where values lie. */
+function placeKernels(graph: Graph, { device, fusion, verify: checked }: CompileOptions, passed: Remarks) {
+  if (checked) verify(graph, opTable);
+  const remarks = new Remarks(passed.list);
   for (const node of nodesOf(graph)) if (isStored(node)) checkBinding(node, device);
-  const { regions, steps, homes } = formKernels(graph, device, fusion, remarks);
+  const { formed, regions, steps, homes } = formKernels(graph, device, fusion, remarks);
   for (const { node } of regions.flatMap((region) => region.results)) checkBinding(node, device);
   const memory = planMemory(steps, new Set(results(graph)), limit(device, 'maxBufferSize'));
-  checkMemory(memory, steps, device);
-  const planned = regions.map((region) => ({ region, plan: plan(region, device) }));
-  return { graph, regions: planned, memory, homes, remarks };
+  return { graph, formed, regions, steps, homes, memory, remarks };
 }
 
 /** Kernels in order, and what they write over; again, with less counted on that, while some bind too much without it. */
-function formKernels(graph: Graph, device: DeviceSpec, fusion: Fusion | undefined, remarks: Remarks): Reuse {
+function formKernels(graph: Graph, device: DeviceSpec, fusion: Fusion | undefined, remarks: Remarks) {
   const most = limit(device, 'maxStorageBuffersPerShaderStage');
   for (let copied: ReadonlySet<Node> = new Set(); ;) {
     const tried = new Remarks();
@@ -142,11 +165,20 @@ function formKernels(graph: Graph, device: DeviceSpec, fusion: Fusion | undefine
     const more = crowding(reuse.regions, graph, most);
     if (more.every((state) => copied.has(state))) {
       remarks.list.push(...tried.list);
-      return reuse;
+      return { ...reuse, formed };
     }
     copied = new Set([...copied, ...more]);
   }
 }
+
+/** Bytes of what a graph finds in memory: parameters, state, inputs and dense constants, by name. */
+function leafBytes(graph: Graph): Map<string, number> {
+  const leaves = nodesOf(graph).filter((node) => isStored(node) && !isPack(node));
+  return new Map(leaves.map((leaf) => [`${leaf.op} ${String(leaf.attrs.name ?? leaf.id)}`, byteSize(leaf.type)]));
+}
+
+const bytesOfAll = (leaves: ReadonlyMap<string, number>): number =>
+  [...leaves.values()].reduce((sum, bytes) => sum + bytes, 0);
 
 /** What to compile of a model. */
 export interface ModelOptions extends CompileOptions {
@@ -220,11 +252,21 @@ export function compileGraphs(graphs: readonly Graph[], options: CompileOptions)
 function compileEntries(traced: readonly TracedEntry[], options: CompileOptions & { halves?: Halves }): EntryInput[] {
   const alignment = limit(options.device, 'minStorageBufferOffsetAlignment');
   for (let apart: Apart = new Set(); ;) {
-    const entries = traced.flatMap((entry) => compileEntry(entry, { ...options, apart }));
+    const entries = traced.flatMap((entry) => {
+      const memory = options.memory && options.memory - bytesBeside(entry, traced);
+      return compileEntry(entry, { ...options, memory, apart });
+    });
     const conflicts = packConflicts(entries, alignment);
     if ([...conflicts].every((key) => apart.has(key))) return entries;
     apart = new Set([...apart, ...conflicts]);
   }
+}
+
+/** Bytes of what only other entries find in memory. */
+function bytesBeside({ graph }: TracedEntry, all: readonly TracedEntry[]): number {
+  const others = new Map(all.flatMap((entry) => [...leafBytes(entry.graph)].filter(([key]) => !/^constant/.test(key))));
+  for (const key of leafBytes(graph).keys()) others.delete(key);
+  return bytesOfAll(others);
 }
 
 /** An entry, and before it the prelude that hoisting takes out of it. */

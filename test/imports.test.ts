@@ -1,6 +1,6 @@
 /**
  * Who may import whom (DESIGN.md section 2), read from the sources:
- * `ir ← ops ← {dsl, autodiff, rewrite} ← schedule ← {memory, kernel} ← emit ← report ← pipeline ← frontend`, models only the DSL,
+ * `ir ← ops ← {dsl, autodiff, rewrite} ← schedule ← {memory, kernel} ← recompute ← emit ← report ← pipeline ← frontend`, models only the DSL,
  * the runtime only the artefact's types and nothing of Node outside runtime/node/. And files stay small.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -20,6 +20,7 @@ const ORDER = [
   ['dsl', 'autodiff', 'rewrite'],
   ['schedule'],
   ['memory', 'kernel'],
+  ['recompute'],
   ['emit'],
   ['report'],
   ['pipeline.ts'],

@@ -58,7 +58,7 @@ async function encode(options: Options, { terminal }: Context): Promise<void> {
       import('../../runtime/node/data/open.ts'),
     ]);
   const { checkOutputFile } = await import('../out-path.ts');
-  const { parseBytes } = await import('../train/memory.ts');
+  const { parseBytes } = await import('../options.ts');
   const { startProgress } = await import('../progress.ts');
   checkOutputFile(options.out);
   const shardBytes = parseBytes(options.shard, '--shard');

@@ -5,7 +5,7 @@ import type { Graph } from '../../compiler/ir/index.ts';
 import type { OptOptions } from '../../compiler/opt.ts';
 import { examples, type Context } from '../context.ts';
 import { UsageError } from '../errors.ts';
-import { collect, oneOf } from '../options.ts';
+import { collect, memorySize, oneOf } from '../options.ts';
 import { findRunLine } from '../run-line.ts';
 
 /** What to do with the graphs. A file's RUN line may say it too. */
@@ -14,6 +14,7 @@ interface What {
   emit?: Emit;
   entry?: string[];
   device?: string;
+  memory?: number;
   verify?: boolean;
 }
 
@@ -40,6 +41,7 @@ const whatCommand = (): Command =>
     .option('--emit <what>', 'print ir, regions (what shares a kernel), memory or wgsl', oneOf('--emit', EMITS))
     .option('--entry <name>', 'take this graph only; may be repeated', collect)
     .option('--device <spec>', 'device to compile for: a name, a JSON file, or JSON (default: portable)')
+    .option('--memory <size>', 'bytes that a graph may take: what it cannot keep is computed again', memorySize)
     .option('--verify', 'verify the graphs after every pass');
 
 export const optCommand = (context: Context): Command =>
@@ -70,8 +72,8 @@ async function opt(path: string | undefined, options: Options, context: Context)
   const asked = await prepare(options, context);
   const { readText, knownBug } = await import('../ir-text.ts');
   const { name, text } = await readText(path);
-  const { passes, emit, entry, device, verify } = options;
-  const silent = [passes, emit, entry, device, verify].every((value) => value === undefined);
+  const { passes, emit, entry, device, memory, verify } = options;
+  const silent = [passes, emit, entry, device, memory, verify].every((value) => value === undefined);
   const own = silent ? ownOptions(text, name) : undefined;
   const result = knownBug(name, text, await transformer(own ? await prepare(own, context) : asked, name));
   if (options.out !== undefined) {
@@ -103,8 +105,8 @@ function ownOptions(text: string, name: string): What | undefined {
 
 async function prepare(what: What, context: Context): Promise<OptOptions & { entry?: string[] }> {
   const [{ passesOf }, { findDevice }] = await Promise.all([import('../passes.ts'), import('../device.ts')]);
-  const { emit = 'ir', entry, device = 'portable', verify } = what;
-  return { passes: passesOf(what.passes, context.passes), emit, entry, device: findDevice(device), verify };
+  const { emit = 'ir', entry, device = 'portable', memory, verify } = what;
+  return { passes: passesOf(what.passes, context.passes), emit, entry, device: findDevice(device), memory, verify };
 }
 
 /** The way from text to text. */

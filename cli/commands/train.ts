@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import type { Precision } from '../../compiler/pipeline.ts';
 import { parseClasses } from '../classes.ts';
 import { examples, type Context } from '../context.ts';
-import { MAX_SEED, oneOf, precision, realNumber, wholeNumber } from '../options.ts';
+import { MAX_SEED, memorySize, oneOf, precision, realNumber, wholeNumber } from '../options.ts';
 import { grouped, rate, seconds } from '../text.ts';
 import type { Hyperparameters } from '../train/settings.ts';
 
@@ -26,7 +26,7 @@ interface Options extends Hyperparameters {
   sampleClasses?: number[];
   sampleSteps?: number;
   weightsDtype: 'f32' | 'f16';
-  memory?: string;
+  memory?: number;
   json?: boolean;
 }
 
@@ -105,7 +105,11 @@ export const trainCommand = (context: Context): Command =>
       oneOf('--weights-dtype', ['f32', 'f16']),
       'f32',
     )
-    .option('--memory <size>', 'refuse what needs more of the device’s memory, such as 4GB')
+    .option(
+      '--memory <size>',
+      'use no more of the device’s memory, such as 4GB: compute again what it cannot keep',
+      memorySize,
+    )
     .option('--json', 'print what was done as JSON')
     .addHelpText(
       'after',
@@ -121,12 +125,11 @@ const plain = (value: unknown): unknown => (typeof value === 'boolean' ? Number(
 
 async function trainModel(path: string, options: Options, { terminal }: Context): Promise<void> {
   const start = performance.now();
-  const [{ train }, { HYPERPARAMETERS }, { parseBytes }] = await Promise.all([
+  const [{ train }, { HYPERPARAMETERS }] = await Promise.all([
     import('../train/train.ts'),
     import('../train/settings.ts'),
-    import('../train/memory.ts'),
   ]);
-  const { batch, seed, flip, dtype, memory, sampleEvery, sampleClasses, sampleSteps, ...request } = options;
+  const { batch, seed, flip, dtype, sampleEvery, sampleClasses, sampleSteps, ...request } = options;
   const hyperparameters = HYPERPARAMETERS.filter((name) => options[name] !== undefined);
   const result = await train(
     path,
@@ -140,7 +143,6 @@ async function trainModel(path: string, options: Options, { terminal }: Context)
         options: Object.fromEntries(hyperparameters.map((name) => [name, plain(options[name])])),
       },
       preview: { every: sampleEvery, classes: sampleClasses, steps: sampleSteps },
-      memory: memory === undefined ? undefined : parseBytes(memory),
     },
     terminal,
   );

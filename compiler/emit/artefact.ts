@@ -49,6 +49,8 @@ export interface MemorySpec {
   readonly activationLowerBoundBytes: number;
   /** Bytes of each arena; arenas are separate buffers, so that a dispatch never reads the one it writes. */
   readonly arenas: readonly number[];
+  /** Of the dispatches' multiply-accumulates, those done a second time so that this is all the memory it takes; none when absent. */
+  readonly recomputedMacs?: number;
 }
 
 export interface EntrySpec {

@@ -32,6 +32,7 @@ export interface EntryInput {
   readonly memory: MemoryPlan;
   /** Values written straight into the state that they update. */
   readonly homes: ReadonlyMap<Node, Node>;
+  readonly recomputedMacs: number;
   readonly remarks: Remarks;
   readonly params: readonly Declared[];
   readonly states: readonly Declared[];
@@ -156,6 +157,7 @@ class Emitter {
         activationPeakBytes: memory.peakBytes,
         activationLowerBoundBytes: memory.lowerBoundBytes,
         arenas: memory.arenas,
+        ...(entry.recomputedMacs && { recomputedMacs: entry.recomputedMacs }),
       },
     };
   }

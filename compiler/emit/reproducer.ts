@@ -24,6 +24,8 @@ export interface Step {
   readonly emit?: Emit;
   readonly device: DeviceSpec;
   readonly verify?: boolean;
+  /** Bytes that may be used. */
+  readonly memory?: number;
   /** What the step was given. */
   readonly graphs: readonly Graph[];
 }
@@ -64,11 +66,12 @@ function reason(cause: unknown): string {
   return cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
 }
 
-function reproducerText({ pass, emit, device, verify, graphs }: Step, message: string): string {
+function reproducerText({ pass, emit, device, verify, memory, graphs }: Step, message: string): string {
   const options = [
     `--passes ${pass ?? 'none'}`,
     ...(emit ? [`--emit ${emit}`] : []),
     ...(verify ? ['--verify'] : []),
+    ...(memory === undefined ? [] : [`--memory ${memory}`]),
     `--device ${quoted(JSON.stringify(device))}`,
   ];
   const header = [`// RUN: ditc opt %s ${options.join(' ')}`, ...message.split('\n').map((line) => `// ${line}`)];

@@ -14,7 +14,12 @@ export interface Remark {
 }
 
 export class Remarks {
-  readonly list: Remark[] = [];
+  readonly list: Remark[];
+
+  /** With what others remarked before. */
+  constructor(before: readonly Remark[] = []) {
+    this.list = [...before];
+  }
 
   applied(by: string, values: readonly Node[], why: string): void {
     this.list.push({ by, kind: 'applied', values, why });

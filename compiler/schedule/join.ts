@@ -151,11 +151,21 @@ class Kernels {
   }
 
   private obstacle(first: Draft, second: Draft, joined: Draft): string | undefined {
+    const early = this.runsEarly(first, second);
+    if (early) return `${labelOf(early.root)} is computed again later (compiler/recompute)`;
     const bound = this.bindings(first, second, joined);
     const most = this.joining.maxReads + 1;
     if (bound > most) return tooManyBuffers(bound - 1, most - 1, `with ${labelOf(second.root)}`);
     const between = this.between(first, second) ?? this.between(second, first);
     return between && `${labelOf(between.root)} lies between ${labelOf(first.root)} and ${labelOf(second.root)}`;
+  }
+
+  /** The one of two that would run with the other before it is wanted: a copy of what is computed twice. */
+  private runsEarly(first: Draft, second: Draft): Draft | undefined {
+    const [before, after] = [first, second].map((draft) => copiesIn(draft, this.joining.buffers));
+    if ([...after].some((copy) => !before.has(copy))) return second;
+    const isWanted = this.producersOf(second).includes(first);
+    return !isWanted && [...before].some((copy) => !after.has(copy)) ? first : undefined;
   }
 
   /** Buffers that the joined kernel binds. New values of state are taken to be written over the old ones that it reads. */
@@ -218,18 +228,28 @@ const fullShape = (draft: Draft): Shape =>
   draft.kind === 'row' ? draft.reductions[0].inputs[0].type.shape : domainOf(resultsOf(draft)[0]);
 
 /** Values that a draft reads from memory. */
-function readsOf(draft: Draft, buffers: ReadonlySet<Node>): Set<Node> {
+const readsOf = (draft: Draft, buffers: ReadonlySet<Node>): Set<Node> => walk(draft, buffers).reads;
+
+/** Which copies of what is computed twice a draft has a part of. */
+const copiesIn = (draft: Draft, buffers: ReadonlySet<Node>): Set<unknown> =>
+  new Set([...walk(draft, buffers).members].flatMap(({ attrs }) => attrs.again ?? []));
+
+/** What a draft reads from memory and what it computes. */
+function walk(draft: Draft, buffers: ReadonlySet<Node>): { readonly reads: Set<Node>; readonly members: Set<Node> } {
   const own = new Set(resultsOf(draft).map(({ node }) => node));
   const reads = new Set<Node>();
-  const seen = new Set<Node>();
+  const members = new Set<Node>();
   const visit = (node: Node): void => {
-    if (seen.has(node)) return;
-    seen.add(node);
-    if (isStored(node) || (buffers.has(node) && !own.has(node))) reads.add(node);
-    else node.inputs.forEach(visit);
+    if (reads.has(node) || members.has(node)) return;
+    if (isStored(node) || (buffers.has(node) && !own.has(node))) {
+      reads.add(node);
+      return;
+    }
+    members.add(node);
+    node.inputs.forEach(visit);
   };
   own.forEach(visit);
-  return reads;
+  return { reads, members };
 }
 
 /** The draft that computes what two do, if they walk over the same domain and meet only element by element or row by row. */

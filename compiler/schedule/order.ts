@@ -70,6 +70,8 @@ class Order {
     if (!states.every((state) => isLast(state) || !this.open.has(state))) return false;
     const values = written.filter((node) => !this.states.has(node));
     if (!values.length) return true;
+    // What is computed again is not wanted before its turn comes: it would be in memory all the same.
+    if (region.members.some(({ attrs }) => attrs.again !== undefined)) return false;
     const dying = reads.filter((node) => !isStored(node) && !this.returned.has(node) && isLast(node));
     const bytes = (nodes: readonly Node[]) => nodes.reduce((sum, node) => sum + byteSize(node.type), 0);
     const freed = bytes(dying);

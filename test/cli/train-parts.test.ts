@@ -1,7 +1,8 @@
 /** Parts of `ditc train` that need no device: signals, sizes, settings. */
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { stoppable } from '../../cli/interrupt.ts';
-import { checkMemory, parseBytes } from '../../cli/train/memory.ts';
+import { checkMemory } from '../../cli/memory.ts';
+import { memorySize } from '../../cli/options.ts';
 import { settle } from '../../cli/train/settings.ts';
 
 describe('stoppable', () => {
@@ -28,10 +29,10 @@ describe('--memory', () => {
     ['1.5g', 1.5e9],
     ['6e9', 6e9],
     ['800b', 800],
-  ])('%s is %d bytes', (text, size) => expect(parseBytes(text)).toBe(size));
+  ])('%s is %d bytes', (text, size) => expect(memorySize(text)).toBe(size));
 
   it.each(['', '-1', '0', 'GB', '4 parsecs', '1.2.3', '1e999'])('"%s" is no size', (text) => {
-    expect(() => parseBytes(text)).toThrow(/--memory is/);
+    expect(() => memorySize(text)).toThrow(/--memory is/);
   });
 
   it.each<[string, (batch: number) => number]>([

@@ -1,27 +1,6 @@
 /** Whether a training fits into the memory it may use: told from the plan, before anything is allocated. */
-import { DitcError } from '../../compiler/ir/error.ts';
-import { UsageError } from '../errors.ts';
-import { bytes } from '../text.ts';
-
-const UNITS: Readonly<Record<string, number>> = {
-  '': 1,
-  k: 1e3,
-  m: 1e6,
-  g: 1e9,
-  t: 1e12,
-  ki: 2 ** 10,
-  mi: 2 ** 20,
-  gi: 2 ** 30,
-  ti: 2 ** 40,
-};
-
-/** `4GB`, `512MiB`, `6e9`. */
-export function parseBytes(text: string, option = '--memory'): number {
-  const [, number, unit] = /^\s*([\d.]+(?:e\d+)?)\s*([kmgt]i?)?b?\s*$/i.exec(text) ?? [];
-  const value = Number(number) * UNITS[(unit ?? '').toLowerCase()];
-  if (value > 0 && value < Infinity) return value;
-  throw new UsageError({ what: `${option} is ${text || 'empty'}`, fix: 'give a size, such as 4GB or 512MiB' });
-}
+import { DitcError } from '../compiler/ir/error.ts';
+import { bytes } from './text.ts';
 
 /** What a batch takes, in bytes on the device. */
 export interface Need {
