@@ -44,6 +44,8 @@ export interface CompileOptions {
   readonly entries?: readonly string[];
   readonly entryOptions: EntryOptions;
   readonly dtype?: Precision;
+  /** Bytes on the device that may be used. */
+  readonly memory?: number;
   readonly onPass?: (pass: string, graph: Graph) => void;
   /** Passes after those of the pipeline. */
   readonly morePasses?: readonly Pass[];

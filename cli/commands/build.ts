@@ -7,7 +7,7 @@ import type { Precision } from '../../compiler/pipeline.ts';
 import type { Compiled, LoadedModel } from '../model.ts';
 import { examples, type Context } from '../context.ts';
 import { UsageError } from '../errors.ts';
-import { collect, precision, wholeNumber } from '../options.ts';
+import { collect, memorySize, precision, wholeNumber } from '../options.ts';
 import { bytes, grouped, macs, plural, seconds, table } from '../text.ts';
 
 interface Options {
@@ -16,6 +16,7 @@ interface Options {
   batch: number;
   dtype: Precision;
   device: string;
+  memory?: number;
   /** Empty: the last pass. */
   printIr?: string;
   json?: boolean;
@@ -30,6 +31,11 @@ export const buildCommand = (context: Context): Command =>
     .option('--batch <n>', 'images per run', wholeNumber('--batch', 1, 65535), 1)
     .option('--dtype <type>', 'f32 or f16, of weights and of what products read; sums are f32', precision, 'f32')
     .option('--device <spec>', 'device to compile for: a name, or a JSON file of ditc doctor', 'portable')
+    .option(
+      '--memory <size>',
+      'use no more of the device’s memory, such as 4GB: compute again what it cannot keep',
+      memorySize,
+    )
     .option(
       '--print-ir [pass]',
       'print the graphs to stdout as ditc opt reads them: --print-ir=PASS after a pass (ditc opt --list), =trace before all (default: after all)',
@@ -56,19 +62,39 @@ async function build(path: string, options: Options, context: Context): Promise<
   const out = options.out ?? join('codegen-out', loaded.name);
   checkArtefactFolder(out);
   const entries = options.entry && [...new Set(options.entry)];
-  const compiled = compile(loaded, {
-    device,
-    entries,
-    entryOptions: { batch: options.batch },
-    dtype: options.dtype,
-    onPass: printed,
-    morePasses: context.passes,
-  });
+  const compiledFor = (batch: number, memory?: number) =>
+    compile(loaded, {
+      device,
+      entries,
+      entryOptions: { batch },
+      dtype: options.dtype,
+      memory,
+      onPass: batch === options.batch ? printed : undefined,
+      morePasses: context.passes,
+    });
+  const { recomputed } = await import('../memory.ts');
+  const compiled = await compileInMemory(options, compiledFor);
   const { buildFiles } = await import('../build-files.ts');
   await writeArtefactFolder(out, buildFiles(loaded, compiled, device));
   const took = performance.now() - start;
   if (options.json) terminal.out(JSON.stringify(summary(compiled, out, took), null, 2));
-  else (options.printIr === undefined ? terminal.out : terminal.err)(report(loaded, compiled, options, out, took));
+  else
+    (options.printIr === undefined ? terminal.out : terminal.err)(
+      report(loaded, compiled, options, out, took, recomputed(compiled.artefact)),
+    );
+}
+
+/** Compiles the batch for the memory it may use; throws when that is not enough. */
+async function compileInMemory(
+  { batch, memory }: Options,
+  compiledFor: (batch: number, memory?: number) => Compiled,
+): Promise<Compiled> {
+  if (memory === undefined) return compiledFor(batch);
+  const { checkMemory, compileWithin, needOf } = await import('../memory.ts');
+  const within = (n: number) => compileWithin(memory, (less) => compiledFor(n, less));
+  const compiled = within(batch);
+  checkMemory(memory, batch, (n) => needOf((n === batch ? compiled : within(n)).artefact));
+  return compiled;
 }
 
 /** Prints graphs after the pass that --print-ir names. */
@@ -117,6 +143,7 @@ function report(
   { batch }: Options,
   out: string,
   took: number,
+  twice?: string,
 ): string {
   const { manifest } = artefact;
   const entries = Object.entries(manifest.entries);
@@ -133,6 +160,7 @@ function report(
       'memory',
       [`${bytes(most((s) => s.memory.weightBytes))} weights`, ...stateOf(specs), activations(specs)].join(' · '),
     ],
+    ...(twice ? [['', twice]] : []),
   ];
   if (entries.length > 1)
     rows.push(

@@ -2,7 +2,7 @@
 import { Command } from 'commander';
 import { examples, type Context } from '../context.ts';
 import { UsageError } from '../errors.ts';
-import { oneOf, wholeNumber } from '../options.ts';
+import { oneOf, parseBytes, wholeNumber } from '../options.ts';
 import { plural, seconds } from '../text.ts';
 
 interface Options {
@@ -58,7 +58,6 @@ async function encode(options: Options, { terminal }: Context): Promise<void> {
       import('../../runtime/node/data/open.ts'),
     ]);
   const { checkOutputFile } = await import('../out-path.ts');
-  const { parseBytes } = await import('../options.ts');
   const { startProgress } = await import('../progress.ts');
   checkOutputFile(options.out);
   const shardBytes = parseBytes(options.shard, '--shard');

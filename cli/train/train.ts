@@ -1,9 +1,7 @@
 /** `ditc train` from the model file to the trained weights: what is checked, made and closed, and in which order. */
-import { planMemory } from '../../runtime/buffers.ts';
 import { sameData, type Dataset } from '../../runtime/data/dataset.ts';
 import type { OpenDevice } from '../../runtime/device.ts';
 import { openData } from '../../runtime/node/data/open.ts';
-import { withPreludes } from '../../runtime/preludes.ts';
 import type { Program } from '../../runtime/program.ts';
 import type { Artefact } from '../../compiler/emit/artefact.ts';
 import { DitcError } from '../../compiler/ir/error.ts';
@@ -11,7 +9,7 @@ import { UsageError } from '../errors.ts';
 import { fillProgram, startProgram, withDevice, withWeights } from '../gpu.ts';
 import { stoppable } from '../interrupt.ts';
 import { compile, loadModel, type LoadedModel } from '../model.ts';
-import { checkMemory, type Need } from '../memory.ts';
+import { checkMemory, compileWithin, needOf, recomputed, type Need } from '../memory.ts';
 import type { Terminal } from '../terminal.ts';
 import { bytes, grouped, plural } from '../text.ts';
 import { loadCheckpoint, recordIn, type TrainingRecord } from './checkpoint.ts';
@@ -87,25 +85,30 @@ function checkData(data: Dataset, record: TrainingRecord | undefined, checkpoint
 async function trainOn(open: OpenDevice, job: Job): Promise<TrainResult> {
   const { request, loaded, folder, settings, terminal, data } = job;
   const entries = TRAINING_ENTRIES;
-  const compiledFor = (batch: number) =>
-    compile(loaded, {
-      device: open.spec,
-      entries,
-      entryOptions: { ...settings.options, batch },
-      dtype: settings.dtype,
-    });
+  const sampler = job.preview?.compile(open.spec);
+  const beside = sampler ? needOf(sampler).total : 0;
+  const compiledFor = (batch: number) => {
+    const within = (memory?: number) =>
+      compile(loaded, {
+        device: open.spec,
+        entries,
+        entryOptions: { ...settings.options, batch },
+        dtype: settings.dtype,
+        memory,
+      });
+    return request.memory === undefined ? within() : compileWithin(request.memory - beside, within);
+  };
   const compiled = compiledFor(settings.batch);
   const { artefact } = compiled;
-  const sampler = job.preview?.compile(open.spec);
-  const needOf = (batch: number): Need => {
-    const own = needed(batch === settings.batch ? artefact : compiledFor(batch).artefact, entries);
-    const beside = sampler ? needed(sampler, Object.keys(sampler.manifest.entries)).total : 0;
-    return { fixed: own.fixed + beside, total: own.total + beside };
+  const needFor = (batch: number): Need => {
+    const { fixed, total } = needOf(batch === settings.batch ? artefact : compiledFor(batch).artefact, entries);
+    return { fixed: fixed + beside, total: total + beside };
   };
-  if (request.memory !== undefined) checkMemory(request.memory, settings.batch, needOf);
+  if (request.memory !== undefined) checkMemory(request.memory, settings.batch, needFor);
+  const twice = recomputed(artefact);
   terminal.err(
     `${loaded.name} on ${open.spec.name}: ${plural(data.count, 'example')} of ${plural(data.classes.length, 'class', 'classes')}, ` +
-      `batch ${settings.batch}, ${bytes(needOf(settings.batch).total)} on the device`,
+      `batch ${settings.batch}, ${bytes(needFor(settings.batch).total)} on the device${twice ? `, ${twice}` : ''}`,
   );
   folder.make();
   const program = await filledProgram(open, job, artefact);
@@ -123,11 +126,6 @@ async function trainOn(open: OpenDevice, job: Job): Promise<TrainResult> {
   } finally {
     program.close();
   }
-}
-
-function needed({ manifest }: Artefact, entries: readonly string[]): Need {
-  const { weights, state, constants, total } = planMemory(manifest, withPreludes(manifest, entries)).report;
-  return { fixed: weights + state + constants, total };
 }
 
 /** A program at the step of the checkpoint, or at the first. */

@@ -347,7 +347,8 @@ const isSmall = (draft: Draft): boolean =>
 
 const isReduction = (node: Node) => opDef(node.op).kind === 'reduce';
 
-const sameRows = (a: Node, b: Node): boolean =>
+/** Whether two nodes reduce the same axes of the same shape. */
+export const sameRows = (a: Node, b: Node): boolean =>
   isReduction(a) &&
   isReduction(b) &&
   String(attrList(a.attrs, 'axes')) === String(attrList(b.attrs, 'axes')) &&

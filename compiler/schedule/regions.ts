@@ -27,7 +27,7 @@ import { between, postDominators } from './dominance.ts';
 import { absorbRows } from './absorb-rows.ts';
 import { chooseBuffers } from './cost.ts';
 import { isStored } from './storage.ts';
-import { joinDrafts, writtenBy } from './join.ts';
+import { joinDrafts, sameRows, writtenBy } from './join.ts';
 import { storedIn, windowOffset } from './windows.ts';
 
 /** A value that a kernel writes to memory. */
@@ -237,11 +237,6 @@ function notPointwiseOn(domains: readonly Shape[], node: Node): string | undefin
 }
 
 const isReduction = (node: Node) => opDef(node.op).kind === 'reduce';
-
-const sameRows = (a: Node, b: Node): boolean =>
-  isReduction(a) &&
-  String(a.attrs.axes) === String(b.attrs.axes) &&
-  sameShape(a.inputs[0].type.shape, b.inputs[0].type.shape);
 
 /**
  * Extends a draft along the post-dominators of its root while nothing on the way is an obstacle. Returns the draft of
