@@ -38,7 +38,10 @@ export function compileWithin<C extends { readonly artefact: Artefact }>(
 
 /** What computing again adds to the work of the entry that does most of it; undefined when nothing is computed twice. */
 export function recomputed({ manifest }: Artefact): string | undefined {
-  const shares = Object.values(manifest.entries).map(({ macs, memory }) => (memory.recomputedMacs ?? 0) / (macs || 1));
+  const shares = Object.values(manifest.entries).map(({ dispatches, memory: { recomputedMacs = 0 } }) => {
+    const once = dispatches.reduce((sum, { macs }) => sum + macs, -recomputedMacs);
+    return recomputedMacs / (once || 1);
+  });
   const most = Math.max(0, ...shares);
   return most ? `${(100 * most).toFixed(1)} % more MACs, to compute again what it does not keep` : undefined;
 }
