@@ -7,7 +7,6 @@
  * buffer of its own (cost.ts) is computed where it is read.
  */
 import {
-  byteSize,
   formatShape,
   labelOf,
   labelsOf,
@@ -19,16 +18,16 @@ import {
   type Node,
   type Remarks,
   type Shape,
-  type Update,
 } from '../ir/index.ts';
 import { attrList, opDef } from '../ops/index.ts';
 import { limit, tooManyBuffers, type DeviceSpec } from './device.ts';
 import { between, postDominators } from './dominance.ts';
 import { absorbRows } from './absorb-rows.ts';
 import { chooseBuffers } from './cost.ts';
+import { inOrder } from './program-order.ts';
 import { isStored } from './storage.ts';
 import { joinDrafts, sameRows, writtenBy } from './join.ts';
-import { storedIn, windowOffset } from './windows.ts';
+import { windowOffset } from './windows.ts';
 
 /** A value that a kernel writes to memory. */
 export interface Result {
@@ -143,48 +142,6 @@ function leaveWidening({ owner, returned }: Flow): void {
 
 const isWidening = ({ op, inputs, type }: Node): boolean =>
   op === 'cast' && inputs[0].type.dtype === 'f16' && type.dtype === 'f32';
-
-/**
- * Topological: what reads comes after what writes, and, where that can be, what overwrites state after all who read the old
- * value; else in program order, by the first result. What only takes leaves and gives a few numbers comes at once: others wait
- * for it.
- */
-function inOrder(regions: readonly Region[], updates: readonly Update[]): Region[] {
-  const writer = new Map(regions.flatMap((region) => region.results.map(({ node }) => [node, region] as const)));
-  const isBuffer = (node: Node) => writer.has(node) || isStored(node);
-  const readBy = (region: Region) => new Set(region.reads.map((node) => storedIn(node, isBuffer)));
-  const readers = new Map<Node, Region[]>();
-  for (const region of regions)
-    for (const node of readBy(region)) readers.set(node, [...(readers.get(node) ?? []), region]);
-  const stateOf = new Map(updates.map(({ state, node }) => [node, state]));
-  const waits = new Map(
-    regions.map((region) => {
-      const before = new Set([...readBy(region)].flatMap((node) => writer.get(node) ?? []));
-      const states = region.results.flatMap(({ node }) => stateOf.get(node) ?? []);
-      const old = new Set(states.flatMap((state) => readers.get(state) ?? []).filter((other) => other !== region));
-      return [region, { before, old: isPreparation(region, before) ? new Set<Region>() : old }] as const;
-    }),
-  );
-  const isFirst = (region: Region) => isPreparation(region, waits.get(region)!.before);
-  const first = (region: Region) => (isFirst(region) ? -1 : Math.min(...region.results.map(({ node }) => node.id)));
-  const left = [...regions].sort((a, b) => first(a) - first(b) || a.root.id - b.root.id);
-  const done = new Set<Region>();
-  const isDone = (set: ReadonlySet<Region>) => [...set].every((region) => done.has(region));
-  while (left.length) {
-    const ready = (region: Region) => isDone(waits.get(region)!.before);
-    let next = left.findIndex((region) => ready(region) && isDone(waits.get(region)!.old));
-    if (next < 0) next = left.findIndex(ready);
-    if (next < 0) throw new Error('the kernels wait for each other');
-    done.add(left.splice(next, 1)[0]);
-  }
-  return [...done];
-}
-
-/** Step sizes, say: state is copied rather than waited for where it is as small. */
-const isPreparation = ({ results: all }: Region, before: ReadonlySet<Region>): boolean =>
-  !before.size && all.reduce((sum, { node }) => sum + byteSize(node.type), 0) <= FEW_BYTES;
-
-const FEW_BYTES = 64;
 
 interface Flow {
   readonly users: Map<Node, Node[]>;

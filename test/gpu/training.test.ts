@@ -27,7 +27,13 @@ const oneOf = (prefix: string, stem: string) => goldenCases(prefix).filter((name
 describe('the compiled gradients of all weights equal PyTorch', () => {
   it.each(oneOf('train-', 'train-adaLN-Zero'))('%s', async (stem) => {
     const { model, batch, bindings, check } = await trainCase(stem);
-    const options = { name: stem, source: 'models/dit.ts', device: gpu.spec, verify: true, entryOptions: { batch } };
+    const options = {
+      name: stem,
+      source: 'models/dit.ts',
+      device: gpu.spec,
+      verify: true,
+      entryOptions: { batch, gradNorm: 1 },
+    };
     const artefact = compileModel(model, { ...options, entries: ['trainStepGiven'] });
     const { outputs, updates } = await gpu.run(artefact, 'trainStepGiven', bindings);
     check(outputs, updates, TOLERANCE);
