@@ -9,7 +9,6 @@ const COUNT = 3;
 /** What vectorise has no rule for: leaves have no operands, the rest is of derivatives, which no loop of a sampler has. */
 const WITHOUT_RULE = [
   ...['input', 'param', 'state', 'constant', 'iota', 'fold', 'gradient'],
-  ...['attention_lse', 'attention_dq', 'attention_dk', 'attention_dv'],
 ];
 const RULED = allOps().filter(({ name }) => !WITHOUT_RULE.includes(name));
 
