@@ -7,9 +7,7 @@ import { drawValues, opCase } from '../../helpers/samples.ts';
 
 const COUNT = 3;
 /** What vectorise has no rule for: leaves have no operands, the rest is of derivatives, which no loop of a sampler has. */
-const WITHOUT_RULE = [
-  ...['input', 'param', 'state', 'constant', 'iota', 'fold', 'gradient'],
-];
+const WITHOUT_RULE = [...['input', 'param', 'state', 'constant', 'iota', 'fold', 'gradient']];
 const RULED = allOps().filter(({ name }) => !WITHOUT_RULE.includes(name));
 
 /** One case of an op with some operands many-valued; undefined when that combination has no rule. */
