@@ -192,7 +192,7 @@ describe('verify', () => {
     [['nothing.ts'], 1, ['nothing.ts']],
     [['.'], 2, ['. is a folder', 'fix: give the model file']],
     [['tiny.ts', '--entry', 'g'], 1, ['there is no entry g', 'fix: choose one of scale, count']],
-    [['tiny.ts', '--kernel', 'g'], 2, ['--kernel: there is no kernel g', 'fix: use one of count, scaled, next_n']],
+    [['tiny.ts', '--kernel', 'g'], 2, ['--kernel: there is no kernel g', 'fix: use one of scaled, count, next_n']],
     [['tiny.ts', '--tolerance', '-1'], 2, ['--tolerance is -1', 'at least 0']],
     [['tiny.ts', '--batch', '0'], 2, ['--batch is 0']],
     [['tiny.ts', '--device', 'toaster'], 2, ['toaster is not a known device']],
