@@ -6,10 +6,9 @@
  * dv = Pᵀ·dy. Where a mask does not hold, the score is a constant: dS is 0 there.
  */
 import { DitcError, formatShape, sameShape, sizeOf, type Attrs, type Node, type TensorType } from '../ir/index.ts';
-import { attentionDims, scoreOperands, scoresOf } from './attention.ts';
-import { attrNumber, contractedDType, defineOp, shapeError, type OpDef, type Sample } from './define.ts';
+import { attentionDims, drawAttention, scoreOperands, scoresOf } from './attention.ts';
+import { attrNumber, contractedDType, defineOp, shapeError, type OpDef } from './define.ts';
 import { broadcastStrides, dense, dot, forEachIndex, type Dense } from './dense.ts';
-import type { Random } from './random.ts';
 
 /** What follows attention's own operands in those of its derivatives: dy, the result, the logarithms of the rows' sums. */
 const MORE = 3;
@@ -199,19 +198,6 @@ function defineDerivative(name: string, { of, doc, macs }: Derivative): OpDef {
       return { inputs: [...inputs, f32([...batch, m, e]), f32([...batch, m, e]), f32([...batch, m, 1])], attrs };
     },
   });
-}
-
-/** Sizes, a bias and a mask as in attention's own sampler. */
-function drawAttention(random: Random, alwaysBiased = false): Pick<Sample, 'inputs' | 'attrs'> {
-  const [biased, masked] = [alwaysBiased || random.next() < 0.6, random.next() < 0.5];
-  const batch = random.shape(0, 2, 3);
-  const [m, n, d, e] = [random.int(1, 9), random.int(1, 12), random.int(1, 10), random.int(1, 10)];
-  const shared = () => (random.next() < 0.3 ? random.broadcastable(batch) : batch);
-  const f32 = (shape: readonly number[]) => ({ dtype: 'f32' as const, shape });
-  const bias = biased ? [f32(random.broadcastable([...batch, m, n]))] : [];
-  const mask = masked ? [{ dtype: 'bool' as const, shape: random.broadcastable([...batch, m, n]) }] : [];
-  const inputs = [f32([...batch, m, d]), f32([...shared(), n, d]), f32([...shared(), n, e]), ...bias, ...mask];
-  return { inputs, attrs: { scale: 0.5, ...(masked && { fill: -3 }) } };
 }
 
 export const attentionDq = defineDerivative('attention_dq', {

@@ -9,7 +9,16 @@ import {
   type Node,
   type TensorType,
 } from '../ir/index.ts';
-import { attrNumber, contractedDType, defineOp, expectFloat, expectSameDType, shapeError } from './define.ts';
+import {
+  attrNumber,
+  contractedDType,
+  defineOp,
+  expectFloat,
+  expectSameDType,
+  shapeError,
+  type Sample,
+} from './define.ts';
+import type { Random } from './random.ts';
 import { broadcastStrides, dense, dot, forEachIndex } from './dense.ts';
 import type { Functional } from './functional.ts';
 
@@ -87,6 +96,19 @@ function biasGradient(f: Functional, inputs: readonly Node[], attrs: Attrs, out:
   return mask ? f.select(mask, dScores, f.constant(0, dtype)) : dScores;
 }
 
+/** A random attention: sizes, shared keys, a bias, a mask. */
+export function drawAttention(random: Random, alwaysBiased = false): Pick<Sample, 'inputs' | 'attrs'> {
+  const [biased, masked] = [alwaysBiased || random.next() < 0.6, random.next() < 0.5];
+  const batch = random.shape(0, 2, 3);
+  const [m, n, d, e] = [random.int(1, 9), random.int(1, 12), random.int(1, 10), random.int(1, 10)];
+  const shared = () => (random.next() < 0.3 ? random.broadcastable(batch) : batch);
+  const f32 = (shape: readonly number[]) => ({ dtype: 'f32' as const, shape });
+  const bias = biased ? [f32(random.broadcastable([...batch, m, n]))] : [];
+  const mask = masked ? [{ dtype: 'bool' as const, shape: random.broadcastable([...batch, m, n]) }] : [];
+  const inputs = [f32([...batch, m, d]), f32([...shared(), n, d]), f32([...shared(), n, e]), ...bias, ...mask];
+  return { inputs, attrs: { scale: 0.5, ...(masked && { fill: -3 }) } };
+}
+
 export const attention = defineOp({
   name: 'attention',
   doc: 'softmax(scale·q·kᵀ + bias)·v: q […, m, d], k […, n, d], v […, n, e], bias broadcast to […, m, n] (optional); where a bool mask (optional) does not hold, the score is `fill`.',
@@ -149,17 +171,7 @@ export const attention = defineOp({
     // As many scalar operations per score as softmax counts, and two for scale and bias.
     return { macs: scores * (d + e), flops: 14 * scores };
   },
-  sample: (random) => {
-    const [biased, masked] = [random.next() < 0.6, random.next() < 0.5];
-    const batch = random.shape(0, 2, 3);
-    const [m, n, d, e] = [random.int(1, 9), random.int(1, 12), random.int(1, 10), random.int(1, 10)];
-    const shared = () => (random.next() < 0.3 ? random.broadcastable(batch) : batch);
-    const f32 = (shape: readonly number[]) => ({ dtype: 'f32' as const, shape });
-    const bias = biased ? [f32(random.broadcastable([...batch, m, n]))] : [];
-    const mask = masked ? [{ dtype: 'bool' as const, shape: random.broadcastable([...batch, m, n]) }] : [];
-    const inputs = [f32([...batch, m, d]), f32([...shared(), n, d]), f32([...shared(), n, e]), ...bias, ...mask];
-    return { inputs, attrs: { scale: 0.5, ...(masked && { fill: -3 }) } };
-  },
+  sample: (random) => drawAttention(random),
   expand: (f, inputs, attrs, { dtype }) => {
     const [, , v] = inputs;
     return f.matmul(f.cast(weightsOf(f, inputs, attrs, dtype), v.type.dtype), v, dtype);
