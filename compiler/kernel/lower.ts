@@ -20,8 +20,8 @@ import { rowKernel } from './recipes/row.ts';
 
 /** Buffers of the kernel are region.reads in order, then its results. */
 export function lower(region: Region, plan: Plan): Kernel {
-  const fours =
-    plan.family === 'product-subgroup' && plan.step === 4 ? new Set(region.reads.filter(inFours)) : new Set<Node>();
+  const byFours = plan.family === 'product-subgroup' && plan.right !== 'one';
+  const fours = new Set(byFours ? region.reads.filter(inFours) : []);
   for (;;) {
     const { kernel, notByFours } = attempt(region, plan, fours);
     if (!notByFours.size) return kernel;

@@ -1,16 +1,38 @@
 /**
- * Whether a product may walk along k by fours: where four neighbours lie side by side in memory, a lane loads them at once. On
- * lavapipe, which loads lane by lane, that is most of what a product costs (512×1152×4608: 12 → 18 GFLOP/s and core).
+ * How a product loads its operands: where four neighbours lie side by side in memory, along an axis that the product walks or
+ * tiles, a lane loads them at once. On lavapipe, which loads lane by lane, that is most of what a product costs
+ * (512×1152×4608: 12 → 18 GFLOP/s and core).
  */
 import type { Node } from '../ir/index.ts';
 import { attrList, opDef } from '../ops/index.ts';
 import type { Region } from './regions.ts';
 
-export function isByFours({ anchor, reads }: Region): boolean {
+/** The axis along which a lane loads four elements of an operand at once: x [m,k] to the left, y [k,n] to the right. */
+export interface Loads {
+  readonly left: 'one' | 'k4' | 'm4';
+  readonly right: 'one' | 'k4' | 'n4';
+}
+
+export const ONE_BY_ONE: Loads = { left: 'one', right: 'one' };
+
+/**
+ * A linear layer's x·Wᵀ has both along k; its derivative by x, d·W, the left along k and the right along n; that by W, dᵀ·x,
+ * the left along m and the right along n.
+ */
+export function loadsOf({ anchor, reads }: Region, lanes: number): Loads {
   const [x, y] = anchor!.inputs;
-  const rank = y.type.shape.length;
-  const k = x.type.shape[x.type.shape.length - 1];
-  return k % 4 === 0 && isSideBySide(x, x.type.shape.length - 1, reads) && isSideBySide(y, rank - 2, reads);
+  const [m, n] = anchor!.type.shape.slice(-2);
+  const [leftRank, rightRank] = [x.type.shape.length, y.type.shape.length];
+  const k = x.type.shape[leftRank - 1];
+  const isBy = (node: Node, axis: number) => isSideBySide(node, axis, reads);
+  const leftByK = k % 4 === 0 && isBy(x, leftRank - 1);
+  if (leftByK && isBy(y, rightRank - 2)) return { left: 'k4', right: 'k4' };
+  // A lane then owns four neighbouring columns: not where many lanes would be left without.
+  const padding = Math.ceil(n / (4 * lanes)) * 4 * lanes - n;
+  if (padding > n / 8 || !isBy(y, rightRank - 1)) return ONE_BY_ONE;
+  if (leftByK) return { left: 'k4', right: 'n4' };
+  const stepsAtOnce = lanes / 4;
+  return { left: m >= 16 && k % stepsAtOnce === 0 && isBy(x, leftRank - 2) ? 'm4' : 'one', right: 'n4' };
 }
 
 /** Whether each four of elements along the axis, from a multiple of 4 on, is such a four in memory. */

@@ -5,7 +5,7 @@
  */
 import { DitcError, sizeOf } from '../ir/index.ts';
 import { fixedSubgroupSize, limit, prefersSubgroupProducts, type DeviceSpec } from './device.ts';
-import { isByFours } from './fours.ts';
+import { loadsOf, ONE_BY_ONE, type Loads } from './fours.ts';
 import { rowAxes, type Region } from './regions.ts';
 
 /** One invocation per element of the root. */
@@ -33,13 +33,11 @@ export interface SimpleProductPlan {
  * One subgroup per workgroup. Each lane owns `columns` columns of `rows` rows in registers; a lane loads one row of the
  * left operand and broadcasts it. No workgroup memory, no barrier: what CPU SIMD devices like (DESIGN.md section 6).
  */
-export interface SubgroupProductPlan {
+export interface SubgroupProductPlan extends Loads {
   readonly family: 'product-subgroup';
   readonly lanes: number;
   readonly rows: number;
   readonly columns: number;
-  /** Elements along k that a lane loads at once: 4 where both operands have them side by side in memory. */
-  readonly step: 1 | 4;
 }
 
 /** Few rows: `share` of the `lanes` invocations walk along k of one column together. */
@@ -124,12 +122,8 @@ function planProduct(region: Region, device: DeviceSpec): Plan {
   const simple: SimpleProductPlan = { family: 'product-simple', workgroup: 64 };
   const lanes = fixedSubgroupSize(device);
   if (lanes && prefersSubgroupProducts(device)) {
-    const rows = subgroupRows(m);
-    const columns = laneColumns(n, lanes);
-    const k = region.anchor!.inputs[0].type.shape.at(-1)!;
-    // Loads by fours compile for twice as long (0.8 against 0.35 s): worth it where there is much to do.
-    const step = sizeOf(shape) * k >= MANY_MACS && isByFours(region) ? 4 : 1;
-    return fits(rows, columns * lanes) ? { family: 'product-subgroup', lanes, rows, columns, step } : simple;
+    const plan = planSubgroupProduct(region, lanes);
+    return fits(plan.rows, plan.columns * lanes) ? plan : simple;
   }
   const invocations = limit(device, 'maxComputeInvocationsPerWorkgroup');
   // Statistics of the rows are one invocation's affair.
@@ -139,6 +133,17 @@ function planProduct(region: Region, device: DeviceSpec): Plan {
   const perThread = m >= 2 * side && n >= 2 * side ? 4 : 2;
   if (!fits(side * perThread, side * perThread)) return simple;
   return { family: 'product-tiled', side, perThread, depth: 16, rolled: device.kind === 'software' };
+}
+
+function planSubgroupProduct(region: Region, lanes: number): SubgroupProductPlan {
+  const { shape } = region.anchor!.type;
+  const [m, n] = shape.slice(-2);
+  const k = region.anchor!.inputs[0].type.shape.at(-1)!;
+  // Loads by fours compile for twice as long (0.8 against 0.35 s): worth it where there is much to do.
+  const loads = sizeOf(shape) * k >= MANY_MACS ? loadsOf(region, lanes) : ONE_BY_ONE;
+  const rows = subgroupRows(m);
+  const columns = loads.right === 'n4' ? 4 : laneColumns(n, lanes);
+  return { family: 'product-subgroup', lanes, rows, columns, ...loads };
 }
 
 function planAttentionGradient(device: DeviceSpec): AttentionGradientPlan {

@@ -1,6 +1,6 @@
 /** Kernels built for subgroups of one size, on a device of another: right on wider ones, refused on narrower ones. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { GraphBuilder, type Graph } from '../../compiler/ir/index.ts';
+import { GraphBuilder, type Graph, type Node } from '../../compiler/ir/index.ts';
 import { Functional, interpret, opTable, Random } from '../../compiler/ops/index.ts';
 import { compileGraphs } from '../../compiler/pipeline.ts';
 import type { DeviceSpec } from '../../compiler/schedule/device.ts';
@@ -53,12 +53,41 @@ it('wider subgroups compute what narrower ones would', async ({ skip }) => {
     expect(families.sort()).toEqual(['attention-subgroup', 'product-subgroup', 'row']);
     const products = Object.values(artefact.manifest.kernels).filter(({ plan }) => plan.family === 'product-subgroup');
     expect(
-      products.map(({ plan }) => plan.step),
+      products.map(({ plan }) => [plan.left, plan.right]),
       'loads by fours',
-    ).toEqual([4]);
+    ).toEqual([['k4', 'k4']]);
     const { outputs } = await gpu.run(artefact, graph.name, bindings);
     for (const { name } of graph.outputs)
       expect(relativeError(outputs[name], want.outputs[name].data), `${name}, lanes × ${factor}`).toBeLessThan(1e-5);
+  }
+});
+
+it.each([
+  { layout: 'x·Wᵀ', left: 'k4', right: 'k4' },
+  { layout: 'd·W', left: 'k4', right: 'n4' },
+  { layout: 'dᵀ·x', left: 'm4', right: 'n4' },
+  { layout: 'dᵀ·Wᵀ', left: 'one', right: 'one' },
+])('a product $layout with partial tiles loads fours where they lie', async ({ layout, left, right }) => {
+  if (gpu.spec.kind !== 'software' || !gpu.spec.subgroups) return;
+  const [m, k, n] = [332, 164, 180];
+  const builder = new GraphBuilder(opTable);
+  const f = new Functional(builder);
+  const operand = (name: string, transposed: boolean, shape: [number, number]): [Node, Node] => {
+    const node = builder.apply('input', [], { name, dtype: 'f32', shape: transposed ? shape.reverse() : shape });
+    return [node, transposed ? f.transpose(node) : node];
+  };
+  const [a, x] = operand('a', layout.startsWith('dᵀ'), [m, k]);
+  const [c, y] = operand('c', layout.endsWith('Wᵀ'), [k, n]);
+  const node = f.add(f.op('tanh', [f.matmul(x, y)]), 1);
+  const graph: Graph = { name: 'product', inputs: [a, c], outputs: [{ name: 'out', node }], updates: [] };
+  const random = new Random(5);
+  const bindings = { a: drawValues(random, a.type), c: drawValues(random, c.type) };
+  const want = interpret(graph, bindings).outputs.out.data;
+  for (const factor of [1, 1 / 2]) {
+    const artefact = compileGraphs([graph], { device: withLanes(factor), verify: true });
+    expect(Object.values(artefact.manifest.kernels).map(({ plan }) => plan)).toMatchObject([{ left, right }]);
+    const { outputs } = await gpu.run(artefact, 'product', bindings);
+    expect(relativeError(outputs.out, want), `lanes × ${factor}`).toBeLessThan(1e-5);
   }
 });
 

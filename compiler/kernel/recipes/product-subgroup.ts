@@ -1,10 +1,11 @@
 /**
- * Product by one subgroup per workgroup, no workgroup memory. Lane l owns columns l, l+L, l+2L, … of a block of rows; per
- * step of k each lane loads one row's element of the left operand (or four), and `subgroupBroadcast` hands it to all.
+ * Product by one subgroup per workgroup, no workgroup memory. Lane l owns columns l, l+L, l+2L, … of a block of rows, or the
+ * four from 4·l on; per step of k each lane loads one row's element of the left operand (or four, along k or of neighbouring
+ * rows), and `subgroupBroadcast` hands it to all.
  */
 import { sizeOf } from '../../ir/index.ts';
 import type { SubgroupProductPlan } from '../../schedule/plan.ts';
-import type { Index } from '../index-map.ts';
+import { fixedIndex, ZERO, type Index } from '../index-map.ts';
 import type { Expr } from '../ir.ts';
 import { overDepth } from './depth.ts';
 import { batchIndex, builtins, productOf, storeElement, type Launch, type Product, type Site } from './common.ts';
@@ -16,9 +17,8 @@ interface Block {
   readonly product: Product;
   readonly batch: readonly Index[];
   readonly row0: Index;
-  /** The lane's first column, and all of them within the matrix. */
-  readonly column0: Index;
-  readonly columns: readonly Index[];
+  /** The lane's column number j. */
+  column(j: Index): Index;
 }
 
 export function subgroupProduct(site: Site, plan: SubgroupProductPlan): Launch {
@@ -29,25 +29,39 @@ export function subgroupProduct(site: Site, plan: SubgroupProductPlan): Launch {
   const { groupX, groupY, lane } = builtins(b);
   const gridX = Math.ceil(product.n / (lanes * columns));
   const gridY = Math.ceil(product.m / rows);
-  const column0 = ix.add(ix.scale(ix.atom(groupX, gridX - 1), lanes * columns), ix.atom(lane, lanes - 1));
+  const byColumns = plan.right === 'n4';
+  const group = ix.atom(groupX, gridX - 1);
+  const own = ix.atom(lane, lanes - 1);
+  const column = (j: Index): Index =>
+    byColumns
+      ? ix.add(ix.scale(ix.add(ix.scale(group, lanes), own), 4), j)
+      : ix.add(ix.add(ix.scale(group, lanes * columns), own), ix.scale(j, lanes));
   const block: Block = {
     site,
     plan,
     product,
     batch: batchIndex(site, product.batch),
     row0: ix.scale(ix.atom(groupY, gridY - 1), rows),
-    column0,
-    columns: range(columns).map((j) => ix.clamp(ix.offset(column0, j * lanes), product.n - 1, `column_${j}`)),
+    column,
   };
-  writeTile(block, plan.step === 4 ? sumByFours(block) : sumByOnes(block));
+  writeTile(
+    block,
+    plan.right === 'n4' ? sumByColumns(block) : plan.right === 'k4' ? sumByFours(block) : sumByOnes(block),
+  );
   return { workgroupSize: lanes, grid: [gridX, gridY, sizeOf(product.batch)] };
 }
+
+/** The lane's columns, those beyond the matrix at its last. */
+const columnsWithin = ({ site, plan, product, column }: Block): Index[] =>
+  range(plan.columns).map((j) => site.inline.ix.clamp(column(fixedIndex(j)), product.n - 1, `column_${j}`));
 
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
 /** The sums of each of the lane's columns, row by row, four rows to a vector. */
-function sumByOnes({ site, plan, product, batch, row0, columns }: Block): Expr[][] {
+function sumByOnes(block: Block): Expr[][] {
+  const { site, plan, product, batch, row0 } = block;
   const { b } = site;
+  const columns = columnsWithin(block);
   const { rows } = plan;
   const quads = Math.max(1, rows / 4);
   const width = Math.min(rows, 4);
@@ -68,9 +82,11 @@ function sumByOnes({ site, plan, product, batch, row0, columns }: Block): Expr[]
 }
 
 /** The same with four steps of k to a vector. */
-function sumByFours({ site, plan, product, batch, row0, columns }: Block): Expr[][] {
+function sumByFours(block: Block): Expr[][] {
+  const { site, plan, product, batch, row0 } = block;
   const { b, inline } = site;
   const { ix } = inline;
+  const columns = columnsWithin(block);
   const acc = columns.map((_, j) => range(plan.rows).map((r) => b.variable(`acc_${j}_${r}`, b.literal(0, 'f32'))));
   b.loop('k', product.k / 4, (k) => {
     const steps = range(4).map((u) => ix.offset(ix.scale(ix.atom(k, product.k / 4 - 1), 4), u));
@@ -92,6 +108,89 @@ function sumByFours({ site, plan, product, batch, row0, columns }: Block): Expr[
     });
   });
   return acc.map((column) => column.map((row) => b.read(row)));
+}
+
+/**
+ * The sums of the lane's four neighbouring columns, to a vector; the left operand as it lies in memory. Several steps of k are
+ * added to a sum while it is at hand: there are more sums than registers.
+ */
+function sumByColumns(block: Block): Expr[][] {
+  const { site, plan, product, batch } = block;
+  const { b, inline } = site;
+  const { ix } = inline;
+  const zero = b.call('vec4f', [b.literal(0, 'f32')], 'vec4f');
+  const acc = range(plan.rows).map((r) => b.variable(`acc_${r}`, zero));
+  const four = ix.clamp(ix.divmod(block.column(ZERO), 4)[0], product.n / 4 - 1, 'column');
+  const columns = range(4).map((j) => ix.offset(ix.scale(four, 4), j));
+  const addSteps = (steps: readonly Index[], left: (row: number) => readonly Expr[]): void => {
+    const rights = steps.map((at, u) => {
+      const right = columns.map((column) => product.right(batch, at, column));
+      return b.bind(`right_${u}`, asVector(site, right));
+    });
+    acc.forEach((sum, r) => {
+      const row = left(r);
+      const added = rights.reduce(
+        (before, right, u) => b.call('fma', [b.call('vec4f', [row[u]], 'vec4f'), right, before], 'vec4f'),
+        b.read(sum),
+      );
+      b.assign(sum, added);
+    });
+  };
+  overSteps(block, addSteps);
+  return range(4).map((j) => acc.map((sum) => b.component(b.read(sum), j)));
+}
+
+/** Calls `addSteps` for the steps of k that are loaded together, with the left operand of a row at each, in every lane. */
+function overSteps(
+  block: Block,
+  addSteps: (steps: readonly Index[], left: (row: number) => readonly Expr[]) => void,
+): void {
+  const { site, plan, product, batch, row0 } = block;
+  const { b, inline } = site;
+  const { ix } = inline;
+  if (plan.left === 'one') {
+    return overDepth(site, product, (at) => {
+      const rows = loadedRows(site, plan, product.m, row0, (row) => product.left(batch, row, at));
+      addSteps([at], (r) => [rows[r]]);
+    });
+  }
+  const count = plan.left === 'k4' ? 4 : stepsAtOnce(plan);
+  b.loop('k', product.k / count, (k) => {
+    const first = ix.scale(ix.atom(k, product.k / count - 1), count);
+    const steps = range(count).map((u) => ix.offset(first, u));
+    if (plan.left === 'm4') return addSteps(steps, rowsOfQuads(block, first));
+    const four = (row: Index) => {
+      const along = steps.map((at) => product.left(batch, row, at));
+      return asVector(site, along);
+    };
+    const rows = loadedRows(site, plan, product.m, row0, four);
+    addSteps(steps, (r) => {
+      const row = b.bind(`a_${r}`, rows[r]);
+      return steps.map((_, u) => b.component(row, u));
+    });
+  });
+}
+
+/** Steps of k whose rows the lanes load together, four rows a lane. */
+const stepsAtOnce = ({ lanes, rows }: SubgroupProductPlan): number => Math.max(1, (4 * lanes) / rows);
+
+/** A row at the steps from `first` on: lanes load four neighbouring rows each, as many lanes as that takes a step. */
+function rowsOfQuads({ site, plan, product, batch, row0 }: Block, first: Index): (row: number) => Expr[] {
+  const { b, inline } = site;
+  const { ix } = inline;
+  const { lane } = builtins(b);
+  const quads = plan.rows / 4;
+  const steps = stepsAtOnce(plan);
+  const mine = ix.atom(b.binary('%', lane, b.u32(quads)), quads - 1);
+  const step = ix.atom(b.binary('/', lane, b.u32(quads)), steps - 1);
+  const quad = ix.clamp(ix.add(ix.divmod(row0, 4)[0], mine), product.m / 4 - 1, 'rows');
+  const four = range(4).map((r) => product.left(batch, ix.offset(ix.scale(quad, 4), r), ix.add(first, step)));
+  const left = b.bind('left', asVector(site, four));
+  const broadcast = (u: number, q: number) => b.call('subgroupBroadcast', [left, b.u32(u * quads + q)]);
+  return (row) => {
+    const q = row >> 2;
+    return range(steps).map((u) => b.component(b.bind(`a_${q}_${u}`, broadcast(u, q)), row % 4));
+  };
 }
 
 /** Four values as a vector; the components of one vector, in order, are that vector. */
@@ -118,16 +217,16 @@ function loadedRows(
   });
 }
 
-function writeTile({ site, plan, product, batch, row0, column0 }: Block, sums: readonly (readonly Expr[])[]): void {
-  const { lanes, rows, columns } = plan;
+function writeTile({ site, plan, product, batch, row0, column }: Block, sums: readonly (readonly Expr[])[]): void {
+  const { rows, columns } = plan;
   const { b, inline } = site;
   const { ix } = inline;
   const tile = b.privateArray('tile', sums.flat());
   const epilogue = (j: Expr, r: Expr) => {
-    const column = ix.add(column0, ix.scale(ix.atom(j, columns - 1), lanes));
     const row = ix.add(row0, ix.atom(r, rows - 1));
     const at = b.binary('+', b.binary('*', j, b.u32(rows)), r);
-    storeElement(site, batch, [row, product.m], [column, product.n], b.bind('product', b.loadShared(tile, at)));
+    const place = column(ix.atom(j, columns - 1));
+    storeElement(site, batch, [row, product.m], [place, product.n], b.bind('product', b.loadShared(tile, at)));
   };
   b.loop('j', columns, (j) => b.loop('r', rows, (r) => epilogue(j, r), true), true);
 }
