@@ -28,6 +28,13 @@ const meanOfImage = (x: Tensor) => x.mean([1, 2, 3]);
 export const meanSquaredError = (eps: Tensor, noise: Tensor) => meanOfImage(noise.sub(eps).square());
 
 /**
+ * Min-SNR weight of the squared error at t, [N,1,1,1]: min(SNR, γ)/SNR with SNR = ᾱ/(1−ᾱ). The plain mean spends itself on the
+ * finest noise; what a picture shows is decided far above it. Hang et al. 2023, equation 8, for predictions of ε.
+ */
+export const minSnrWeight = (k: LossCoefficients, gamma: number) =>
+  k.sqrtOneMinusAlphaBar.div(k.sqrtAlphaBar).square().mul(gamma).minimum(1);
+
+/**
  * The bound's term at t, in bits, mean over the image: KL(q(x_{t−1}|x_t,x₀) ‖ p(x_{t−1}|x_t)), or −log p(x₀|x₁) at t = 0.
  * It sees ε̂ without its gradient: it trains v alone. Nichol & Dhariwal 2021, equations 4 to 7.
  *

@@ -16,7 +16,7 @@ import {
 } from '../compiler/dsl/index.ts';
 import { misconfigured, oneOf, realNumber } from './config.ts';
 import { splitPrediction, type Denoiser } from './diffusion.ts';
-import { lossTerms } from './loss.ts';
+import { coefficientsAt, lossTerms, minSnrWeight } from './loss.ts';
 import {
   batchOf,
   optimize,
@@ -33,9 +33,11 @@ export interface TrainingOptions extends OptimizerOptions {
   readonly schedule: Schedule;
   /** Share of labels replaced by the null class. */
   readonly labelDropout: number;
+  /** Most signal-to-noise ratio that the mean squared error of a step counts with (loss.ts); 0: all steps count alike. */
+  readonly minSnr: number;
 }
 
-export const trainingDefaults = { ...optimizerDefaults, schedule: 'linear' as const };
+export const trainingDefaults = { ...optimizerDefaults, schedule: 'linear' as const, minSnr: 0 };
 
 /** A model as training sees it. */
 export interface Trainee extends Denoiser {
@@ -54,7 +56,8 @@ function trainingOptions(given: EntryOptions, model: Trainee): TrainingOptions {
     throw misconfigured(`labelDropout is ${labelDropout}`, 'the model has no null class to put in their place', fix);
   }
   const schedule = oneOf('schedule', given.schedule ?? trainingDefaults.schedule, SCHEDULES);
-  return { ...optimizerOptions(given), schedule, labelDropout };
+  const minSnr = realNumber('minSnr', given.minSnr ?? trainingDefaults.minSnr, 0);
+  return { ...optimizerOptions(given), schedule, labelDropout, minSnr };
 }
 
 /** What a step draws for its batch. */
@@ -109,15 +112,18 @@ function given(e: Entry, { channels, size }: Trainee): Draws {
   };
 }
 
-/** Per image, [N] each: the two terms of the loss. */
-function losses(e: Entry, model: Trainee, { schedule }: TrainingOptions, { t, noise, drop }: Draws) {
+/** Per image, [N] each: the two terms of the loss, and the loss. */
+function losses(e: Entry, model: Trainee, { schedule, minSnr }: TrainingOptions, { t, noise, drop }: Draws) {
   const { channels, size, nullClass } = model;
   const images = e.input('images', [e.batch, channels, size, size]);
   const labels = e.input('labels', [e.batch], 'i32');
   const y = nullClass === undefined ? labels : where(drop, nullClass, labels);
-  return lossTerms(processOf(schedule), t, images, noise, (x) =>
+  const process = processOf(schedule);
+  const { mse, vb } = lossTerms(process, t, images, noise, (x) =>
     splitPrediction(model.predict(e.params, x, t.cast('f32'), y), channels),
   );
+  const weighted = minSnr ? mse.mul(minSnrWeight(coefficientsAt(process, t), minSnr).reshape(e.batch)) : mse;
+  return { mse, vb, loss: weighted.add(vb) };
 }
 
 /** Sums of the terms, and images, by eighths of the range of t: [8] each. */
@@ -132,7 +138,7 @@ function trainStep(e: Entry, model: Trainee, drawFor: (options: TrainingOptions)
   const options = trainingOptions(e.options, model);
   const draws = drawFor(options);
   const terms = losses(e, model, options, draws);
-  const loss = terms.mse.add(terms.vb).mean();
+  const loss = terms.loss.mean();
   const update = optimize(e, options, loss);
   return { loss, mse: terms.mse.mean(), vb: terms.vb.mean(), ...byTimestep(draws.t, terms), ...update };
 }

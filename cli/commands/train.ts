@@ -58,6 +58,11 @@ export const trainCommand = (context: Context): Command =>
     )
     .option('--clip <x>', 'largest norm of the gradient; 0: any', realNumber('--clip', 0))
     .option('--accumulate <n>', 'batches per step', wholeNumber('--accumulate', 1, MAX_BATCH))
+    .option(
+      '--min-snr <x>',
+      'let steps of little noise count less: weight min(SNR, x)/SNR; 0: all alike (default: 0)',
+      realNumber('--min-snr', 0),
+    )
     .option('--grad-norm', 'record the norm of the gradient too, which slows steps down; --clip records it anyway')
     .option('--dtype <type>', 'f32, or f16 for what products read; weights and sums are f32 (default: f32)', precision)
     .option(

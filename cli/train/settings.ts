@@ -18,6 +18,7 @@ export const HYPERPARAMETERS = [
   'cosine',
   'clip',
   'accumulate',
+  'minSnr',
   'gradNorm',
   'lossScale',
   'growthInterval',

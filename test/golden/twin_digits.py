@@ -22,6 +22,12 @@ CONFIG = dict(
 STANDARD_ERRORS = 4
 
 
+def learning_rate(args, step):
+    """Of step 1, 2, …: a linear warm-up, times half a cosine."""
+    rate = args.lr * min(1, step / args.warmup) if args.warmup else args.lr
+    return rate * (0.5 * (1 + math.cos(math.pi * min(1, step / args.cosine))) if args.cosine else 1)
+
+
 def train(args):
     import torch
 
@@ -35,28 +41,33 @@ def train(args):
     images, labels = load_mnist(args.data)
     model = DiT(**CONFIG).train()
     live = [p for p in model.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(live, lr=args.lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0)
+    optimiser = torch.optim.AdamW(live, lr=args.lr, betas=(0.9, args.beta2), eps=1e-8, weight_decay=0)
     ema = {k: p.clone() for k, p in model.state_dict().items()}
-    loss_of = Loss(Process(linear_betas()))
+    process = Process(linear_betas())
+    loss_of = Loss(process)
+    snr = torch.tensor(process.alphas_cumprod / (1 - process.alphas_cumprod), dtype=torch.float32)
+    weight = snr.clamp(max=args.min_snr) / snr if args.min_snr else torch.ones(1000)
     order, start = torch.empty(0, dtype=torch.long), time.time()
     with open(args.out, "w") as out:
         for step in range(1, args.steps + 1):
             while len(order) < args.batch:
                 order = torch.cat([order, torch.randperm(len(images))])
             pick, order = order[: args.batch], order[args.batch :]
+            optimiser.param_groups[0]["lr"] = learning_rate(args, step)
             x0 = images[pick].float() / 127.5 - 1
             t = torch.randint(1000, (args.batch,))
             noise = torch.randn_like(x0)
             predicted = model(loss_of.q_sample(x0, noise, t), t.float(), labels[pick])
-            mse, vb = (term.mean() for term in loss_of.terms(predicted, x0, noise, t))
+            mse, vb = loss_of.terms(predicted, x0, noise, t)
+            loss = (weight[t] * mse + vb).mean()
             optimiser.zero_grad()
-            (mse + vb).backward()
+            loss.backward()
             optimiser.step()
             with torch.no_grad():
                 for key, value in model.state_dict().items():
                     ema[key].lerp_(value, 1 - args.ema)
             if step % args.log_every == 0:
-                record = dict(step=step, loss=(mse + vb).item(), mse=mse.item(), vb=vb.item())
+                record = dict(step=step, loss=loss.item(), mse=mse.mean().item(), vb=vb.mean().item())
                 wall = dict(imagesPerSecond=step * args.batch / (time.time() - start))
                 print(json.dumps({**record, "wall": wall}), file=out, flush=True)
     if args.weights:
@@ -103,6 +114,10 @@ def main():
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--ema", type=float, default=0.999)
+    parser.add_argument("--beta2", type=float, default=0.999)
+    parser.add_argument("--warmup", type=int, default=0)
+    parser.add_argument("--cosine", type=int, default=0)
+    parser.add_argument("--min-snr", type=float, default=0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--log-every", type=int, default=10)
