@@ -31,8 +31,9 @@ export function loadsOf({ anchor, reads }: Region, lanes: number): Loads {
   const padding = Math.ceil(n / (4 * lanes)) * 4 * lanes - n;
   if (padding > n / 8 || !isBy(y, rightRank - 1)) return ONE_BY_ONE;
   if (leftByK) return { left: 'k4', right: 'n4' };
-  const stepsAtOnce = lanes / 4;
-  return { left: m >= 16 && k % stepsAtOnce === 0 && isBy(x, leftRank - 2) ? 'm4' : 'one', right: 'n4' };
+  // Up to 32 rows in fours are a load for each of 8 lanes; more lanes load steps of k besides.
+  const byRows = lanes >= 8 && m >= 16 && k % (lanes / 4) === 0 && isBy(x, leftRank - 2);
+  return { left: byRows ? 'm4' : 'one', right: 'n4' };
 }
 
 /** Whether each four of elements along the axis, from a multiple of 4 on, is such a four in memory. */

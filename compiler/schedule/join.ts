@@ -8,6 +8,7 @@
 import { labelOf, labelsOf, sameShape, sizeOf, type Node, type Remarks, type Shape, type Update } from '../ir/index.ts';
 import { attrList, opDef, shareScores } from '../ops/index.ts';
 import { tooManyBuffers } from './device.ts';
+import { isSumOfRows } from './row-sums.ts';
 import { domainOf, resultsOf, samePlaces, type Draft, type Result } from './regions.ts';
 import { isStored } from './storage.ts';
 
@@ -40,6 +41,7 @@ export function joinDrafts(drafts: readonly Draft[], joining: Joining): Draft[] 
     }
   }
   for (const draft of inOrder) if (draft.kind === 'matmul') kernels.joinScores(draft);
+  for (const draft of [...kernels.all]) if (draft.anchor?.op === 'matmul') kernels.joinSums(draft);
   // Kernels that walk over the same values.
   for (const draft of [...kernels.all].sort((a, b) => a.root.id - b.root.id)) {
     if (draft.kind === 'matmul' || !kernels.all.has(draft)) continue;
@@ -142,6 +144,16 @@ class Kernels {
       const together = other !== draft && other.anchor && shareScores(draft.anchor!, other.anchor);
       const joined = together ? this.join(draft, other) : undefined;
       if (joined) return this.joinScores(joined);
+    }
+  }
+
+  /** A product and what is computed from the sums of its left operand's rows. */
+  joinSums(draft: Draft): void {
+    if (!this.all.has(draft)) return;
+    const left = new Set([...this.reads.get(draft)!].flatMap((node) => [...(this.readers.get(node) ?? [])]));
+    for (const row of [...left].sort((a, b) => a.root.id - b.root.id)) {
+      const joined = sumUnion(draft, row) && this.join(draft, row);
+      if (joined) return this.joinSums(joined);
     }
   }
 
@@ -255,6 +267,8 @@ function walk(draft: Draft, buffers: ReadonlySet<Node>): { readonly reads: Set<N
 /** The draft that computes what two do, if they walk over the same domain and meet only element by element or row by row. */
 function union(first: Draft, second: Draft, buffers: ReadonlySet<Node>): Draft | undefined {
   if (second.kind === 'matmul') return scoreUnion(first, second);
+  const summed = sumUnion(first, second);
+  if (summed) return summed;
   if (first.kind === 'row' || second.kind === 'row') return rowUnion(first, second, buffers);
   return mapUnion(first, second, buffers);
 }
@@ -265,6 +279,18 @@ function scoreUnion(first: Draft, second: Draft): Draft | undefined {
   const [main, added] = second.anchor!.op === 'attention' ? [second, first] : [first, second];
   const more = resultsOf(added).map((result) => ({ ...result, anchor: result.anchor ?? added.anchor }));
   return { ...main, more: [...main.more, ...more] };
+}
+
+/** A product and a row kernel that only sums rows of the product's left operand, without the views that its sums lie behind. */
+function sumUnion(product: Draft, row: Draft): Draft | undefined {
+  const { anchor, sums = [] } = product;
+  if (anchor?.op !== 'matmul' || row.kind !== 'row') return undefined;
+  const [sum, ...others] = row.reductions;
+  if (others.length || sums.length || !isSumOfRows(sum, anchor)) return undefined;
+  const isOfRow = ({ node, views }: Result) => sameShape(domainOf({ node, views }), sum.type.shape);
+  if (!resultsOf(row).every(isOfRow)) return undefined;
+  const more = resultsOf(row).map((result) => ({ ...result, anchor: sum }));
+  return { ...product, sums: [...sums, sum], more: [...product.more, ...more] };
 }
 
 /** Anything and a map on the domain of one of its results. */

@@ -126,8 +126,9 @@ function planProduct(region: Region, device: DeviceSpec): Plan {
     return fits(plan.rows, plan.columns * lanes) ? plan : simple;
   }
   const invocations = limit(device, 'maxComputeInvocationsPerWorkgroup');
-  // Statistics of the rows are one invocation's affair.
-  if (m < 8 && fits(m, 4) && !region.reductions.length) return { family: 'product-dot', lanes: 64, share: 16 };
+  // Statistics and sums of the rows are one invocation's affair.
+  if (m < 8 && fits(m, 4) && !region.reductions.length && !region.sums.length)
+    return { family: 'product-dot', lanes: 64, share: 16 };
   if (m < 8 || n < 8) return simple;
   const side = invocations >= 256 ? 16 : 8;
   const perThread = m >= 2 * side && n >= 2 * side ? 4 : 2;

@@ -34,7 +34,7 @@ export interface Result {
   readonly node: Node;
   /** One-to-one views between the kernel's domain and the value, in order. */
   readonly views: readonly Node[];
-  /** The contraction on whose domain it is computed, where that is not the kernel's main one. */
+  /** The contraction on whose domain it is computed, or one of the kernel's `sums`, where that is not the main anchor. */
   readonly anchor?: Node;
 }
 
@@ -51,6 +51,8 @@ export interface Region {
    * of the left operand's rows (a layer norm before a linear), computed in the kernel before the product.
    */
   readonly reductions: readonly Node[];
+  /** `matmul`: sums of the left operand's rows that results are computed from (row-sums.ts). */
+  readonly sums: readonly Node[];
   /** One-to-one views between the anchor's domain and the root, in order. */
   readonly views: readonly Node[];
   /** Values read from memory, in order of first use. */
@@ -66,6 +68,7 @@ export interface Draft {
   root: Node;
   anchor?: Node;
   reductions: Node[];
+  sums?: Node[];
   views: Node[];
   /** What else the kernel can write. */
   more: Result[];
@@ -294,7 +297,7 @@ function finish(draft: Draft, written: ReadonlySet<Node>, { users, maxReads, rem
 }
 
 function collect(
-  { kind, root, anchor, reductions, views }: Draft,
+  { kind, root, anchor, reductions, sums = [], views }: Draft,
   results: readonly Result[],
   inMemory: (node: Node) => boolean,
   windows: ReadonlySet<Node>,
@@ -314,6 +317,7 @@ function collect(
   return {
     ...{ kind, root, anchor, views, results },
     reductions: reductions.filter((node) => members.has(node)),
+    sums: sums.filter((node) => members.has(node)),
     reads: [...reads],
     members: [...members].sort((a, b) => a.id - b.id),
     replaces: new Map(),

@@ -111,6 +111,23 @@ export function storeElement(
   else store();
 }
 
+/**
+ * Stores what is computed from the sum of the left operand's row: at the row, once. `isFirst` holds where the kernel's first
+ * columns are computed; the others have the same sums.
+ */
+export function storeSums(site: Site, [row, rows]: readonly [Index, number], isFirst: Expr, sum: Expr): void {
+  const { b, inline, region } = site;
+  const m = inline.ix.clamp(row, rows - 1, 'row');
+  const inside = m === row ? isFirst : b.binary('&&', isFirst, b.binary('<', inline.ix.expr(row), b.u32(rows)));
+  b.when(inside, () => {
+    for (const node of region.sums) {
+      inline.given.set(node, () => sum);
+      const own = site.outputs.filter(({ anchor }) => anchor === node);
+      storeResults(site, inline.ix.unflatten(m, node.type.shape), own);
+    }
+  });
+}
+
 /** The two operands of a product, at (batch, m, k) and (batch, k, n). */
 export interface Product {
   readonly m: number;

@@ -6,9 +6,18 @@
 import { sizeOf } from '../../ir/index.ts';
 import type { SubgroupProductPlan } from '../../schedule/plan.ts';
 import { fixedIndex, ZERO, type Index } from '../index-map.ts';
-import type { Expr } from '../ir.ts';
+import type { Expr, Variable } from '../ir.ts';
 import { overDepth } from './depth.ts';
-import { batchIndex, builtins, productOf, storeElement, type Launch, type Product, type Site } from './common.ts';
+import {
+  batchIndex,
+  builtins,
+  productOf,
+  storeElement,
+  storeSums,
+  type Launch,
+  type Product,
+  type Site,
+} from './common.ts';
 
 /** The block of the result that a workgroup computes. */
 interface Block {
@@ -19,6 +28,8 @@ interface Block {
   readonly row0: Index;
   /** The lane's column number j. */
   column(j: Index): Index;
+  /** Where the kernel sums rows of the left operand: what the lane has loaded so far of its row in each group of `lanes`, or of its four rows. */
+  readonly sums: readonly Variable[];
 }
 
 export function subgroupProduct(site: Site, plan: SubgroupProductPlan): Launch {
@@ -43,11 +54,13 @@ export function subgroupProduct(site: Site, plan: SubgroupProductPlan): Launch {
     batch: batchIndex(site, product.batch),
     row0: ix.scale(ix.atom(groupY, gridY - 1), rows),
     column,
+    sums: site.region.sums.length ? startSums(site, plan) : [],
   };
   writeTile(
     block,
     plan.right === 'n4' ? sumByColumns(block) : plan.right === 'k4' ? sumByFours(block) : sumByOnes(block),
   );
+  if (block.sums.length) writeSums(block);
   return { workgroupSize: lanes, grid: [gridX, gridY, sizeOf(product.batch)] };
 }
 
@@ -59,7 +72,7 @@ const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
 /** The sums of each of the lane's columns, row by row, four rows to a vector. */
 function sumByOnes(block: Block): Expr[][] {
-  const { site, plan, product, batch, row0 } = block;
+  const { site, plan, product, batch } = block;
   const { b } = site;
   const columns = columnsWithin(block);
   const { rows } = plan;
@@ -68,7 +81,7 @@ function sumByOnes(block: Block): Expr[][] {
   const zero = b.call('vec4f', [b.literal(0, 'f32')], 'vec4f');
   const acc = columns.map((_, j) => range(quads).map((q) => b.variable(`acc_${j}_${q}`, zero)));
   overDepth(site, product, (at) => {
-    const left = loadedRows(site, plan, product.m, row0, (row) => product.left(batch, row, at));
+    const left = loadedRows(block, (row) => product.left(batch, row, at));
     const right = columns.map((column) => b.bind('right', product.right(batch, at, column)));
     range(quads).forEach((q) => {
       const quad = range(4).map((r) => left[Math.min(q * 4 + r, q * 4 + width - 1)]);
@@ -83,14 +96,14 @@ function sumByOnes(block: Block): Expr[][] {
 
 /** The same with four steps of k to a vector. */
 function sumByFours(block: Block): Expr[][] {
-  const { site, plan, product, batch, row0 } = block;
+  const { site, plan, product, batch } = block;
   const { b, inline } = site;
   const { ix } = inline;
   const columns = columnsWithin(block);
   const acc = columns.map((_, j) => range(plan.rows).map((r) => b.variable(`acc_${j}_${r}`, b.literal(0, 'f32'))));
   b.loop('k', product.k / 4, (k) => {
     const steps = range(4).map((u) => ix.offset(ix.scale(ix.atom(k, product.k / 4 - 1), 4), u));
-    const left = loadedRows(site, plan, product.m, row0, (row) =>
+    const left = loadedRows(block, (row) =>
       asVector(
         site,
         steps.map((at) => product.left(batch, row, at)),
@@ -145,12 +158,12 @@ function overSteps(
   block: Block,
   addSteps: (steps: readonly Index[], left: (row: number) => readonly Expr[]) => void,
 ): void {
-  const { site, plan, product, batch, row0 } = block;
+  const { site, plan, product, batch } = block;
   const { b, inline } = site;
   const { ix } = inline;
   if (plan.left === 'one') {
     return overDepth(site, product, (at) => {
-      const rows = loadedRows(site, plan, product.m, row0, (row) => product.left(batch, row, at));
+      const rows = loadedRows(block, (row) => product.left(batch, row, at));
       addSteps([at], (r) => [rows[r]]);
     });
   }
@@ -163,7 +176,7 @@ function overSteps(
       const along = steps.map((at) => product.left(batch, row, at));
       return asVector(site, along);
     };
-    const rows = loadedRows(site, plan, product.m, row0, four);
+    const rows = loadedRows(block, four);
     addSteps(steps, (r) => {
       const row = b.bind(`a_${r}`, rows[r]);
       return steps.map((_, u) => b.component(row, u));
@@ -175,7 +188,7 @@ function overSteps(
 const stepsAtOnce = ({ lanes, rows }: SubgroupProductPlan): number => Math.max(1, (4 * lanes) / rows);
 
 /** A row at the steps from `first` on: lanes load four neighbouring rows each, as many lanes as that takes a step. */
-function rowsOfQuads({ site, plan, product, batch, row0 }: Block, first: Index): (row: number) => Expr[] {
+function rowsOfQuads({ site, plan, product, batch, row0, sums }: Block, first: Index): (row: number) => Expr[] {
   const { b, inline } = site;
   const { ix } = inline;
   const { lane } = builtins(b);
@@ -186,6 +199,7 @@ function rowsOfQuads({ site, plan, product, batch, row0 }: Block, first: Index):
   const quad = ix.clamp(ix.add(ix.divmod(row0, 4)[0], mine), product.m / 4 - 1, 'rows');
   const four = range(4).map((r) => product.left(batch, ix.offset(ix.scale(quad, 4), r), ix.add(first, step)));
   const left = b.bind('left', asVector(site, four));
+  for (const sum of sums) b.assign(sum, b.binary('+', b.read(sum), left));
   const broadcast = (u: number, q: number) => b.call('subgroupBroadcast', [left, b.u32(u * quads + q)]);
   return (row) => {
     const q = row >> 2;
@@ -202,19 +216,62 @@ function asVector({ b }: Site, four: readonly Expr[]): Expr {
 }
 
 /** What `load` gives for each row of the block, in every lane: each lane loads a row (a loop of loads costs one a lane). */
-function loadedRows(
-  { b, inline: { ix } }: Site,
-  { lanes, rows }: SubgroupProductPlan,
-  m: number,
-  row0: Index,
-  load: (row: Index) => Expr,
-): Expr[] {
+function loadedRows({ site, plan, product, row0, sums }: Block, load: (row: Index) => Expr): Expr[] {
+  const { b, inline } = site;
+  const { ix } = inline;
+  const { lanes, rows } = plan;
   const lane = ix.atom(builtins(b).lane, lanes - 1);
   return range(Math.ceil(rows / lanes)).flatMap((group) => {
-    const mine = ix.clamp(ix.offset(ix.add(row0, lane), group * lanes), m - 1, `row_${group}`);
+    const mine = ix.clamp(ix.offset(ix.add(row0, lane), group * lanes), product.m - 1, `row_${group}`);
     const value = b.bind('left', load(mine));
+    if (sums.length) b.assign(sums[group], b.binary('+', b.read(sums[group]), added(site, value)));
     return range(Math.min(rows, lanes)).map((r) => b.call('subgroupBroadcast', [value, b.u32(r)]));
   });
+}
+
+/** The sum of what was loaded. */
+const added = ({ b }: Site, value: Expr): Expr =>
+  value.type === 'vec4f' ? b.call('dot', [value, b.call('vec4f', [b.literal(1, 'f32')], 'vec4f')], 'f32') : value;
+
+function startSums({ b }: Site, { lanes, rows, left }: SubgroupProductPlan): Variable[] {
+  if (left === 'm4') return [b.variable('row_sums', b.call('vec4f', [b.literal(0, 'f32')], 'vec4f'))];
+  return range(Math.ceil(rows / lanes)).map((group) => b.variable(`row_sum_${group}`, b.literal(0, 'f32')));
+}
+
+/** The first columns' subgroups store what is computed from the sums of the rows, each lane of those it has summed up. */
+function writeSums({ site, plan, product, row0, sums }: Block): void {
+  const { b, inline } = site;
+  const { ix } = inline;
+  const { lanes, rows, left } = plan;
+  const { groupX, lane } = builtins(b);
+  const isFirst = b.binary('==', groupX, b.u32(0));
+  const own = (count: number) => (count < lanes ? b.binary('&&', isFirst, b.binary('<', lane, b.u32(count))) : isFirst);
+  if (left !== 'm4') {
+    const mine = ix.add(row0, ix.atom(lane, Math.min(rows, lanes) - 1));
+    sums.forEach((sum, group) => {
+      storeSums(site, [ix.offset(mine, group * lanes), product.m], own(rows), b.read(sum));
+    });
+    return;
+  }
+  // Lanes that loaded the same rows did so for other steps of k.
+  const quads = rows / 4;
+  const parts = range(stepsAtOnce(plan)).map((u) =>
+    b.call('subgroupShuffle', [b.read(sums[0]), b.binary('+', b.binary('%', lane, b.u32(quads)), b.u32(u * quads))]),
+  );
+  const total = b.bind(
+    'row_total',
+    parts.reduce((sum, part) => b.binary('+', sum, part)),
+  );
+  const four = b.privateArray(
+    'totals',
+    range(4).map((r) => b.component(total, r)),
+  );
+  const first = ix.scale(ix.add(ix.divmod(row0, 4)[0], ix.atom(lane, quads - 1)), 4);
+  const store = (r: Expr) => {
+    const sum = b.bind('row_sum', b.loadShared(four, r));
+    storeSums(site, [ix.add(first, ix.atom(r, 3)), product.m], own(quads), sum);
+  };
+  b.loop('r', 4, store, true);
 }
 
 function writeTile({ site, plan, product, batch, row0, column }: Block, sums: readonly (readonly Expr[])[]): void {

@@ -6,9 +6,18 @@ import { sizeOf, type Node } from '../../ir/index.ts';
 import { attrList, opDef } from '../../ops/index.ts';
 import type { TiledProductPlan } from '../../schedule/plan.ts';
 import type { Index } from '../index-map.ts';
-import type { Expr, SharedArray } from '../ir.ts';
+import type { Expr, SharedArray, Variable } from '../ir.ts';
 import { sharedStatistics } from './row-statistics.ts';
-import { batchIndex, builtins, productOf, storeElement, type Launch, type Product, type Site } from './common.ts';
+import {
+  batchIndex,
+  builtins,
+  productOf,
+  storeElement,
+  storeSums,
+  type Launch,
+  type Product,
+  type Site,
+} from './common.ts';
 
 export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
   const { b, inline } = site;
@@ -24,12 +33,16 @@ export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
   const column0 = ix.scale(ix.atom(groupX, gridX - 1), block);
   const [threadRow, threadColumn] = ix.divmod(ix.atom(lane, side * side - 1), side).map((i) => ix.scale(i, p));
 
+  const isFirst = b.binary('==', groupX, b.u32(0));
+  // The first tile's first invocations sum up its rows, one each.
+  const ownsRowSum = b.binary('&&', isFirst, b.binary('<', lane, b.u32(block)));
   const left = tileOf(site, plan, 'left_tile', contiguousAxis(product.operands[0]) === 'last');
   const right = tileOf(site, plan, 'right_tile', contiguousAxis(product.operands[1]) !== 'last');
   const acc = range(p).map((r) => range(p).map((c) => b.variable(`acc_${r}_${c}`, b.literal(0, 'f32'))));
   const rowOf = (i: Index) => ix.clamp(ix.add(row0, i), product.m - 1, 'row');
   const sizes = { rows: block, threads: side * side, length: product.k, rolled: plan.rolled };
   const selectRow = site.region.reductions.length ? sharedStatistics(site, batch, rowOf, sizes) : undefined;
+  const sum = site.region.sums.length ? b.variable('row_sum', b.literal(0, 'f32')) : undefined;
   const steps = Math.ceil(product.k / depth);
   b.loop('t', steps, (t) => {
     const k0 = ix.scale(ix.atom(t, steps - 1), depth);
@@ -56,6 +69,7 @@ export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
       k0,
     );
     b.barrier();
+    if (sum) b.when(ownsRowSum, () => addStaged(site, plan, left, sum));
     b.loop('kk', depth, (kk) => {
       const pick = ({ array, stride }: Tile, thread: Index, hint: string) => {
         const base = ix.add(ix.scale(ix.atom(kk, depth - 1), stride), thread);
@@ -78,6 +92,7 @@ export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
     storeElement(site, batch, [row, product.m], [column, product.n], b.bind('product', b.loadShared(tile, at)));
   };
   b.loop('c', p, (c) => b.loop('r', p, (r) => epilogue(c, r), plan.rolled), plan.rolled);
+  if (sum) storeSums(site, [ix.add(row0, ix.atom(lane, block - 1)), product.m], ownsRowSum, b.read(sum));
   return { workgroupSize: side * side, grid: [gridX, gridY, sizeOf(product.batch)] };
 }
 
@@ -120,6 +135,20 @@ function stage(
     const zero = b.literal(0, 'f32');
     const staged = inside === k ? value : b.call('select', [zero, value, b.binary('<', ix.expr(k), b.u32(product.k))]);
     b.storeShared(array, ix.expr(ix.add(ix.scale(kk, stride), i)), staged);
+  });
+}
+
+/** Adds the staged part of the invocation's row to its sum. */
+function addStaged(
+  { b, inline: { ix } }: Site,
+  { side, perThread, depth }: TiledProductPlan,
+  left: Tile,
+  sum: Variable,
+) {
+  const row = ix.atom(builtins(b).lane, side * perThread - 1);
+  b.loop('kk', depth, (kk) => {
+    const at = ix.add(ix.scale(ix.atom(kk, depth - 1), left.stride), row);
+    b.assign(sum, b.binary('+', b.read(sum), b.loadShared(left.array, ix.expr(at))));
   });
 }
 
