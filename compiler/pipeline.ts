@@ -24,6 +24,7 @@ import { split } from './rewrite/split.ts';
 import { tile } from './rewrite/tile.ts';
 import { snapshot } from './rewrite/snapshot.ts';
 import { fitMemory, macsOfAll } from './recompute/fit.ts';
+import { bundlesOf, type Bundles } from './memory/bundles.ts';
 import { checkBinding, checkMemory } from './memory/check.ts';
 import { planMemory, type MemoryPlan } from './memory/plan.ts';
 import { crowding, reuseMemory } from './memory/reuse.ts';
@@ -98,6 +99,8 @@ export interface CompileOptions {
   readonly plan?: (region: Region, device: DeviceSpec) => Plan;
   /** Joins of parameters that other entries of the model rule out. */
   readonly apart?: Apart;
+  /** State that lies side by side in all entries of the model. */
+  readonly bundles?: Bundles;
   /**
    * Bytes that weights, state, inputs, constants and activations may take together. Values are computed again instead of kept
    * until they do; when they cannot, the plan that takes least is made, and the caller sees what it takes.
@@ -145,23 +148,24 @@ function planKernels(graph: Graph, options: CompileOptions, passed: Remarks): Sc
 export const RECOMPUTE = { name: 'recompute', doc: 'what the memory cannot hold is computed again where it is read' };
 
 /** A graph's kernels in order, and where values lie. */
-function placeKernels(graph: Graph, { device, fusion, verify: checked }: CompileOptions, passed: Remarks) {
+function placeKernels(graph: Graph, options: CompileOptions, passed: Remarks) {
+  const { device, verify: checked } = options;
   if (checked) verify(graph, opTable);
   const remarks = new Remarks(passed.list);
   for (const node of nodesOf(graph)) if (isStored(node)) checkBinding(node, device);
-  const { formed, regions, steps, homes } = formKernels(graph, device, fusion, remarks);
+  const { formed, regions, steps, homes } = formKernels(graph, options, remarks);
   for (const { node } of regions.flatMap((region) => region.results)) checkBinding(node, device);
   const memory = planMemory(steps, new Set(results(graph)), limit(device, 'maxBufferSize'));
   return { graph, formed, regions, steps, homes, memory, remarks };
 }
 
 /** Kernels in order, and what they write over; again, with less counted on that, while some bind too much without it. */
-function formKernels(graph: Graph, device: DeviceSpec, fusion: Fusion | undefined, remarks: Remarks) {
+function formKernels(graph: Graph, { device, fusion, bundles }: CompileOptions, remarks: Remarks) {
   const most = limit(device, 'maxStorageBuffersPerShaderStage');
   for (let copied: ReadonlySet<Node> = new Set(); ;) {
     const tried = new Remarks();
-    const formed = orderRegions(formRegions(graph, device, { ...fusion, copied }, tried), graph);
-    const reuse = reuseMemory(formed, graph, tried);
+    const formed = orderRegions(formRegions(graph, device, { ...fusion, copied, bundles }, tried), graph);
+    const reuse = reuseMemory(formed, graph, tried, bundles);
     const more = crowding(reuse.regions, graph, most);
     if (more.every((state) => copied.has(state))) {
       remarks.list.push(...tried.list);
@@ -251,10 +255,14 @@ export function compileGraphs(graphs: readonly Graph[], options: CompileOptions)
 /** All entries; again, with less joined, while they cannot have their packs together. */
 function compileEntries(traced: readonly TracedEntry[], options: CompileOptions & { halves?: Halves }): EntryInput[] {
   const alignment = limit(options.device, 'minStorageBufferOffsetAlignment');
+  const bundles = bundlesOf(
+    traced.map(({ graph }) => graph),
+    options.device,
+  );
   for (let apart: Apart = new Set(); ;) {
     const entries = traced.flatMap((entry) => {
       const memory = options.memory && options.memory - bytesBeside(entry, traced);
-      return compileEntry(entry, { ...options, memory, apart });
+      return compileEntry(entry, { ...options, memory, apart, bundles });
     });
     const conflicts = packConflicts(entries, alignment);
     if ([...conflicts].every((key) => apart.has(key))) return entries;

@@ -2,7 +2,7 @@
  * The memory of a program: which buffers it needs, whether the device can hold and bind them, and their allocation. The
  * plan is pure and checked before anything is allocated; after allocation nothing grows.
  */
-import type { EntrySpec, Manifest, PackSpec, Resource, TensorSpec } from '../compiler/emit/artefact.ts';
+import type { BundleSpec, EntrySpec, Manifest, PackSpec, Resource, TensorSpec } from '../compiler/emit/artefact.ts';
 import { orderCopies } from './copies.ts';
 import type { Copy, Place } from './copies.ts';
 import { RuntimeError } from './error.ts';
@@ -28,7 +28,7 @@ export interface MemoryReport {
 
 export interface MemoryPlan {
   readonly buffers: ReadonlyMap<string, PlannedBuffer>;
-  /** Where the parameters lie that have no buffer of their own: by name, a stretch of their pack's. */
+  /** Where the parameters and states lie that have no buffer of their own: by kind and name, a stretch of their pack's or bundle's. */
   readonly packed: ReadonlyMap<string, Place>;
   /** By entry: the copies after its dispatches, in an order in which all of them read old values. */
   readonly copies: ReadonlyMap<string, readonly Copy[]>;
@@ -47,7 +47,7 @@ const keyOf = (kind: PlannedBuffer['kind'], name: string | number): string => `$
 
 /** Which planned buffer a resource lies in, and where. */
 export function placeOf(resource: Resource, { buffers, packed }: Pick<MemoryPlan, 'buffers' | 'packed'>): Place {
-  const inPack = resource.kind === 'param' ? packed.get(resource.name) : undefined;
+  const inPack = resource.kind === 'arena' ? undefined : packed.get(keyOf(resource.kind, resource.name));
   if (inPack) return inPack;
   const arena = resource.kind === 'arena';
   const key = arena ? keyOf('arena', resource.arena) : keyOf(resource.kind, resource.name);
@@ -83,9 +83,16 @@ export function planMemory(manifest: Manifest, entries: readonly string[]): Memo
     if (buffers.has(key)) throw badArtefact(`${key} is declared twice`, 'names of packs are unique');
     add('pack', pack.name, layOut(pack, manifest.params, packed));
   }
-  for (const spec of manifest.params) if (!packed.has(spec.name)) add('param', spec.name, bytesOf(spec));
+  const isPacked = (kind: 'param' | 'state', name: string) => packed.has(keyOf(kind, name));
+  for (const spec of manifest.params) if (!isPacked('param', spec.name)) add('param', spec.name, bytesOf(spec));
   const used = new Set(entries.flatMap((name) => namesUsed(manifest.entries[name])));
-  for (const spec of manifest.states) if (used.has(keyOf('state', spec.name))) add('state', spec.name, bytesOf(spec));
+  for (const bundle of manifest.bundles ?? []) {
+    const isUsed =
+      used.has(keyOf('bundle', bundle.name)) || bundle.states.some((name) => used.has(keyOf('state', name)));
+    if (isUsed) add('bundle', bundle.name, layOutBundle(bundle, manifest.states, packed));
+  }
+  for (const spec of manifest.states)
+    if (used.has(keyOf('state', spec.name)) && !isPacked('state', spec.name)) add('state', spec.name, bytesOf(spec));
   for (const spec of manifest.constants)
     if (used.has(keyOf('constant', spec.name))) add('constant', spec.name, bytesOf(spec));
   const dtypes = new Map<string, string>();
@@ -109,9 +116,12 @@ export function planMemory(manifest: Manifest, entries: readonly string[]): Memo
   for (const entry of entries) {
     const place = (resource: Resource, bytes: number): Place => {
       const whole = placeOf(resource, { buffers, packed });
-      // In a pack the neighbour would be overwritten; past the end of a buffer, WebGPU refuses by itself.
-      if (resource.kind === 'param' && bytes > whole.bytes)
-        throw badArtefact(`an update of ${entry} copies ${bytes} bytes`, `param ${resource.name} has ${whole.bytes}`);
+      // In a pack or a bundle the neighbour would be overwritten; past the end of a buffer, WebGPU refuses by itself.
+      if ((resource.kind === 'param' || resource.kind === 'state') && bytes > whole.bytes)
+        throw badArtefact(
+          `an update of ${entry} copies ${bytes} bytes`,
+          `${resource.kind} ${resource.name} has ${whole.bytes}`,
+        );
       return { ...whole, bytes };
     };
     const updates = manifest.entries[entry].updates.map(({ to, from, bytes }) => {
@@ -135,7 +145,7 @@ function layOut(pack: PackSpec, params: readonly TensorSpec[], packed: Map<strin
   for (const name of pack.params) {
     const spec = params.find((param) => param.name === name);
     if (!spec) throw badArtefact(`${key} has param ${name}`, 'the manifest does not declare it');
-    const other = packed.get(name);
+    const other = packed.get(keyOf('param', name));
     if (other) throw badArtefact(`${key} has param ${name}`, `it is in ${other.key} already`);
     const bytes = bytesOf(spec);
     if (bytes === 0) throw badArtefact(`${key} has param ${name}`, 'it has no elements');
@@ -144,8 +154,23 @@ function layOut(pack: PackSpec, params: readonly TensorSpec[], packed: Map<strin
         `param ${name} starts at byte ${offset} of ${key}`,
         'a parameter starts at a multiple of 4 bytes',
       );
-    packed.set(name, { key, offset, bytes: padded(bytes) });
+    packed.set(keyOf('param', name), { key, offset, bytes: padded(bytes) });
     offset += bytes;
+  }
+  return offset;
+}
+
+/** Places the states of a bundle, each at its alignment, and returns their bytes together. */
+function layOutBundle(bundle: BundleSpec, states: readonly TensorSpec[], packed: Map<string, Place>): number {
+  const key = keyOf('bundle', bundle.name);
+  let offset = 0;
+  for (const name of bundle.states) {
+    const spec = states.find((state) => state.name === name);
+    if (!spec) throw badArtefact(`${key} has state ${name}`, 'the manifest does not declare it');
+    const other = packed.get(keyOf('state', name));
+    if (other) throw badArtefact(`${key} has state ${name}`, `it is in ${other.key} already`);
+    packed.set(keyOf('state', name), { key, offset, bytes: padded(bytesOf(spec)) });
+    offset += Math.ceil(bytesOf(spec) / bundle.alignment) * bundle.alignment;
   }
   return offset;
 }
@@ -164,7 +189,7 @@ function reportOf(buffers: ReadonlyMap<string, PlannedBuffer>): MemoryReport {
     [...buffers.values()].reduce((total, b) => (kind === undefined || b.kind === kind ? total + b.bytes : total), 0);
   return {
     weights: sum('param') + sum('pack'),
-    state: sum('state'),
+    state: sum('state') + sum('bundle'),
     constants: sum('constant'),
     inputs: sum('input'),
     arenas: sum('arena'),

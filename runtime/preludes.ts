@@ -15,8 +15,9 @@ export class Preludes {
   constructor(manifest: Manifest, entries: readonly string[]) {
     this.#entries = manifest.entries;
     const packs = new Map((manifest.packs ?? []).map(({ name, params }) => [name, params]));
+    const bundles = new Map((manifest.bundles ?? []).map(({ name, states }) => [name, states]));
     for (const prelude of new Set(entries.flatMap((name) => manifest.entries[name].prelude ?? []))) {
-      for (const key of keysRead(manifest.entries[prelude], packs)) {
+      for (const key of keysRead(manifest.entries[prelude], packs, bundles)) {
         this.#readers.set(key, (this.#readers.get(key) ?? new Set()).add(prelude));
       }
     }
@@ -40,11 +41,14 @@ export class Preludes {
   }
 }
 
-function keysRead({ dispatches, inputs, updates }: EntrySpec, packs: ReadonlyMap<string, readonly string[]>): Set<Key> {
+type Members = ReadonlyMap<string, readonly string[]>;
+
+function keysRead({ dispatches, inputs, updates }: EntrySpec, packs: Members, bundles: Members): Set<Key> {
   const keys = new Set<Key>(inputs.map(({ name }) => `input ${name}`));
   const read = [...dispatches.flatMap(({ resources }) => resources), ...updates.map(({ from }) => from)];
   for (const resource of read) {
     if (resource.kind === 'pack') for (const name of packs.get(resource.name) ?? []) keys.add(`param ${name}`);
+    else if (resource.kind === 'bundle') for (const name of bundles.get(resource.name) ?? []) keys.add(`state ${name}`);
     else if (resource.kind !== 'arena') keys.add(`${resource.kind} ${resource.name}`);
   }
   return keys;

@@ -12,6 +12,7 @@ import type { EntryInput } from '../../compiler/emit/build.ts';
 import { regionGraph } from '../../compiler/emit/region-graph.ts';
 import type { Graph } from '../../compiler/ir/index.ts';
 import { interpretSteps, type Bindings, type Dense, type InterpretOptions } from '../../compiler/ops/index.ts';
+import { resourcesOf } from './resources.ts';
 import { operandsOf, type Region } from '../../compiler/schedule/regions.ts';
 import type { Program } from '../../runtime/program.ts';
 import type { Stepper } from '../../runtime/stepper.ts';
@@ -131,13 +132,9 @@ export async function checkDispatch(
 ): Promise<Check> {
   const { index, dispatch, region } = job;
   const graph = regionGraph(region);
-  const { reads, results, replaces } = region;
-  const written = dispatch.resources.slice(reads.length);
-  // A value replaced in place lies where the result goes.
-  const lies = new Map([
-    ...reads.map((node, i) => [node, dispatch.resources[i]] as const),
-    ...results.flatMap(({ node }, i) => (replaces.has(node) ? [[replaces.get(node)!, written[i]] as const] : [])),
-  ]);
+  const { results, replaces } = region;
+  const lies = resourcesOf(region, dispatch);
+  const written = results.map(({ node }) => lies.get(node)!);
   const inputs: Record<string, Values> = {};
   for (const [i, node] of operandsOf(region).entries()) {
     const spec = specOf(graph.inputs[i].attrs.name, node.type);

@@ -9,6 +9,7 @@ import type { Resource, TensorSpec } from '../../compiler/emit/artefact.ts';
 import type { Region } from '../../compiler/schedule/regions.ts';
 import type { Program } from '../../runtime/program.ts';
 import type { Stepper } from '../../runtime/stepper.ts';
+import { resourcesOf } from './resources.ts';
 import { allFinite } from '../train/not-finite.ts';
 
 /** A dispatch whose result is not finite, and what that is computed from that was not. */
@@ -35,22 +36,22 @@ export async function traceRun(program: Program, entry: EntryInput, onDispatch =
   const { dispatches } = program.manifest.entries[entry.name];
   const stepper = program.stepper(entry.name);
   const spoilt = new Map<Node, Spoilt>();
-  for (const [index, { resources }] of dispatches.entries()) {
+  for (const [index, dispatch] of dispatches.entries()) {
     onDispatch(index);
     const { region } = entry.regions[index];
     const { reads, results, replaces } = region;
-    const written = resources.slice(reads.length);
+    const lies = resourcesOf(region, dispatch);
     // What is replaced in place is gone once the dispatch has run.
     const from: Node[] = [];
-    for (const [i, { node }] of results.entries()) {
+    for (const { node } of results) {
       const old = replaces.get(node);
-      if (old && !(await readsFinite(stepper, old, written[i]))) from.push(old);
+      if (old && !(await readsFinite(stepper, old, lies.get(old)!))) from.push(old);
     }
     stepper.run(index, index + 1);
     const bad: Node[] = [];
-    for (const [i, { node }] of results.entries()) if (!(await readsFinite(stepper, node, written[i]))) bad.push(node);
+    for (const { node } of results) if (!(await readsFinite(stepper, node, lies.get(node)!))) bad.push(node);
     if (!bad.length) continue;
-    for (const [i, node] of reads.entries()) if (!(await readsFinite(stepper, node, resources[i]))) from.push(node);
+    for (const node of reads) if (!(await readsFinite(stepper, node, lies.get(node)!))) from.push(node);
     for (const node of bad) spoilt.set(node, { index, from: operandsBehind(node, region, from) });
   }
   stepper.finish();

@@ -24,7 +24,7 @@ export interface ParamSpec extends TensorSpec {
 
 /** Where a kernel's buffer lives. Offsets and sizes are in bytes. */
 export type Resource =
-  | { readonly kind: 'param' | 'pack' | 'state' | 'input' | 'constant'; readonly name: string }
+  | { readonly kind: 'param' | 'pack' | 'state' | 'bundle' | 'input' | 'constant'; readonly name: string }
   | { readonly kind: 'arena'; readonly arena: number; readonly offset: number; readonly size: number };
 
 export interface Dispatch {
@@ -74,6 +74,13 @@ export interface PackSpec {
   readonly params: readonly string[];
 }
 
+/** States that lie in one buffer, each from a multiple of `alignment` bytes on, so that a kernel binds all of them at once. */
+export interface BundleSpec {
+  readonly name: string;
+  readonly states: readonly string[];
+  readonly alignment: number;
+}
+
 export interface KernelSpec {
   readonly file: string;
   readonly bindings: readonly {
@@ -102,6 +109,7 @@ export interface Manifest {
   readonly states: readonly ParamSpec[];
   /** Each parameter is in at most one pack, and then lives in it only. */
   readonly packs?: readonly PackSpec[];
+  readonly bundles?: readonly BundleSpec[];
   /** Dense constants of the model file: tensor `<name>` of constants.safetensors. */
   readonly constants: readonly TensorSpec[];
 }

@@ -3,10 +3,10 @@ import { byteSize, formatType, nodesOf, sizeOf, type Graph, type Node, type Rema
 import { opDef } from '../ops/index.ts';
 import { lower } from '../kernel/lower.ts';
 import type { Kernel } from '../kernel/ir.ts';
-import type { MemoryPlan } from '../memory/plan.ts';
 import type { Init } from '../dsl/init.ts';
 import type {
   Artefact,
+  BundleSpec,
   Dispatch,
   EntrySpec,
   InitSpec,
@@ -16,7 +16,9 @@ import type {
   Resource,
   TensorSpec,
 } from './artefact.ts';
+import { ALIGNMENT, type MemoryPlan } from '../memory/plan.ts';
 import { isPack } from '../rewrite/packs.ts';
+import { bindingsOf, isBundle, type Bound } from '../schedule/regions.ts';
 import { windowOffset } from '../schedule/windows.ts';
 import { bytesRead, headerOf, kernelName, macsOf, opsOf, placesOf, type Use } from './describe.ts';
 import { signatureOf } from './signature.ts';
@@ -98,6 +100,7 @@ export function buildArtefact(model: ModelInput): Artefact {
   const { name, source, device } = model;
   const constants = [...emitter.constants.values()];
   const packs = [...emitter.packs.values()];
+  const bundles = [...emitter.bundles.values()];
   const manifest = {
     format: 1 as const,
     model: name,
@@ -109,6 +112,7 @@ export function buildArtefact(model: ModelInput): Artefact {
     ...(model.otherParams?.length && { otherParams: model.otherParams.map((n) => named(n, model.aliases)) }),
     states,
     packs,
+    ...(bundles.length && { bundles }),
     constants,
   };
   return { manifest, wgsl, data: emitter.data };
@@ -122,6 +126,8 @@ class Emitter {
   readonly data = new Map<string, Float32Array | Int32Array | Uint32Array>();
   /** By their parameters. */
   readonly packs = new Map<string, PackSpec>();
+  /** By their states. */
+  readonly bundles = new Map<string, BundleSpec>();
   private readonly names = new Set<string>();
 
   entry(entry: EntryInput): EntrySpec {
@@ -175,7 +181,9 @@ class Emitter {
       type: formatType(region.root.type),
       ops: opsOf(region, { views: true }),
       source: placesOf(region),
-      resources: [...region.reads, ...region.results.map(({ node }) => node)].map((n) => this.resource(n, places)),
+      resources: bindingsOf(region).map((binding) =>
+        isBundle(binding) ? this.bundle(binding) : this.resource(binding, places),
+      ),
     };
   }
 
@@ -225,6 +233,13 @@ class Emitter {
     const spec = this.packs.get(key) ?? { name: `pack.${this.packs.size}`, params };
     this.packs.set(key, spec);
     return spec.name;
+  }
+
+  private bundle({ states }: Bound): Resource {
+    const key = states.join(' ');
+    const spec = this.bundles.get(key) ?? { name: `bundle.${this.bundles.size}`, states, alignment: ALIGNMENT };
+    this.bundles.set(key, spec);
+    return { kind: 'bundle', name: spec.name };
   }
 
   private constant(node: Node): string {

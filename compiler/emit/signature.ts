@@ -24,5 +24,9 @@ export function signatureOf(region: Region, plan: Plan): string {
     return ids.get(node)!;
   };
   const results = region.results.map(({ node, views }) => `${number(node)} ${views.map(number).join(',')}`);
-  return [JSON.stringify(plan), region.kind, reads, ...members, ...results].join('\n');
+  const bundles = region.bundles.map(({ parts, elements }) => {
+    const places = [...parts].map(([node, { offset }]) => `${number(node)}@${offset}`);
+    return `bundle ${elements}: ${places.join(' ')}`;
+  });
+  return [JSON.stringify(plan), region.kind, reads, ...members, ...results, ...bundles].join('\n');
 }

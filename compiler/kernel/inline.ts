@@ -26,6 +26,8 @@ export class Inliner {
   readonly ix: Indexer;
   /** Where stored nodes live. */
   readonly buffers = new Map<Node, Buffer>();
+  /** Elements before those of a node in its buffer, where it shares that. */
+  readonly offsets = new Map<Node, number>();
   /** Nodes whose value the recipe has at hand: called with the index asked for. */
   readonly given = new Map<Node, (index: readonly Index[]) => Expr>();
   /** Nodes whose buffer holds fours, and that were asked for an element whose place in its four is not known. */
@@ -70,7 +72,7 @@ export class Inliner {
   }
 
   private load(node: Node, buffer: Buffer, index: readonly Index[]): Expr {
-    const place = this.ix.flatten(index, node.type.shape);
+    const place = this.ix.offset(this.ix.flatten(index, node.type.shape), this.offsets.get(node) ?? 0);
     if (buffer.fours) {
       const four = this.ix.fours(place);
       if (!four) this.notByFours.add(node);

@@ -2,11 +2,11 @@
 import { sizeOf, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import type { Plan } from '../schedule/plan.ts';
-import type { Region } from '../schedule/regions.ts';
+import { bindingsOf, isBundle, type Region } from '../schedule/regions.ts';
 import { isPack } from '../rewrite/packs.ts';
 import { KernelBuilder } from './builder.ts';
 import { Inliner } from './inline.ts';
-import type { Kernel } from './ir.ts';
+import type { Buffer, Kernel } from './ir.ts';
 import type { Launch, Output, Site } from './recipes/common.ts';
 import { attentionKernel } from './recipes/attention.ts';
 import { attentionGradient } from './recipes/attention-gradient.ts';
@@ -18,7 +18,7 @@ import { subgroupProduct } from './recipes/product-subgroup.ts';
 import { tiledProduct } from './recipes/product-tiled.ts';
 import { rowKernel } from './recipes/row.ts';
 
-/** Buffers of the kernel are region.reads in order, then its results. */
+/** Buffers of the kernel are `bindingsOf` the region, in order. */
 export function lower(region: Region, plan: Plan): Kernel {
   const byFours = plan.family === 'product-subgroup' && plan.right !== 'one';
   const fours = new Set(byFours ? region.reads.filter(inFours) : []);
@@ -39,17 +39,27 @@ function attempt(
 ): { kernel: Kernel; notByFours: ReadonlySet<Node> } {
   const b = new KernelBuilder();
   const inline = new Inliner(b, sharedMembers(region));
-  for (const node of region.reads) {
-    const { dtype, shape } = node.type;
-    inline.buffers.set(node, b.buffer(bufferName(node), dtype, sizeOf(shape), 'read', fours.has(node)));
+  const isResult = (node: Node) => region.results.some((result) => result.node === node);
+  const homes = new Map<Node, { buffer: Buffer; offset: number }>();
+  for (const binding of bindingsOf(region)) {
+    if (isBundle(binding)) {
+      const { parts, elements, isWritten } = binding;
+      const buffer = b.buffer(`${tailOf(binding.states[0])}_state`, 'f32', elements, isWritten ? 'read_write' : 'read');
+      for (const [node, { offset }] of parts) homes.set(node, { buffer, offset });
+    } else {
+      const { dtype, shape } = binding.type;
+      const access = isResult(binding) ? 'read_write' : 'read';
+      const buffer = b.buffer(bufferName(binding), dtype, sizeOf(shape), access, fours.has(binding));
+      homes.set(binding, { buffer, offset: 0 });
+    }
   }
-  const outputs = region.results.map((result): Output => {
-    const { type } = result.node;
-    const buffer = b.buffer(bufferName(result.node), type.dtype, sizeOf(type.shape), 'read_write');
-    const old = region.replaces.get(result.node);
-    if (old) inline.buffers.set(old, buffer);
-    return { ...result, buffer };
-  });
+  const read = (node: Node, { buffer, offset }: { buffer: Buffer; offset: number }): void => {
+    inline.buffers.set(node, buffer);
+    if (offset) inline.offsets.set(node, offset);
+  };
+  for (const node of region.reads) read(node, homes.get(node)!);
+  for (const [node, old] of region.replaces) read(old, homes.get(node)!);
+  const outputs = region.results.map((result): Output => ({ ...result, ...homes.get(result.node)! }));
   const { workgroupSize, grid } = write({ region, b, inline, outputs }, plan);
   return { kernel: b.finish(workgroupSize, grid), notByFours: inline.notByFours };
 }
@@ -93,7 +103,11 @@ export function bufferName(node: Node): string {
     if (node.name) return node.name;
     return opDef(node.op).kind === 'view' ? bufferName(node.inputs[0]) : (node.origin ?? node.op);
   }
-  const parts = node.attrs.name.split('.');
+  return tailOf(node.attrs.name);
+}
+
+function tailOf(name: string): string {
+  const parts = name.split('.');
   const tail = parts.slice(-2);
   // A numbered module (`adaLN_modulation.1.weight`) is named by what holds it.
   if (parts.length > 2 && /^\d+$/.test(tail[0])) tail.unshift(parts[parts.length - 3]);

@@ -5,9 +5,10 @@
  */
 import { labelOf, results, sameShape, sizeOf, type Graph, type Node, type Remarks, type Update } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
-import { samePlaces, type Region, type Result } from '../schedule/regions.ts';
+import { bindingsOf, samePlaces, type Region, type Result } from '../schedule/regions.ts';
 import { isStored } from '../schedule/storage.ts';
 import { storedIn } from '../schedule/windows.ts';
+import { boundBundles, NO_BUNDLES, type Bundles } from './bundles.ts';
 import type { Step } from './plan.ts';
 
 export interface Reuse {
@@ -18,7 +19,12 @@ export interface Reuse {
   readonly homes: ReadonlyMap<Node, Node>;
 }
 
-export function reuseMemory(regions: readonly Region[], graph: Graph, remarks?: Remarks): Reuse {
+export function reuseMemory(
+  regions: readonly Region[],
+  graph: Graph,
+  remarks?: Remarks,
+  bundles: Bundles = NO_BUNDLES,
+): Reuse {
   const returned = new Set(results(graph));
   const written = new Set(regions.flatMap((region) => region.results.map(({ node }) => node)));
   const isBuffer = (node: Node) => written.has(node) || isStored(node);
@@ -30,7 +36,7 @@ export function reuseMemory(regions: readonly Region[], graph: Graph, remarks?: 
     regions.flatMap(({ reads }) => reads.filter((n) => !isBuffer(n)).map((n) => storedIn(n, isBuffer))),
   );
   const homes = new Map<Node, Node>();
-  const reusing = regions.map((region, step): Region => {
+  const inPlace = regions.map((region, step): Region => {
     const own = ownReads(region);
     const replaces = new Map<Node, Node>();
     for (const result of region.results) {
@@ -38,11 +44,11 @@ export function reuseMemory(regions: readonly Region[], graph: Graph, remarks?: 
       const replaceable = (dies: (old: Node) => boolean) =>
         (own.get(result) ?? []).find((old) => ![...replaces.values()].includes(old) && dies(old));
       const update = cut.has(node) ? undefined : graph.updates.find((u) => u.node === node && !returned.has(u.state));
-      const inPlace = update && settles(update, replaceable, lastRead.get(update.state) ?? -1, step);
-      if (inPlace) homes.set(node, update.state);
-      if (inPlace === 'unread') continue;
+      const settled = update && settles(update, replaceable, lastRead.get(update.state) ?? -1, step);
+      if (settled) homes.set(node, update.state);
+      if (settled === 'unread') continue;
       const dies = (old: Node) => written.has(old) && !returned.has(old) && lastRead.get(old) === step;
-      const old = inPlace ? update!.state : replaceable(dies);
+      const old = settled ? update!.state : replaceable(dies);
       if (!old) continue;
       replaces.set(node, old);
       remarks?.applied('in-place', [node, old], `${labelOf(old)} is read by no one after it, and element by element`);
@@ -50,6 +56,7 @@ export function reuseMemory(regions: readonly Region[], graph: Graph, remarks?: 
     const replaced = new Set(replaces.values());
     return { ...region, replaces, reads: region.reads.filter((node) => !replaced.has(node)) };
   });
+  const reusing = inPlace.map((region): Region => ({ ...region, bundles: boundBundles(region, homes, bundles) }));
   const steps = reusing.map((region): Step => {
     const values = region.results.filter(({ node }) => !homes.has(node));
     const writes = values.map(({ node }) => ({ node, replaces: region.replaces.get(node) }));
@@ -63,7 +70,7 @@ export function reuseMemory(regions: readonly Region[], graph: Graph, remarks?: 
  * another kernel reads the old value later, or they read it elsewhere than where they write.
  */
 export function crowding(regions: readonly Region[], { updates }: Graph, most: number): Node[] {
-  const crowded = regions.filter(({ reads, results: all }) => reads.length + all.length > most);
+  const crowded = regions.filter((region) => bindingsOf(region).length > most);
   return crowded.flatMap(({ reads, results: all }) =>
     updates.flatMap(({ state, node }) =>
       reads.includes(state) && all.some((result) => result.node === node) ? [state] : [],

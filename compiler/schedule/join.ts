@@ -7,6 +7,7 @@
  */
 import { labelOf, labelsOf, sameShape, sizeOf, type Node, type Remarks, type Shape, type Update } from '../ir/index.ts';
 import { attrList, opDef, shareScores } from '../ops/index.ts';
+import type { Bundles } from '../memory/bundles.ts';
 import { tooManyBuffers } from './device.ts';
 import { isSumOfRows } from './row-sums.ts';
 import { domainOf, resultsOf, samePlaces, type Draft, type Result } from './regions.ts';
@@ -19,6 +20,7 @@ export interface Joining {
   readonly updates: readonly Update[];
   /** State whose new values are known to need memory of their own. */
   readonly copied?: ReadonlySet<Node>;
+  readonly bundles: Bundles;
   /** Buffers a kernel may read. */
   readonly maxReads: number;
   readonly remarks?: Remarks;
@@ -185,11 +187,17 @@ class Kernels {
     const reads = readsOf(joined, this.joining.buffers);
     const isRead = (node: Node) => [...(this.readers.get(node) ?? [])].some((d) => d !== first && d !== second);
     const written = resultsOf(joined).filter(({ node }) => this.joining.returned.has(node) || isRead(node));
-    const inPlace = written.filter(({ node }) => {
+    const home = (node: Node) => {
       const state = this.stateOf.get(node)!;
-      return reads.has(state) && !this.isReadAfter(state, first, second);
-    });
-    return reads.size + written.length - inPlace.length;
+      return reads.has(state) && !this.isReadAfter(state, first, second) ? state : node;
+    };
+    return new Set([...reads, ...written.map(({ node }) => home(node))].map((node) => this.bufferOf(node))).size;
+  }
+
+  /** What is bound for a value: states of a bundle share a buffer. */
+  private bufferOf(node: Node): unknown {
+    const shelf = node.op === 'state' ? this.joining.bundles.get(String(node.attrs.name)) : undefined;
+    return shelf?.states ?? node;
   }
 
   /** Whether a kernel reads the state that can only run after one of the two: the old value then has to stay. */

@@ -20,6 +20,7 @@ import {
   type Shape,
 } from '../ir/index.ts';
 import { attrList, opDef } from '../ops/index.ts';
+import { NO_BUNDLES, type Bundles } from '../memory/bundles.ts';
 import { limit, tooManyBuffers, type DeviceSpec } from './device.ts';
 import { between, postDominators } from './dominance.ts';
 import { absorbRows } from './absorb-rows.ts';
@@ -36,6 +37,17 @@ export interface Result {
   readonly views: readonly Node[];
   /** The contraction on whose domain it is computed, or one of the kernel's `sums`, where that is not the main anchor. */
   readonly anchor?: Node;
+}
+
+/** Several states of a bundle, bound as one buffer (memory/bundles.ts). */
+export interface Bound {
+  /** Names of all states of the bundle. */
+  readonly states: readonly string[];
+  /** The state that each value read or written there is or becomes, and the elements before it. */
+  readonly parts: ReadonlyMap<Node, { readonly state: string; readonly offset: number }>;
+  /** Elements of the bundle. */
+  readonly elements: number;
+  readonly isWritten: boolean;
 }
 
 export interface Region {
@@ -61,7 +73,17 @@ export interface Region {
   readonly members: readonly Node[];
   /** Values that results are computed in place of: read from the result's buffer, and not among `reads` (memory/reuse.ts). */
   readonly replaces: ReadonlyMap<Node, Node>;
+  /** Bundles of state that it binds, with some of `reads` and `results` in them. */
+  readonly bundles: readonly Bound[];
 }
+
+/** What a kernel binds, in order: values with a buffer of their own, then bundles. */
+export function bindingsOf({ reads, results, bundles }: Region): (Node | Bound)[] {
+  const isAlone = (node: Node) => !bundles.some(({ parts }) => parts.has(node));
+  return [...[...reads, ...results.map(({ node }) => node)].filter(isAlone), ...bundles];
+}
+
+export const isBundle = (binding: Node | Bound): binding is Bound => 'parts' in binding;
 
 export interface Draft {
   kind: Region['kind'];
@@ -97,13 +119,14 @@ export interface Fusion {
   readonly rowStatistics?: boolean;
   /** State whose new values no kernel can write over the old ones (memory/reuse.ts). */
   readonly copied?: ReadonlySet<Node>;
+  readonly bundles?: Bundles;
 }
 
 /** The schedule: regions in an order that respects their reads. */
 export function formRegions(
   graph: Graph,
   device: DeviceSpec,
-  { rowStatistics = true, severalResults = true, copied }: Fusion = {},
+  { rowStatistics = true, severalResults = true, copied, bundles = NO_BUNDLES }: Fusion = {},
   remarks?: Remarks,
 ): Region[] {
   const nodes = nodesOf(graph);
@@ -126,7 +149,15 @@ export function formRegions(
     if (!drafts.has(node)) drafts.set(node, { kind: 'map', root: node, reductions: [], views: [], more: [] });
   }
   const kernels = severalResults
-    ? joinDrafts([...drafts.values()], { buffers, returned, updates: graph.updates, copied, maxReads, remarks })
+    ? joinDrafts([...drafts.values()], {
+        buffers,
+        returned,
+        updates: graph.updates,
+        copied,
+        bundles,
+        maxReads,
+        remarks,
+      })
     : [...drafts.values()];
   const written = writtenBy(kernels, { buffers, returned });
   const regions = kernels.map((draft) => finish(draft, written, flow));
@@ -321,6 +352,7 @@ function collect(
     reads: [...reads],
     members: [...members].sort((a, b) => a.id - b.id),
     replaces: new Map(),
+    bundles: [],
   };
 }
 

@@ -66,7 +66,7 @@ const named = object({ name: text });
 const arena = object({ arena: size, offset: size, size });
 const resource: Check = (value, path) => {
   const { kind } = fieldsOf(value, path);
-  oneOf('param', 'pack', 'state', 'input', 'constant', 'arena')(kind, `${path}.kind`);
+  oneOf('param', 'pack', 'state', 'bundle', 'input', 'constant', 'arena')(kind, `${path}.kind`);
   (kind === 'arena' ? arena : named)(value, path);
 };
 const init: Check = (value, path) => {
@@ -105,6 +105,8 @@ const manifestShape = object({
   params: list(object({ ...tensor, init })),
   states: list(object({ ...tensor, init })),
   packs: (value, path) => value === undefined || list(object({ name: text, params: list(text) }))(value, path),
+  bundles: (value, path) =>
+    value === undefined || list(object({ name: text, states: list(text), alignment: size }))(value, path),
   constants: list(object(tensor)),
 });
 

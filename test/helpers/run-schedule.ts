@@ -9,7 +9,7 @@ import { byteSize, sizeOf, type Graph, type Node } from '../../compiler/ir/index
 import { lower } from '../../compiler/kernel/lower.ts';
 import { interpret, type Bindings } from '../../compiler/ops/index.ts';
 import { schedule, type CompileOptions, type Scheduled } from '../../compiler/pipeline.ts';
-import { operandsOf, type Region } from '../../compiler/schedule/regions.ts';
+import { bindingsOf, isBundle, operandsOf, type Bound, type Region } from '../../compiler/schedule/regions.ts';
 import { runKernel } from './run-kernel.ts';
 
 export interface Ran {
@@ -33,9 +33,12 @@ export function runSchedule(graph: Graph, bindings: Bindings, options: CompileOp
   dispatches.forEach((dispatch, i) => {
     const { region } = scheduled.regions[i];
     const first = scheduled.regions[dispatches.findIndex(({ kernel }) => kernel === dispatch.kernel)];
-    const places = dispatch.resources.map((resource, at) => space.at(resource, boundBy(region)[at]));
-    if (!kernels) return runRegion(region, places);
-    runKernel(lower(first.region, first.plan), places);
+    const places = bindingsOf(region).map((binding, at) =>
+      isBundle(binding) ? space.bundle(binding) : space.at(dispatch.resources[at], binding),
+    );
+    if (kernels) runKernel(lower(first.region, first.plan), places);
+    else runRegion(region, places);
+    bindingsOf(region).forEach((binding, at) => isBundle(binding) && space.unbundle(binding, places[at]));
   });
   // The copies have the effect of happening all at once.
   const copied = updates.map(({ from, bytes }) => space.bytes(from, bytes).slice());
@@ -56,14 +59,16 @@ export function runSchedule(graph: Graph, bindings: Bindings, options: CompileOp
   };
 }
 
-/** What a kernel binds, in order. */
-const boundBy = ({ reads, results }: Region): Node[] => [...reads, ...results.map(({ node }) => node)];
-
 /** A region by the interpreter: its values from the memory that its kernel would bind, and back into it. */
 function runRegion(region: Region, places: readonly Float64Array[]): void {
   const graph = regionGraph(region);
-  const bound = boundBy(region);
-  const placeOf = new Map(bound.map((node, i) => [node, places[i]]));
+  const placeOf = new Map<Node, Float64Array>();
+  for (const [i, binding] of bindingsOf(region).entries()) {
+    if (!isBundle(binding)) placeOf.set(binding, places[i]);
+    else
+      for (const [node, { offset }] of binding.parts)
+        placeOf.set(node, places[i].subarray(offset, offset + sizeOf(node.type.shape)));
+  }
   for (const [node, old] of region.replaces) placeOf.set(old, placeOf.get(node)!);
   const operands = operandsOf(region).map((node) => placeOf.get(node)!.slice());
   const given = operands.map((values, i) => [String(graph.inputs[i].attrs.name), values]);
@@ -95,6 +100,18 @@ class Memory {
     const values = this.stretch(resource, node);
     if (values.length !== sizeOf(node.type.shape)) throw new Error(`${node.op} of ${byteSize(node.type)} bytes`);
     return values;
+  }
+
+  /** A copy of the states of a bundle, side by side; what lies between them is NaN. */
+  bundle({ parts, elements }: Bound): Float64Array {
+    const whole = new Float64Array(elements).fill(NaN);
+    for (const { state, offset } of parts.values()) whole.set(this.named(state), offset);
+    return whole;
+  }
+
+  unbundle({ parts }: Bound, whole: Float64Array): void {
+    for (const { state, offset } of parts.values())
+      this.named(state).set(whole.subarray(offset, offset + this.named(state).length));
   }
 
   bytes(resource: Resource, bytes: number): Float64Array {

@@ -18,6 +18,8 @@ export interface Site {
 /** A result and where it goes. */
 export interface Output extends Result {
   readonly buffer: Buffer;
+  /** Elements before it in the buffer. */
+  readonly offset: number;
 }
 
 export interface Launch {
@@ -71,10 +73,10 @@ export function storeResults(
   index: readonly Index[],
   which: readonly Output[] = outputs,
 ): void {
-  const stores = which.map(({ node, views, buffer }) => {
+  const stores = which.map(({ node, views, buffer, offset }) => {
     const at = forwardIndex(inline.ix, views, index);
     const value = inline.value(node, at);
-    const place = inline.ix.expr(inline.ix.flatten(at, node.type.shape));
+    const place = inline.ix.expr(inline.ix.offset(inline.ix.flatten(at, node.type.shape), offset));
     return { buffer, place, value: which.length > 1 ? b.bind(node.name ?? node.op, value) : value };
   });
   for (const { buffer, place, value } of stores) b.store(buffer, place, value);
