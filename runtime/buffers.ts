@@ -60,6 +60,10 @@ export function placeOf(resource: Resource, { buffers, packed }: Pick<MemoryPlan
   throw badArtefact(`bytes ${range} of ${key} are used`, `it has ${buffer.bytes} bytes`);
 }
 
+/** Whether a parameter or state has memory: of its own, or in a pack or bundle. */
+export const isAllocated = (kind: 'param' | 'state', name: string, { buffers, packed }: MemoryPlan): boolean =>
+  buffers.has(keyOf(kind, name)) || packed.has(keyOf(kind, name));
+
 /** The artefact contradicts itself: not the user's mistake. */
 export function badArtefact(what: string, why: string, where?: string): RuntimeError {
   return new RuntimeError({ code: 'bad-artefact', where, what, why, fix: 'build the model again with ditc build' });
@@ -86,11 +90,10 @@ export function planMemory(manifest: Manifest, entries: readonly string[]): Memo
   const isPacked = (kind: 'param' | 'state', name: string) => packed.has(keyOf(kind, name));
   for (const spec of manifest.params) if (!isPacked('param', spec.name)) add('param', spec.name, bytesOf(spec));
   const used = new Set(entries.flatMap((name) => namesUsed(manifest.entries[name])));
-  for (const bundle of manifest.bundles ?? []) {
-    const isUsed =
-      used.has(keyOf('bundle', bundle.name)) || bundle.states.some((name) => used.has(keyOf('state', name)));
-    if (isUsed) add('bundle', bundle.name, layOutBundle(bundle, manifest.states, packed));
-  }
+  // Where no kernel binds the bundle, its states are as others: those that are not used take no memory.
+  for (const bundle of manifest.bundles ?? [])
+    if (used.has(keyOf('bundle', bundle.name)))
+      add('bundle', bundle.name, layOutBundle(bundle, manifest.states, packed));
   for (const spec of manifest.states)
     if (used.has(keyOf('state', spec.name)) && !isPacked('state', spec.name)) add('state', spec.name, bytesOf(spec));
   for (const spec of manifest.constants)

@@ -3,7 +3,7 @@
  * {@link Program.create}; after that a run is one encoder, one compute pass, one submit, and nothing is created or read back.
  */
 import type { Artefact, Manifest, ParamSpec, Resource, TensorSpec } from '../compiler/emit/artefact.ts';
-import { allocate, bytesOf, countOf, padded, placeOf, planMemory } from './buffers.ts';
+import { allocate, bytesOf, countOf, isAllocated, padded, placeOf, planMemory } from './buffers.ts';
 import type { MemoryPlan, MemoryReport } from './buffers.ts';
 import { checkDevice } from './check.ts';
 import type { Place } from './copies.ts';
@@ -59,7 +59,7 @@ export class Program {
     this.entries = [...plan.copies.keys()];
     this.memory = plan.report;
     this.#preludes = new Preludes(manifest, this.entries);
-    this.states = manifest.states.filter((spec) => plan.buffers.has(`state ${spec.name}`));
+    this.states = manifest.states.filter(({ name }) => isAllocated('state', name, plan));
     this.#plan = plan;
     this.#buffers = buffers;
     this.#uploader = new Uploader(device.queue);

@@ -38,7 +38,7 @@ export const buildCommand = (context: Context): Command =>
     )
     .option(
       '--print-ir [pass]',
-      'print the graphs to stdout as ditc opt reads them: --print-ir=PASS after a pass (ditc opt --list), =trace before all (default: after all)',
+      'print the graphs to stdout as ditc opt reads them: --print-ir=PASS after a pass (ditc opt --list), =trace as the model file computes it (default: after all)',
     )
     .option('--json', 'print what was built as JSON')
     .addHelpText(

@@ -104,8 +104,16 @@ export function reportData(input: ReportInput): ReportData {
   }));
   const entries = input.entries.map((entry): [string, ReportEntry] => [entry.name, entryData(entry, input)]);
   const { model, source, device } = manifest;
-  const { rates, sources } = input;
+  const { rates } = input;
+  const sources = sourcesShown(input);
   return { model, source, device, rates, kernels, entries: Object.fromEntries(entries), sources };
+}
+
+/** The files that kernels come from: a report does not change with what it does not show. */
+function sourcesShown({ artefact, sources }: ReportInput): ReportData['sources'] {
+  const dispatches = Object.values(artefact.manifest.entries).flatMap((entry) => entry.dispatches);
+  const shown = new Set(dispatches.flatMap(({ source }) => source.map((place) => place.replace(/(:\d+)+$/, ''))));
+  return Object.fromEntries(Object.entries(sources).filter(([file]) => shown.has(file)));
 }
 
 function entryData(entry: EntryInput, { artefact, records, rates, passDocs }: ReportInput): ReportEntry {
