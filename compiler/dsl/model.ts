@@ -190,5 +190,9 @@ export function traceEntry(model: Model, name: string, options: EntryOptions): T
     outputs: Object.entries(outputs).map(([output, tensor]) => ({ name: output, node: tensor.node })),
     updates: [...trace.updates.values()],
   };
+  if (!graph.outputs.length && !graph.updates.length) {
+    const fix = 'return what it computes, as { y: tensor }, or update a state';
+    throw new DitcError({ code: 'entry', what: `entry ${name} gives nothing: it returns no tensor`, fix });
+  }
   return { graph, params: [...trace.params.values()], states: [...trace.states.values()] };
 }

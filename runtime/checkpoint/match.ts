@@ -40,12 +40,16 @@ function describeShape({ name, expected, found }: WrongShape): string {
   return `${name}: the model has [${expected.join(', ')}], the file [${found.join(', ')}]${transposed ? ' (transposed)' : ''}`;
 }
 
+const OTHER_MODEL = 'the file belongs to another model: check which file and which model were given';
+
 /** The most helpful single next step. */
 function chooseFix(missing: ParameterSpec[], extra: string[], wrong: WrongShape[], total: number): string {
   const prefix = commonPrefix(
     missing.map((p) => p.name),
     extra,
   );
+  // A prefix that helps few of them was found by chance.
+  if (prefix && prefix.count * 2 <= missing.length) return OTHER_MODEL;
   if (prefix?.side === 'file') {
     const wrapped = /^(ema|model|state_dict)\.$/.test(prefix.text) ? ' (a wrapped checkpoint that was flattened)' : '';
     return `the file's names begin with "${prefix.text}"${wrapped}: strip it from ${prefix.count} of them`;
@@ -53,7 +57,7 @@ function chooseFix(missing: ParameterSpec[], extra: string[], wrong: WrongShape[
   if (prefix?.side === 'model') {
     return `the model's names begin with "${prefix.text}", the file's do not: add it to ${prefix.count} of them`;
   }
-  if (missing.length === total) return 'the file belongs to another model: check which file and which model were given';
+  if (missing.length === total) return OTHER_MODEL;
   if (wrong.length > 0 && missing.length + extra.length === 0) {
     return "build the model with the file's sizes, or pass the file that belongs to this model";
   }

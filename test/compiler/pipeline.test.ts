@@ -39,3 +39,8 @@ it('plans are chosen by whoever was given', () => {
     region.anchor ? { family: 'product-simple', workgroup: 64 } : choosePlan(region, device);
   expect(kernels(normed, { plan, fusion: { rowStatistics: false } })).toEqual(['row', 'product-simple']);
 });
+
+it('an entry that gives nothing is refused by name', () => {
+  const main: EntryFunction = (e) => void e.input('x', [4]);
+  expect(() => kernels(main)).toThrow(/entry main gives nothing/);
+});

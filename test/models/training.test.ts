@@ -5,11 +5,17 @@ import { defineModel, gradients, type EntryFunction } from '../../compiler/dsl/i
 import { traceEntry } from '../../compiler/dsl/model.ts';
 import { interpret } from '../../compiler/ops/index.ts';
 import { dit } from '../../models/dit.ts';
-import { lossTerms } from '../../models/loss.ts';
+import { coefficientsAt, lossTerms, minSnrWeight } from '../../models/loss.ts';
 import { processOf } from '../../models/schedule.ts';
 import { draw } from '../../models/training.ts';
 import { goldenCases, readGolden, relativeError } from './golden.ts';
 import { trainCase } from './train-case.ts';
+
+/** Products of 1 − β_t with β evenly from 1e-4 to 0.02, written anew. */
+function alphaBars(steps: number): number[] {
+  let product = 1;
+  return Array.from({ length: steps }, (_, t) => (product *= 1 - (1e-4 + ((0.02 - 1e-4) * t) / (steps - 1))));
+}
 
 /** The reference is computed in float64 and rounded once to float32. */
 const TOLERANCE = 1e-6;
@@ -41,6 +47,29 @@ describe('the loss equals PyTorch', () => {
     for (const name of ['mse', 'vlb', 'grad'])
       expect(relativeError(outputs[name].data, values[`output.${name}`]), name).toBeLessThan(TOLERANCE);
   });
+});
+
+it('min-SNR weights are min(SNR, γ)/SNR of the linear process', () => {
+  const alphaBar = alphaBars(1000);
+  const steps = [0, 1, 50, 200, 400, 700, 999];
+  const model = defineModel({
+    config: {},
+    entries: {
+      main(e) {
+        const t = e.input('t', [steps.length], 'i32');
+        return { weight: minSnrWeight(coefficientsAt(processOf('linear'), t), 5) };
+      },
+    },
+  });
+  const { outputs } = interpret(traceEntry(model, 'main', { batch: 1 }).graph, { t: steps });
+  const snr = steps.map((t) => alphaBar[t] / (1 - alphaBar[t]));
+  const want = snr.map((ratio) => Math.min(ratio, 5) / ratio);
+  expect(Math.min(...want)).toBeLessThan(1e-3);
+  expect(want.at(-1)).toBe(1);
+  // The process is written into the graph as float32.
+  outputs.weight.data.forEach((weight, i) =>
+    expect(Math.abs(weight / want[i] - 1), `t ${steps[i]}`).toBeLessThan(1e-6),
+  );
 });
 
 describe('the gradients of all weights equal PyTorch', () => {

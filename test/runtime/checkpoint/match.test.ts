@@ -101,6 +101,14 @@ check that the model was built with the options the file was trained with`);
     expect(error.fix).toContain(`the model's names begin with "net."`);
   });
 
+  it('takes no prefix that helps few for the reason', async () => {
+    const other = { 'blocks.0.fc1.weight': [8], 'blocks.0.fc1.bias': [8], 'head.x': [2], 'head.y': [2] };
+    const error = await failure(() =>
+      matchParameters(file(other), params({ 'fc1.weight': [4], 'fc1.bias': [4], 'out.weight': [4], 'out.bias': [4] })),
+    );
+    expect(error.fix).toContain('the file belongs to another model');
+  });
+
   it('allows extra tensors when asked, and says so when not', async () => {
     const weights = file({ ...MODEL, extra: [1] });
     expect(matchParameters(weights, params(), { allowExtra: true }).extra).toEqual(['extra']);
