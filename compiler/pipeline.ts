@@ -35,6 +35,7 @@ import { formRegions, type Fusion, type Region } from './schedule/regions.ts';
 import { checkHalf, limit, type DeviceSpec } from './schedule/device.ts';
 import { storesScores } from './schedule/scores.ts';
 import { isStored } from './schedule/storage.ts';
+import { tornBy } from './schedule/wholes.ts';
 
 export interface Pass {
   readonly name: string;
@@ -159,19 +160,24 @@ function placeKernels(graph: Graph, options: CompileOptions, passed: Remarks) {
   return { graph, formed, regions, steps, homes, memory, remarks };
 }
 
-/** Kernels in order, and what they write over; again, with less counted on that, while some bind too much without it. */
+/**
+ * Kernels in order, and where they write; again, with less counted on writing over what they read (while some bind too much
+ * without it) and on writing into wholes (while some would read from them too).
+ */
 function formKernels(graph: Graph, { device, fusion, bundles }: CompileOptions, remarks: Remarks) {
   const most = limit(device, 'maxStorageBuffersPerShaderStage');
-  for (let copied: ReadonlySet<Node> = new Set(); ;) {
+  const copied = new Set<Node>();
+  const torn = new Set<Node>();
+  for (;;) {
     const tried = new Remarks();
-    const formed = orderRegions(formRegions(graph, device, { ...fusion, copied, bundles }, tried), graph);
+    const formed = orderRegions(formRegions(graph, device, { ...fusion, copied, torn, bundles }, tried), graph);
     const reuse = reuseMemory(formed, graph, tried, bundles);
-    const more = crowding(reuse.regions, graph, most);
-    if (more.every((state) => copied.has(state))) {
-      remarks.list.push(...tried.list);
-      return { ...reuse, formed };
-    }
-    copied = new Set([...copied, ...more]);
+    const [before, more] = [copied.size + torn.size, crowding(reuse.regions, graph, most)];
+    more.forEach((state) => copied.add(state));
+    tornBy(formed).forEach((whole) => torn.add(whole));
+    if (copied.size + torn.size > before) continue;
+    remarks.list.push(...tried.list);
+    return { ...reuse, formed };
   }
 }
 

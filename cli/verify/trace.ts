@@ -88,10 +88,11 @@ export function originOf(entry: EntryInput, runs: readonly Trace[], result: Node
   }
 }
 
-/** The value itself, or the one that it is a view of. */
+/** The value itself, or the one that it is a view of: of several, one that is in the trace. */
 function madeBy(node: Node, trace: Trace): Node {
-  while (!trace.has(node) && opDef(node.op).kind === 'view') [node] = node.inputs;
-  return node;
+  if (trace.has(node) || opDef(node.op).kind !== 'view') return node;
+  const sources = node.inputs.map((input) => madeBy(input, trace));
+  return sources.find((source) => trace.has(source)) ?? sources[0];
 }
 
 function leafOf({ op, attrs }: Node): { kind: 'param' | 'state' | 'input' | 'constant'; name: string } {

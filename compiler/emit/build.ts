@@ -210,21 +210,23 @@ class Emitter {
     return name;
   }
 
-  private resource(node: Node, { memory, homes }: Places): Resource {
+  private resource(node: Node, places: Places): Resource {
+    const { memory, homes } = places;
     const place = memory.places.get(node);
     if (place) return { kind: 'arena', arena: place.arena, offset: place.offset, size: place.size };
     const home = homes.get(node);
     if (home) return { kind: home.op as 'param' | 'state', name: String(home.attrs.name) };
-    if (node.op === 'slice') return this.window(node, memory);
     if (node.op === 'constant') return { kind: 'constant', name: this.constant(node) };
     if (isPack(node)) return { kind: 'pack', name: this.pack(node) };
+    if (opDef(node.op).kind === 'view') return this.view(node, places);
     return { kind: node.op as 'param' | 'state' | 'input', name: String(node.attrs.name) };
   }
 
-  /** The stretch of an intermediate value that a kernel reads. */
-  private window(node: Node, memory: MemoryPlan): Resource {
-    const { arena, offset } = memory.places.get(node.inputs[0])!;
-    return { kind: 'arena', arena, offset: offset + windowOffset(node)!, size: byteSize(node.type) };
+  /** The stretch that a kernel reads of an intermediate value, or of several that are one whole. */
+  private view(node: Node, places: Places): Resource {
+    const from = this.resource(node.inputs[0], places);
+    if (from.kind !== 'arena') throw new Error(`${node.op} of ${from.name}: no part of it can be bound`);
+    return { ...from, offset: from.offset + (windowOffset(node) ?? 0), size: byteSize(node.type) };
   }
 
   private pack(node: Node): string {

@@ -1,9 +1,12 @@
 /** Proves a memory plan before anything is emitted from it. */
 import { byteSize, DitcError, type Node } from '../ir/index.ts';
 import { limit, type DeviceSpec } from '../schedule/device.ts';
-import { ALIGNMENT, heirsOf, overlap, type MemoryPlan, type Step } from './plan.ts';
+import { ALIGNMENT, heirsOf, overlap, partsOf, type MemoryPlan, type Step } from './plan.ts';
 
-/** Throws if two living values overlap, a dispatch reads the arena it writes, or an offset or size breaks a limit. */
+/**
+ * Throws if two living values overlap, a dispatch reads the arena it writes or what is not written yet, a part is not in its
+ * place in the whole, or an offset or size breaks a limit.
+ */
 export function checkMemory(plan: MemoryPlan, steps: readonly Step[], device: DeviceSpec): void {
   const heirs = heirsOf(steps);
   const placed = [...plan.places].sort((a, b) => a[1].arena - b[1].arena || a[1].offset - b[1].offset);
@@ -20,7 +23,9 @@ export function checkMemory(plan: MemoryPlan, steps: readonly Step[], device: De
       }
     }
   });
-  for (const { writes, reads } of steps) {
+  for (const [i, { writes, reads }] of steps.entries()) {
+    const early = reads.find((node) => (plan.lifetimes.get(node)?.from ?? -1) >= i);
+    if (early) fail(early, 'it is read before it is written');
     for (const { node: written } of writes) {
       const target = plan.places.get(written)!;
       for (const node of reads) {
@@ -29,6 +34,7 @@ export function checkMemory(plan: MemoryPlan, steps: readonly Step[], device: De
       }
     }
   }
+  checkWholes(plan, steps);
   const maxBuffer = limit(device, 'maxBufferSize');
   plan.arenas.forEach((bytes, arena) => {
     if (bytes > maxBuffer) {
@@ -39,6 +45,23 @@ export function checkMemory(plan: MemoryPlan, steps: readonly Step[], device: De
       });
     }
   });
+}
+
+/** Parts follow each other without a gap from where the first one lies: whoever binds the whole reads them and nothing else. */
+function checkWholes({ places }: MemoryPlan, steps: readonly Step[]): void {
+  const starts = new Map<Node, { arena: number; offset: number }>();
+  const filled = new Map<Node, number>();
+  for (const [node, part] of [...partsOf(steps)].sort(([, a], [, b]) => a.offset - b.offset)) {
+    const { arena, offset } = places.get(node)!;
+    const start = starts.get(part.whole) ?? { arena, offset };
+    starts.set(part.whole, start);
+    if ((filled.get(part.whole) ?? 0) !== part.offset) fail(node, `${describe(part.whole)} has a gap before it`);
+    if (arena !== start.arena || offset !== start.offset + part.offset)
+      fail(node, `it is not in its place in ${describe(part.whole)}`);
+    filled.set(part.whole, part.offset + byteSize(node.type));
+  }
+  for (const [whole, bytes] of filled)
+    if (bytes !== byteSize(whole.type)) fail(whole, `its parts have ${bytes} bytes of ${byteSize(whole.type)}`);
 }
 
 /** A tensor that one binding cannot hold: named, with what would help. */

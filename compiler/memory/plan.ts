@@ -3,6 +3,7 @@
  * either read or written, even at disjoint ranges, so a dispatch's result lies in another arena than all it reads.
  */
 import { byteSize, type Node } from '../ir/index.ts';
+import type { Part } from '../schedule/wholes.ts';
 
 /** One dispatch, as memory sees it. */
 export interface Step {
@@ -16,6 +17,8 @@ export interface Write {
   readonly node: Node;
   /** A value read only element by element, whose memory the result takes over. */
   readonly replaces?: Node;
+  /** Where it lies in a whole: that has one place, from the first part written to the last read. */
+  readonly part?: Part;
 }
 
 export interface Place {
@@ -50,12 +53,18 @@ const align = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMEN
 /** `maxArena`: bytes that an arena grows to; what does not fit goes to another. */
 export function planMemory(steps: readonly Step[], results: ReadonlySet<Node>, maxArena = Infinity): MemoryPlan {
   const lifetimes = lifetimesOf(steps, results);
-  const heirs = heirsOf(steps);
-  const groups = groupsOf(steps, lifetimes, heirs);
-  const enemies = conflicts(steps, heirs);
+  const owners = ownersOf(steps);
+  const groups = groupsOf(lifetimes, owners);
+  const enemies = conflicts(steps, owners);
   const lowerBoundBytes = lowerBound(steps, lifetimes);
-  const { places, arenas, peakBytes } = bestLayout({ groups, enemies, maxArena }, lowerBoundBytes);
-  for (const node of lifetimes.keys()) places.set(node, places.get(firstOf(node, heirs))!);
+  const { places: owned, arenas, peakBytes } = bestLayout({ groups, enemies, maxArena }, lowerBoundBytes);
+  const parts = partsOf(steps);
+  const places = new Map(
+    [...lifetimes.keys()].map((node): [Node, Place] => {
+      const { arena, offset } = owned.get(owners.get(node)!)!;
+      return [node, { arena, offset: offset + (parts.get(node)?.offset ?? 0), size: byteSize(node.type) }];
+    }),
+  );
   return { places, lifetimes, arenas, peakBytes, lowerBoundBytes };
 }
 
@@ -134,39 +143,38 @@ function lifetimesOf(steps: readonly Step[], results: ReadonlySet<Node>): Map<No
 export const heirsOf = (steps: readonly Step[]): Map<Node, Node> =>
   new Map(steps.flatMap(({ writes }) => writes.flatMap(({ node, replaces }) => (replaces ? [[node, replaces]] : []))));
 
-/** The first of a chain of values in one place: it stands for them all. */
-function firstOf(node: Node, heirs: ReadonlyMap<Node, Node>): Node {
-  let first = node;
-  while (heirs.has(first)) first = heirs.get(first)!;
-  return first;
+/** Where parts lie in their wholes. */
+export const partsOf = (steps: readonly Step[]): Map<Node, Part> =>
+  new Map(steps.flatMap(({ writes }) => writes.flatMap(({ node, part }) => (part ? [[node, part]] : []))));
+
+/** Whose place each value lies in: that of the first of a chain of values, each in place of the one before, or of the whole. */
+function ownersOf(steps: readonly Step[]): Map<Node, Node> {
+  const owners = new Map<Node, Node>();
+  for (const { node, replaces, part } of steps.flatMap(({ writes }) => writes))
+    owners.set(node, part?.whole ?? (replaces ? owners.get(replaces)! : node));
+  return owners;
 }
 
 /** Lifetimes of the places: from the first of the values there to the last. */
-function groupsOf(
-  steps: readonly Step[],
-  lifetimes: ReadonlyMap<Node, Lifetime>,
-  heirs: ReadonlyMap<Node, Node>,
-): Map<Node, Lifetime> {
+function groupsOf(lifetimes: ReadonlyMap<Node, Lifetime>, owners: ReadonlyMap<Node, Node>): Map<Node, Lifetime> {
   const groups = new Map<Node, Lifetime>();
-  for (const { node } of steps.flatMap(({ writes }) => writes)) {
-    const first = firstOf(node, heirs);
-    const { from } = groups.get(first) ?? lifetimes.get(first)!;
-    groups.set(first, { from, to: lifetimes.get(node)!.to });
+  for (const [node, owner] of owners) {
+    const life = lifetimes.get(node)!;
+    const known = groups.get(owner) ?? life;
+    groups.set(owner, { from: Math.min(known.from, life.from), to: Math.max(known.to, life.to) });
   }
   return groups;
 }
 
 /** Places that some dispatch reads while writing the other: never in one arena. */
-function conflicts(steps: readonly Step[], heirs: ReadonlyMap<Node, Node>): Map<Node, Set<Node>> {
-  const enemies = new Map<Node, Set<Node>>(
-    steps.flatMap(({ writes }) => writes.map(({ node }) => [firstOf(node, heirs), new Set<Node>()] as const)),
-  );
+function conflicts(steps: readonly Step[], owners: ReadonlyMap<Node, Node>): Map<Node, Set<Node>> {
+  const enemies = new Map([...owners.values()].map((owner) => [owner, new Set<Node>()] as const));
   for (const step of steps) {
     for (const written of step.writes) {
-      const writes = firstOf(written.node, heirs);
+      const writes = owners.get(written.node)!;
       for (const read of step.reads) {
-        const node = firstOf(read, heirs);
-        if (!enemies.has(node) || node === writes) continue;
+        const node = owners.get(read);
+        if (!node || node === writes) continue;
         enemies.get(writes)!.add(node);
         enemies.get(node)!.add(writes);
       }

@@ -6,8 +6,8 @@
 import { labelOf, results, sameShape, sizeOf, type Graph, type Node, type Remarks, type Update } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import { bindingsOf, samePlaces, type Region, type Result } from '../schedule/regions.ts';
-import { isStored } from '../schedule/storage.ts';
-import { storedIn } from '../schedule/windows.ts';
+import { partsIn } from '../schedule/wholes.ts';
+import { buffersOf, storedIn } from '../schedule/windows.ts';
 import { boundBundles, NO_BUNDLES, type Bundles } from './bundles.ts';
 import type { Step } from './plan.ts';
 
@@ -27,13 +27,14 @@ export function reuseMemory(
 ): Reuse {
   const returned = new Set(results(graph));
   const written = new Set(regions.flatMap((region) => region.results.map(({ node }) => node)));
-  const isBuffer = (node: Node) => written.has(node) || isStored(node);
-  const memoryOf = ({ reads }: Region) => reads.map((node) => storedIn(node, isBuffer));
+  const isBuffer = buffersOf(regions);
+  const parts = partsIn(regions);
+  const memoryOf = ({ reads }: Region) => reads.flatMap((node) => storedIn(node, isBuffer));
   const lastRead = new Map<Node, number>();
   regions.forEach((region, step) => memoryOf(region).forEach((node) => lastRead.set(node, step)));
-  // A window of state is not a binding: what is read by windows lives in an arena.
+  // A window of state is not a binding: what is read by windows lives in an arena. So does what is a part of a whole.
   const cut = new Set(
-    regions.flatMap(({ reads }) => reads.filter((n) => !isBuffer(n)).map((n) => storedIn(n, isBuffer))),
+    regions.flatMap(({ reads }) => reads.filter((n) => !isBuffer(n)).flatMap((n) => storedIn(n, isBuffer))),
   );
   const homes = new Map<Node, Node>();
   const inPlace = regions.map((region, step): Region => {
@@ -46,8 +47,10 @@ export function reuseMemory(
       const update = cut.has(node) ? undefined : graph.updates.find((u) => u.node === node && !returned.has(u.state));
       const settled = update && settles(update, replaceable, lastRead.get(update.state) ?? -1, step);
       if (settled) homes.set(node, update.state);
-      if (settled === 'unread') continue;
-      const dies = (old: Node) => written.has(old) && !returned.has(old) && lastRead.get(old) === step;
+      // A part has its place in the whole.
+      if (settled === 'unread' || parts.has(node)) continue;
+      const dies = (old: Node) =>
+        written.has(old) && !parts.has(old) && !returned.has(old) && lastRead.get(old) === step;
       const old = settled ? update!.state : replaceable(dies);
       if (!old) continue;
       replaces.set(node, old);
@@ -59,7 +62,7 @@ export function reuseMemory(
   const reusing = inPlace.map((region): Region => ({ ...region, bundles: boundBundles(region, homes, bundles) }));
   const steps = reusing.map((region): Step => {
     const values = region.results.filter(({ node }) => !homes.has(node));
-    const writes = values.map(({ node }) => ({ node, replaces: region.replaces.get(node) }));
+    const writes = values.map(({ node }) => ({ node, replaces: region.replaces.get(node), part: parts.get(node) }));
     return { reads: memoryOf(region), writes };
   });
   return { regions: reusing, steps, homes };

@@ -6,8 +6,7 @@ import { byteSize, results, sizeOf, type Graph, type Node } from '../ir/index.ts
 import { opDef } from '../ops/index.ts';
 import { ALIGNMENT, type MemoryPlan } from '../memory/plan.ts';
 import type { Region } from '../schedule/regions.ts';
-import { isStored } from '../schedule/storage.ts';
-import { storedIn } from '../schedule/windows.ts';
+import { buffersOf, storedIn } from '../schedule/windows.ts';
 
 /** A value that one step writes to memory and others read from it. */
 export interface Stored {
@@ -39,8 +38,8 @@ const MEMORY = 4;
 export function timelineOf(graph: Graph, regions: readonly Region[], { lifetimes }: MemoryPlan): Timeline {
   const returned = new Set(results(graph));
   const writer = new Map(regions.flatMap(({ results: all }, step) => all.map(({ node }) => [node, step] as const)));
-  const isBuffer = (node: Node) => writer.has(node) || isStored(node);
-  const memory = regions.map((region) => [...new Set(region.reads.map((node) => storedIn(node, isBuffer)))]);
+  const isBuffer = buffersOf(regions);
+  const memory = regions.map((region) => [...new Set(region.reads.flatMap((node) => storedIn(node, isBuffer)))]);
   const readAt = new Map<Node, number[]>([...writer.keys()].map((node) => [node, []]));
   memory.forEach((nodes, step) => nodes.forEach((node) => readAt.get(node)?.push(step)));
   const values = new Map(

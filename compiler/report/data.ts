@@ -4,6 +4,7 @@ import type { Artefact, Dispatch, EntrySpec } from '../emit/artefact.ts';
 import type { EntryInput } from '../emit/build.ts';
 import { planText } from '../emit/describe.ts';
 import { operandsOf } from '../schedule/regions.ts';
+import { buffersOf, storedIn } from '../schedule/windows.ts';
 import { Painter, type Picture } from './pictures.ts';
 import type { CompilationRecord, EntryRecord } from './record.ts';
 import { modelledSeconds, type Rates } from './roofline.ts';
@@ -169,10 +170,9 @@ function costRows({ dispatches }: EntrySpec, rates: Rates): CostRow[] {
 function memoryOf({ graph, memory, regions }: EntryInput, spec: EntrySpec): ReportEntry['memory'] {
   const names = nameNodes(nodesOf(graph));
   const readers = new Map<Node, number[]>([...memory.places.keys()].map((node) => [node, []]));
+  const isBuffer = buffersOf(regions.map(({ region }) => region));
   regions.forEach(({ region }, i) => {
-    const reads = operandsOf(region);
-    // A read that has no place of its own is a window of a value that has.
-    for (const node of new Set(reads.map((read) => (readers.has(read) ? read : read.inputs[0]))))
+    for (const node of new Set(operandsOf(region).flatMap((read) => storedIn(read, isBuffer))))
       readers.get(node)?.push(i);
   });
   const blocks = [...memory.places].map(([node, { arena, offset, size }]): MemoryBlock => {

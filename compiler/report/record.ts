@@ -4,9 +4,8 @@
  */
 import { labelOf, nameNodes, nodesOf, type Node, type Remark } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
-import { isStored } from '../schedule/storage.ts';
 import { operandsOf, type Region } from '../schedule/regions.ts';
-import { storedIn } from '../schedule/windows.ts';
+import { buffersOf, storedIn } from '../schedule/windows.ts';
 import type { EntryInput } from '../emit/build.ts';
 import type { EntrySpec } from '../emit/artefact.ts';
 import { formatJson } from '../emit/write.ts';
@@ -63,18 +62,19 @@ export function recordOf(
   const names = nameNodes(nodesOf(graph));
   const origins = new Origins();
   const writer = new Map(regions.flatMap(({ region }, i) => region.results.map(({ node }) => [node, i] as const)));
-  const isBuffer = (node: Node) => writer.has(node) || isStored(node);
+  const isBuffer = buffersOf(regions.map(({ region }) => region));
+  const writersOf = (read: Node) => storedIn(read, isBuffer).flatMap((node) => writer.get(node) ?? []);
   const nameOf = (node: Node) => names.get(node)!;
   const pieces = piecesOf(
     regions.map(({ region }) => region),
-    (node) => writer.get(storedIn(node, isBuffer)),
+    (node) => writersOf(node).reduce<number | undefined>((last, i) => Math.max(last ?? i, i), undefined),
   );
   const dispatches = regions.map(({ region }, i): DispatchRecord => {
     const own = region.members.filter((node) => opDef(node.op).kind !== 'leaf' && !pieces.elsewhere[i].has(node));
     const results = region.results.map(({ node }) => node);
     const values = [...own.filter((node) => !results.includes(node)), ...pieces.of[i], ...results];
     const reads = operandsOf(region);
-    const after = new Set(reads.flatMap((node) => writer.get(storedIn(node, isBuffer)) ?? []));
+    const after = new Set(reads.flatMap(writersOf));
     return {
       kernel: spec.dispatches[i].kernel,
       values: values.map(nameOf).join(' '),
@@ -91,7 +91,8 @@ export function recordOf(
 
 /**
  * Views of another dispatch's result (one of merged projections, say) are that dispatch's values, whoever indexes through
- * them: `of` has them by the dispatch that computes them, `elsewhere` by the one that reads them.
+ * them: `of` has them by the dispatch that computes them (of a whole, the last of its parts), `elsewhere` by the one that
+ * reads them.
  */
 function piecesOf(regions: readonly Region[], writerOf: (read: Node) => number | undefined) {
   const of = regions.map(() => new Set<Node>());

@@ -6,6 +6,7 @@ import { labelOf, sizeOf, type Node, type Remarks } from '../ir/index.ts';
 import { attentionDims, opDef } from '../ops/index.ts';
 import { tooManyBuffers } from './device.ts';
 import { isStored } from './storage.ts';
+import { chooseWholes, mayBeWhole, type Wholes } from './wholes.ts';
 
 /** Scalar operations that a load (or store) of one element is worth, and that one more dispatch is worth. Estimates. */
 const MEMORY = 4;
@@ -27,15 +28,27 @@ export interface BufferChoice {
   readonly anchored: ReadonlySet<Node>;
   /** Nodes inside anchored regions. */
   readonly owned: { has(node: Node): boolean };
+  /** Stored, with their parts, and computed by no kernel (wholes.ts). */
+  readonly wholes?: Wholes;
   /** Buffers a kernel may read. */
   readonly maxReads: number;
   readonly remarks?: Remarks;
 }
 
+/**
+ * The stored values, and those of them that lie where their parts are written. `most`: bytes that a binding holds; `torn`: what
+ * no parts can be written into (wholes.ts).
+ */
+export function chooseStored(choice: BufferChoice, most: number, torn?: ReadonlySet<Node>) {
+  const buffers = chooseBuffers({ ...choice, remarks: undefined });
+  const wholes = chooseWholes({ ...choice, buffers, most, torn });
+  return { wholes, buffers: chooseBuffers({ ...choice, wholes }) };
+}
+
 /** The stored values: roots of anchored regions, results, and what is cheaper to store than to recompute. */
-export function chooseBuffers(choice: BufferChoice): Set<Node> {
-  const { nodes, users, returned, anchored, owned, remarks } = choice;
-  const buffers = new Set<Node>([...anchored, ...returned]);
+function chooseBuffers(choice: BufferChoice): Set<Node> {
+  const { nodes, users, returned, anchored, owned, wholes = new Map(), remarks } = choice;
+  const buffers = new Set<Node>([...anchored, ...returned, ...[...wholes].flat(2)]);
   for (const node of returned) {
     if (!anchored.has(node)) remarks?.missed('buffers', [node], `${labelOf(node)} is a result of the graph`);
   }
@@ -48,7 +61,7 @@ export function chooseBuffers(choice: BufferChoice): Set<Node> {
     const reads = users.get(node)!.reduce((sum, user) => sum + readsBy(user, node, evaluations), 0);
     const computed = buffers.has(node) || owned.has(node) ? size : reads;
     evaluations.set(node, computed);
-    if (buffers.has(node) || owned.has(node) || opDef(node.op).kind !== 'pointwise') continue;
+    if (buffers.has(node) || owned.has(node) || !(opDef(node.op).kind === 'pointwise' || mayBeWhole(node))) continue;
     // An operation or two beside the load are hidden by it.
     if (work.get(node)! < MEMORY + CHEAP) continue;
     const recompute = work.get(node)! * reads;
@@ -107,12 +120,13 @@ function readsBy(user: Node, node: Node, evaluations: Map<Node, number>): number
 }
 
 /** Scalar work to compute one element of a node from buffers, everything between inlined. */
-function inlineWork({ nodes, anchored }: BufferChoice): Map<Node, number> {
+function inlineWork({ nodes, anchored, wholes }: BufferChoice): Map<Node, number> {
   const work = new Map<Node, number>();
   for (const node of nodes) {
     const def = opDef(node.op);
     // A single number is loaded once, before the loops.
-    if (isStored(node) || anchored.has(node)) work.set(node, sizeOf(node.type.shape) === 1 ? 0 : MEMORY);
+    if (isStored(node) || anchored.has(node) || wholes?.has(node))
+      work.set(node, sizeOf(node.type.shape) === 1 ? 0 : MEMORY);
     else {
       const own = def.kind === 'pointwise' ? def.cost([], node.attrs, { dtype: 'f32', shape: [] }).flops : 0;
       // A square loads its operand once.
@@ -124,27 +138,42 @@ function inlineWork({ nodes, anchored }: BufferChoice): Map<Node, number> {
 }
 
 /** Stores more values until no kernel reads more buffers than the device binds. */
-function limitReads({ nodes, owned, maxReads, remarks }: BufferChoice, buffers: Set<Node>): void {
+function limitReads({ nodes, owned, wholes, maxReads, remarks }: BufferChoice, buffers: Set<Node>): void {
   const leaves = new Map<Node, Set<Node>>();
+  const byLeaves = (a: Node, b: Node) => leaves.get(b)!.size - leaves.get(a)!.size;
   for (const node of nodes) {
-    const reads = new Set<Node>();
+    if (wholes?.has(node)) continue;
+    let reads = new Set<Node>();
     for (const input of node.inputs) {
       if (buffers.has(input) || isStored(input)) reads.add(input);
       else for (const leaf of leaves.get(input)!) reads.add(leaf);
     }
     if (reads.size > maxReads) {
-      // The operand with most reads becomes a buffer: one read instead of many.
-      const open = node.inputs.filter((n) => !buffers.has(n) && !isStored(n) && !owned.has(n));
-      open.sort((a, b) => leaves.get(b)!.size - leaves.get(a)!.size);
-      for (const operand of open) {
+      // The operand with most reads becomes a buffer: one read instead of many. Its own operands, where it is in this kernel.
+      const isOpen = (n: Node) => !buffers.has(n) && !isStored(n);
+      const inside = insideOf(node, (n) => isOpen(n) && owned.has(n));
+      for (const operand of inside.flatMap((n) => n.inputs.filter(isOpen).sort(byLeaves))) {
+        if (owned.has(operand) || buffers.has(operand)) continue;
         if (opDef(operand.op).kind !== 'pointwise' && opDef(operand.op).kind !== 'view') continue;
         remarks?.missed('buffers', [operand, node], tooManyBuffers(reads.size, maxReads, `with ${labelOf(operand)}`));
         buffers.add(operand);
-        for (const leaf of leaves.get(operand)!) reads.delete(leaf);
-        reads.add(operand);
+        reads = memoryBehind(node, (n) => !isOpen(n));
         if (reads.size <= maxReads) break;
       }
     }
     leaves.set(node, reads);
   }
+}
+
+/** What is read from memory to compute a value. */
+function memoryBehind(node: Node, isInMemory: (node: Node) => boolean): Set<Node> {
+  const inside = insideOf(node, (n) => !isInMemory(n));
+  return new Set(inside.flatMap(({ inputs }) => inputs.filter(isInMemory)));
+}
+
+/** A value and those behind it that a kernel computes too, the nearest first. */
+function insideOf(node: Node, isInside: (node: Node) => boolean): Node[] {
+  const inside = new Set([node]);
+  for (const member of inside) for (const input of member.inputs) if (isInside(input)) inside.add(input);
+  return [...inside];
 }

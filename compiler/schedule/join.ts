@@ -12,10 +12,13 @@ import { tooManyBuffers } from './device.ts';
 import { isSumOfRows } from './row-sums.ts';
 import { domainOf, resultsOf, samePlaces, type Draft, type Result } from './regions.ts';
 import { isStored } from './storage.ts';
+import { withParts, type Wholes } from './wholes.ts';
 
 export interface Joining {
   /** Values in memory. */
   readonly buffers: ReadonlySet<Node>;
+  /** Those of them that lie in memory as parts that kernels write (wholes.ts). */
+  readonly wholes: Wholes;
   readonly returned: ReadonlySet<Node>;
   readonly updates: readonly Update[];
   /** State whose new values are known to need memory of their own. */
@@ -59,11 +62,11 @@ export function joinDrafts(drafts: readonly Draft[], joining: Joining): Draft[] 
 /** The values that must be in memory: results of the graph, and what a kernel reads of another. */
 export function writtenBy(
   drafts: readonly Draft[],
-  { buffers, returned }: Pick<Joining, 'buffers' | 'returned'>,
+  { buffers, wholes, returned }: Pick<Joining, 'buffers' | 'wholes' | 'returned'>,
 ): Set<Node> {
-  const read = new Set(drafts.flatMap((draft) => [...readsOf(draft, buffers)]));
+  const read = new Set(drafts.flatMap((draft) => [...withParts(readsOf(draft, buffers), wholes)]));
   const made = drafts.flatMap((draft) => resultsOf(draft).map(({ node }) => node));
-  return new Set(made.filter((node) => returned.has(node) || read.has(node)));
+  return new Set([...made, ...wholes.keys()].filter((node) => returned.has(node) || read.has(node)));
 }
 
 function firstOf<T, R>(list: readonly T[], f: (x: T) => R | undefined): R | undefined {
@@ -167,6 +170,8 @@ class Kernels {
   private obstacle(first: Draft, second: Draft, joined: Draft): string | undefined {
     const early = this.runsEarly(first, second);
     if (early) return `${labelOf(early.root)} is computed again later (compiler/recompute)`;
+    const torn = this.tornBy(joined);
+    if (torn) return `they read something of ${labelOf(torn)} and write a part of it`;
     const bound = this.bindings(first, second, joined);
     const most = this.joining.maxReads + 1;
     if (bound > most) return tooManyBuffers(bound - 1, most - 1, `with ${labelOf(second.root)}`);
@@ -180,6 +185,15 @@ class Kernels {
     if ([...after].some((copy) => !before.has(copy))) return second;
     const isWanted = this.producersOf(second).includes(first);
     return !isWanted && [...before].some((copy) => !after.has(copy)) ? first : undefined;
+  }
+
+  /** A whole of which a kernel would read something and write a part. */
+  private tornBy(draft: Draft): Node | undefined {
+    const { buffers, wholes } = this.joining;
+    const read = withParts(readsOf(draft, buffers), wholes);
+    const written = new Set(resultsOf(draft).map(({ node }) => node));
+    const isTorn = (parts: readonly Node[]) => [read, written].every((set) => parts.some((part) => set.has(part)));
+    return [...wholes].find(([, parts]) => isTorn(parts))?.[0];
   }
 
   /** Buffers that the joined kernel binds. New values of state are taken to be written over the old ones that it reads. */
@@ -231,7 +245,7 @@ class Kernels {
 
   private add(draft: Draft): void {
     for (const { node } of resultsOf(draft)) this.writer.set(node, draft);
-    const reads = readsOf(draft, this.joining.buffers);
+    const reads = withParts(readsOf(draft, this.joining.buffers), this.joining.wholes);
     this.reads.set(draft, reads);
     for (const node of reads) this.readers.set(node, (this.readers.get(node) ?? new Set()).add(draft));
   }

@@ -3,9 +3,9 @@
  * into the optimiser's state when it is known, and not kept until all others are. Greedy, in one pass.
  */
 import { byteSize, results, type Graph, type Node } from '../ir/index.ts';
-import type { Region } from './regions.ts';
+import { placeInProgram, type Region } from './regions.ts';
 import { isStored } from './storage.ts';
-import { storedIn } from './windows.ts';
+import { buffersOf, storedIn } from './windows.ts';
 
 export function orderRegions(regions: readonly Region[], graph: Graph): Region[] {
   const order = new Order(regions, graph);
@@ -29,8 +29,8 @@ class Order {
 
   constructor(regions: readonly Region[], graph: Graph) {
     const written = new Set(regions.flatMap(writtenBy));
-    const isBuffer = (node: Node) => written.has(node) || isStored(node);
-    const readsOf = (region: Region) => [...new Set(region.reads.map((node) => storedIn(node, isBuffer)))];
+    const isBuffer = buffersOf(regions);
+    const readsOf = (region: Region) => [...new Set(region.reads.flatMap((node) => storedIn(node, isBuffer)))];
     this.reads = new Map(regions.map((region) => [region, readsOf(region)]));
     this.missing = new Map(regions.map((r) => [r, new Set(this.reads.get(r)!.filter((node) => written.has(node)))]));
     for (const region of regions) {
@@ -81,4 +81,4 @@ class Order {
 
 const writtenBy = ({ results: all }: Region): Node[] => all.map(({ node }) => node);
 
-const lastOf = (region: Region): number => Math.max(...writtenBy(region).map((node) => node.id));
+const lastOf = (region: Region): number => Math.max(...region.results.map(placeInProgram));

@@ -1,8 +1,7 @@
 /** The order in which kernels are formed: that of the program, where reading and overwriting allow it. */
 import { byteSize, type Node, type Update } from '../ir/index.ts';
-import type { Region } from './regions.ts';
-import { isStored } from './storage.ts';
-import { storedIn } from './windows.ts';
+import { placeInProgram, type Region } from './regions.ts';
+import { buffersOf, storedIn } from './windows.ts';
 
 /**
  * Topological: what reads comes after what writes, and, where that can be, what overwrites state after all who read the old
@@ -11,8 +10,8 @@ import { storedIn } from './windows.ts';
  */
 export function inOrder(regions: readonly Region[], updates: readonly Update[]): Region[] {
   const writer = new Map(regions.flatMap((region) => region.results.map(({ node }) => [node, region] as const)));
-  const isBuffer = (node: Node) => writer.has(node) || isStored(node);
-  const readBy = (region: Region) => new Set(region.reads.map((node) => storedIn(node, isBuffer)));
+  const isBuffer = buffersOf(regions);
+  const readBy = (region: Region) => new Set(region.reads.flatMap((node) => storedIn(node, isBuffer)));
   const readers = new Map<Node, Region[]>();
   for (const region of regions)
     for (const node of readBy(region)) readers.set(node, [...(readers.get(node) ?? []), region]);
@@ -30,7 +29,7 @@ export function inOrder(regions: readonly Region[], updates: readonly Update[]):
     }),
   );
   const isFirst = (region: Region) => isMore(region) && isPreparation(region, waits.get(region)!.before);
-  const first = (region: Region) => (isFirst(region) ? -1 : Math.min(...region.results.map(({ node }) => node.id)));
+  const first = (region: Region) => (isFirst(region) ? -1 : Math.min(...region.results.map(placeInProgram)));
   const left = [...regions].sort((a, b) => first(a) - first(b) || a.root.id - b.root.id);
   const done = new Set<Region>();
   const isDone = (set: ReadonlySet<Region>) => [...set].every((region) => done.has(region));

@@ -24,7 +24,7 @@ import { NO_BUNDLES, type Bundles } from '../memory/bundles.ts';
 import { limit, tooManyBuffers, type DeviceSpec } from './device.ts';
 import { between, postDominators } from './dominance.ts';
 import { absorbRows } from './absorb-rows.ts';
-import { chooseBuffers } from './cost.ts';
+import { chooseStored } from './cost.ts';
 import { inOrder } from './program-order.ts';
 import { isStored } from './storage.ts';
 import { joinDrafts, sameRows, writtenBy } from './join.ts';
@@ -102,6 +102,9 @@ export const resultsOf = ({ root, views, more }: Draft): Result[] => [{ node: ro
 /** Shape of the kernel's domain that a result is computed on: its own before its views. */
 export const domainOf = ({ node, views }: Result): Shape => (views[0]?.inputs[0] ?? node).type.shape;
 
+/** Where in the program a result is computed: its views may come later, where others want it so. */
+export const placeInProgram = ({ node, views }: Result): number => (views[0]?.inputs[0] ?? node).id;
+
 /** Whether two results are computed at the same index of the same domain. */
 export const samePlaces = (a: Omit<Result, 'node'>, b: Omit<Result, 'node'>): boolean =>
   a.anchor === b.anchor && a.views.length === b.views.length && a.views.every((view, i) => view === b.views[i]);
@@ -120,13 +123,15 @@ export interface Fusion {
   /** State whose new values no kernel can write over the old ones (memory/reuse.ts). */
   readonly copied?: ReadonlySet<Node>;
   readonly bundles?: Bundles;
+  /** Concatenations whose parts no kernels can write into their places (wholes.ts). */
+  readonly torn?: ReadonlySet<Node>;
 }
 
 /** The schedule: regions in an order that respects their reads. */
 export function formRegions(
   graph: Graph,
   device: DeviceSpec,
-  { rowStatistics = true, severalResults = true, copied, bundles = NO_BUNDLES }: Fusion = {},
+  { rowStatistics = true, severalResults = true, copied, torn, bundles = NO_BUNDLES }: Fusion = {},
   remarks?: Remarks,
 ): Region[] {
   const nodes = nodesOf(graph);
@@ -144,13 +149,16 @@ export function formRegions(
   const drafts = new Map([...flow.owner.values()].map((draft) => [draft.root, draft]));
   if (rowStatistics) absorbRows(drafts, flow, device, remarks);
   const anchored = new Set(drafts.keys());
-  const buffers = chooseBuffers({ nodes, users, returned, anchored, owned: flow.owner, maxReads, remarks });
+  const choice = { nodes, users, returned, anchored, owned: flow.owner, maxReads, remarks };
+  const { buffers, wholes } = chooseStored(choice, limit(device, 'maxStorageBufferBindingSize'), torn);
   for (const node of buffers) {
-    if (!drafts.has(node)) drafts.set(node, { kind: 'map', root: node, reductions: [], views: [], more: [] });
+    if (!drafts.has(node) && !wholes.has(node))
+      drafts.set(node, { kind: 'map', root: node, reductions: [], views: [], more: [] });
   }
   const kernels = severalResults
     ? joinDrafts([...drafts.values()], {
         buffers,
+        wholes,
         returned,
         updates: graph.updates,
         copied,
@@ -159,7 +167,7 @@ export function formRegions(
         remarks,
       })
     : [...drafts.values()];
-  const written = writtenBy(kernels, { buffers, returned });
+  const written = writtenBy(kernels, { buffers, wholes, returned });
   const regions = kernels.map((draft) => finish(draft, written, flow));
   return inOrder(regions, graph.updates);
 }

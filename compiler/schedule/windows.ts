@@ -4,8 +4,11 @@
  */
 import { byteSize, sizeOf, type Node } from '../ir/index.ts';
 import { attrList } from '../ops/index.ts';
+import type { Region } from './regions.ts';
+import { isStored } from './storage.ts';
 
-const ALIGNMENT = 256;
+/** Bindings start at multiples of this many bytes. */
+export const ALIGNMENT = 256;
 
 /** Offset in bytes of a cut in what it cuts from; null when it is not a stretch a binding can start at. */
 export function windowOffset(node: Node): number | null {
@@ -18,6 +21,12 @@ export function windowOffset(node: Node): number | null {
   return offset % ALIGNMENT === 0 ? offset : null;
 }
 
-/** The value whose memory holds a read: itself, or what a window is cut from. */
-export const storedIn = (read: Node, isBuffer: (node: Node) => boolean): Node =>
-  !isBuffer(read) && windowOffset(read) !== null ? read.inputs[0] : read;
+/** Whether a value has memory of its own: it was there before, or a kernel writes it. */
+export function buffersOf(regions: readonly Region[]): (node: Node) => boolean {
+  const written = new Set(regions.flatMap(({ results }) => results.map(({ node }) => node)));
+  return (node) => written.has(node) || isStored(node);
+}
+
+/** The values whose memory holds a read: itself, what a window is cut from, or the parts of a whole (wholes.ts). */
+export const storedIn = (read: Node, isBuffer: (node: Node) => boolean): Node[] =>
+  isBuffer(read) ? [read] : read.inputs.flatMap((input) => storedIn(input, isBuffer));

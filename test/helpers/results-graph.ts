@@ -1,7 +1,7 @@
 /**
  * Random graphs whose kernels have much to join: values that many read, maps over rows and over what a row is reduced to,
- * reductions that share rows, products with what optimisers do to their results, state of every shape that is updated from
- * all this. Values stay well conditioned: everything added is bounded, and sums are means.
+ * reductions that share rows, products with what optimisers do to their results, values put together of several, state of
+ * every shape that is updated from all this. Values stay well conditioned: everything added is bounded, and sums are means.
  */
 import { GraphBuilder, nodesOf, type Graph, type Node, type Shape } from '../../compiler/ir/index.ts';
 import { Functional, interpret, opTable, Random } from '../../compiler/ops/index.ts';
@@ -43,8 +43,8 @@ class Generator {
 
   constructor(seed: number) {
     this.random = new Random(seed);
-    this.rows = this.random.pick([1, 3, 6, 9]);
-    this.width = this.random.pick([1, 4, 11, 16, 70]);
+    this.rows = this.random.pick([1, 3, 6, 9, 16]);
+    this.width = this.random.pick([1, 4, 11, 16, 64, 70]);
   }
 
   run(): ResultsGraph {
@@ -193,6 +193,22 @@ const shifted: Step = (context) => {
   return f.concat([f.slice(x, [1, 0], [rows - 1, width]), f.slice(x, [0, 0], [1, width])], 0);
 };
 
+/** Values of several kernels one after the other, read as a whole, piece by piece, or both. */
+const assembled: Step = (context) => {
+  const { f, random, pick, rows, width } = context;
+  const pieces = Array.from({ length: random.int(2, 4) }, () => random.pick([normalise, gradient, laidOut])(context));
+  const whole = f.concat(pieces, 0);
+  const length = rows * pieces.length;
+  const piece = random.pick(pieces);
+  const cut = f.slice(whole, [rows * random.int(0, pieces.length - 1), 0], [rows, width]);
+  return random.pick([
+    () => f.mul(f.matmul(f.tanh(f.matmul(pick(full(context)), f.transpose(whole))), whole), 1 / length),
+    () => f.add(f.mul(f.matmul(f.matmul(piece, f.transpose(whole)), whole), 1 / length), cut),
+    () => f.add(f.mul(f.matmul(f.matmul(cut, f.transpose(piece)), pick(full(context))), 1 / width), cut),
+    () => f.reshape(f.mean(f.reshape(whole, [pieces.length, rows, width]), [0]), [rows, width]),
+  ])();
+};
+
 const reordered: Step = (context) => {
   const { f, pick, rows, width } = context;
   return f.reshape(f.permute(pick(full(context)), [1, 0]), [rows, width]);
@@ -201,4 +217,5 @@ const reordered: Step = (context) => {
 const STEPS: readonly Step[] = [
   ...[map, map, map, both, both, both, both, spread, spread, spread],
   ...[reduce, reduce, reduce, normalise, product, gradient, gradient, laidOut, shifted, reordered],
+  ...[assembled, assembled, assembled],
 ];
