@@ -13,6 +13,7 @@ import { attempt } from './emit/reproducer.ts';
 import { DitcError, GraphBuilder, Remarks, type Graph, type Node } from './ir/index.ts';
 import { verify } from './ir/verify.ts';
 import { opTable } from './ops/index.ts';
+import { assemble } from './rewrite/assemble.ts';
 import { chunk } from './rewrite/chunk.ts';
 import { expand } from './rewrite/expand.ts';
 import { hoist, type TableLimits } from './rewrite/hoist.ts';
@@ -49,6 +50,7 @@ export const pipeline: readonly Pass[] = [
   pass('simplify', 'canonical form: views merge, identities vanish, constants fold', simplify),
   pass('recognise', 'rules: online attention, merged linears', recognise),
   pass('gradients', 'derivatives that entries ask for', resolveGradients),
+  pass('assemble', 'sums of padded pieces that fill a value become the pieces side by side', assemble),
   pass('expand', 'composite ops (linear, layer_norm, softmax) become the ops they stand for', (graph, device) =>
     expand(graph, (anchor) => anchor.op !== 'matmul' && storesScores(anchor, device)),
   ),
@@ -71,9 +73,9 @@ export const lowering = (halves?: Halves): Pass =>
 /** How weights and what contractions read are stored. */
 export type Precision = 'f32' | 'f16';
 
-/** The passes of a build for f16: contractions are lowered once the derivatives are there. */
+/** The passes of a build for f16: contractions are lowered once the derivatives are there, and views of them seen as views. */
 export function halfPasses(passes: readonly Pass[] = pipeline, halves?: Halves): readonly Pass[] {
-  const at = passes.findIndex(({ name }) => name === 'gradients') + 1;
+  const at = passes.findLastIndex(({ name }) => name === 'gradients' || name === 'assemble') + 1;
   return [...passes.slice(0, at), lowering(halves), ...passes.slice(at)];
 }
 
