@@ -27,7 +27,8 @@ import { absorbRows } from './absorb-rows.ts';
 import { chooseStored } from './cost.ts';
 import { inOrder } from './program-order.ts';
 import { isStored } from './storage.ts';
-import { joinDrafts, sameRows, writtenBy } from './join.ts';
+import { joinDrafts, writtenBy } from './join.ts';
+import { sameRows } from './union.ts';
 import { windowOffset } from './windows.ts';
 
 /** A value that a kernel writes to memory. */
