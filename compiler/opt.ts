@@ -11,7 +11,7 @@ import { applying, RULES } from './rewrite/recognise.ts';
 export const PASS_GROUPS: readonly { readonly title: string; readonly passes: readonly Pass[] }[] = [
   { title: 'The pipeline, in order', passes: pipeline },
   {
-    title: 'Rules, one by one (recognise applies them all)',
+    title: 'Rules, one by one (recognise and join-products apply them all)',
     passes: RULES.map((rule) => ({ name: rule.name, doc: rule.equation, run: applying([rule]) })),
   },
   {

@@ -19,7 +19,7 @@ import { expand } from './rewrite/expand.ts';
 import { hoist, type TableLimits } from './rewrite/hoist.ts';
 import { isPack, packs, type Apart } from './rewrite/packs.ts';
 import { halfParams, lowerPrecision } from './rewrite/precision.ts';
-import { recognise } from './rewrite/recognise.ts';
+import { joinProducts, recognise } from './rewrite/recognise.ts';
 import { canonicalise, simplify } from './rewrite/simplify.ts';
 import { split } from './rewrite/split.ts';
 import { tile } from './rewrite/tile.ts';
@@ -56,6 +56,7 @@ export const pipeline: readonly Pass[] = [
   ),
   pass('canonical', 'canonical form of what the expansion left', canonicalise),
   pass('tile', 'values that no binding can hold are computed and read in parts', tile),
+  pass('join-products', 'rules: sums of products are one product', joinProducts),
   pass('split', 'long reductions to few values run in two stages', split),
   pass('chunk', 'values read piece by piece are laid out piece by piece', chunk),
   pass('settle', 'canonical form of the pieces', canonicalise),

@@ -40,6 +40,8 @@ export class RewriteStats {
 export interface RewriteOptions {
   /** The most bytes one binding of the device may have. Unlimited unless told. */
   readonly maxBindingBytes?: number;
+  /** The most buffers a kernel of the device may read. Unlimited unless told. */
+  readonly maxReads?: number;
   /** Joins of parameters that are not to be made. */
   readonly apart?: Apart;
   readonly stats?: RewriteStats;
@@ -100,6 +102,7 @@ class Sweep {
       updates: new Set(graph.updates.map((update) => update.node)),
       apart: options.apart ?? new Set(),
       maxBindingBytes: options.maxBindingBytes ?? Infinity,
+      maxReads: options.maxReads ?? Infinity,
     };
     for (const rule of rules) {
       const { op } = rootsOf(rule)[0].call;

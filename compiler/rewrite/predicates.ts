@@ -17,6 +17,8 @@ export interface Surroundings {
   readonly apart: Apart;
   /** The most bytes one binding of the device may have. */
   readonly maxBindingBytes: number;
+  /** The most buffers that a kernel may read, beside the one that it writes. */
+  readonly maxReads: number;
 }
 
 interface Predicate {
@@ -48,6 +50,12 @@ function firstProducts(value: Node, { users }: Surroundings): Set<Node> {
   }
   return products;
 }
+
+/** What a value is a view of, numbers aside. */
+const sourcesOf = (value: Node): Node[] => {
+  if (opDef(value.op).kind === 'view') return value.inputs.flatMap(sourcesOf);
+  return value.op === 'constant' && typeof value.attrs.value === 'number' ? [] : [value];
+};
 
 export const PREDICATES: Readonly<Record<string, Predicate>> = {
   only_use: {
@@ -91,6 +99,15 @@ export const PREDICATES: Readonly<Record<string, Predicate>> = {
       const [first, ...others] = values.map((value) => firstProducts(value, around));
       const shared = [...first].some((product) => others.every((products) => products.has(product)));
       return shared ? undefined : `no one product reads ${labelsOf(values)}`;
+    },
+  },
+  read_from_few: {
+    doc: 'Seen through views, all the values together come from no more buffers than a kernel can read.',
+    obstacle(values, { maxReads }) {
+      const sources = new Set(values.flatMap(sourcesOf));
+      return sources.size > maxReads
+        ? `${labelsOf(values)} come from ${sources.size} buffers, a kernel of the device reads ${maxReads}`
+        : undefined;
     },
   },
   one_per_row: {

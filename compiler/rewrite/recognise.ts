@@ -28,6 +28,9 @@ export interface Limits {
 /** What WebGPU promises of every device. */
 const MIN_BINDING_BYTES = 2 ** 27;
 
+/** What WebGPU promises of every device. */
+const MIN_BUFFERS = 8;
+
 /** The most bytes one binding of the device may have. */
 export const maxBindingOf = ({ limits }: Limits): number => limits.maxStorageBufferBindingSize ?? MIN_BINDING_BYTES;
 
@@ -35,8 +38,16 @@ export const maxBindingOf = ({ limits }: Limits): number => limits.maxStorageBuf
 export const applying =
   (rules: readonly Rule[]) =>
   (graph: Graph, device: Limits, remarks?: Remarks, apart?: Apart, stats?: RewriteStats): Graph =>
-    applyRules(graph, rules, { maxBindingBytes: maxBindingOf(device), remarks, apart, stats });
+    applyRules(graph, rules, {
+      maxBindingBytes: maxBindingOf(device),
+      maxReads: (device.limits.maxStorageBuffersPerShaderStage ?? MIN_BUFFERS) - 1,
+      ...{ remarks, apart, stats },
+    });
 
-/** All rules. What merges linears joins weights by `concat`: for kernels to bind the result, packs are to be made at load. */
-export const recognise = applying(RULES);
+/** Rules for what the gradients have left, and not for what they are taken of. */
+const LATE = rulesIn('products.rules');
+
+/** What merges linears joins weights by `concat`: for kernels to bind the result, packs are to be made at load. */
+export const recognise = applying(RULES.filter(({ name }) => !LATE.some((rule) => rule.name === name)));
+export const joinProducts = applying(LATE);
 export const recogniseAttention = applying(rulesIn('attention.rules'));

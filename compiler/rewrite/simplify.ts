@@ -23,7 +23,7 @@ const neutral =
   };
 
 const PEEPHOLES: Record<string, Peephole> = {
-  add: neutral(0, 'both'),
+  add: (f, inputs, attrs, node) => neutral(0, 'both')(f, inputs, attrs, node) ?? sumOfReshaped(f, inputs, node),
   sub: neutral(0, 'right'),
   mul: neutral(1, 'both'),
   div: neutral(1, 'right'),
@@ -76,6 +76,16 @@ const PEEPHOLES: Record<string, Peephole> = {
   select: (f, [c, x, y]) =>
     isConstant(x) && !isConstant(y) ? f.select(opposite(f, c) ?? f.op('not', [c]), y, x) : undefined,
 };
+
+/** What is reshaped alike is added first: sums stay next to what they are sums of. */
+function sumOfReshaped(f: Functional, [x, y]: readonly Node[], { name }: Node): Node | undefined {
+  if (x.op !== 'reshape' || y.op !== 'reshape' || !sameShape(x.type.shape, y.type.shape)) return undefined;
+  const [from, other] = [x, y].map(({ inputs }) => inputs[0]);
+  if (!sameShape(from.type.shape, other.type.shape)) return undefined;
+  const sum = f.add(from, other);
+  sum.name ??= name;
+  return f.reshape(sum, x.type.shape);
+}
 
 /** What holds where a comparison of integers does not. NaN compares with nothing, so for floats only (in)equality has one. */
 const OPPOSITE: Readonly<Record<string, string | undefined>> = {

@@ -5,6 +5,7 @@
  */
 import type { Node } from '../ir/index.ts';
 import { attrList, opDef } from '../ops/index.ts';
+import { depthParts } from './depth-parts.ts';
 import type { Region } from './regions.ts';
 
 /** The axis along which a lane loads four elements of an operand at once: x [m,k] to the left, y [k,n] to the right. */
@@ -23,16 +24,17 @@ export function loadsOf({ anchor, reads }: Region, lanes: number): Loads {
   const [x, y] = anchor!.inputs;
   const [m, n] = anchor!.type.shape.slice(-2);
   const [leftRank, rightRank] = [x.type.shape.length, y.type.shape.length];
-  const k = x.type.shape[leftRank - 1];
+  const depths = depthParts(anchor!, (node) => reads.includes(node)).map(({ size }) => size);
+  const inRunsOf = (count: number) => depths.every((size) => size % count === 0);
   const isBy = (node: Node, axis: number) => isSideBySide(node, axis, reads);
-  const leftByK = k % 4 === 0 && isBy(x, leftRank - 1);
+  const leftByK = inRunsOf(4) && isBy(x, leftRank - 1);
   if (leftByK && isBy(y, rightRank - 2)) return { left: 'k4', right: 'k4' };
   // A lane then owns four neighbouring columns: not where many lanes would be left without.
   const padding = Math.ceil(n / (4 * lanes)) * 4 * lanes - n;
   if (padding > n / 8 || !isBy(y, rightRank - 1)) return ONE_BY_ONE;
   if (leftByK) return { left: 'k4', right: 'n4' };
   // Up to 32 rows in fours are a load for each of 8 lanes; more lanes load steps of k besides.
-  const byRows = lanes >= 8 && m >= 16 && k % (lanes / 4) === 0 && isBy(x, leftRank - 2);
+  const byRows = lanes >= 8 && m >= 16 && inRunsOf(lanes / 4) && isBy(x, leftRank - 2);
   return { left: byRows ? 'm4' : 'one', right: 'n4' };
 }
 
@@ -57,6 +59,8 @@ function isSideBySide(node: Node, axis: number, stored: readonly Node[]): boolea
       const [start, step] = [attrList(node.attrs, 'start'), attrList(node.attrs, 'step')];
       return step[axis] === 1 && start[axis] % 4 === 0 && isSideBySide(x, axis, stored);
     }
+    case 'concat':
+      return node.inputs.every((input) => isSideBySide(input, axis, stored));
     case 'broadcast': {
       const own = axis - (node.type.shape.length - x.type.shape.length);
       return own >= 0 && x.type.shape[own] === node.type.shape[axis] && isSideBySide(x, own, stored);

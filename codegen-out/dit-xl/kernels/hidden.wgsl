@@ -35,17 +35,19 @@ fn silu(x: f32) -> f32 {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   var acc_0: f32 = 0.0;
   let base = group.x * 1024u + (lane / 16u) * 256u + (lane % 16u);
-  let base_1 = lane % 16u;
   let t_v = t[0u];
-  for (var s = 0u; s < 16u; s++) {
+  let base_1 = lane % 16u;
+  for (var s = 0u; s < 8u; s++) {
     let mlp_0_weight_v = mlp_0_weight[base + s * 16u];
-    let inner = min(base_1 + s * 16u, 127u);
-    let table_v = table[inner];
+    let table_v = table[base_1 + s * 16u];
     let angles = t_v * table_v;
-    let inner_1 = max(base_1 + s * 16u, 128u) - 128u;
-    let table_v_1 = table[inner_1];
+    acc_0 = fma(cosine(angles), mlp_0_weight_v, acc_0);
+  }
+  for (var s_1 = 0u; s_1 < 8u; s_1++) {
+    let mlp_0_weight_v_1 = mlp_0_weight[base + s_1 * 16u + 128u];
+    let table_v_1 = table[base_1 + s_1 * 16u];
     let angles_1 = t_v * table_v_1;
-    acc_0 = fma(select(cosine(angles), sine(angles_1), (base_1 + s * 16u) >= 128u), mlp_0_weight_v, acc_0);
+    acc_0 = fma(sine(angles_1), mlp_0_weight_v_1, acc_0);
   }
   parts[lane] = acc_0;
   workgroupBarrier();

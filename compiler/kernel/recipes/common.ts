@@ -1,6 +1,7 @@
 /** What recipes share: the launch grid, the anchor's domain, and writing the root. */
 import { sizeOf, type Node, type Shape } from '../../ir/index.ts';
 import { DitcError } from '../../ir/index.ts';
+import { depthParts, type Part } from '../../schedule/depth-parts.ts';
 import type { Region, Result } from '../../schedule/regions.ts';
 import type { KernelBuilder } from '../builder.ts';
 import type { Index } from '../index-map.ts';
@@ -136,6 +137,8 @@ export interface Product {
   readonly n: number;
   readonly k: number;
   readonly batch: Shape;
+  /** Of the depth, to walk over one after the other. */
+  readonly parts: readonly Part[];
   left(batch: readonly Index[], m: Index, k: Index): Expr;
   right(batch: readonly Index[], k: Index, n: Index): Expr;
   /** Nodes of the operands. */
@@ -153,6 +156,7 @@ export function productOf({ region, inline }: Site): Product {
     n,
     k: x.type.shape[x.type.shape.length - 1],
     batch: shape.slice(0, -2),
+    parts: depthParts(anchor!, (node) => inline.buffers.has(node) || inline.given.has(node)),
     left: (batch, row, k) => at(x, [...batch, row, k]),
     right: (batch, k, column) => at(y, [...batch, k, column]),
     operands: [x, y],

@@ -11,7 +11,7 @@ export function dotProduct(site: Site, { lanes, share }: DotProductPlan): Launch
   const { b, inline } = site;
   const { ix } = inline;
   const product = productOf(site);
-  const { m, n, k: depth } = product;
+  const { m, n } = product;
   const columns = lanes / share;
   const gridX = Math.ceil(n / columns);
   const batch = batchIndex(site, product.batch);
@@ -21,18 +21,21 @@ export function dotProduct(site: Site, { lanes, share }: DotProductPlan): Launch
   const column = ix.clamp(ix.add(column0, local), n - 1, 'column');
   const rows = Array.from({ length: m }, (_, r) => r);
   const acc = rows.map((r) => b.variable(`acc_${r}`, b.literal(0, 'f32')));
-  const rounds = Math.ceil(depth / share);
-  b.loop('s', rounds, (s) => {
-    const k = ix.add(ix.scale(ix.atom(s, rounds - 1), share), part);
-    const inside = ix.clamp(k, depth - 1, 'k_inside');
-    const loaded = product.right(batch, inside, column);
-    const weight =
-      inside === k ? loaded : b.call('select', [b.literal(0, 'f32'), loaded, b.binary('<', ix.expr(k), b.u32(depth))]);
-    const w = b.bind('w', weight);
-    rows.forEach((r) =>
-      b.assign(acc[r], b.call('fma', [product.left(batch, { base: r, terms: [] }, inside), w, b.read(acc[r])])),
-    );
-  });
+  for (const { from, size } of product.parts) {
+    const rounds = Math.ceil(size / share);
+    b.loop('s', rounds, (s) => {
+      const within = ix.add(ix.scale(ix.atom(s, rounds - 1), share), part);
+      const inside = ix.clamp(within, size - 1, 'k_inside');
+      const k = ix.offset(inside, from);
+      const loaded = product.right(batch, k, column);
+      const isInside = () => b.binary('<', ix.expr(within), b.u32(size));
+      const weight = inside === within ? loaded : b.call('select', [b.literal(0, 'f32'), loaded, isInside()]);
+      const w = b.bind('w', weight);
+      rows.forEach((r) =>
+        b.assign(acc[r], b.call('fma', [product.left(batch, { base: r, terms: [] }, k), w, b.read(acc[r])])),
+      );
+    });
+  }
   const parts = b.sharedArray('parts', lanes * m);
   const mine = ix.scale(ix.atom(lane, lanes - 1), m);
   rows.forEach((r) => b.storeShared(parts, ix.expr(ix.offset(mine, r)), b.read(acc[r])));

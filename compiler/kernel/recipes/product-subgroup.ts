@@ -97,12 +97,10 @@ function sumByOnes(block: Block): Expr[][] {
 /** The same with four steps of k to a vector. */
 function sumByFours(block: Block): Expr[][] {
   const { site, plan, product, batch } = block;
-  const { b, inline } = site;
-  const { ix } = inline;
+  const { b } = site;
   const columns = columnsWithin(block);
   const acc = columns.map((_, j) => range(plan.rows).map((r) => b.variable(`acc_${j}_${r}`, b.literal(0, 'f32'))));
-  b.loop('k', product.k / 4, (k) => {
-    const steps = range(4).map((u) => ix.offset(ix.scale(ix.atom(k, product.k / 4 - 1), 4), u));
+  overRuns(block, 4, (steps) => {
     const left = loadedRows(block, (row) =>
       asVector(
         site,
@@ -159,8 +157,7 @@ function overSteps(
   addSteps: (steps: readonly Index[], left: (row: number) => readonly Expr[]) => void,
 ): void {
   const { site, plan, product, batch } = block;
-  const { b, inline } = site;
-  const { ix } = inline;
+  const { b } = site;
   if (plan.left === 'one') {
     return overDepth(site, product, (at) => {
       const rows = loadedRows(block, (row) => product.left(batch, row, at));
@@ -168,10 +165,8 @@ function overSteps(
     });
   }
   const count = plan.left === 'k4' ? 4 : stepsAtOnce(plan);
-  b.loop('k', product.k / count, (k) => {
-    const first = ix.scale(ix.atom(k, product.k / count - 1), count);
-    const steps = range(count).map((u) => ix.offset(first, u));
-    if (plan.left === 'm4') return addSteps(steps, rowsOfQuads(block, first));
+  overRuns(block, count, (steps) => {
+    if (plan.left === 'm4') return addSteps(steps, rowsOfQuads(block, steps[0]));
     const four = (row: Index) => {
       const along = steps.map((at) => product.left(batch, row, at));
       return asVector(site, along);
@@ -182,6 +177,18 @@ function overSteps(
       return steps.map((_, u) => b.component(row, u));
     });
   });
+}
+
+/** Calls `body` for each run of `count` steps of k. */
+function overRuns({ site, product }: Block, count: number, body: (steps: readonly Index[]) => void): void {
+  const { b, inline } = site;
+  const { ix } = inline;
+  for (const { from, size } of product.parts) {
+    b.loop('k', size / count, (k) => {
+      const first = ix.offset(ix.scale(ix.atom(k, size / count - 1), count), from);
+      body(range(count).map((u) => ix.offset(first, u)));
+    });
+  }
 }
 
 /** Steps of k whose rows the lanes load together, four rows a lane. */

@@ -4,20 +4,12 @@
  */
 import { sizeOf, type Node } from '../../ir/index.ts';
 import { attrList, opDef } from '../../ops/index.ts';
+import type { Part } from '../../schedule/depth-parts.ts';
 import type { TiledProductPlan } from '../../schedule/plan.ts';
 import type { Index } from '../index-map.ts';
 import type { Expr, SharedArray, Variable } from '../ir.ts';
 import { sharedStatistics } from './row-statistics.ts';
-import {
-  batchIndex,
-  builtins,
-  productOf,
-  storeElement,
-  storeSums,
-  type Launch,
-  type Product,
-  type Site,
-} from './common.ts';
+import { batchIndex, builtins, productOf, storeElement, storeSums, type Launch, type Site } from './common.ts';
 
 export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
   const { b, inline } = site;
@@ -43,13 +35,15 @@ export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
   const sizes = { rows: block, threads: side * side, length: product.k, rolled: plan.rolled };
   const selectRow = site.region.reductions.length ? sharedStatistics(site, batch, rowOf, sizes) : undefined;
   const sum = site.region.sums.length ? b.variable('row_sum', b.literal(0, 'f32')) : undefined;
-  const steps = Math.ceil(product.k / depth);
-  b.loop('t', steps, (t) => {
-    const k0 = ix.scale(ix.atom(t, steps - 1), depth);
+  const overTiles = (part: Part, body: (k0: Index) => void) => {
+    const steps = Math.ceil(part.size / depth);
+    b.loop('t', steps, (t) => body(ix.scale(ix.atom(t, steps - 1), depth)));
+  };
+  const addTile = (part: Part, k0: Index) => {
     stage(
       site,
       plan,
-      product,
+      part,
       left,
       (i, k) => {
         selectRow?.(i);
@@ -60,7 +54,7 @@ export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
     stage(
       site,
       plan,
-      product,
+      part,
       right,
       (i, k) => {
         const n = ix.clamp(ix.add(column0, i), product.n - 1, 'column');
@@ -80,7 +74,8 @@ export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
       acc.forEach((line, r) => line.forEach((v, c) => b.assign(v, b.call('fma', [a[r], w[c], b.read(v)]))));
     });
     b.barrier();
-  });
+  };
+  for (const part of product.parts) overTiles(part, (k0) => addTile(part, k0));
   const tile = b.privateArray(
     'tile',
     acc.flatMap((line) => line.map((v) => b.read(v))),
@@ -112,11 +107,11 @@ function tileOf({ b }: Site, { side, perThread, depth }: TiledProductPlan, hint:
   return { array: b.sharedArray(hint, depth * stride), stride, alongK };
 }
 
-/** Fills one tile. */
+/** Fills one tile: `load` gives its elements, from step k0 of the part on. */
 function stage(
   { b, inline: { ix } }: Site,
   { side, perThread, depth }: TiledProductPlan,
-  product: Product,
+  part: Part,
   { array, stride, alongK }: Tile,
   load: (i: Index, k: Index) => Expr,
   k0: Index,
@@ -130,10 +125,10 @@ function stage(
     const [high, low] = ix.divmod(e, alongK ? depth : block);
     const [i, kk] = alongK ? [high, low] : [low, high];
     const k = ix.add(k0, kk);
-    const inside = ix.clamp(k, product.k - 1, 'k_inside');
-    const value = load(i, inside);
+    const inside = ix.clamp(k, part.size - 1, 'k_inside');
+    const value = load(i, ix.offset(inside, part.from));
     const zero = b.literal(0, 'f32');
-    const staged = inside === k ? value : b.call('select', [zero, value, b.binary('<', ix.expr(k), b.u32(product.k))]);
+    const staged = inside === k ? value : b.call('select', [zero, value, b.binary('<', ix.expr(k), b.u32(part.size))]);
     b.storeShared(array, ix.expr(ix.add(ix.scale(kk, stride), i)), staged);
   });
 }

@@ -5,9 +5,10 @@ import { traceEntry } from '../../../compiler/dsl/model.ts';
 import { nodesOf, ownerOf, sizeOf, verify, type Graph, type Node } from '../../../compiler/ir/index.ts';
 import { Functional, opTable, Random, type Bindings } from '../../../compiler/ops/index.ts';
 import { applyRules, RewriteStats } from '../../../compiler/rewrite/engine.ts';
-import { recognise, RULES } from '../../../compiler/rewrite/recognise.ts';
+import { joinProducts, recognise, RULES } from '../../../compiler/rewrite/recognise.ts';
 import { simplify } from '../../../compiler/rewrite/simplify.ts';
 import { dit, type DiTConfig } from '../../../models/dit.ts';
+import { autoencoderKL } from '../../../models/vae.ts';
 import { gpt } from '../../models/zoo/gpt.ts';
 import { llama } from '../../models/zoo/llama.ts';
 import { evaluate } from '../../helpers/gradient-check.ts';
@@ -95,6 +96,8 @@ describe('on the models', () => {
     // Models that diffusion has no use for, but a compiler must know.
     for (const model of [gpt(), llama()])
       recognise(simplify(traceEntry(model, 'forward', { batch: 2 }).graph), DEVICE, undefined, undefined, stats);
+    const autoencoder = autoencoderKL({ blockOutChannels: [4, 8], normNumGroups: 2, sampleSize: 4 });
+    joinProducts(simplify(traceEntry(autoencoder, 'encode', { batch: 2 }).graph), DEVICE, undefined, undefined, stats);
     const idle = RULES.filter((rule) => !stats.hits.get(rule.name)).map((rule) => rule.name);
     expect(idle, 'rules that no model needs').toEqual([]);
   });
