@@ -6,7 +6,7 @@ import { labelOf, sizeOf, type Node, type Remarks } from '../ir/index.ts';
 import { attentionDims, opDef } from '../ops/index.ts';
 import { tooManyBuffers } from './device.ts';
 import { isStored } from './storage.ts';
-import { chooseWholes, mayBeWhole, type Wholes } from './wholes.ts';
+import { chooseWholes, type Wholes } from './wholes.ts';
 
 /** Scalar operations that a load (or store) of one element is worth, and that one more dispatch is worth. Estimates. */
 const MEMORY = 4;
@@ -61,8 +61,9 @@ function chooseBuffers(choice: BufferChoice): Set<Node> {
     const reads = users.get(node)!.reduce((sum, user) => sum + readsBy(user, node, evaluations), 0);
     const computed = buffers.has(node) || owned.has(node) ? size : reads;
     evaluations.set(node, computed);
-    if (buffers.has(node) || owned.has(node) || !(opDef(node.op).kind === 'pointwise' || mayBeWhole(node))) continue;
-    // An operation or two beside the load are hidden by it.
+    if (buffers.has(node) || owned.has(node) || !(opDef(node.op).kind === 'pointwise' || node.op === 'concat'))
+      continue;
+    // Who reads a concatenation evaluates all its parts. An operation or two beside a load are hidden by it.
     if (work.get(node)! < MEMORY + CHEAP) continue;
     const recompute = work.get(node)! * reads;
     const store = (work.get(node)! + MEMORY) * size + MEMORY * reads + DISPATCH;
