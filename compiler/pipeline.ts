@@ -25,7 +25,7 @@ import { split } from './rewrite/split.ts';
 import { tile } from './rewrite/tile.ts';
 import { snapshot } from './rewrite/snapshot.ts';
 import { fitMemory, macsOfAll } from './recompute/fit.ts';
-import { bundlesOf, type Bundles } from './memory/bundles.ts';
+import { bundlesOf, type Bundles } from './schedule/bundles.ts';
 import { checkBinding, checkMemory } from './memory/check.ts';
 import { planMemory, type MemoryPlan } from './memory/plan.ts';
 import { crowding, reuseMemory } from './memory/reuse.ts';

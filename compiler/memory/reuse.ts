@@ -8,7 +8,7 @@ import { opDef } from '../ops/index.ts';
 import { bindingsOf, samePlaces, type Region, type Result } from '../schedule/regions.ts';
 import { partsIn } from '../schedule/wholes.ts';
 import { buffersOf, storedIn } from '../schedule/windows.ts';
-import { boundBundles, NO_BUNDLES, type Bundles } from './bundles.ts';
+import { boundBundles, NO_BUNDLES, type Bundles } from '../schedule/bundles.ts';
 import type { Step } from './plan.ts';
 
 export interface Reuse {

@@ -7,7 +7,7 @@
  */
 import { labelOf, labelsOf, sizeOf, type Node, type Remarks, type Update } from '../ir/index.ts';
 import { shareScores } from '../ops/index.ts';
-import type { Bundles } from '../memory/bundles.ts';
+import type { Bundles } from './bundles.ts';
 import { tooManyBuffers } from './device.ts';
 import { resultsOf, type Draft } from './regions.ts';
 import { isStored } from './storage.ts';

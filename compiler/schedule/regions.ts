@@ -20,7 +20,7 @@ import {
   type Shape,
 } from '../ir/index.ts';
 import { attrList, opDef } from '../ops/index.ts';
-import { NO_BUNDLES, type Bundles } from '../memory/bundles.ts';
+import { NO_BUNDLES, type Bundles } from './bundles.ts';
 import { limit, tooManyBuffers, type DeviceSpec } from './device.ts';
 import { between, postDominators } from './dominance.ts';
 import { absorbRows } from './absorb-rows.ts';
@@ -40,7 +40,7 @@ export interface Result {
   readonly anchor?: Node;
 }
 
-/** Several states of a bundle, bound as one buffer (memory/bundles.ts). */
+/** Several states of a bundle, bound as one buffer (schedule/bundles.ts). */
 export interface Bound {
   /** Names of all states of the bundle. */
   readonly states: readonly string[];

@@ -1,7 +1,7 @@
 /** State that lies side by side: what is bundled, how few buffers an update then binds, and that values stay right. */
 import { expect, it } from 'vitest';
 import { parseGraph, type Graph } from '../../../compiler/ir/index.ts';
-import { bundlesOf } from '../../../compiler/memory/bundles.ts';
+import { bundlesOf } from '../../../compiler/schedule/bundles.ts';
 import { interpret, opTable, Random } from '../../../compiler/ops/index.ts';
 import { compileGraphs } from '../../../compiler/pipeline.ts';
 import { PORTABLE } from '../../../compiler/schedule/device.ts';

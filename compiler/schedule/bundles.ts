@@ -5,9 +5,9 @@
  */
 import { sameShape, sizeOf, type Graph, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
-import { limit, type DeviceSpec } from '../schedule/device.ts';
-import { ALIGNMENT } from './plan.ts';
-import type { Bound, Region } from '../schedule/regions.ts';
+import { limit, type DeviceSpec } from './device.ts';
+import { ALIGNMENT } from './windows.ts';
+import type { Bound, Region } from './regions.ts';
 
 /** Where a state lies. */
 export interface Shelf {
