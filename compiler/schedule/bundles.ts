@@ -93,7 +93,8 @@ export function boundBundles(
     if (!bound.has(shelf.states)) bound.set(shelf.states, new Map());
     bound.get(shelf.states)!.set(node, { state: nameOf(state!), offset: shelf.offset });
   };
-  for (const node of reads) add(node, node);
+  // What another kernel has written into state is read from there.
+  for (const node of reads) add(node, homes.get(node) ?? node);
   for (const { node } of results) add(node, homes.get(node));
   return [...bound].flatMap(([states, parts]) => {
     if (parts.size < 2) return [];

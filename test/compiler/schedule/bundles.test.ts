@@ -92,6 +92,24 @@ it('an update binds a bundle once, and is right', () => {
   }
 });
 
+it('what lies in state already is read from the bundle that is written', () => {
+  const graph = parseGraph(
+    `graph @average(%g: f32[100]) {
+      ${['m', 'e'].map((name) => tensor('state', name, 100)).join('\n')}
+      %nm = add %m, %g : f32[100]
+      %ne = add %e, %nm : f32[100]
+      update %m = %nm
+      update %e = %ne
+      return g = %g
+    }`,
+    opTable,
+  );
+  // A kernel for each: the second reads what the first has written.
+  const { manifest } = compileGraphs([graph], { device: PORTABLE, fusion: { severalResults: false } });
+  const kinds = manifest.entries.average.dispatches.map(({ resources }) => resources.map(({ kind }) => kind));
+  expect(kinds).toEqual([['input', 'state'], ['bundle']]);
+});
+
 it('the artefact says what lies in a bundle', () => {
   const { manifest } = compileGraphs([step(100)], { device: PORTABLE });
   expect(manifest.bundles).toEqual([{ name: 'bundle.0', states: ['m', 'v', 'e'], alignment: 256 }]);
