@@ -3,7 +3,7 @@
  * binds it alone must find an aligned offset, and where a dispatch that writes it must read none of its neighbours.
  */
 import { byteSize, nodesOf, type Graph, type Node } from '../ir/index.ts';
-import { isPack, packKey, type Apart } from '../rewrite/packs.ts';
+import { isPack, offsetsIn, packKey, type Apart } from '../rewrite/packs.ts';
 import type { Region } from '../schedule/regions.ts';
 
 interface Compiled {
@@ -31,14 +31,15 @@ export function packConflicts(entries: readonly Compiled[], alignment: number): 
   for (const { regions, homes } of entries) {
     for (const { region } of regions) {
       const targets = region.results.flatMap(({ node }) => homes.get(node) ?? []);
-      const bound = [...region.reads, ...targets];
+      const read = region.reads.map((node) => homes.get(node) ?? node);
+      const bound = [...read, ...targets];
       for (const param of bound) {
         const place = param.op === 'param' ? places.get(nameOf(param)) : undefined;
         if (place && place.offset % alignment !== 0) apart.add(place.pack);
       }
       for (const target of targets) {
         const written = target.op === 'param' ? places.get(nameOf(target)) : undefined;
-        if (written && region.reads.some((read) => bufferOf(read, places) === written.pack)) apart.add(written.pack);
+        if (written && read.some((node) => bufferOf(node, places) === written.pack)) apart.add(written.pack);
       }
     }
   }
@@ -52,12 +53,9 @@ const packsOf = (entries: readonly Compiled[]): Node[] =>
 /** Whether all parameters start at whole words, as copies to them must. */
 function layOut({ inputs }: Node, places: Map<string, Place>): boolean {
   const pack = packKey(inputs);
-  let offset = 0;
-  for (const param of inputs) {
-    if (offset % 4 !== 0) return false;
-    places.set(nameOf(param), { pack, offset });
-    offset += byteSize(param.type);
-  }
+  const offsets = offsetsIn(inputs);
+  if (offsets.some((offset) => offset % 4 !== 0)) return false;
+  inputs.forEach((param, i) => places.set(nameOf(param), { pack, offset: offsets[i] }));
   return true;
 }
 

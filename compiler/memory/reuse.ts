@@ -5,6 +5,7 @@
  */
 import { labelOf, results, sameShape, sizeOf, type Graph, type Node, type Remarks, type Update } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
+import { bufferOf, sharing } from '../rewrite/packs.ts';
 import { bindingsOf, samePlaces, type Region, type Result } from '../schedule/regions.ts';
 import { partsIn } from '../schedule/wholes.ts';
 import { buffersOf, storedIn } from '../schedule/windows.ts';
@@ -25,7 +26,7 @@ export function reuseMemory(
   remarks?: Remarks,
   bundles: Bundles = NO_BUNDLES,
 ): Reuse {
-  const returned = new Set(results(graph));
+  const returned = new Set(results(graph).flatMap(sharing));
   const written = new Set(regions.flatMap((region) => region.results.map(({ node }) => node)));
   const isBuffer = buffersOf(regions);
   const parts = partsIn(regions);
@@ -37,6 +38,13 @@ export function reuseMemory(
     regions.flatMap(({ reads }) => reads.filter((n) => !isBuffer(n)).flatMap((n) => storedIn(n, isBuffer))),
   );
   const homes = new Map<Node, Node>();
+  const buffer = bufferOf(graph);
+  const stateOf = new Map(graph.updates.map(({ state, node }) => [node, state]));
+  /** A dispatch reads a buffer or writes to it: of a pack it reads nothing but what it writes over. */
+  const isWritable = (state: Node, { reads, results: all }: Region) => {
+    const isOther = (read: Node) => buffer(homes.get(read) ?? read) !== buffer(state);
+    return reads.every((read) => isOther(read) || all.some(({ node }) => stateOf.get(node) === read));
+  };
   const inPlace = regions.map((region, step): Region => {
     const own = ownReads(region);
     const replaces = new Map<Node, Node>();
@@ -45,7 +53,10 @@ export function reuseMemory(
       const replaceable = (dies: (old: Node) => boolean) =>
         (own.get(result) ?? []).find((old) => ![...replaces.values()].includes(old) && dies(old));
       const update = cut.has(node) ? undefined : graph.updates.find((u) => u.node === node && !returned.has(u.state));
-      const settled = update && settles(update, replaceable, lastRead.get(update.state) ?? -1, step);
+      const settled =
+        update &&
+        isWritable(update.state, region) &&
+        settles(update, replaceable, lastRead.get(update.state) ?? -1, step);
       if (settled) homes.set(node, update.state);
       // A part has its place in the whole.
       if (settled === 'unread' || parts.has(node)) continue;

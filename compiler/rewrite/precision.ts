@@ -10,6 +10,7 @@
  */
 import { isFloat, nodesOf, rebuild, results, usersOf, type Graph, type GraphBuilder, type Node } from '../ir/index.ts';
 import { attrNumber, opDef, opTable } from '../ops/index.ts';
+import { isPack } from './packs.ts';
 
 const MAX_F16 = 65504;
 /** What models are made of: other contractions are gradients, of weights too, and sums of exponentials. */
@@ -123,7 +124,9 @@ class Narrowing {
 
   private makeHalf(node: Node, builder: GraphBuilder): Node {
     if (node.op === 'constant') return builder.apply('constant', [], { ...node.attrs, dtype: 'f16' }, node);
-    if (!viewed(node).length) return builder.apply('cast', [this.wide.get(node)!], { dtype: 'f16' }, node);
+    // One f16 copy of a pack that the graph updates: casts of its parameters would be no pack.
+    const isWide = isPack(node) && !node.inputs.some((x) => this.params.has(String(x.attrs.name)));
+    if (isWide || !viewed(node).length) return builder.apply('cast', [this.wide.get(node)!], { dtype: 'f16' }, node);
     const inputs = node.inputs.map((x) => (isFloat(x.type.dtype) ? this.half(x, builder) : this.wide.get(x)!));
     return builder.apply(node.op, inputs, node.attrs, node);
   }

@@ -7,6 +7,7 @@
  */
 import { labelOf, labelsOf, sizeOf, type Node, type Remarks, type Update } from '../ir/index.ts';
 import { shareScores } from '../ops/index.ts';
+import { sharing } from '../rewrite/packs.ts';
 import type { Bundles } from './bundles.ts';
 import { tooManyBuffers } from './device.ts';
 import { resultsOf, type Draft } from './regions.ts';
@@ -243,12 +244,13 @@ class Kernels {
     for (const { node } of resultsOf(draft)) this.writer.set(node, draft);
     const reads = withParts(readsOf(draft, this.joining.buffers), this.joining.wholes);
     this.reads.set(draft, reads);
-    for (const node of reads) this.readers.set(node, (this.readers.get(node) ?? new Set()).add(draft));
+    for (const node of [...reads].flatMap(sharing))
+      this.readers.set(node, (this.readers.get(node) ?? new Set()).add(draft));
   }
 
   private remove(draft: Draft): void {
     this.all.delete(draft);
-    for (const node of this.reads.get(draft)!) this.readers.get(node)!.delete(draft);
+    for (const node of [...this.reads.get(draft)!].flatMap(sharing)) this.readers.get(node)!.delete(draft);
     this.reads.delete(draft);
   }
 }

@@ -4,6 +4,7 @@
  */
 import { byteSize, sizeOf, type Node } from '../ir/index.ts';
 import { attrList } from '../ops/index.ts';
+import { sharing } from '../rewrite/packs.ts';
 import type { Region } from './regions.ts';
 import { isStored } from './storage.ts';
 
@@ -27,6 +28,6 @@ export function buffersOf(regions: readonly Region[]): (node: Node) => boolean {
   return (node) => written.has(node) || isStored(node);
 }
 
-/** The values whose memory holds a read: itself, what a window is cut from, or the parts of a whole (wholes.ts). */
+/** The values whose memory holds a read: itself, a pack's parameters too, what a window is cut from, or the parts of a whole (wholes.ts). */
 export const storedIn = (read: Node, isBuffer: (node: Node) => boolean): Node[] =>
-  isBuffer(read) ? [read] : read.inputs.flatMap((input) => storedIn(input, isBuffer));
+  isBuffer(read) ? sharing(read) : read.inputs.flatMap((input) => storedIn(input, isBuffer));

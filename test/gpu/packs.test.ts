@@ -61,7 +61,7 @@ const MODELS: Record<string, { entries: Entries; packs: string[] }> = {
         return { y: joined.matmul(joined.transpose()).add(y) };
       },
     },
-    packs: [],
+    packs: ['a b'],
   },
   'a neighbour changed by what reads the other': {
     entries: {

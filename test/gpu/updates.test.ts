@@ -15,19 +15,23 @@ describe('updates of state', () => {
   });
   afterAll(() => gpu.close());
 
-  it.each(Array.from({ length: 40 }, (_, seed) => seed))('random %i', async (seed) => {
-    const graph = updatesGraph(seed);
-    const random = new Random(seed + 1000);
-    const bindings: Bindings = Object.fromEntries(
-      NAMES.map((name) => [name, drawValues(random, { dtype: 'f32', shape: SHAPE })]),
-    );
-    const expected = interpret(graph, bindings);
-    const got = await gpu.runGraph(graph, bindings);
-    expect(relativeError(got.outputs.out, expected.outputs.out.data)).toBeLessThan(1e-5);
-    expect(Object.keys(got.updates).sort()).toEqual(Object.keys(expected.updates).sort());
-    for (const [name, { data }] of Object.entries(expected.updates))
-      expect(relativeError(got.updates[name], data), name).toBeLessThan(1e-5);
-  });
+  const SEEDS = Array.from({ length: 40 }, (_, seed) => seed);
+  it.each([...SEEDS.map((seed) => [seed, false] as const), ...SEEDS.map((seed) => [seed, true] as const)])(
+    'random %i, in a pack: %j',
+    async (seed, packed) => {
+      const graph = updatesGraph(seed, packed);
+      const random = new Random(seed + 1000);
+      const bindings: Bindings = Object.fromEntries(
+        NAMES.map((name) => [name, drawValues(random, { dtype: 'f32', shape: SHAPE })]),
+      );
+      const expected = interpret(graph, bindings);
+      const got = await gpu.runGraph(graph, bindings);
+      expect(relativeError(got.outputs.out, expected.outputs.out.data)).toBeLessThan(1e-5);
+      expect(Object.keys(got.updates).sort()).toEqual(Object.keys(expected.updates).sort());
+      for (const [name, { data }] of Object.entries(expected.updates))
+        expect(relativeError(got.updates[name], data), name).toBeLessThan(1e-5);
+    },
+  );
 
   it('an output that shows state is not read once another entry has changed that', async () => {
     const builder = new GraphBuilder(opTable);

@@ -5,12 +5,17 @@ import { Functional, opTable, Random } from '../../compiler/ops/index.ts';
 export const SHAPE = [8, 16];
 export const NAMES = ['a', 'b', 'c'];
 
-/** Next values of three states: element by element, shifted, transposed, through a product or a sum; some are others' old values. */
-export function updatesGraph(seed: number): Graph {
+/**
+ * Next values of three states: element by element, shifted, transposed, through a product or a sum; some are others' old values.
+ * `packed`: they are parameters, which are also read side by side.
+ */
+export function updatesGraph(seed: number, packed = false): Graph {
   const random = new Random(seed);
   const builder = new GraphBuilder(opTable);
   const f = new Functional(builder);
-  const states = NAMES.map((name) => builder.apply('state', [], { name, dtype: 'f32', shape: SHAPE }));
+  const op = packed ? 'param' : 'state';
+  const states = NAMES.map((name) => builder.apply(op, [], { name, dtype: 'f32', shape: SHAPE }));
+  const all = packed ? f.concat(states, 0) : undefined;
   const pool: Node[] = [...states];
   const pick = () => random.pick(pool);
   const shifted = (x: Node) => f.concat([f.slice(x, [1, 0], [7, 16]), f.slice(x, [0, 0], [1, 16])], 0);
@@ -22,6 +27,10 @@ export function updatesGraph(seed: number): Graph {
     () => f.sigmoid(pick()),
     pick,
   ];
+  if (all) {
+    steps.push(() => f.slice(all, [random.int(0, 16), 0], SHAPE));
+    steps.push(() => f.mul(f.matmul(f.matmul(pick(), f.transpose(all)), all), 0.01));
+  }
   const count = random.int(2, 6);
   for (let i = 0; i < count; i++) pool.push(random.pick(steps)());
   const updates = states.filter(() => random.next() < 0.85).map((state) => ({ state, node: pick() }));

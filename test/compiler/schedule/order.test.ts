@@ -5,6 +5,7 @@ import { Functional, opTable } from '../../../compiler/ops/index.ts';
 import { gradients } from '../../../compiler/autodiff/index.ts';
 import { schedule } from '../../../compiler/pipeline.ts';
 import { PORTABLE } from '../../../compiler/schedule/device.ts';
+import { sharing } from '../../../compiler/rewrite/packs.ts';
 import { updatesGraph } from '../../helpers/updates-graph.ts';
 
 const ROWS = 8;
@@ -37,15 +38,28 @@ it('takes gradients into the optimiser’s state as they come: they never need m
   expect(many.peakBytes).toBeLessThan(16 * activations + 4 * gradient);
 });
 
-it.each(Array.from({ length: 30 }, (_, seed) => seed))('keeps to what is read, random %i', (seed) => {
-  const { regions, homes } = schedule(updatesGraph(seed), { device: PORTABLE });
+const SEEDS = Array.from({ length: 40 }, (_, seed) => seed);
+
+it.each(
+  SEEDS.flatMap(
+    (seed) =>
+      [
+        [seed, false],
+        [seed, true],
+      ] as const,
+  ),
+)('keeps to what is read, random %i, in a pack: %j', (seed, packed) => {
+  const { regions, homes } = schedule(updatesGraph(seed, packed), { device: PORTABLE });
   const position = new Map(regions.flatMap(({ region }, i) => region.results.map(({ node }) => [node, i] as const)));
   regions.forEach(({ region }, i) => {
     for (const read of region.reads) expect(position.get(read) ?? -1).toBeLessThan(i);
     // What is written over a state comes after all other readers of the state.
     const written = region.results.flatMap(({ node }) => homes.get(node) ?? []);
-    const later = regions.slice(i + 1).some(({ region: other }) => written.some((home) => other.reads.includes(home)));
-    expect(later).toBe(false);
+    const later = new Set(regions.slice(i + 1).flatMap(({ region: other }) => other.reads.flatMap(sharing)));
+    expect(written.filter((home) => later.has(home))).toEqual([]);
+    // Of a pack that it writes to a kernel reads nothing.
+    const own = new Set(region.reads.flatMap(sharing));
+    expect(written.filter((home) => own.has(home))).toEqual([]);
   });
 });
 
