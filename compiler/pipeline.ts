@@ -15,6 +15,7 @@ import { verify } from './ir/verify.ts';
 import { opTable } from './ops/index.ts';
 import { assemble } from './rewrite/assemble.ts';
 import { chunk } from './rewrite/chunk.ts';
+import { cut } from './rewrite/cut.ts';
 import { expand } from './rewrite/expand.ts';
 import { hoist, type TableLimits } from './rewrite/hoist.ts';
 import { isPack, packs, type Apart } from './rewrite/packs.ts';
@@ -51,6 +52,7 @@ export const pipeline: readonly Pass[] = [
   pass('recognise', 'rules: online attention, merged linears', recognise),
   pass('gradients', 'derivatives that entries ask for', resolveGradients),
   pass('assemble', 'sums of padded pieces that fill a value become the pieces side by side', assemble),
+  pass('cut', 'gradients of what was merged are computed one by one', cut),
   pass('expand', 'composite ops (linear, layer_norm, softmax) become the ops they stand for', (graph, device) =>
     expand(graph, (anchor) => anchor.op !== 'matmul' && storesScores(anchor, device)),
   ),
@@ -76,7 +78,7 @@ export type Precision = 'f32' | 'f16';
 
 /** The passes of a build for f16: contractions are lowered once the derivatives are there, and views of them seen as views. */
 export function halfPasses(passes: readonly Pass[] = pipeline, halves?: Halves): readonly Pass[] {
-  const at = passes.findLastIndex(({ name }) => name === 'gradients' || name === 'assemble') + 1;
+  const at = passes.findLastIndex(({ name }) => ['gradients', 'assemble', 'cut'].includes(name)) + 1;
   return [...passes.slice(0, at), lowering(halves), ...passes.slice(at)];
 }
 

@@ -62,7 +62,7 @@ export class Functional {
   permute = (x: Node, perm: readonly number[]) =>
     perm.length === x.type.shape.length && perm.every((axis, i) => axis === i) ? x : this.op('permute', [x], { perm });
   broadcast = (x: Node, shape: Shape) => this.op('broadcast', [x], { shape });
-  slice = (x: Node, start: readonly number[], size: readonly number[], step = size.map(() => 1)) =>
+  slice = (x: Node, start: readonly number[], size: readonly number[], step: readonly number[] = size.map(() => 1)) =>
     this.op('slice', [x], { start, size, step });
   concat = (xs: readonly Node[], axis: number) => (xs.length === 1 ? xs[0] : this.op('concat', xs, { axis }));
   pad = (x: Node, low: readonly number[], high: readonly number[], value = 0) =>

@@ -7,33 +7,75 @@
  */
 import { byteSize, rebuild, sizeOf, type Graph, type Node, type TensorType } from '../ir/index.ts';
 import { attrList, attrNumber, Functional, opTable } from '../ops/index.ts';
+import { acrossReshape } from './stretch.ts';
 
 /** Bindings start at multiples of this many bytes. */
 const ALIGNMENT = 256;
 
+/** A piece, and where in the whole it starts. */
+interface Pad {
+  readonly piece: Node;
+  readonly low: readonly number[];
+}
+
 export function assemble(graph: Graph): Graph {
   /** The pads that each value is the sum of. */
-  const padsOf = new Map<Node, readonly Node[]>();
-  const padded = new Map<Node, Node>();
+  const padsOf = new Map<Node, readonly Pad[]>();
   return rebuild(graph, opTable, (node, inputs, builder) => {
-    if (node.op === 'pad') {
-      padsOf.set(node, [node]);
-      padded.set(node, inputs[0]);
-    }
-    const pads = node.op === 'add' ? together(node.inputs.map((input) => padsOf.get(input))) : undefined;
-    if (!pads) return undefined;
-    padsOf.set(node, pads);
-    const tiling = tilingBy(pads, node.type);
-    if (!tiling) return undefined;
     const f = new Functional(builder);
     f.like = node;
-    const pieces = tiling.pads.map((pad) => padded.get(pad)!);
+    const pads = padsBehind(f, node, inputs[0], padsOf);
+    if (!pads) return undefined;
+    padsOf.set(node, pads);
+    const tiling = node.op === 'add' ? tilingBy(pads, node.type) : undefined;
+    if (!tiling) return undefined;
+    const pieces = tiling.pads.map(({ piece }) => piece);
     return (isRow(tiling.axis, node.type) ? inRow : inStack)(f, pieces, tiling.axis, node.type);
   });
 }
 
+/** The pads that a value is the sum of; `x` is its first operand in the new graph. */
+function padsBehind(
+  f: Functional,
+  node: Node,
+  x: Node,
+  padsOf: ReadonlyMap<Node, readonly Pad[]>,
+): readonly Pad[] | undefined {
+  const [inner, ...others] = node.inputs.map((input) => padsOf.get(input));
+  if (node.op === 'add') return together([inner, ...others]);
+  if (node.op === 'reshape') return inner && reshaped(f, node, inner);
+  return node.op === 'pad' && attrNumber(node.attrs, 'value') === 0 ? padded(node, x, inner) : undefined;
+}
+
+/** The same pads of a value in another shape. */
+function reshaped(f: Functional, { inputs: [x], type: { shape } }: Node, pads: readonly Pad[]): Pad[] | undefined {
+  const moved = pads.flatMap(({ piece, low }): Pad[] => {
+    const [axis, ...others] = axesCut(piece, x.type);
+    if (axis === undefined || others.length) return [];
+    const cut = acrossReshape(x.type.shape, shape, { axis, start: low[axis], size: piece.type.shape[axis] });
+    if (!cut) return [];
+    const at = shape.map((_, a) => (a === cut.axis ? cut.start : 0));
+    return [{ piece: f.reshape(piece, shape.with(cut.axis, cut.size)), low: at }];
+  });
+  return moved.length === pads.length ? moved : undefined;
+}
+
+/** A pad of `x`; where that is a sum of pads along the same axis, what they are pads of, as if each had been padded at once. */
+function padded(pad: Node, x: Node, inner: readonly Pad[] | undefined): Pad[] {
+  const low = attrList(pad.attrs, 'low');
+  const [axis, ...others] = axesCut(x, pad.type);
+  const isFlat = inner && !others.length && inner.every(({ piece }) => String(axesCut(piece, x.type)) === String(axis));
+  return isFlat
+    ? inner.map(({ piece, low: within }) => ({ piece, low: within.map((n, a) => n + low[a]) }))
+    : [{ piece: x, low }];
+}
+
+/** The axes along which a piece is not all of what it is a piece of. */
+const axesCut = (piece: Node, { shape }: TensorType): number[] =>
+  [...shape.keys()].filter((axis) => piece.type.shape[axis] < shape[axis]);
+
 /** What two sums are of, unless they have a summand in common: that would be there twice. */
-function together([x, y]: readonly (readonly Node[] | undefined)[]): readonly Node[] | undefined {
+function together([x, y]: readonly (readonly Pad[] | undefined)[]): readonly Pad[] | undefined {
   const all = x && y ? [...x, ...y] : [];
   return new Set(all).size === all.length && all.length ? all : undefined;
 }
@@ -41,15 +83,17 @@ function together([x, y]: readonly (readonly Node[] | undefined)[]): readonly No
 /** Pads in order along the one axis on which their pieces fill what they add up to. */
 interface Tiling {
   readonly axis: number;
-  readonly pads: readonly Node[];
+  readonly pads: readonly Pad[];
 }
 
 /** How pieces fill a shape, if each of them can be bound where it comes to lie. */
-function tilingBy(pads: readonly Node[], { shape }: TensorType): Tiling | undefined {
-  const axis = shape.findIndex((n, a) => n !== pads[0].inputs[0].type.shape[a]);
-  if (axis < 0 || !pads.every((pad) => padsOnly(pad, axis) && startsAnywhere(pad))) return undefined;
-  const startOf = (pad: Node) => attrList(pad.attrs, 'low')[axis];
-  const sizeOfPiece = ({ inputs: [x] }: Node) => x.type.shape[axis];
+function tilingBy(pads: readonly Pad[], type: TensorType): Tiling | undefined {
+  const { shape } = type;
+  const [axis] = axesCut(pads[0].piece, type);
+  const fits = ({ piece }: Pad) => String(axesCut(piece, type)) === String(axis) && startsAnywhere(piece);
+  if (axis === undefined || !pads.every(fits)) return undefined;
+  const startOf = ({ low }: Pad) => low[axis];
+  const sizeOfPiece = ({ piece }: Pad) => piece.type.shape[axis];
   const inOrder = [...pads].sort((a, b) => startOf(a) - startOf(b));
   const ends = [0, ...inOrder.map((pad) => startOf(pad) + sizeOfPiece(pad))];
   const fill = inOrder.every((pad, i) => startOf(pad) === ends[i]) && ends.at(-1) === shape[axis];
@@ -60,13 +104,8 @@ function tilingBy(pads: readonly Node[], { shape }: TensorType): Tiling | undefi
 /** Whether there is nothing before an axis: pieces along it then follow each other in memory as they are. */
 const isRow = (axis: number, { shape }: Pick<TensorType, 'shape'>): boolean => sizeOf(shape.slice(0, axis)) === 1;
 
-const padsOnly = ({ op, inputs, attrs, type: { shape } }: Node, axis: number): boolean =>
-  op === 'pad' &&
-  attrNumber(attrs, 'value') === 0 &&
-  inputs[0].type.shape.every((n, a) => (a === axis ? n < shape[a] : n === shape[a]));
-
 /** Whether a binding may start behind a piece, and behind it as f16. */
-const startsAnywhere = ({ inputs: [x] }: Node): boolean => (byteSize(x.type) / 2) % ALIGNMENT === 0;
+const startsAnywhere = ({ type }: Node): boolean => (byteSize(type) / 2) % ALIGNMENT === 0;
 
 function inRow(f: Functional, pieces: readonly Node[], axis: number, { shape }: TensorType): Node {
   const rows = pieces.map((piece) => f.reshape(piece, piece.type.shape.slice(axis)));

@@ -53,6 +53,7 @@ const PEEPHOLES: Record<string, Peephole> = {
   },
   slice: (f, [x], attrs) => {
     if (sameShape(x.type.shape, attrList(attrs, 'size'))) return x;
+    if (x.op === 'concat') return sliceOfPiece(f, x, attrs);
     if (x.op !== 'slice') return undefined;
     const [start, step] = ['start', 'step'].map((name) => attrList(x.attrs, name));
     return f.slice(
@@ -85,6 +86,23 @@ function sumOfReshaped(f: Functional, [x, y]: readonly Node[], { name }: Node): 
   const sum = f.add(from, other);
   sum.name ??= name;
   return f.reshape(sum, x.type.shape);
+}
+
+/** A slice that lies in one of the pieces of a concatenation. */
+function sliceOfPiece(f: Functional, joined: Node, attrs: Attrs): Node | undefined {
+  const axis = attrNumber(joined.attrs, 'axis');
+  const [start, size, step] = ['start', 'size', 'step'].map((name) => attrList(attrs, name));
+  const last = start[axis] + (size[axis] - 1) * step[axis];
+  let begin = 0;
+  for (const piece of joined.inputs) {
+    const end = begin + piece.type.shape[axis];
+    if (begin <= start[axis] && last < end)
+      return sameShape(piece.type.shape, size)
+        ? piece
+        : f.slice(piece, start.with(axis, start[axis] - begin), size, step);
+    begin = end;
+  }
+  return undefined;
 }
 
 /** What holds where a comparison of integers does not. NaN compares with nothing, so for floats only (in)equality has one. */

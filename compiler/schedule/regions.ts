@@ -332,8 +332,10 @@ function finish(draft: Draft, written: ReadonlySet<Node>, { users, maxReads, rem
   const region = collect(draft, results, inMemory, windows);
   // A window is one binding, several of a value are several: too many, and the value is bound whole.
   if (region.reads.length + results.length <= maxReads + 1) return region;
+  const whole = collect(draft, results, inMemory, new Set());
+  if (region.reads.length <= whole.reads.length) return region;
   remarks?.missed('windows', [draft.root, ...windows], tooManyBuffers(region.reads.length, maxReads, 'piece by piece'));
-  return collect(draft, results, inMemory, new Set());
+  return whole;
 }
 
 function collect(

@@ -1,15 +1,14 @@
 // hidden_2 — linear → silu
 //   1 use: t_embedder.mlp.*
-//   reads  cos f32[250,2,128] · sin f32[250,2,128] · mlp_0_weight f32[1152,256] · mlp_0_bias f32[1152]
+//   reads  cos f32[250,2,256] · mlp_0_weight f32[1152,256] · mlp_0_bias f32[1152]
 //   writes hidden f32[500,1152]
 //   cost   147 MMAC · 4.00 MB · plan: workgroup tile 64×64, 4×4 per invocation
 //   source models/dit.ts:188 linear · :188 silu
 
-@group(0) @binding(0) var<storage, read> cos_1: array<f32, 64000>;
-@group(0) @binding(1) var<storage, read> sin_1: array<f32, 64000>;
-@group(0) @binding(2) var<storage, read> mlp_0_weight: array<f32, 294912>;
-@group(0) @binding(3) var<storage, read> mlp_0_bias: array<f32, 1152>;
-@group(0) @binding(4) var<storage, read_write> hidden: array<f32, 576000>;
+@group(0) @binding(0) var<storage, read> cos_1: array<f32, 128000>;
+@group(0) @binding(1) var<storage, read> mlp_0_weight: array<f32, 294912>;
+@group(0) @binding(2) var<storage, read> mlp_0_bias: array<f32, 1152>;
+@group(0) @binding(3) var<storage, read_write> hidden: array<f32, 576000>;
 var<workgroup> left_tile: array<f32, 1040>;
 var<workgroup> right_tile: array<f32, 1040>;
 fn silu(x: f32) -> f32 {
@@ -43,11 +42,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     for (var s = 0u; s < 4u; s++) {
       let e = lane + s * 256u;
       let row = min(base + (e / 16u), 499u);
-      let inner = min(base_1 + (e % 16u), 127u);
-      let cos_1_v = cos_1[inner + row * 128u];
-      let inner_1 = max(base_1 + (e % 16u), 128u) - 128u;
-      let sin_1_v = sin_1[inner_1 + row * 128u];
-      left_tile[(e % 16u) * 65u + (e / 16u)] = select(cos_1_v, sin_1_v, (base_1 + (e % 16u)) >= 128u);
+      let cos_1_v = cos_1[base_1 + (e % 16u) + row * 256u];
+      left_tile[(e % 16u) * 65u + (e / 16u)] = cos_1_v;
     }
     let base_3 = base_2 + t * 16u;
     for (var s_1 = 0u; s_1 < 4u; s_1++) {

@@ -49,6 +49,25 @@ describe.each(CASES)('%j along %j in %j', (shape, axis, sizes) => {
   });
 });
 
+it('lays pieces of pieces side by side at once, through reshapes', () => {
+  const f = new Functional(new GraphBuilder(opTable));
+  const x = f.op('input', [], { name: 'x', dtype: 'f32', shape: [2, 768] });
+  const parts = [0, 256, 512].flatMap((start) => {
+    const outer = f.reshape(f.slice(x, [0, start], [2, 256]), [2, 1, 256]);
+    return [0, 64, 128, 192].map((inner) => f.unary('sin', f.slice(outer, [0, 0, inner], [2, 1, 64])));
+  });
+  const squares = parts.map((part, i) => f.mul(f.sum(f.square(part), [0, 1, 2]), i + 1));
+  const [gradient] = gradients(f, squares.reduce(f.add), [x]);
+  const graph = { name: 'nested', inputs: [x], outputs: [{ name: 'dx', node: gradient }], updates: [] };
+  const made = canonicalise(assemble(graph));
+  expect([count(made, 'pad'), count(made, 'concat')]).toEqual([0, 1]);
+  expect(nodesOf(made).find(({ op }) => op === 'concat')!.type.shape).toEqual([12, 2, 64]);
+  const random = new Random(1);
+  const bindings = { x: Float64Array.from({ length: 2 * 768 }, () => random.uniform(-1, 1)) };
+  const [want, got] = [graph, made].map((g) => interpret(g, bindings).outputs.dx);
+  expect(got).toEqual(want);
+});
+
 it('adds up nothing twice, however often sums meet', () => {
   const f = new Functional(new GraphBuilder(opTable));
   const x = f.op('input', [], { name: 'x', dtype: 'f32', shape: [2, 128] });
