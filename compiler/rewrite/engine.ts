@@ -22,6 +22,9 @@ import type { Apart } from './packs.ts';
 import { PREDICATES, type Surroundings } from './predicates.ts';
 import { freeTerms, rootsOf, type Equation, type Rule } from './rule.ts';
 
+/** What WebGPU promises of every device. */
+const BINDING_ALIGNMENT = 256;
+
 /** Sweeps before rules are said to undo each other. Real graphs settle in two or three. */
 const MAX_SWEEPS = 100;
 
@@ -42,6 +45,8 @@ export interface RewriteOptions {
   readonly maxBindingBytes?: number;
   /** The most buffers a kernel of the device may read. Unlimited unless told. */
   readonly maxReads?: number;
+  /** What offsets of bindings are multiples of; WebGPU's default unless told. */
+  readonly bindingAlignment?: number;
   /** Joins of parameters that are not to be made. */
   readonly apart?: Apart;
   readonly stats?: RewriteStats;
@@ -103,6 +108,7 @@ class Sweep {
       apart: options.apart ?? new Set(),
       maxBindingBytes: options.maxBindingBytes ?? Infinity,
       maxReads: options.maxReads ?? Infinity,
+      bindingAlignment: options.bindingAlignment ?? BINDING_ALIGNMENT,
     };
     for (const rule of rules) {
       const { op } = rootsOf(rule)[0].call;

@@ -1,7 +1,7 @@
 /** The conditions that rules may ask for, by name. They say where a rewrite pays; that it is right, the proof test shows. */
 import { byteSize, formatShape, labelOf, labelsOf, sameShape, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
-import { packKey, type Apart } from './packs.ts';
+import { offsetsIn, packKey, type Apart } from './packs.ts';
 
 /** What conditions may look at. */
 export interface Surroundings {
@@ -15,8 +15,9 @@ export interface Surroundings {
   readonly updates: ReadonlySet<Node>;
   /** Joins of parameters that other entries of the model rule out. */
   readonly apart: Apart;
-  /** The most bytes one binding of the device may have. */
+  /** The most bytes one binding of the device may have, and what its offset is a multiple of. */
   readonly maxBindingBytes: number;
+  readonly bindingAlignment: number;
   /** The most buffers that a kernel may read, beside the one that it writes. */
   readonly maxReads: number;
 }
@@ -27,10 +28,8 @@ interface Predicate {
   obstacle(values: readonly Node[], around: Surroundings): string | undefined;
 }
 
-const isPackable = (node: Node, around: Surroundings): boolean =>
-  node.op === 'concat'
-    ? node.inputs.every((input) => isPackable(input, around))
-    : node.op === 'param' && !around.updated.has(node);
+const isOfParams = (node: Node): boolean =>
+  node.op === 'concat' ? node.inputs.every(isOfParams) : node.op === 'param';
 
 const paramsOf = (node: Node): Node[] => (node.op === 'concat' ? node.inputs.flatMap(paramsOf) : [node]);
 
@@ -57,6 +56,11 @@ const sourcesOf = (value: Node): Node[] => {
   return value.op === 'constant' && typeof value.attrs.value === 'number' ? [] : [value];
 };
 
+function areReadTogether(values: readonly Node[], around: Surroundings): boolean {
+  const [first, ...others] = values.map((value) => firstProducts(value, around));
+  return [...first].some((product) => others.every((products) => products.has(product)));
+}
+
 export const PREDICATES: Readonly<Record<string, Predicate>> = {
   only_use: {
     doc: 'Each value has one reader, the match, and is not returned: after the rewrite nobody computes it.',
@@ -77,13 +81,22 @@ export const PREDICATES: Readonly<Record<string, Predicate>> = {
     },
   },
   packable: {
-    doc: 'Each value is a parameter this graph does not update, or joins such, each in one place: what is made of them can be made at load.',
-    obstacle(values, around) {
-      const value = values.find((v) => !isPackable(v, around));
-      if (value) return `${labelOf(value)} is ${around.updated.has(value) ? 'updated by the graph' : 'no parameter'}`;
+    doc: 'Each value is a parameter, or joins such, each in one place: they can lie side by side from load on, those that the graph updates where it can write them one by one.',
+    obstacle(values, { updated, apart, bindingAlignment }) {
+      const value = values.find((v) => !isOfParams(v));
+      if (value) return `${labelOf(value)} is no parameter`;
       const params = values.flatMap(paramsOf);
       if (new Set(params).size < params.length) return `a parameter comes twice in ${labelsOf(values)}`;
-      return around.apart.has(packKey(params)) ? `the model needs one of ${labelsOf(values)} elsewhere` : undefined;
+      if (apart.has(packKey(params))) return `the model needs one of ${labelsOf(values)} elsewhere`;
+      const trained = params.filter((param) => updated.has(param));
+      if (!trained.length) return undefined;
+      // Precision too is one for all: what no graph updates may be stored as f16 (precision.ts).
+      const still = params.find((param) => !updated.has(param));
+      if (still) return `${labelOf(trained[0])} is updated by the graph, and ${labelOf(still)} is not`;
+      const at = offsetsIn(params).findIndex((offset) => offset % bindingAlignment !== 0);
+      return at < 0
+        ? undefined
+        : `${labelOf(params[at])}, which the graph updates, would lie at no multiple of ${bindingAlignment} bytes`;
     },
   },
   alike: {
@@ -96,9 +109,18 @@ export const PREDICATES: Readonly<Record<string, Predicate>> = {
   read_together: {
     doc: 'Some product reads all the values, through views and pointwise ops alone.',
     obstacle(values, around) {
-      const [first, ...others] = values.map((value) => firstProducts(value, around));
-      const shared = [...first].some((product) => others.every((products) => products.has(product)));
-      return shared ? undefined : `no one product reads ${labelsOf(values)}`;
+      return areReadTogether(values, around) ? undefined : `no one product reads ${labelsOf(values)}`;
+    },
+  },
+  learns_together: {
+    doc: 'Where the graph updates the first, weights, the gradients of the second wait for one another at little cost: they are no larger, or due together, as some product reads all the values.',
+    obstacle(values, around) {
+      const weights = values.filter((v) => isOfParams(v));
+      const others = values.filter((v) => !isOfParams(v));
+      if (!weights.flatMap(paramsOf).some((param) => around.updated.has(param))) return undefined;
+      const bytes = (of: readonly Node[]) => of.reduce((sum, v) => sum + byteSize(v.type), 0);
+      if (bytes(others) <= bytes(weights) || areReadTogether(others, around)) return undefined;
+      return `the gradients of ${labelsOf(others)} would be in memory all at once: ${bytes(others)} bytes, for weights of ${bytes(weights)}`;
     },
   },
   read_from_few: {

@@ -41,6 +41,7 @@ export const applying =
     applyRules(graph, rules, {
       maxBindingBytes: maxBindingOf(device),
       maxReads: (device.limits.maxStorageBuffersPerShaderStage ?? MIN_BUFFERS) - 1,
+      bindingAlignment: device.limits.minStorageBufferOffsetAlignment,
       ...{ remarks, apart, stats },
     });
 

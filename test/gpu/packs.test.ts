@@ -1,11 +1,14 @@
 /** Parameters that entries join differently, change or bind alone: every model of them loads, and computes what it says. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { concat, defineModel, linear, type Model } from '../../compiler/dsl/index.ts';
+import { concat, defineModel, linear, softmax, type Entry, type Model, type Tensor } from '../../compiler/dsl/index.ts';
+import { resolveGradients } from '../../compiler/autodiff/index.ts';
 import { traceEntry } from '../../compiler/dsl/model.ts';
 import { sizeOf } from '../../compiler/ir/index.ts';
 import { interpret, Random } from '../../compiler/ops/index.ts';
 import { compileModel } from '../../compiler/pipeline.ts';
+import { optimize, optimizerOptions } from '../../models/optimizer.ts';
 import { Program } from '../../runtime/program.ts';
+import { gated, gatedStep } from '../helpers/gated.ts';
 import { relativeError, TestGpu } from '../helpers/gpu.ts';
 
 type Entries = Model['entries'];
@@ -21,6 +24,26 @@ const three: Entries[string] = (e) => {
 const two: Entries[string] = (e) => {
   const x = e.input('x', SHAPE);
   return { two: e.params.linear('a', x, 16).mul(e.params.linear('b', x, 16)) };
+};
+
+/** A step of training on a loss. */
+const step =
+  (loss: (e: Entry) => Tensor): Entries[string] =>
+  (e) => {
+    const value = loss(e);
+    return { loss: value, ...optimize(e, optimizerOptions({ batch: 1, lr: 0.01, weightDecay: 0.1 }), value) };
+  };
+
+/** Three linears, `width` wide, of one input. */
+const threeOf = (width: number) => (e: Entry) => {
+  const [a, b, c] = ['a', 'b', 'c'].map((name) => e.params.linear(name, e.input('x', SHAPE), width));
+  return a.mul(b).add(c);
+};
+
+const attended = (e: Entry) => {
+  const x = e.input('x', [2, 12, 16]);
+  const [q, k, v] = ['q', 'k', 'v'].map((name) => linear(x, e.params.param(name, [16, 16])));
+  return softmax(q.matmul(k.transpose())).matmul(v);
 };
 
 const MODELS: Record<string, { entries: Entries; packs: string[] }> = {
@@ -75,6 +98,44 @@ const MODELS: Record<string, { entries: Entries; packs: string[] }> = {
   },
 };
 
+/** Entries that train, beside others: what the pack of each kind is. */
+const TRAINED: typeof MODELS = {
+  'trained weights and biases, and a forward pass of them': {
+    entries: {
+      train: step((e) => threeOf(64)(e).square().mean()),
+      forward: (e) => ({ y: threeOf(64)(e) }),
+    },
+    packs: ['a.weight b.weight c.weight', 'a.bias b.bias c.bias'],
+  },
+  'trained queries, keys and values': {
+    entries: { train: step((e) => attended(e).square().mean()), forward: (e) => ({ y: attended(e) }) },
+    packs: ['q k v'],
+  },
+  'trained biases that could not be bound one by one': {
+    entries: { train: step((e) => threeOf(6)(e).square().mean()) },
+    packs: [],
+  },
+  'gates of several blocks': {
+    entries: { train: (e) => gatedStep(e, 3), forward: (e) => ({ y: gated(e, 3) }) },
+    packs: ['m0.weight m1.weight m2.weight', 'm0.bias m1.bias m2.bias'],
+  },
+  'a step of two of three': {
+    entries: {
+      train: step((e) => {
+        const x = e.input('x', SHAPE);
+        const of = (name: string) => linear(x, e.params.param(name, [16, 16]));
+        return of('b').mul(of('c')).square().mean();
+      }),
+      forward(e) {
+        const x = e.input('x', SHAPE);
+        const [a, b, c] = ['a', 'b', 'c'].map((name) => linear(x, e.params.param(name, [16, 16])));
+        return { y: a.mul(b).add(c) };
+      },
+    },
+    packs: ['a b c'],
+  },
+};
+
 describe('packs of a model', () => {
   let gpu: TestGpu;
   beforeAll(async () => {
@@ -82,7 +143,7 @@ describe('packs of a model', () => {
   });
   afterAll(() => gpu.close());
 
-  it.each(Object.entries(MODELS))('%s', async (_name, { entries, packs }) => {
+  it.each(Object.entries({ ...MODELS, ...TRAINED }))('%s', async (_name, { entries, packs }) => {
     const model = defineModel({ config: {}, entries });
     const options = { name: 'packs', source: '', device: gpu.spec, verify: true, entryOptions: { batch: 1 } };
     const artefact = compileModel(model, options);
@@ -95,16 +156,19 @@ describe('packs of a model', () => {
         Float32Array.from({ length: sizeOf(shape) }, () => random.uniform(-1, 1));
       const values: Record<string, Float32Array> = {};
       for (const { name, shape } of manifest.params) await program.setParam(name, (values[name] = draw(shape)));
+      for (const { name, shape } of manifest.states) values[name] = new Float32Array(sizeOf(shape));
       for (const { name, shape } of Object.values(manifest.entries).flatMap(({ inputs }) => inputs))
         program.write(name, (values[name] ??= draw(shape)));
       for (const name of [...Object.keys(entries), ...Object.keys(entries)]) {
-        const expected = interpret(traceEntry(model, name, { batch: 1 }).graph, values);
+        const expected = interpret(resolveGradients(traceEntry(model, name, { batch: 1 }).graph), values);
         await program.run(name);
         for (const [output, { data }] of Object.entries(expected.outputs))
           expect(relativeError(await program.readOutput(name, output), data), output).toBeLessThan(1e-5);
-        for (const [param, { data }] of Object.entries(expected.updates)) {
-          values[param] = Float32Array.from(data);
-          expect(relativeError(await program.readParam(param), data), param).toBeLessThan(1e-5);
+        for (const [changed, { data }] of Object.entries(expected.updates)) {
+          values[changed] = Float32Array.from(data);
+          const isParam = manifest.params.some((param) => param.name === changed);
+          const got = await (isParam ? program.readParam(changed) : program.readState(changed));
+          expect(relativeError(got, data), changed).toBeLessThan(1e-5);
         }
       }
     } finally {
