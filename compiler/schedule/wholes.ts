@@ -40,6 +40,8 @@ export interface WholeChoice {
   /** Nodes inside anchored regions. */
   readonly owned: { has(node: Node): boolean };
   readonly returned: ReadonlySet<Node>;
+  /** Buffers a kernel may read. */
+  readonly maxReads: number;
   /** Bytes that a binding holds. */
   readonly most: number;
   /** Concatenations that cannot be wholes: a kernel reads one part and writes another (`tornBy`). */
@@ -53,9 +55,13 @@ export function chooseWholes(choice: WholeChoice): Wholes {
   const wholes = new Map<Node, Node[]>();
   const taken = new Set<Node>();
   for (const node of nodes.filter(mayBeWhole)) {
-    const parts = node.inputs.map((input) => writtenFor(input, anchored));
-    if (!buffers.has(node) && !parts.every((part) => buffers.has(part))) continue;
-    const why = keepsApart(node, parts, choice, taken);
+    const written = node.inputs.map((input) => writtenFor(input, anchored));
+    // More than a kernel reads: views that no kernel writes are copied to their places, one by one.
+    const isWide = new Set(written).size > choice.maxReads;
+    const isLoose = (part: Node) => !anchored.has(part) && opDef(part.op).kind === 'view';
+    const parts = isWide ? written.map((part, i) => (isLoose(part) ? node.inputs[i] : part)) : written;
+    if (!isWide && !buffers.has(node) && !parts.every((part) => buffers.has(part))) continue;
+    const why = keepsApart(node, parts, choice, taken, isWide ? ['pointwise', 'view'] : ['pointwise']);
     if (why) {
       remarks?.missed('wholes', [node, ...parts], why);
       continue;
@@ -73,6 +79,8 @@ function keepsApart(
   parts: readonly Node[],
   { anchored, owned, returned, most, torn }: WholeChoice,
   taken: ReadonlySet<Node>,
+  /** Kinds of ops that get a kernel of their own where they are wanted in memory. */
+  kinds: readonly string[],
 ): string | undefined {
   const bytes = byteSize(node.type);
   if (bytes > most) return `a binding holds ${most} bytes and ${labelOf(node)} takes ${bytes}`;
@@ -81,7 +89,7 @@ function keepsApart(
   if (result) return `${labelOf(result)} is a result of the graph`;
   const other = parts.find((part, i) => taken.has(part) || parts.indexOf(part) < i);
   if (other) return `${labelOf(other)} lies in one place, and is wanted in two`;
-  const inner = parts.find((part) => !anchored.has(part) && (opDef(part.op).kind !== 'pointwise' || owned.has(part)));
+  const inner = parts.find((part) => !anchored.has(part) && (!kinds.includes(opDef(part.op).kind) || owned.has(part)));
   return inner && `no kernel writes ${labelOf(inner)}`;
 }
 

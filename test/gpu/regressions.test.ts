@@ -33,6 +33,14 @@ const CASES: Record<string, Case> = {
   'attention of rows that see no key takes the mean of the values': (f, input) => [
     maskedAttention(f, input, (row, key) => f.compare('gt', row, f.add(key, 4)), -3.4028234663852886e38),
   ],
+  'a product of twelve values side by side, more than a kernel binds': (f, input) => {
+    const names = Array.from({ length: 12 }, (_, i) => `p${i}`);
+    const all = f.concat(
+      names.map((name) => f.transpose(f.op('sin', [input(name, [64, 2])]))),
+      0,
+    );
+    return [f.matmul(all, f.transpose(all))];
+  },
   'two row sums meet after one is transposed': (f, input) => {
     const [p, q] = [rowSum(f, input('x', [3, 3, 16])), rowSum(f, input('y', [3, 3, 16]))];
     return [f.add(f.permute(p, [1, 0, 2]), q)];
