@@ -1,4 +1,7 @@
-/** A small DiT on the pixels of MNIST, trained by test/golden/train_digits.py: no VAE, pictures come out directly. */
+/**
+ * A small DiT on the pixels of MNIST: no VAE, pictures come out directly. Beside it lie weights that `ditc train` made
+ * (docs/training.md); test/golden/train_digits.py trains the same model in PyTorch.
+ */
 import { defineModel } from '../compiler/dsl/index.ts';
 import { dit } from './dit.ts';
 

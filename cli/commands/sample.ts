@@ -60,7 +60,7 @@ export const sampleCommand = (context: Context): Command =>
     .addHelpText(
       'after',
       examples(
-        'ditc sample models/digits.ts --weights test/golden/data/digits.pt --classes 0-9 --out digits.png',
+        'ditc sample models/digits.ts --weights models/digits.safetensors --classes 0-9 --out digits.png',
         'ditc sample models/digits.ts --weights digits.pt --classes 3x100 --sampler ddpm --steps 250 --cfg 1.5 --out threes/',
       ),
     )

@@ -2,7 +2,11 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { traceEntry } from '../../compiler/dsl/model.ts';
 import digits from '../../models/digits.ts';
+import { matchParameters } from '../../runtime/checkpoint/match.ts';
+import { openCheckpoint } from '../../runtime/checkpoint/open.ts';
+import { openFile } from '../../runtime/node/file.ts';
 
 /** The `CONFIG = dict(key=value, …)` of the training script, keys in camel case. */
 function trainedConfig(): Record<string, unknown> {
@@ -19,6 +23,18 @@ it('has the configuration that was trained', () => {
   const trained = trainedConfig();
   expect(Object.keys(trained)).toHaveLength(11);
   expect(digits.config).toEqual(trained);
+});
+
+it('has weights beside it, all of them', async () => {
+  const source = await openFile(join(import.meta.dirname, '../../models/digits.safetensors'));
+  const file = await openCheckpoint(source);
+  try {
+    const { params } = traceEntry(digits, 'forward', { batch: 1 });
+    const specs = params.map(({ node }) => ({ name: String(node.attrs.name), shape: node.type.shape }));
+    expect(matchParameters(file, specs).extra).toEqual([]);
+  } finally {
+    await file.close();
+  }
 });
 
 it('says that its samples are pictures in [−1, 1]', () => {
