@@ -61,8 +61,7 @@ function chooseBuffers(choice: BufferChoice): Set<Node> {
     const reads = users.get(node)!.reduce((sum, user) => sum + readsBy(user, node, evaluations), 0);
     const computed = buffers.has(node) || owned.has(node) ? size : reads;
     evaluations.set(node, computed);
-    if (buffers.has(node) || owned.has(node) || !(opDef(node.op).kind === 'pointwise' || node.op === 'concat'))
-      continue;
+    if (buffers.has(node) || owned.has(node) || !isComputed(node, users.get(node)!)) continue;
     // Who reads a concatenation evaluates all its parts. An operation or two beside a load are hidden by it.
     if (work.get(node)! < MEMORY + CHEAP) continue;
     const recompute = work.get(node)! * reads;
@@ -76,6 +75,15 @@ function chooseBuffers(choice: BufferChoice): Set<Node> {
   }
   limitReads(choice, buffers);
   return buffers;
+}
+
+/** Whether reading it takes more than a load. Products walk what they contract part by part (depth-parts.ts). */
+function isComputed(node: Node, users: readonly Node[]): boolean {
+  if (node.op !== 'concat') return opDef(node.op).kind === 'pointwise';
+  const rank = node.type.shape.length;
+  const isDepth = ({ op, inputs }: Node) =>
+    op === 'matmul' && node.attrs.axis === (inputs[0] === node ? rank - 1 : rank - 2);
+  return !users.some(isDepth);
 }
 
 interface Estimate {
