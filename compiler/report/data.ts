@@ -110,10 +110,11 @@ export function reportData(input: ReportInput): ReportData {
   return { model, source, device, rates, kernels, entries: Object.fromEntries(entries), sources };
 }
 
-/** The files that kernels come from: a report does not change with what it does not show. */
+/** The model file, and those that kernels come from: a report does not change with what it does not show. */
 function sourcesShown({ artefact, sources }: ReportInput): ReportData['sources'] {
   const dispatches = Object.values(artefact.manifest.entries).flatMap((entry) => entry.dispatches);
-  const shown = new Set(dispatches.flatMap(({ source }) => source.map((place) => place.replace(/(:\d+)+$/, ''))));
+  const places = dispatches.flatMap(({ source }) => source.map((place) => place.replace(/(:\d+)+$/, '')));
+  const shown = new Set([artefact.manifest.source, ...places]);
   return Object.fromEntries(Object.entries(sources).filter(([file]) => shown.has(file)));
 }
 
