@@ -23,6 +23,7 @@ import { halfParams, lowerPrecision } from './rewrite/precision.ts';
 import { joinProducts, recognise } from './rewrite/recognise.ts';
 import { canonicalise, simplify } from './rewrite/simplify.ts';
 import { split } from './rewrite/split.ts';
+import { tables } from './rewrite/tables.ts';
 import { tile } from './rewrite/tile.ts';
 import { snapshot } from './rewrite/snapshot.ts';
 import { fitMemory, macsOfAll } from './recompute/fit.ts';
@@ -62,6 +63,7 @@ export const pipeline: readonly Pass[] = [
   pass('split', 'long reductions to few values run in two stages', split),
   pass('chunk', 'values read piece by piece are laid out piece by piece', chunk),
   pass('settle', 'canonical form of the pieces', canonicalise),
+  pass('tables', 'what depends on nothing and takes work is computed now', tables),
   pass('packs', 'joins of parameters that cannot be laid out at load are computed', packs),
   pass('snapshot', 'outputs that show state before its update get a copy', snapshot),
 ];
@@ -301,15 +303,15 @@ function compileEntry(
     ...schedule(traced, options),
   });
   if (!prelude) return [{ ...entryOf(body, params), states }];
-  const tables = prelude.updates.map(({ state }) => ({ node: state, init: zeros }));
+  const hoisted = prelude.updates.map(({ state }) => ({ node: state, init: zeros }));
   const read = new Set(leavesOf(prelude, 'param').map((node) => node.attrs.name));
   const before = entryOf(
     prelude,
     params.filter(({ node }) => read.has(node.attrs.name)),
   );
   return [
-    { ...before, states: tables },
-    { ...entryOf(body, params), states: [...states, ...tables], prelude: prelude.name },
+    { ...before, states: hoisted },
+    { ...entryOf(body, params), states: [...states, ...hoisted], prelude: prelude.name },
   ];
 }
 

@@ -22,6 +22,7 @@ import { bindingsOf, isBundle, type Bound } from '../schedule/regions.ts';
 import { windowOffset } from '../schedule/windows.ts';
 import { bytesRead, headerOf, kernelName, macsOf, opsOf, placesOf, type Use } from './describe.ts';
 import { signatureOf } from './signature.ts';
+import { fingerprint, forBoth } from './sharing.ts';
 import { featuresOf, printKernel } from './wgsl.ts';
 
 /** One compiled entry, as the emitter takes it. */
@@ -63,8 +64,14 @@ type Places = Pick<EntryInput, 'memory' | 'homes'>;
 
 interface Emitted {
   readonly name: string;
-  readonly kernel: Kernel;
+  kernel: Kernel;
   readonly uses: Use[];
+}
+
+/** A kernel as one region has it: the grid is the region's own. */
+interface Lowered {
+  readonly emitted: Emitted;
+  readonly grid: Kernel['grid'];
 }
 
 export function buildArtefact(model: ModelInput): Artefact {
@@ -73,7 +80,7 @@ export function buildArtefact(model: ModelInput): Artefact {
   for (const entry of model.entries) entries[entry.name] = emitter.entry(entry);
   const kernels: Record<string, KernelSpec> = {};
   const wgsl = new Map<string, string>();
-  for (const { name, kernel, uses } of emitter.kernels.values()) {
+  for (const { name, kernel, uses } of emitter.kernels) {
     wgsl.set(name, printKernel(kernel, headerOf(name, uses)));
     kernels[name] = {
       file: `kernels/${name}.wgsl`,
@@ -119,8 +126,10 @@ export function buildArtefact(model: ModelInput): Artefact {
 }
 
 class Emitter {
+  /** By fingerprint. */
+  private readonly emitted = new Map<string, Emitted>();
   /** By signature. */
-  readonly kernels = new Map<string, Emitted>();
+  private readonly lowered = new Map<string, Lowered>();
   /** Dense constants by content. */
   readonly constants = new Map<string, TensorSpec>();
   readonly data = new Map<string, Float32Array | Int32Array | Uint32Array>();
@@ -170,10 +179,10 @@ class Emitter {
 
   private dispatch(use: Use, places: Places): Dispatch {
     const { region } = use;
-    const { name, kernel } = this.kernel(use);
+    const { emitted, grid } = this.kernel(use);
     return {
-      kernel: name,
-      workgroups: kernel.grid,
+      kernel: emitted.name,
+      workgroups: grid,
       macs: macsOf(region),
       bytesRead: bytesRead(region),
       bytesWritten: region.results.reduce((sum, { node }) => sum + byteSize(node.type), 0),
@@ -187,20 +196,26 @@ class Emitter {
     };
   }
 
-  private kernel(use: Use): Emitted {
+  get kernels(): Iterable<Emitted> {
+    return this.emitted.values();
+  }
+
+  private kernel(use: Use): Lowered {
     const signature = signatureOf(use.region, use.plan);
-    const known = this.kernels.get(signature);
-    if (known) {
-      known.uses.push(use);
-      return known;
-    }
-    const made: Emitted = {
-      name: this.fresh(kernelName(use.region)),
-      kernel: lower(use.region, use.plan),
-      uses: [use],
-    };
-    this.kernels.set(signature, made);
-    return made;
+    const lowered = this.lowered.get(signature) ?? this.lower(use);
+    this.lowered.set(signature, lowered);
+    lowered.emitted.uses.push(use);
+    return lowered;
+  }
+
+  private lower({ region, plan }: Use): Lowered {
+    const kernel = lower(region, plan);
+    const key = fingerprint(kernel);
+    const known = this.emitted.get(key);
+    if (known) known.kernel = forBoth(known.kernel, kernel);
+    const emitted = known ?? { name: this.fresh(kernelName(region)), kernel, uses: [] };
+    this.emitted.set(key, emitted);
+    return { emitted, grid: kernel.grid };
   }
 
   private fresh(base: string): string {

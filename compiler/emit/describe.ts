@@ -1,5 +1,5 @@
 /** What a kernel is, in the user's words: for names, headers and reports. */
-import { byteSize, formatType, type Node } from '../ir/index.ts';
+import { byteSize, formatType, sizeOf, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import { bufferName } from '../kernel/lower.ts';
 import type { Plan } from '../schedule/plan.ts';
@@ -92,7 +92,7 @@ export interface Use {
 export function headerOf(name: string, uses: readonly Use[]): string[] {
   const [{ region, plan }] = uses;
   const typed = (node: Node) => `${bufferName(node)} ${formatType(node.type)}`;
-  const count = uses.length === 1 ? '1 use' : `${uses.length} uses`;
+  const count = `${uses.length} use${uses.length === 1 ? '' : 's'}${inSizes(uses)}`;
   const where = usedBy(uses.map((u) => u.region));
   const bytes = bytesRead(region) + region.results.reduce((sum, { node }) => sum + byteSize(node.type), 0);
   const macs = macsOf(region);
@@ -105,6 +105,16 @@ export function headerOf(name: string, uses: readonly Use[]): string[] {
     `  cost   ${cost} · plan: ${planText(plan)}`,
     `  source ${sourceText(region)}`,
   ];
+}
+
+/** Kernels that differ in the lengths of their arrays only are one (sharing.ts): what is shown is the first. */
+function inSizes(uses: readonly Use[]): string {
+  const sizes = uses.map(({ region }) => {
+    const bound = [...operandsOf(region), ...region.results.map(({ node }) => node)];
+    return bound.map(({ type }) => sizeOf(type.shape)).join(' ');
+  });
+  const { size } = new Set(sizes);
+  return size === 1 ? '' : ` in ${size} sizes`;
 }
 
 const replaced = (node: Node, { replaces }: Region): string =>

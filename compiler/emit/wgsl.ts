@@ -45,10 +45,10 @@ export function featuresOf(kernel: Kernel): string[] {
 const memoryType = (dtype: DType): string => (dtype === 'bool' ? 'u32' : dtype);
 
 function printBinding(buffer: Buffer, i: number): string {
-  const type = buffer.fours
-    ? `array<vec4f, ${buffer.elements / 4}>`
-    : `array<${memoryType(buffer.dtype)}, ${buffer.elements}>`;
-  return `@group(0) @binding(${i}) var<storage, ${buffer.access}> ${buffer.name}: ${type};`;
+  const { name, access, dtype, fours, elements } = buffer;
+  const of = fours ? 'vec4f' : memoryType(dtype);
+  const length = buffer.unsized ? '' : `, ${fours ? elements / 4 : elements}`;
+  return `@group(0) @binding(${i}) var<storage, ${access}> ${name}: array<${of}${length}>;`;
 }
 
 function printStmt(stmt: Stmt, indent: string): string[] {

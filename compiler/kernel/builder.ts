@@ -4,7 +4,7 @@
  * it is in scope gives the first one.
  */
 import type { Attrs, DType } from '../ir/index.ts';
-import { withoutDeadLets } from './prune.ts';
+import { withoutNeedlessLets } from './prune.ts';
 import { RESERVED } from './reserved.ts';
 import type {
   BinaryOp,
@@ -250,7 +250,7 @@ export class KernelBuilder {
       workgroupSize,
       grid,
       usesSubgroups: this.subgroups,
-      body: withoutDeadLets(this.blocks[0].stmts),
+      body: withoutNeedlessLets(this.blocks[0].stmts),
     };
   }
 }

@@ -43,6 +43,8 @@ export interface Buffer {
   readonly access: 'read' | 'read_write';
   /** Declared as an array of vec4f: a load's index counts fours, and gives all of them. f32 only. */
   readonly fours?: boolean;
+  /** Declared without its length: uses of the kernel have buffers of several (emit/sharing.ts), `elements` or more. */
+  readonly unsized?: boolean;
 }
 
 /** An f32 array in workgroup memory, or private to an invocation. */

@@ -1,0 +1,99 @@
+/**
+ * What depends on nothing and takes more than a few operations is computed by the compiler: sinusoids of the steps of a sampler,
+ * of the positions in a sequence. So is a single number that a state is set to.
+ *
+ * Before: features = concat(cos(steps ⊗ frequencies), sin(…))      After: features = constant {data = …}
+ */
+import {
+  isInteger,
+  nodesOf,
+  rebuild,
+  results,
+  sameShape,
+  sizeOf,
+  usersOf,
+  type Graph,
+  type Node,
+  type Shape,
+} from '../ir/index.ts';
+import { Functional, interpret, opDef, opTable } from '../ops/index.ts';
+
+/** Operations per element from which a table is worth its memory: a mask or a ramp is computed faster than it is read. */
+const WORTH_A_TABLE = 16;
+/** Elements of a table, and of any value on the way to it. */
+const LARGEST = 1 << 18;
+
+export function tables(graph: Graph): Graph {
+  const worth = tablesOf(graph);
+  const set = new Set(graph.updates.map(({ node }) => node).filter(isNumber));
+  if (!worth.size && !set.size) return graph;
+  return rebuild(graph, opTable, (node, _inputs, builder) => {
+    if (!worth.has(node) && !set.has(node)) return undefined;
+    return table(new Functional(builder), node);
+  });
+}
+
+const isNumber = ({ op, type, attrs }: Node): boolean =>
+  op === 'constant' && sizeOf(type.shape) === 1 && typeof attrs.value === 'number';
+
+/** The last values that depend on nothing, before those that do. */
+function tablesOf(graph: Graph): Set<Node> {
+  const nodes = nodesOf(graph);
+  const work = workOf(nodes);
+  const users = usersOf(nodes);
+  const returned = new Set(results(graph));
+  const found = new Set<Node>();
+  for (const node of nodes) {
+    const isLast = returned.has(node) || users.get(node)!.some((user) => !work.has(user));
+    const from = isLast && work.has(node) ? behindViews(node) : node;
+    if (isLast && (work.get(from) ?? 0) >= WORTH_A_TABLE && isFloatOrInteger(from)) found.add(from);
+  }
+  return found;
+}
+
+/** f16 is a matter of memory, and no constant is stored in it. */
+const isFloatOrInteger = ({ type: { dtype } }: Node): boolean => dtype === 'f32' || isInteger(dtype);
+
+/** Operations per element of every value that depends on nothing. */
+function workOf(nodes: readonly Node[]): Map<Node, number> {
+  const work = new Map<Node, number>();
+  for (const node of nodes) {
+    const { kind, cost } = opDef(node.op);
+    const isKnown = node.op === 'constant' || node.op === 'iota' || (node.inputs.length > 0 && kind !== 'request');
+    if (!isKnown || !node.inputs.every((input) => work.has(input)) || sizeOf(node.type.shape) > LARGEST) continue;
+    const types = node.inputs.map((input) => input.type);
+    const { flops, macs } = cost(types, node.attrs, node.type);
+    const own = (flops + macs) / sizeOf(node.type.shape);
+    work.set(node, own + node.inputs.reduce((most, input) => Math.max(most, work.get(input)!), 0));
+  }
+  return work;
+}
+
+/** What a chain of views shows, so that all that look at it share one table. */
+function behindViews(node: Node): Node {
+  const isView = ['reshape', 'permute', 'broadcast', 'slice'].includes(node.op);
+  return isView ? behindViews(node.inputs[0]) : node;
+}
+
+function table(f: Functional, node: Node): Node {
+  const { dtype, shape } = node.type;
+  const alone = { name: 'table', inputs: [], outputs: [{ name: 'table', node }], updates: [] };
+  const { outputs } = interpret(alone, {}, { f32: true });
+  const { data, shape: kept } = distinct(outputs.table.data, shape);
+  const made = f.op('constant', [], { dtype, shape: kept, data });
+  made.name ??= node.name;
+  return sameShape(kept, shape) ? made : f.broadcast(made, shape);
+}
+
+/** The table without the axes along which it is the same everywhere. */
+function distinct(data: Float64Array, shape: Shape): { data: Float64Array; shape: Shape } {
+  return shape.reduce(
+    (table, size, axis) => {
+      const inner = sizeOf(table.shape.slice(axis + 1));
+      const first = (i: number) => i - (Math.floor(i / inner) % size) * inner;
+      if (size === 1 || !table.data.every((x, i) => Object.is(x, table.data[first(i)]))) return table;
+      return { data: table.data.filter((_, i) => first(i) === i), shape: table.shape.with(axis, 1) };
+    },
+    { data, shape },
+  );
+}
