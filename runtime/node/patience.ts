@@ -10,6 +10,8 @@ const LONGEST_MS = 1;
 
 let open = 0;
 let since = 0;
+/** A turn is due. One at a time: what opens before it finds nothing open is its too. */
+let turning = false;
 let patient = false;
 const nobody = new Int32Array(new SharedArrayBuffer(4));
 
@@ -26,10 +28,8 @@ function hook<Name extends string>(prototype: Record<Name, (...args: never[]) =>
   const original = prototype[name] as (...args: unknown[]) => Promise<unknown>;
   const waiting = function (this: unknown, ...args: unknown[]) {
     const promise = original.apply(this, args);
-    if (open++ === 0) {
-      since = performance.now();
-      setImmediate(turn).unref();
-    }
+    if (open++ === 0) since = performance.now();
+    if (!turning) takeTurn();
     const closed = () => void open--;
     promise.then(closed, closed);
     return promise;
@@ -37,8 +37,14 @@ function hook<Name extends string>(prototype: Record<Name, (...args: never[]) =>
   prototype[name] = waiting as (typeof prototype)[Name];
 }
 
+function takeTurn(): void {
+  turning = true;
+  setImmediate(turn).unref();
+}
+
 function turn(): void {
+  turning = false;
   if (open === 0) return;
   Atomics.wait(nobody, 0, 0, Math.min(LONGEST_MS, SHARE * (performance.now() - since)));
-  setImmediate(turn).unref();
+  takeTurn();
 }

@@ -1,5 +1,5 @@
 /** Waiting for a GPU that is this machine's CPU: few turns of the event loop, and timers are served meanwhile. */
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { openDevice, type OpenDevice } from '../../../runtime/device.ts';
 import { findAdapter, type FoundAdapter } from '../../../runtime/node/adapter.ts';
 
@@ -59,4 +59,26 @@ it('sleeps between its questions to a software GPU', async ({ skip }) => {
   // Each turn sleeps a twentieth of the wait so far, at most 1 ms: some hundred short ones, then one a millisecond.
   expect(turns).toBeLessThan(300 + 2 * ms);
   expect(timers).toBeGreaterThan(0);
+});
+
+it('sleeps once a turn, however often it waited before', async ({ skip }) => {
+  if (found.spec.kind !== 'software') skip('this adapter does not compute on the CPU');
+  for (let i = 0; i < 50; i++) {
+    submitWork(4);
+    await open.device.queue.onSubmittedWorkDone();
+  }
+  submitWork(20_000);
+  const sleep = vi.spyOn(Atomics, 'wait');
+  let [turns, waiting] = [0, true];
+  const count = () => {
+    turns++;
+    if (waiting) setImmediate(count);
+  };
+  setImmediate(count);
+  await open.device.queue.onSubmittedWorkDone();
+  waiting = false;
+  const sleeps = sleep.mock.calls.length;
+  sleep.mockRestore();
+  expect(sleeps, 'work too short to say anything').toBeGreaterThan(10);
+  expect(sleeps).toBeLessThanOrEqual(turns + 2);
 });
