@@ -4,6 +4,7 @@ import { attrNumber, defineOp, expectArity, free, isAxis, shapeError } from './d
 import { spreadSteps } from './cut.ts';
 import { dot, fill } from './dense.ts';
 import type { Functional } from './functional.ts';
+import { overlapAddOfProduct } from './transposed-product.ts';
 
 export const unfold = defineOp({
   name: 'unfold',
@@ -47,6 +48,13 @@ export const unfold = defineOp({
   },
 });
 
+/** Zeros behind an axis until it has `length` elements. */
+function padEnd(f: Functional, x: Node, axis: number, length: number): Node {
+  const none = x.type.shape.map(() => 0);
+  const missing = length - x.type.shape[axis];
+  return missing ? f.pad(x, none, none.with(axis, missing)) : x;
+}
+
 /**
  * The adjoint: each element sums what all windows say of it. Window element w lies w·dilation further on, so the rows of
  * all first elements, all second ones, … are skewed against each other (a row read `dilation` short of its length starts
@@ -60,6 +68,8 @@ function overlapAdd(
 ): Node {
   const rank = x.type.shape.length;
   const [count, size] = [dy.type.shape[axis], dy.type.shape[rank]];
+  const product = step === 1 && size > 1 ? overlapAddOfProduct(f, dy, axis, dilation) : undefined;
+  if (product) return padEnd(f, product, axis, x.type.shape[axis]);
   // […, w, o]: rows of one w each, last.
   const others = x.type.shape.map((_, i) => i).filter((i) => i !== axis);
   const rows = f.permute(dy, [...others, rank, axis]);
@@ -71,9 +81,7 @@ function overlapAdd(
   const line = f.reshape(padded, [...batch, size * (span + dilation)]);
   const cut = f.slice(line, [...none, 0], [...batch, size * span]);
   const sum = f.sum(f.reshape(cut, [...batch, size, span]), [batch.length]);
-  const ends = x.type.shape[axis] - span;
-  const flat = f.reshape(sum, [...batch, span]);
-  const whole = ends ? f.pad(flat, [...none, 0], [...none, ends]) : flat;
+  const whole = padEnd(f, f.reshape(sum, [...batch, span]), batch.length, x.type.shape[axis]);
   // Back from last place.
   const perm = x.type.shape.map((_, i) => (i === axis ? rank - 1 : others.indexOf(i)));
   return f.permute(whole, perm);

@@ -1,0 +1,92 @@
+/**
+ * The adjoint of windows of a value that a product contracts, as in a convolution: a product over windows of the other gradient.
+ * Nothing the size of the windows is made.
+ *
+ * y[m, o] = Σ_{c,w} A[m, (c,w)] · x[c, o + w·d]   has the adjoint   dx[c, i] = Σ_{m,w} A[m, (c,w)] · dy[m, i − w·d]
+ *
+ * Reverse-mode differentiation first makes Aᵀ·dy, with a row for each element (c,w) of a window, and then adds up what windows
+ * that overlap say of x. Here the sum over w becomes part of the contraction.
+ */
+import { sizeOf, type Node, type Shape } from '../ir/index.ts';
+import { attrList } from './define.ts';
+import type { Functional } from './functional.ts';
+
+/** A product whose result is seen through one reshape, which splits its rows and columns, and one permutation. */
+interface SplitProduct {
+  readonly product: Node;
+  /** Axes of the rows and of the columns, as the reshape gives them. */
+  readonly rows: Shape;
+  readonly columns: Shape;
+  readonly perm: readonly number[];
+}
+
+/**
+ * Σ over windows of `dy` [… places at `axis` …, elements of a window], which overlap `dilation` apart, when a product made it with
+ * the elements among its rows and the places among its columns; [… places + (size−1)·dilation at `axis` …]. Else undefined.
+ */
+export function overlapAddOfProduct(f: Functional, dy: Node, axis: number, dilation: number): Node | undefined {
+  const split = splitProduct(dy);
+  if (!split) return undefined;
+  const { product, rows, columns, perm } = split;
+  const [a, b] = product.inputs;
+  const batch = product.type.shape.slice(0, -2);
+  // Of the left operand, which all matrices of the batch share, and of the places.
+  const element = perm[perm.length - 1] - batch.length;
+  const place = perm[axis] - batch.length - rows.length;
+  if (element < 0 || element >= rows.length || place < 0 || a.type.shape.length !== 2) return undefined;
+  const size = rows[element];
+  const kept = rows.toSpliced(element, 1);
+  const left = elementsLast(f, a, rows, element);
+  const right = windowsOf(f, b, { columns, place, size, dilation });
+  const wider = columns.with(place, columns[place] + (size - 1) * dilation);
+  const sum = f.reshape(f.matmul(left, right), [...batch, ...kept, ...wider]);
+  const gone = batch.length + element;
+  return f.permute(
+    sum,
+    perm.slice(0, -1).map((from) => from - Number(from > gone)),
+  );
+}
+
+function splitProduct(dy: Node): SplitProduct | undefined {
+  const perm = dy.op === 'permute' ? attrList(dy.attrs, 'perm') : dy.type.shape.map((_, i) => i);
+  const reshaped = dy.op === 'permute' ? dy.inputs[0] : dy;
+  const product = reshaped.op === 'reshape' ? reshaped.inputs[0] : reshaped;
+  if (product.op !== 'matmul') return undefined;
+  const batch = product.type.shape.slice(0, -2);
+  const [m, n] = product.type.shape.slice(-2);
+  const { shape } = reshaped.type;
+  if (batch.some((size, i) => shape[i] !== size)) return undefined;
+  const axes = shape.slice(batch.length);
+  const cut = axes.findIndex((_, i) => sizeOf(axes.slice(0, i)) === m && sizeOf(axes.slice(i)) === n && i > 0);
+  return cut < 0 ? undefined : { product, rows: axes.slice(0, cut), columns: axes.slice(cut), perm };
+}
+
+/** [rows, K] → [rows without one axis, (K, elements from last to first)]. */
+function elementsLast(f: Functional, a: Node, rows: Shape, element: number): Node {
+  const size = rows[element];
+  const depth = a.type.shape[1];
+  const others = rows.map((_, i) => i).filter((i) => i !== element);
+  const first = f.permute(f.reshape(a, [...rows, depth]), [element, ...others, rows.length]);
+  const backwards = f.sub(f.constant(size - 1, 'i32', [size]), f.iota('i32', [size], 0));
+  const flipped = f.gather(first, backwards);
+  const last = f.permute(flipped, [...flipped.type.shape.keys()].slice(1).concat(0));
+  return f.reshape(last, [sizeOf(rows) / size, depth * size]);
+}
+
+/** [batch, K, columns] → [batch, (K, elements), columns with room for all windows that meet an element]. */
+function windowsOf(
+  f: Functional,
+  b: Node,
+  at: { columns: Shape; place: number; size: number; dilation: number },
+): Node {
+  const { columns, place, size, dilation } = at;
+  const [depth, lead] = [b.type.shape[b.type.shape.length - 2], b.type.shape.slice(0, -2)];
+  const axis = lead.length + 1 + place;
+  const shape = [...lead, depth, ...columns];
+  const around = shape.map((_, i) => (i === axis ? (size - 1) * dilation : 0));
+  const windows = f.unfold(f.pad(f.reshape(b, shape), around, around), axis, size, 1, dilation);
+  const axes = [...windows.type.shape.keys()];
+  const [elements, upTo] = [axes[axes.length - 1], lead.length + 1];
+  const moved = f.permute(windows, [...axes.slice(0, upTo), elements, ...axes.slice(upTo, -1)]);
+  return f.reshape(moved, [...lead, depth * size, sizeOf(moved.type.shape.slice(upTo + 1))]);
+}
