@@ -1,36 +1,97 @@
 // adaLN_modulation — linear
-//   1 use: final_layer.adaLN_modulation.*
-//   reads  c f32[1,1152] · adaLN_modulation_1_weight f32[2304,1152] · adaLN_modulation_1_bias f32[2304]
-//   writes adaLN_modulation f32[1,2304]
-//   cost   2.65 MMAC · 10.6 MB · plan: 16 invocations per column along k
+//   28 uses: blocks.*.adaLN_modulation.*
+//   reads  c f32[500,1152] · adaLN_modulation_1_weight f32[6912,1152] · adaLN_modulation_1_bias f32[6912]
+//   writes adaLN_modulation f32[250,2,6912]
+//   cost   3.98 GMAC · 48.0 MB · plan: workgroup tile 64×64, 4×4 per invocation
 //   source models/dit.ts:123 linear
 
-@group(0) @binding(0) var<storage, read> c: array<f32, 1152>;
-@group(0) @binding(1) var<storage, read> adaLN_modulation_1_weight: array<f32, 2654208>;
-@group(0) @binding(2) var<storage, read> adaLN_modulation_1_bias: array<f32, 2304>;
-@group(0) @binding(3) var<storage, read_write> adaLN_modulation: array<f32, 2304>;
-var<workgroup> parts: array<f32, 64>;
+@group(0) @binding(0) var<storage, read> c: array<f32, 576000>;
+@group(0) @binding(1) var<storage, read> adaLN_modulation_1_weight: array<f32, 7962624>;
+@group(0) @binding(2) var<storage, read> adaLN_modulation_1_bias: array<f32, 6912>;
+@group(0) @binding(3) var<storage, read_write> adaLN_modulation: array<f32, 3456000>;
+var<workgroup> left_tile: array<f32, 1040>;
+var<workgroup> right_tile: array<f32, 1040>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  var acc_0: f32 = 0.0;
-  let base = group.x * 4608u + (lane / 16u) * 1152u + (lane % 16u);
-  let base_1 = lane % 16u;
-  for (var s = 0u; s < 72u; s++) {
-    let adaLN_modulation_1_weight_v = adaLN_modulation_1_weight[base + s * 16u];
-    let c_v = c[base_1 + s * 16u];
-    acc_0 = fma(c_v, adaLN_modulation_1_weight_v, acc_0);
-  }
-  parts[lane] = acc_0;
-  workgroupBarrier();
-  let base_2 = lane * 16u;
-  let adaLN_modulation_1_bias_v = adaLN_modulation_1_bias[group.x * 4u + lane];
-  if (lane < 4u) {
-    var sum: f32 = 0.0;
-    for (var p = 0u; p < 16u; p++) {
-      sum += parts[base_2 + p];
+  var acc_0_0: f32 = 0.0;
+  var acc_0_1: f32 = 0.0;
+  var acc_0_2: f32 = 0.0;
+  var acc_0_3: f32 = 0.0;
+  var acc_1_0: f32 = 0.0;
+  var acc_1_1: f32 = 0.0;
+  var acc_1_2: f32 = 0.0;
+  var acc_1_3: f32 = 0.0;
+  var acc_2_0: f32 = 0.0;
+  var acc_2_1: f32 = 0.0;
+  var acc_2_2: f32 = 0.0;
+  var acc_2_3: f32 = 0.0;
+  var acc_3_0: f32 = 0.0;
+  var acc_3_1: f32 = 0.0;
+  var acc_3_2: f32 = 0.0;
+  var acc_3_3: f32 = 0.0;
+  let base = group.y * 64u;
+  let base_2 = group.x * 73728u;
+  let base_4 = (lane / 16u) * 4u;
+  let base_5 = (lane % 16u) * 4u;
+  for (var t = 0u; t < 72u; t++) {
+    let base_1 = t * 16u;
+    for (var s = 0u; s < 4u; s++) {
+      let e = lane + s * 256u;
+      let row = min(base + (e / 16u), 499u);
+      let c_v = c[base_1 + row * 1152u + (e % 16u)];
+      left_tile[(e % 16u) * 65u + (e / 16u)] = c_v;
     }
-    let adaLN_modulation_1 = sum + adaLN_modulation_1_bias_v;
-    adaLN_modulation[group.x * 4u + lane] = adaLN_modulation_1;
+    let base_3 = base_2 + t * 16u;
+    for (var s_1 = 0u; s_1 < 4u; s_1++) {
+      let e_1 = lane + s_1 * 256u;
+      let adaLN_modulation_1_weight_v = adaLN_modulation_1_weight[base_3 + (e_1 / 16u) * 1152u + (e_1 % 16u)];
+      right_tile[(e_1 % 16u) * 65u + (e_1 / 16u)] = adaLN_modulation_1_weight_v;
+    }
+    workgroupBarrier();
+    for (var kk = 0u; kk < 16u; kk++) {
+      let a_0 = left_tile[base_4 + kk * 65u];
+      let a_1 = left_tile[base_4 + kk * 65u + 1u];
+      let a_2 = left_tile[base_4 + kk * 65u + 2u];
+      let a_3 = left_tile[base_4 + kk * 65u + 3u];
+      let w_0 = right_tile[base_5 + kk * 65u];
+      let w_1 = right_tile[base_5 + kk * 65u + 1u];
+      let w_2 = right_tile[base_5 + kk * 65u + 2u];
+      let w_3 = right_tile[base_5 + kk * 65u + 3u];
+      acc_0_0 = fma(a_0, w_0, acc_0_0);
+      acc_0_1 = fma(a_0, w_1, acc_0_1);
+      acc_0_2 = fma(a_0, w_2, acc_0_2);
+      acc_0_3 = fma(a_0, w_3, acc_0_3);
+      acc_1_0 = fma(a_1, w_0, acc_1_0);
+      acc_1_1 = fma(a_1, w_1, acc_1_1);
+      acc_1_2 = fma(a_1, w_2, acc_1_2);
+      acc_1_3 = fma(a_1, w_3, acc_1_3);
+      acc_2_0 = fma(a_2, w_0, acc_2_0);
+      acc_2_1 = fma(a_2, w_1, acc_2_1);
+      acc_2_2 = fma(a_2, w_2, acc_2_2);
+      acc_2_3 = fma(a_2, w_3, acc_2_3);
+      acc_3_0 = fma(a_3, w_0, acc_3_0);
+      acc_3_1 = fma(a_3, w_1, acc_3_1);
+      acc_3_2 = fma(a_3, w_2, acc_3_2);
+      acc_3_3 = fma(a_3, w_3, acc_3_3);
+    }
+    workgroupBarrier();
+  }
+  var tile = array<f32, 16>(
+    acc_0_0, acc_0_1, acc_0_2, acc_0_3, acc_1_0, acc_1_1, acc_1_2, acc_1_3,
+    acc_2_0, acc_2_1, acc_2_2, acc_2_3, acc_3_0, acc_3_1, acc_3_2, acc_3_3,
+  );
+  let base_6 = group.y * 64u + (lane / 16u) * 4u;
+  let base_7 = group.x * 64u + (lane % 16u) * 4u;
+  for (var c_1 = 0u; c_1 < 4u; c_1++) {
+    let adaLN_modulation_1_bias_v = adaLN_modulation_1_bias[base_7 + c_1];
+    let base_8 = base_7 + c_1;
+    for (var r = 0u; r < 4u; r++) {
+      let product = tile[r * 4u + c_1];
+      let row_1 = min(base_6 + r, 499u);
+      if ((base_6 + r) < 500u) {
+        adaLN_modulation[base_8 + row_1 * 6912u] = product + adaLN_modulation_1_bias_v;
+      }
+    }
   }
 }

@@ -1,14 +1,14 @@
 // adaLN_modulation_2 — linear
-//   28 uses: blocks.*.adaLN_modulation.*
-//   reads  c f32[500,1152] · adaLN_modulation_1_weight f32[6912,1152] · adaLN_modulation_1_bias f32[6912]
-//   writes adaLN_modulation f32[250,2,6912]
-//   cost   3.98 GMAC · 48.0 MB · plan: workgroup tile 64×64, 4×4 per invocation
+//   1 use: final_layer.adaLN_modulation.*
+//   reads  c f32[500,1152] · adaLN_modulation_1_weight f32[2304,1152] · adaLN_modulation_1_bias f32[2304]
+//   writes adaLN_modulation f32[250,2,2304]
+//   cost   1.33 GMAC · 17.5 MB · plan: workgroup tile 64×64, 4×4 per invocation
 //   source models/dit.ts:123 linear
 
 @group(0) @binding(0) var<storage, read> c: array<f32, 576000>;
-@group(0) @binding(1) var<storage, read> adaLN_modulation_1_weight: array<f32, 7962624>;
-@group(0) @binding(2) var<storage, read> adaLN_modulation_1_bias: array<f32, 6912>;
-@group(0) @binding(3) var<storage, read_write> adaLN_modulation: array<f32, 3456000>;
+@group(0) @binding(1) var<storage, read> adaLN_modulation_1_weight: array<f32, 2654208>;
+@group(0) @binding(2) var<storage, read> adaLN_modulation_1_bias: array<f32, 2304>;
+@group(0) @binding(3) var<storage, read_write> adaLN_modulation: array<f32, 1152000>;
 var<workgroup> left_tile: array<f32, 1040>;
 var<workgroup> right_tile: array<f32, 1040>;
 
@@ -89,9 +89,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     for (var r = 0u; r < 4u; r++) {
       let product = tile[r * 4u + c_1];
       let row_1 = min(base_6 + r, 499u);
-      let adaLN_modulation_1 = product + adaLN_modulation_1_bias_v;
       if ((base_6 + r) < 500u) {
-        adaLN_modulation[base_8 + row_1 * 6912u] = adaLN_modulation_1;
+        adaLN_modulation[base_8 + row_1 * 2304u] = product + adaLN_modulation_1_bias_v;
       }
     }
   }

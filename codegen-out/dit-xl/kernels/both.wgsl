@@ -137,9 +137,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       let product = tile[r * 4u + c];
       let i_3 = base_9 + r;
       let i_5 = i_3 % 256u;
-      let linear = product + linear_bias_v;
       if ((base_8 + c) < 32u) {
-        both[base_10 + (i_3 / 256u) * 8192u + (i_5 / 16u) * 64u + (i_5 % 16u) * 2u] = linear;
+        both[base_10 + (i_3 / 256u) * 8192u + (i_5 / 16u) * 64u + (i_5 % 16u) * 2u] = product + linear_bias_v;
       }
     }
   }

@@ -39,7 +39,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       sum += parts[base_2 + p];
     }
     let mlp = sum + mlp_2_bias_v;
-    let c_1 = silu((mlp + embedding_table_weight_v));
-    c[group.x * 4u + lane] = c_1;
+    c[group.x * 4u + lane] = silu((mlp + embedding_table_weight_v));
   }
 }

@@ -100,9 +100,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       let row_2 = min(u32(max(concat, 0i)), 1000u);
       let embedding_table_weight_v = embedding_table_weight[base_8 + row_2 * 1152u];
       let add = mlp + embedding_table_weight_v;
-      let c_2 = silu(add);
       if ((base_6 + r) < 500u) {
-        c[base_8 + row_1 * 1152u] = c_2;
+        c[base_8 + row_1 * 1152u] = silu(add);
       }
     }
   }

@@ -59,7 +59,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       sum += parts[base_2 + p];
     }
     let mlp = sum + mlp_0_bias_v;
-    let hidden_1 = silu(mlp);
-    hidden[group.x * 4u + lane] = hidden_1;
+    hidden[group.x * 4u + lane] = silu(mlp);
   }
 }

@@ -12,6 +12,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let i = group.x * 64u + lane;
   if (i >= 1u) { return; }
   let next_step_v = next_step[0u];
-  let next_step_1 = next_step_v - 1i;
-  next_step[0u] = next_step_1;
+  next_step[0u] = next_step_v - 1i;
 }

@@ -53,6 +53,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let seed_v_1 = seed[1u];
   let first_v = first[0u];
   let philox_1 = philox(vec4u(i, first_v, 4294967295u, 0u), vec2u(seed_v, seed_v_1));
-  let next_x_1 = sqrt((log(((f32((philox_1.x >> 8u)) + 0.5) * 5.9604645e-8)) * (-2.0))) * cosine((((f32((philox_1.y >> 8u)) + 0.5) * 5.9604645e-8) * 6.2831853));
-  next_x[i] = next_x_1;
+  next_x[i] = sqrt((log(((f32((philox_1.x >> 8u)) + 0.5) * 5.9604645e-8)) * (-2.0))) * cosine((((f32((philox_1.y >> 8u)) + 0.5) * 5.9604645e-8) * 6.2831853));
 }

@@ -78,6 +78,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let cast_1 = u32(step_1_v);
   let philox_1 = philox(vec4u(i, first_v, cast_1, 0u), vec2u(seed_v, seed_v_1));
   let z = sqrt((log(((f32((philox_1.x >> 8u)) + 0.5) * 5.9604645e-8)) * (-2.0))) * cosine((((f32((philox_1.y >> 8u)) + 0.5) * 5.9604645e-8) * 6.2831853));
-  let next_x_1 = ((x0 * table_v_2) + (next_x_v * table_v_3)) + ((exp((((f * table_v_4) + (((-f) + 1.0) * table_v_5)) * 0.5)) * table_v_6) * z);
-  next_x[i] = next_x_1;
+  next_x[i] = ((x0 * table_v_2) + (next_x_v * table_v_3)) + ((exp((((f * table_v_4) + (((-f) + 1.0) * table_v_5)) * 0.5)) * table_v_6) * z);
 }

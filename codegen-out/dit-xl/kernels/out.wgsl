@@ -129,9 +129,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     for (var r = 0u; r < 4u; r++) {
       let product = tile[r * 4u + c];
       let i_1 = base_4 + r;
-      let linear = product + linear_bias_v;
       if ((base_5 + c) < 32u) {
-        out[base_7 + (i_1 / 16u) * 64u + (i_1 % 16u) * 2u] = linear;
+        out[base_7 + (i_1 / 16u) * 64u + (i_1 % 16u) * 2u] = product + linear_bias_v;
       }
     }
   }

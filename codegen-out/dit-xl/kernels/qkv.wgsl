@@ -128,8 +128,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let base_10 = base_9 + (i % 72u) + (i / 72u) * 18432u;
     for (var r = 0u; r < 4u; r++) {
       let product = tile[r * 4u + c];
-      let qkv_1 = product + qkv_bias_v;
-      qkv[base_10 + r * 72u] = qkv_1;
+      qkv[base_10 + r * 72u] = product + qkv_bias_v;
     }
   }
 }

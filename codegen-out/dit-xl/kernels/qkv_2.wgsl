@@ -135,8 +135,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     for (var r = 0u; r < 4u; r++) {
       let product = tile[r * 4u + c];
       let i_3 = base_10 + r;
-      let qkv_1 = product + qkv_bias_v;
-      qkv[base_12 + (i_3 / 256u) * 294912u + (i_3 % 256u) * 72u] = qkv_1;
+      qkv[base_12 + (i_3 / 256u) * 294912u + (i_3 % 256u) * 72u] = product + qkv_bias_v;
     }
   }
 }

@@ -88,8 +88,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     for (var r = 0u; r < 4u; r++) {
       let product = tile[r * 4u + c];
       let pos_embed_v = pos_embed[base_6 + r * 1152u];
-      let tokens_1 = (product + proj_bias_v) + pos_embed_v;
-      tokens[base_6 + r * 1152u] = tokens_1;
+      tokens[base_6 + r * 1152u] = (product + proj_bias_v) + pos_embed_v;
     }
   }
 }

@@ -91,8 +91,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       let product = tile[r * 4u + c];
       let tokens_v = tokens[base_7 + r * 1152u];
       let fc2 = product + fc2_bias_v;
-      let tokens_1 = tokens_v + (gateM_v * fc2);
-      tokens[base_7 + r * 1152u] = tokens_1;
+      tokens[base_7 + r * 1152u] = tokens_v + (gateM_v * fc2);
     }
   }
 }

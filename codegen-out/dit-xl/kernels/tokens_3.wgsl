@@ -92,8 +92,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       let product = tile[r * 4u + c];
       let i_6 = base_4 + r;
       let pos_embed_v = pos_embed[base_6 + (i_6 % 256u) * 1152u];
-      let tokens_1 = (product + proj_bias_v) + pos_embed_v;
-      tokens[base_8 + r * 1152u] = tokens_1;
+      tokens[base_8 + r * 1152u] = (product + proj_bias_v) + pos_embed_v;
     }
   }
 }

@@ -98,8 +98,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       let tokens_v = tokens[base_8 + r * 1152u];
       let sampleStep_adaLN_modulation_v = sampleStep_adaLN_modulation[base_10 + (i / 256u) * 6912u + 5760u];
       let fc2 = product + fc2_bias_v;
-      let tokens_1 = tokens_v + (sampleStep_adaLN_modulation_v * fc2);
-      tokens[base_8 + r * 1152u] = tokens_1;
+      tokens[base_8 + r * 1152u] = tokens_v + (sampleStep_adaLN_modulation_v * fc2);
     }
   }
 }

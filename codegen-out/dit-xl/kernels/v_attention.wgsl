@@ -133,9 +133,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let column = min(lane + i_1 * 64u, 71u);
     let base_10 = base_9 + column;
     for (var r_2 = 0u; r_2 < 16u; r_2++) {
-      let attended = output[base_8 + r_2] / total[r_2];
       if ((lane + i_1 * 64u) < 72u) {
-        attention[base_10 + r_2 * 1152u] = attended;
+        attention[base_10 + r_2 * 1152u] = output[base_8 + r_2] / total[r_2];
       }
     }
   }

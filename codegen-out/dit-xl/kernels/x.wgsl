@@ -91,8 +91,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       let product = tile[r * 4u + c];
       let x_v = x[base_7 + r * 1152u];
       let proj = product + proj_bias_v;
-      let x_1 = x_v + (gateA_v * proj);
-      x[base_7 + r * 1152u] = x_1;
+      x[base_7 + r * 1152u] = x_v + (gateA_v * proj);
     }
   }
 }

@@ -98,8 +98,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       let x_v = x[base_8 + r * 1152u];
       let sampleStep_adaLN_modulation_v = sampleStep_adaLN_modulation[base_10 + (i / 256u) * 6912u + 2304u];
       let proj = product + proj_bias_v;
-      let x_1 = x_v + (sampleStep_adaLN_modulation_v * proj);
-      x[base_8 + r * 1152u] = x_1;
+      x[base_8 + r * 1152u] = x_v + (sampleStep_adaLN_modulation_v * proj);
     }
   }
 }
