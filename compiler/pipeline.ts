@@ -33,6 +33,7 @@ import { planMemory, type MemoryPlan } from './memory/plan.ts';
 import { crowding, reuseMemory } from './memory/reuse.ts';
 import { byteSize, nodesOf, results } from './ir/index.ts';
 import { choosePlan, type Plan } from './schedule/plan.ts';
+import { normsInPieces } from './schedule/pieces.ts';
 import { orderRegions } from './schedule/order.ts';
 import { formRegions, type Fusion, type Region } from './schedule/regions.ts';
 import { checkHalf, limit, type DeviceSpec } from './schedule/device.ts';
@@ -60,6 +61,7 @@ export const pipeline: readonly Pass[] = [
   pass('canonical', 'canonical form of what the expansion left', canonicalise),
   pass('tile', 'values that no binding can hold are computed and read in parts', tile),
   pass('join-products', 'rules: sums of products are one product', joinProducts),
+  pass('pieces', 'statistics between products: one gives them in pieces, the other adds these up', normsInPieces),
   pass('split', 'long reductions to few values run in two stages', split),
   pass('chunk', 'values read piece by piece are laid out piece by piece', chunk),
   pass('settle', 'canonical form of the pieces', canonicalise),

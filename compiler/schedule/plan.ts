@@ -3,7 +3,7 @@
  * read from a tuning table. `rolled` loops are hidden from the driver's unroller: software drivers unroll up to 32 rounds,
  * and then compile for seconds.
  */
-import { DitcError, sizeOf } from '../ir/index.ts';
+import { DitcError, sizeOf, type Node } from '../ir/index.ts';
 import { fixedSubgroupSize, limit, prefersSubgroupProducts, type DeviceSpec } from './device.ts';
 import { loadsOf, ONE_BY_ONE, type Loads } from './fours.ts';
 import { rowAxes, type Region } from './regions.ts';
@@ -112,28 +112,40 @@ export function choosePlan(region: Region, device: DeviceSpec): Plan {
 /** Multiply-adds of a product that is worth a longer compilation: some ten milliseconds. */
 const MANY_MACS = 2 ** 23;
 
-function planProduct(region: Region, device: DeviceSpec): Plan {
-  const { shape } = region.anchor!.type;
+/** Tiles lie along x, y and z of the grid; one invocation per element folds into a line of any length. */
+function fitsGrid({ type: { shape } }: Node, device: DeviceSpec, rows: number, columns: number): boolean {
   const [m, n] = shape.slice(-2);
   const most = limit(device, 'maxComputeWorkgroupsPerDimension');
-  // Tiles lie along x, y and z of the grid; one invocation per element folds into a line of any length.
-  const fits = (rows: number, columns: number) =>
-    Math.ceil(n / columns) <= most && Math.ceil(m / rows) <= most && sizeOf(shape.slice(0, -2)) <= most;
+  return Math.ceil(n / columns) <= most && Math.ceil(m / rows) <= most && sizeOf(shape.slice(0, -2)) <= most;
+}
+
+/** Invocations along each side of a square tile, and elements along each side of an invocation's block of it. */
+export type Tiles = Pick<TiledProductPlan, 'side' | 'perThread'>;
+
+/** The tiles that a product is computed in; undefined where it is computed otherwise. */
+export function tilesOf(product: Node, device: DeviceSpec): Tiles | undefined {
+  const [m, n] = product.type.shape.slice(-2);
+  if (product.op !== 'matmul' || prefersSubgroupProducts(device) || m < 8 || n < 8) return undefined;
+  const side = limit(device, 'maxComputeInvocationsPerWorkgroup') >= 256 ? 16 : 8;
+  const perThread = m >= 2 * side && n >= 2 * side ? 4 : 2;
+  return fitsGrid(product, device, side * perThread, side * perThread) ? { side, perThread } : undefined;
+}
+
+function planProduct(region: Region, device: DeviceSpec): Plan {
+  const anchor = region.anchor!;
+  const [m] = anchor.type.shape.slice(-2);
+  const fits = (rows: number, columns: number) => fitsGrid(anchor, device, rows, columns);
   const simple: SimpleProductPlan = { family: 'product-simple', workgroup: 64 };
   const lanes = fixedSubgroupSize(device);
   if (lanes && prefersSubgroupProducts(device)) {
     const plan = planSubgroupProduct(region, lanes);
     return fits(plan.rows, plan.columns * lanes) ? plan : simple;
   }
-  const invocations = limit(device, 'maxComputeInvocationsPerWorkgroup');
   // Statistics and sums of the rows are one invocation's affair.
   if (m < 8 && fits(m, 4) && !region.reductions.length && !region.sums.length)
     return { family: 'product-dot', lanes: 64, share: 16 };
-  if (m < 8 || n < 8) return simple;
-  const side = invocations >= 256 ? 16 : 8;
-  const perThread = m >= 2 * side && n >= 2 * side ? 4 : 2;
-  if (!fits(side * perThread, side * perThread)) return simple;
-  return { family: 'product-tiled', side, perThread, depth: 16, rolled: device.kind === 'software' };
+  const tiles = tilesOf(anchor, device);
+  return tiles ? { family: 'product-tiled', ...tiles, depth: 16, rolled: device.kind === 'software' } : simple;
 }
 
 function planSubgroupProduct(region: Region, lanes: number): SubgroupProductPlan {

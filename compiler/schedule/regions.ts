@@ -23,11 +23,13 @@ import { attrList, opDef } from '../ops/index.ts';
 import { NO_BUNDLES, type Bundles } from './bundles.ts';
 import { limit, tooManyBuffers, type DeviceSpec } from './device.ts';
 import { between, postDominators } from './dominance.ts';
+import { absorbPieces } from './absorb-pieces.ts';
 import { absorbRows } from './absorb-rows.ts';
 import { chooseStored } from './cost.ts';
 import { inOrder } from './program-order.ts';
 import { isStored } from './storage.ts';
 import { joinDrafts, writtenBy } from './join.ts';
+import type { PieceTile } from './pieces.ts';
 import { sameRows } from './union.ts';
 import { windowOffset } from './windows.ts';
 
@@ -36,7 +38,7 @@ export interface Result {
   readonly node: Node;
   /** One-to-one views between the kernel's domain and the value, in order. */
   readonly views: readonly Node[];
-  /** The contraction on whose domain it is computed, or one of the kernel's `sums`, where that is not the main anchor. */
+  /** The contraction on whose domain it is computed, or one of the kernel's `sums` or `pieces`, where that is not the main anchor. */
   readonly anchor?: Node;
 }
 
@@ -66,6 +68,9 @@ export interface Region {
   readonly reductions: readonly Node[];
   /** `matmul`: sums of the left operand's rows that results are computed from (row-sums.ts). */
   readonly sums: readonly Node[];
+  /** `matmul`: reductions of pieces of the root that lie in a tile, and totals of others' pieces (pieces.ts). */
+  readonly pieces?: Pieces;
+  readonly totals: readonly Node[];
   /** One-to-one views between the anchor's domain and the root, in order. */
   readonly views: readonly Node[];
   /** Values read from memory, in order of first use. */
@@ -86,12 +91,19 @@ export function bindingsOf({ reads, results, bundles }: Region): (Node | Bound)[
 
 export const isBundle = (binding: Node | Bound): binding is Bound => 'parts' in binding;
 
+/** Reductions of equal pieces of a product's result, and what part of a tile a piece takes. */
+export interface Pieces extends PieceTile {
+  readonly reductions: readonly Node[];
+}
+
 export interface Draft {
   kind: Region['kind'];
   root: Node;
   anchor?: Node;
   reductions: Node[];
   sums?: Node[];
+  pieces?: Pieces;
+  totals?: Node[];
   views: Node[];
   /** What else the kernel can write. */
   more: Result[];
@@ -149,11 +161,12 @@ export function formRegions(
   leaveWidening(flow);
   const drafts = new Map([...flow.owner.values()].map((draft) => [draft.root, draft]));
   if (rowStatistics) absorbRows(drafts, flow, device, remarks);
-  const anchored = new Set(drafts.keys());
+  const pieces = rowStatistics ? absorbPieces(drafts, flow, device) : new Set<Node>();
+  const anchored = new Set([...drafts.keys(), ...pieces]);
   const choice = { nodes, users, returned, anchored, owned: flow.owner, maxReads, remarks };
   const { buffers, wholes } = chooseStored(choice, limit(device, 'maxStorageBufferBindingSize'), torn);
   for (const node of buffers) {
-    if (!drafts.has(node) && !wholes.has(node))
+    if (!drafts.has(node) && !wholes.has(node) && !pieces.has(node))
       drafts.set(node, { kind: 'map', root: node, reductions: [], views: [], more: [] });
   }
   const kernels = severalResults
@@ -339,7 +352,7 @@ function finish(draft: Draft, written: ReadonlySet<Node>, { users, maxReads, rem
 }
 
 function collect(
-  { kind, root, anchor, reductions, sums = [], views }: Draft,
+  { kind, root, anchor, reductions, sums = [], pieces, totals = [], views }: Draft,
   results: readonly Result[],
   inMemory: (node: Node) => boolean,
   windows: ReadonlySet<Node>,
@@ -360,6 +373,8 @@ function collect(
     ...{ kind, root, anchor, views, results },
     reductions: reductions.filter((node) => members.has(node)),
     sums: sums.filter((node) => members.has(node)),
+    totals: totals.filter((node) => members.has(node)),
+    ...(pieces && { pieces }),
     reads: [...reads],
     members: [...members].sort((a, b) => a.id - b.id),
     replaces: new Map(),

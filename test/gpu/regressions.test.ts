@@ -5,6 +5,7 @@ import { Functional, interpret, opTable, Random } from '../../compiler/ops/index
 import { compileGraphs } from '../../compiler/pipeline.ts';
 import { PORTABLE, type DeviceSpec } from '../../compiler/schedule/device.ts';
 import { relativeError, TestGpu } from '../helpers/gpu.ts';
+import { normedLayers } from '../helpers/norm-graph.ts';
 import { drawValues } from '../helpers/samples.ts';
 
 /** DESIGN.md section 4: f32 error of a kernel. */
@@ -71,6 +72,9 @@ const CASES: Record<string, Case> = {
     return [y];
   },
   'values named as address spaces are': (f, input) => [f.add(input('storage', [9]), input('read', [9]))],
+  'a group norm of values far from zero, between two products': (f, input) => normedLayers(f, input, { mean: 16 }),
+  'a group norm between products whose rows are places': (f, input) =>
+    normedLayers(f, input, { byPlaces: true, batch: 2, groups: 8, residual: true }),
   'each value reads all before it': (f, input) => {
     const values = [rowSum(f, input('x', [12, 12]))];
     for (let i = 1; i < 7; i++) {

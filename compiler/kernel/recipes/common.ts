@@ -173,13 +173,13 @@ export function batchIndex({ b, inline }: Site, batch: Shape): Index[] {
 }
 
 /** Reductions that do not depend on each other share a pass over the row. */
-export function byDepth({ region }: Site): Node[][] {
+export function byDepth({ region }: Site, reductions = region.reductions): Node[][] {
   const depth = new Map<Node, number>();
   const groups: Node[][] = [];
   const members = new Set(region.members);
   for (const node of region.members) {
     const below = node.inputs.reduce((d, n) => Math.max(d, members.has(n) ? (depth.get(n) ?? 0) : 0), 0);
-    const isReduction = region.reductions.includes(node);
+    const isReduction = reductions.includes(node);
     if (isReduction) (groups[below] ??= []).push(node);
     depth.set(node, below + Number(isReduction));
   }

@@ -8,7 +8,8 @@ import type { Part } from '../../schedule/depth-parts.ts';
 import type { TiledProductPlan } from '../../schedule/plan.ts';
 import type { Index } from '../index-map.ts';
 import type { Expr, SharedArray, Variable } from '../ir.ts';
-import { sharedStatistics } from './row-statistics.ts';
+import { holdRoot, reducePieces } from './pieces.ts';
+import { sharedStatistics, sharedTotals } from './row-statistics.ts';
 import { batchIndex, builtins, productOf, storeElement, storeSums, type Launch, type Site } from './common.ts';
 
 export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
@@ -34,6 +35,7 @@ export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
   const rowOf = (i: Index) => ix.clamp(ix.add(row0, i), product.m - 1, 'row');
   const sizes = { rows: block, threads: side * side, length: product.k, rolled: plan.rolled };
   const selectRow = site.region.reductions.length ? sharedStatistics(site, batch, rowOf, sizes) : undefined;
+  if (site.region.totals.length) sharedTotals(site, { threads: side * side, rolled: plan.rolled });
   const sum = site.region.sums.length ? b.variable('row_sum', b.literal(0, 'f32')) : undefined;
   const overTiles = (part: Part, body: (k0: Index) => void) => {
     const steps = Math.ceil(part.size / depth);
@@ -84,9 +86,19 @@ export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
     const column = ix.add(ix.add(column0, threadColumn), ix.atom(c, p - 1));
     const row = ix.add(ix.add(row0, threadRow), ix.atom(r, p - 1));
     const at = b.binary('+', b.binary('*', r, b.u32(p)), c);
-    storeElement(site, batch, [row, product.m], [column, product.n], b.bind('product', b.loadShared(tile, at)));
+    const value = b.bind('product', b.loadShared(tile, at));
+    if (site.region.pieces) holdRoot(site, [...batch, row, column], value, { array: tile, at });
+    storeElement(site, batch, [row, product.m], [column, product.n], value);
   };
   b.loop('c', p, (c) => b.loop('r', p, (r) => epilogue(c, r), plan.rolled), plan.rolled);
+  if (site.region.pieces) {
+    const place = (r: Index, c: Index) => [
+      ...batch,
+      ix.add(ix.add(row0, threadRow), r),
+      ix.add(ix.add(column0, threadColumn), c),
+    ];
+    reducePieces(site, plan, { tile, place });
+  }
   if (sum) storeSums(site, [ix.add(row0, ix.atom(lane, block - 1)), product.m], ownsRowSum, b.read(sum));
   return { workgroupSize: side * side, grid: [gridX, gridY, sizeOf(product.batch)] };
 }

@@ -1,9 +1,9 @@
 /**
- * Statistics of the left operand's rows, before a product: what a layer norm in front of a linear needs. Reductions run
- * over k; the normalised element is then computed where the product loads it.
+ * Statistics before a product: those of the left operand's rows (what a layer norm in front of a linear needs; reductions run
+ * over k), or totals that all rows and columns share. The normalised element is then computed where the product loads it.
  */
-import { sameShape, type Node } from '../../ir/index.ts';
-import { opDef } from '../../ops/index.ts';
+import { sameShape, sizeOf, type Node } from '../../ir/index.ts';
+import { attrList, opDef } from '../../ops/index.ts';
 import { ZERO, type Index } from '../index-map.ts';
 import { backwardIndex, reducer } from '../inline.ts';
 import type { Expr, SharedArray } from '../ir.ts';
@@ -44,32 +44,84 @@ export function serialStatistics(site: Site, batch: readonly Index[], m: Index, 
   if (!region.reductions.length) throw new Error('row statistics: nothing to reduce');
 }
 
+interface Sharing {
+  readonly threads: number;
+  readonly rolled: boolean;
+}
+
 /**
- * The workgroup shares its rows: `threads / rows` invocations reduce each, and leave the result in workgroup memory.
- * `row` gives the index of local row i; afterwards `select(i)` makes reads of the statistics those of local row i.
+ * Statistics of the left operand's rows. `row` gives the index of local row i; what is returned makes reads of the statistics
+ * those of local row i.
  */
 export function sharedStatistics(
   site: Site,
   batch: readonly Index[],
   row: (i: Index) => Index,
-  sizes: { rows: number; threads: number; length: number; rolled: boolean },
+  sizes: Sharing & { rows: number; length: number },
 ): (i: Index) => void {
+  const at = (i: Index, k: Index) => operandIndex(site, [...batch, row(i), k]);
+  const kept = reduceShared(site, { ...sizes, reductions: site.region.reductions, at });
+  return (i) => selectRow(site, kept, i);
+}
+
+/** The totals that everything in the product shares: each is read at its own index afterwards. */
+export function sharedTotals(site: Site, sharing: Sharing): void {
+  const { b, inline, region } = site;
+  const { ix } = inline;
+  const [first] = region.totals;
+  const { shape } = first.inputs[0].type;
+  const axes = attrList(first.attrs, 'axes');
+  const length = axes.reduce((n, axis) => n * shape[axis], 1);
+  const along = shape.map((n, axis) => (axes.includes(axis) ? n : 1));
+  const at = (row: Index, k: Index) => {
+    const [kept, reduced] = [ix.unflatten(row, first.type.shape), ix.unflatten(k, along)];
+    return shape.map((_, axis) => (axes.includes(axis) ? reduced[axis] : kept[axis]));
+  };
+  const rows = sizeOf(first.type.shape);
+  const kept = reduceShared(site, { ...sharing, rows, length, reductions: region.totals, at });
+  for (const [node, array] of kept) {
+    const read = (index: readonly Index[]) => b.loadShared(array, ix.expr(ix.flatten(index, node.type.shape)));
+    inline.given.set(node, (index) => b.bind(node.name ?? 'total', read(index)));
+  }
+}
+
+/** Makes reads of kept statistics those of row i. */
+function selectRow({ b, inline }: Site, kept: ReadonlyMap<Node, SharedArray>, i: Index): void {
+  for (const [node, array] of kept)
+    inline.given.set(node, () => b.bind(node.name ?? 'statistic', b.loadShared(array, inline.ix.expr(i))));
+}
+
+/**
+ * The workgroup shares its rows: `threads / rows` invocations reduce each, and leave what is worth keeping in workgroup memory.
+ * `at` gives the index, in what is reduced, of element k of row i.
+ */
+function reduceShared(
+  site: Site,
+  {
+    rows,
+    threads,
+    length,
+    rolled,
+    reductions,
+    at,
+  }: Sharing & {
+    rows: number;
+    length: number;
+    reductions: readonly Node[];
+    at(i: Index, k: Index): Index[];
+  },
+): ReadonlyMap<Node, SharedArray> {
   const { b, inline } = site;
   const { ix } = inline;
-  const { rows, threads, length, rolled } = sizes;
   const perRow = threads / rows;
   const [local, part] = ix.divmod(ix.atom(builtins(b).lane, threads - 1), perRow);
   const scratch: SharedArray[] = [];
   const kept = new Map<Node, SharedArray>();
-  const select = (i: Index) => {
-    for (const [node, array] of kept)
-      inline.given.set(node, () => b.bind(node.name ?? 'statistic', b.loadShared(array, ix.expr(i))));
-  };
   const rounds = Math.ceil(length / perRow);
-  const groups = byDepth(site);
+  const groups = byDepth(site, reductions);
   const wanted = rowValues(site, groups);
   groups.forEach((group, depth) => {
-    select(local);
+    selectRow(site, kept, local);
     const partials = group.map((node) => b.variable('total', reducer(b, node.op).neutral));
     b.loop(
       's',
@@ -77,10 +129,10 @@ export function sharedStatistics(
       (s) => {
         const k = ix.add(ix.scale(ix.atom(s, rounds - 1), perRow), part);
         const inside = ix.clamp(k, length - 1, 'k_inside');
-        const at = operandIndex(site, [...batch, row(local), inside]);
+        const index = at(local, inside);
         group.forEach((node, i) => {
           const { neutral, combine } = reducer(b, node.op);
-          const x = inline.value(node.inputs[0], at);
+          const x = inline.value(node.inputs[0], index);
           const counted = inside === k ? x : b.call('select', [neutral, x, b.binary('<', ix.expr(k), b.u32(length))]);
           b.assign(partials[i], combine(b.read(partials[i]), counted));
         });
@@ -94,21 +146,20 @@ export function sharedStatistics(
     b.barrier();
     const own = ix.atom(builtins(b).lane, rows - 1);
     b.when(b.binary('<', builtins(b).lane, b.u32(rows)), () => {
-      select(own);
+      selectRow(site, kept, own);
       group.forEach((node, i) => {
         const total = b.bind(node.name ?? 'row_sum', gather(site, node, scratch[i], perRow));
         inline.given.set(node, () => total);
       });
       for (const node of wanted[depth]) {
         const array = b.sharedArray(`row_${node.name ?? 'total'}`, rows);
-        const at = operandIndex(site, [...batch, row(own), ZERO]);
-        b.storeShared(array, builtins(b).lane, inline.value(node, at));
+        b.storeShared(array, builtins(b).lane, inline.value(node, at(own, ZERO)));
         kept.set(node, array);
       }
     });
     b.barrier();
   });
-  return select;
+  return kept;
 }
 
 /**
@@ -116,7 +167,7 @@ export function sharedStatistics(
  * an inverse deviation), so that they are computed once a row and not once an element.
  */
 function rowValues({ region }: Site, groups: readonly Node[][]): Node[][] {
-  const { shape } = region.reductions[0].type;
+  const { shape } = groups[0][0].type;
   const ready = new Map<Node, number>(groups.flatMap((group, depth) => group.map((node) => [node, depth] as const)));
   for (const node of region.members) {
     if (ready.has(node) || opDef(node.op).kind !== 'pointwise' || !sameShape(node.type.shape, shape)) continue;
