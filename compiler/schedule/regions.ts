@@ -31,6 +31,7 @@ import { isStored } from './storage.ts';
 import { joinDrafts, writtenBy } from './join.ts';
 import type { PieceTile } from './pieces.ts';
 import { sameRows } from './union.ts';
+import { leaveWidening } from './widening.ts';
 import { windowOffset } from './windows.ts';
 
 /** A value that a kernel writes to memory. */
@@ -185,19 +186,6 @@ export function formRegions(
   const regions = kernels.map((draft) => finish(draft, written, flow));
   return inOrder(regions, graph.updates);
 }
-
-/** What is only cast to f32 at last, for several readers, is stored as it was before: each reader casts what it loads. */
-function leaveWidening({ owner, returned }: Flow): void {
-  for (const draft of new Set(owner.values())) {
-    while (isWidening(draft.root) && !returned.has(draft.root)) {
-      owner.delete(draft.root);
-      [draft.root] = draft.root.inputs;
-    }
-  }
-}
-
-const isWidening = ({ op, inputs, type }: Node): boolean =>
-  op === 'cast' && inputs[0].type.dtype === 'f16' && type.dtype === 'f32';
 
 interface Flow {
   readonly users: Map<Node, Node[]>;

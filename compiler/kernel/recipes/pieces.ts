@@ -56,17 +56,14 @@ export function reducePieces(site: Site, { side, perThread: p, rolled }: TiledPr
     };
     b.loop('c', p, (c) => b.loop('r', p, (r) => add(c, r), rolled), rolled);
     const parts = b.sharedArray('parts', side * side);
-    const at = ix.add(first, own);
-    b.storeShared(parts, ix.expr(at), b.read(partial));
+    b.storeShared(parts, ix.expr(ix.add(first, own)), b.read(partial));
     b.barrier();
-    for (let half = sharers / 2; half >= 1; half /= 2) {
-      b.when(b.binary('<', ix.expr(own), b.u32(half)), () => {
-        const other = b.loadShared(parts, ix.expr(ix.offset(at, half)));
-        b.storeShared(parts, ix.expr(at), combine(b.loadShared(parts, ix.expr(at)), other));
-      });
-      b.barrier();
-    }
-    const total = b.bind(reduction.name ?? 'piece', b.loadShared(parts, ix.expr(first)));
+    // Each adds them all up for itself, in the same order: that costs less than the barriers between halves would.
+    const sum = b.variable('sum', neutral);
+    const addPart = (i: Expr) =>
+      b.assign(sum, combine(b.read(sum), b.loadShared(parts, ix.expr(ix.add(first, ix.atom(i, sharers - 1))))));
+    b.loop('i', sharers, addPart, rolled);
+    const total = b.bind(reduction.name ?? 'piece', b.read(sum));
     inline.given.set(reduction, () => total);
   }
   const axes = attrList(reductions[0].attrs, 'axes');
