@@ -1,0 +1,85 @@
+/** A draft, once it is settled, as a region: what its kernel computes, what it reads, whole or by windows, and what it writes. */
+import type { Node, Remarks } from '../ir/index.ts';
+import { tooManyBuffers } from './device.ts';
+import { resultsOf, type Draft, type Region, type Result } from './regions.ts';
+import { isStored } from './storage.ts';
+import { windowOffset } from './windows.ts';
+
+interface Surroundings {
+  readonly users: Map<Node, Node[]>;
+  /** Buffers that a kernel may read. */
+  readonly maxReads: number;
+  readonly remarks?: Remarks;
+}
+
+/** Finds what a region computes, what it reads and what it writes. */
+export function finish(draft: Draft, written: ReadonlySet<Node>, { users, maxReads, remarks }: Surroundings): Region {
+  const results = resultsOf(draft)
+    .filter(({ node }) => written.has(node))
+    .sort((a, b) => a.node.id - b.node.id);
+  const own = new Set(results.map(({ node }) => node));
+  const inMemory = (node: Node) => written.has(node) && !own.has(node);
+  const windows = windowsOf(own, inMemory, users);
+  const region = collect(draft, results, inMemory, windows);
+  // A window is one binding, several of a value are several: too many, and the value is bound whole.
+  if (region.reads.length + results.length <= maxReads + 1) return region;
+  const whole = collect(draft, results, inMemory, new Set());
+  if (region.reads.length <= whole.reads.length) return region;
+  remarks?.missed('windows', [draft.root, ...windows], tooManyBuffers(region.reads.length, maxReads, 'piece by piece'));
+  return whole;
+}
+
+function collect(
+  { kind, root, anchor, reductions, sums = [], pieces, totals = [], views }: Draft,
+  results: readonly Result[],
+  inMemory: (node: Node) => boolean,
+  windows: ReadonlySet<Node>,
+): Region {
+  const members = new Set<Node>();
+  const reads = new Set<Node>();
+  const visit = (node: Node): void => {
+    if (members.has(node) || reads.has(node)) return;
+    if (isStored(node) || inMemory(node) || windows.has(node)) {
+      reads.add(node);
+      return;
+    }
+    members.add(node);
+    node.inputs.forEach(visit);
+  };
+  results.forEach(({ node }) => visit(node));
+  return {
+    ...{ kind, root, anchor, views, results },
+    reductions: reductions.filter((node) => members.has(node)),
+    sums: sums.filter((node) => members.has(node)),
+    totals: totals.filter((node) => members.has(node)),
+    ...(pieces && { pieces }),
+    reads: [...reads],
+    members: [...members].sort((a, b) => a.id - b.id),
+    replaces: new Map(),
+    bundles: [],
+  };
+}
+
+/** Most windows of one value that a kernel binds one by one. */
+const MAX_WINDOWS = 3;
+
+/** Windows of values that other kernels read elsewhere, where they are all that the region reads of the value. */
+function windowsOf(own: ReadonlySet<Node>, inMemory: (node: Node) => boolean, users: Map<Node, Node[]>): Set<Node> {
+  const readers = new Map<Node, Set<Node>>();
+  const seen = new Set<Node>();
+  const visit = (node: Node): void => {
+    if (seen.has(node)) return;
+    seen.add(node);
+    for (const input of node.inputs) {
+      if (isStored(input)) continue;
+      if (inMemory(input)) readers.set(input, (readers.get(input) ?? new Set()).add(node));
+      else visit(input);
+    }
+  };
+  own.forEach(visit);
+  const windows = [...readers].filter(([value, nodes]) => {
+    const shared = nodes.size < users.get(value)!.length && nodes.size <= MAX_WINDOWS;
+    return shared && [...nodes].every((node) => !own.has(node) && windowOffset(node) !== null);
+  });
+  return new Set(windows.flatMap(([, nodes]) => [...nodes]));
+}
