@@ -7,4 +7,6 @@ export default autoencoderKL({
   blockOutChannels: [16, 32, 32],
   layersPerBlock: 1,
   normNumGroups: 4,
+  // 1 over the deviation of the latents of the trained weights, as `ditc encode` tells it.
+  scalingFactor: 0.3588,
 });

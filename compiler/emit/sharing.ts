@@ -12,7 +12,8 @@ export function fingerprint(kernel: Kernel): string {
   const text = printKernel({ ...kernel, buffers: kernel.buffers.map(unsized) }, []);
   const declared = new Set([...text.matchAll(DECLARATION)].map(([, name]) => name));
   const numbers = new Map<string, number>();
-  return text.replace(/[A-Za-z_]\w*/g, (word) => {
+  // Not what follows a digit or a point: the exponent of 1e21 and the x of group.x are no names.
+  return text.replace(/(?<![\w.])[A-Za-z_]\w*/g, (word) => {
     if (!declared.has(word)) return word;
     if (!numbers.has(word)) numbers.set(word, numbers.size);
     return `$${numbers.get(word)}`;

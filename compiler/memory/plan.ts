@@ -41,7 +41,7 @@ export interface MemoryPlan {
   /** Bytes of each arena. */
   readonly arenas: readonly number[];
   readonly peakBytes: number;
-  /** The largest sum of values alive in one step. Only computing in place needs less. */
+  /** The largest sum of values alive in one step; where computing in place needs less, the peak. */
   readonly lowerBoundBytes: number;
 }
 
@@ -56,8 +56,10 @@ export function planMemory(steps: readonly Step[], results: ReadonlySet<Node>, m
   const owners = ownersOf(steps);
   const groups = groupsOf(lifetimes, owners);
   const enemies = conflicts(steps, owners);
-  const lowerBoundBytes = lowerBound(steps, lifetimes);
-  const { places: owned, arenas, peakBytes } = bestLayout({ groups, enemies, maxArena }, lowerBoundBytes);
+  const live = mostLive(steps, lifetimes);
+  const { places: owned, arenas, peakBytes } = bestLayout({ groups, enemies, maxArena }, live);
+  // Values in place of others may need less than the sum.
+  const lowerBoundBytes = Math.min(live, peakBytes);
   const parts = partsOf(steps);
   const places = new Map(
     [...lifetimes.keys()].map((node): [Node, Place] => {
@@ -230,7 +232,7 @@ function firstGap(places: readonly Place[], size: number): number {
   return best?.offset ?? end;
 }
 
-function lowerBound(steps: readonly Step[], lifetimes: ReadonlyMap<Node, Lifetime>): number {
+function mostLive(steps: readonly Step[], lifetimes: ReadonlyMap<Node, Lifetime>): number {
   let most = 0;
   for (let i = 0; i < steps.length; i++) {
     let sum = 0;

@@ -1,5 +1,5 @@
 /** Leaves: inputs, parameters, state, constants and index ramps. */
-import { DitcError, DTYPES, sizeOf, type Attrs, type DType, type TensorType } from '../ir/index.ts';
+import { DitcError, DTYPES, isInteger, sizeOf, type Attrs, type DType, type TensorType } from '../ir/index.ts';
 import { dense, fill } from './dense.ts';
 import {
   attrList,
@@ -55,6 +55,14 @@ export const constant = defineOp({
     const { data, value } = attrs;
     if (!(data instanceof Float64Array) && (typeof value !== 'number' || Number.isNaN(value))) {
       throw shapeError('constant', 'has a value that is a number, or data', `got ${String(value)}`);
+    }
+    if (isInteger(type.dtype) && typeof value === 'number' && !Number.isInteger(value)) {
+      throw shapeError(
+        'constant',
+        `a value of ${type.dtype} is a whole number`,
+        `got ${value}`,
+        "cast the other operand to 'f32' first",
+      );
     }
     if (data instanceof Float64Array && data.length !== sizeOf(type.shape)) {
       throw shapeError('constant', 'data does not fill the shape', `${data.length} elements for [${type.shape}]`);

@@ -35,6 +35,8 @@ export function overlapAddOfProduct(f: Functional, dy: Node, axis: number, dilat
   const place = perm[axis] - batch.length - rows.length;
   if (element < 0 || element >= rows.length || place < 0 || a.type.shape.length !== 2) return undefined;
   const size = rows[element];
+  // Places between windows' ends and the value's ends are computed too: beside few windows, they are most of it.
+  if ((size - 1) * dilation > columns[place] / 2) return undefined;
   const kept = rows.toSpliced(element, 1);
   const left = elementsLast(f, a, rows, element);
   const right = windowsOf(f, b, { columns, place, size, dilation });

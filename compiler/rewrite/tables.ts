@@ -22,14 +22,23 @@ import { Functional, interpret, opDef, opTable } from '../ops/index.ts';
 const WORTH_A_TABLE = 16;
 /** Elements of a table, and of any value on the way to it. */
 const LARGEST = 1 << 18;
+/** Tables are bindings of the kernels that read them: the few that spare most. */
+const MOST_TABLES = 8;
+/** Operations that the compiler does for one: a fraction of a second. */
+const MOST_WORK = 1 << 24;
 
 export function tables(graph: Graph): Graph {
-  const worth = tablesOf(graph);
-  const set = new Set(graph.updates.map(({ node }) => node).filter(isNumber));
-  if (!worth.size && !set.size) return graph;
+  const users = usersOf(nodesOf(graph));
+  const shown = new Set(graph.outputs.map(({ node }) => node));
+  // A number that something else reads too stays a literal there.
+  const isSet = (node: Node) => isNumber(node) && isStorable(node) && !users.get(node)!.length && !shown.has(node);
+  const set = graph.updates.map(({ node }) => node).filter(isSet);
+  const found = [...new Set([...tablesOf(graph), ...set])];
+  if (!found.length) return graph;
+  const values = valuesOf(found);
   return rebuild(graph, opTable, (node, _inputs, builder) => {
-    if (!worth.has(node) && !set.has(node)) return undefined;
-    return table(new Functional(builder), node);
+    const value = values.get(node);
+    return value && table(new Functional(builder), node, value);
   });
 }
 
@@ -46,13 +55,15 @@ function tablesOf(graph: Graph): Set<Node> {
   for (const node of nodes) {
     const isLast = returned.has(node) || users.get(node)!.some((user) => !work.has(user));
     const from = isLast && work.has(node) ? behindViews(node) : node;
-    if (isLast && (work.get(from) ?? 0) >= WORTH_A_TABLE && isFloatOrInteger(from)) found.add(from);
+    if (isLast && (work.get(from) ?? 0) >= WORTH_A_TABLE && isStorable(from)) found.add(from);
   }
-  return found;
+  const spared = (node: Node) => work.get(node)! * sizeOf(node.type.shape);
+  const most = [...found].sort((a, b) => spared(b) - spared(a)).slice(0, MOST_TABLES);
+  return new Set(most.filter((node) => spared(node) <= MOST_WORK));
 }
 
 /** f16 is a matter of memory, and no constant is stored in it. */
-const isFloatOrInteger = ({ type: { dtype } }: Node): boolean => dtype === 'f32' || isInteger(dtype);
+const isStorable = ({ type: { dtype } }: Node): boolean => dtype === 'f32' || isInteger(dtype);
 
 /** Operations per element of every value that depends on nothing. */
 function workOf(nodes: readonly Node[]): Map<Node, number> {
@@ -75,13 +86,17 @@ function behindViews(node: Node): Node {
   return isView ? behindViews(node.inputs[0]) : node;
 }
 
-function table(f: Functional, node: Node): Node {
-  const { dtype, shape } = node.type;
-  const alone = { name: 'table', inputs: [], outputs: [{ name: 'table', node }], updates: [] };
-  const { outputs } = interpret(alone, {}, { f32: true });
-  const { data, shape: kept } = distinct(outputs.table.data, shape);
+/** All at once: they share what lies behind them. */
+function valuesOf(found: readonly Node[]): Map<Node, Float64Array> {
+  const outputs = found.map((node, i) => ({ name: `${i}`, node }));
+  const values = interpret({ name: 'tables', inputs: [], outputs, updates: [] }, {}, { f32: true }).outputs;
+  return new Map(outputs.map(({ name, node }) => [node, values[name].data]));
+}
+
+function table(f: Functional, { name, type: { dtype, shape } }: Node, values: Float64Array): Node {
+  const { data, shape: kept } = distinct(values, shape);
   const made = f.op('constant', [], { dtype, shape: kept, data });
-  made.name ??= node.name;
+  made.name ??= name;
   return sameShape(kept, shape) ? made : f.broadcast(made, shape);
 }
 

@@ -2,10 +2,10 @@
  * Statistics in pieces (pieces.ts) become part of the kernels of products: reductions of pieces of the one that computes the
  * values, and the totals of the pieces, with all that is made of them, of the one that reads it.
  */
-import { sizeOf, type Node } from '../ir/index.ts';
+import type { Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import type { DeviceSpec } from './device.ts';
-import { pieceTile } from './pieces.ts';
+import { pieceTile, sharesTotals } from './pieces.ts';
 import { tilesOf } from './plan.ts';
 import { resultsOf, type Draft } from './regions.ts';
 import { isStored } from './storage.ts';
@@ -84,8 +84,7 @@ function absorbTotals(
     if (!tiles) continue;
     const known = product.totals ?? [];
     const [first] = row.reductions;
-    const isShared = tiles.side ** 2 % sizeOf(first.type.shape) === 0;
-    if (!isShared || !known.every((node) => sameRows(node, first))) continue;
+    if (!sharesTotals(tiles, first) || !known.every((node) => sameRows(node, first))) continue;
     product.totals = [...known, ...row.reductions].sort((a, b) => a.id - b.id);
     drafts.delete(row.root);
     for (const node of loaded.values) flow.owner.set(node, product);

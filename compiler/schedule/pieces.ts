@@ -148,6 +148,7 @@ class Products {
     const { consumer, values } = loaded;
     const shape = piecesOf(norm, epilogue, tilesOf(producer, this.device)!);
     if (!shape || !tilesOf(consumer, this.device) || this.loads.has(consumer)) return undefined;
+    if (!sharesTotals(tilesOf(consumer, this.device)!, norm.total)) return undefined;
     const missed = (why: string) => void this.remarks?.missed('pieces', [norm.squares, producer, consumer], why);
     const dear = costsMuch(consumer, shape, tilesOf(consumer, this.device)!);
     if (dear) return missed(dear);
@@ -260,6 +261,9 @@ function piecesOf({ x, total }: Norm, epilogue: readonly Node[], tiles: Tiles): 
   const isWhole = pieces.every(Number.isInteger);
   return isWhole && pieceTile(pieces, [kept, kept + 2], producer, views, tiles) ? pieces : undefined;
 }
+
+/** Whether the invocations of a workgroup divide evenly among the totals, to add up each together (absorb-pieces.ts). */
+export const sharesTotals = ({ side }: Tiles, total: Node): boolean => side ** 2 % sizeOf(total.type.shape) === 0;
 
 /** What a value is but for the shape it is looked at in. */
 function wholeOf(node: Node): Node {

@@ -37,6 +37,9 @@ function setup(convolution: Convolution) {
   return { f, x, weight, y: convolve(f, x, weight, convolution) };
 }
 
+/** Windows that reach over most of the plane: by the overlap of products, most of what is computed would lie outside. */
+const wide: Convolution = { size: [6, 5], after: 0 };
+
 const products = (node: Node) =>
   nodesOf({ name: 'g', inputs: [], outputs: [{ name: 'g', node }], updates: [] }).filter(({ op }) => op === 'matmul');
 
@@ -47,6 +50,7 @@ const shapes: readonly Convolution[] = [
   { size: [3, 2], dilation: 2, after: 2 },
   { size: [3, 3], step: 2, after: 0 },
   { size: [2, 2], step: 3, dilation: 2 },
+  wide,
 ];
 
 describe('the gradient of a convolution', () => {
@@ -59,7 +63,7 @@ describe('the gradient of a convolution', () => {
     checkGradient(f, y, [x, weight], bindings, random);
   });
 
-  it.each(shapes.filter(({ step, size }) => !step && size[0] > 1))(
+  it.each(shapes.filter((shape) => !shape.step && shape.size[0] > 1 && shape !== wide))(
     'of $size, dilation $dilation makes no columns',
     (convolution) => {
       const { f, x, y } = setup(convolution);
@@ -71,6 +75,12 @@ describe('the gradient of a convolution', () => {
       expect(largest).toBeLessThan(columns);
     },
   );
+
+  it('of windows as wide as the plane computes nothing beside it', () => {
+    const { f, x, y } = setup(wide);
+    const [dx] = gradients(f, f.reshape(f.sum(y, [0, 1, 2, 3]), []), [x]);
+    expect(products(dx).map(({ type }) => type.shape)).toEqual([[N, C * 6 * 5, y.type.shape[2] * y.type.shape[3]]]);
+  });
 
   it('of windows that something else reads too is right', () => {
     const { f, x, weight } = setup({ size: [3, 3] });

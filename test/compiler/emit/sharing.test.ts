@@ -35,4 +35,22 @@ describe('kernels of several sizes', () => {
     expect(compile(['a', 640, 'exp'], ['b', 128, 'sin']).wgsl.size).toBe(2);
     expect(compile(['a', 640, 'floor'], ['b', 640, 'abs']).wgsl.size).toBe(2);
   });
+
+  it('stay two where numbers differ, whatever buffers are called', () => {
+    const scaled = (name: string, input: string, by: string) => {
+      const text = `  %c = constant {dtype = "f32", shape = [], value = ${by}} : f32[]\n  %y = mul %${input}, %c : f32[64]`;
+      return parseGraph(`graph @${name}(%${input}: f32[64]) {\n${text}\n  return ${name}_y = %y\n}`, opTable);
+    };
+    const graphs = [scaled('a', 'e21', '1e21'), scaled('b', 'e22', '1e22')];
+    expect(compileGraphs(graphs, { device: PORTABLE }).wgsl.size).toBe(2);
+  });
+
+  it('are one whatever buffers are called', () => {
+    const called = (name: string, x: string, n: number) =>
+      parseGraph(
+        `graph @${name}(%${x}: f32[${n}]) {\n  %r = exp %${x} : f32[${n}]\n  return ${name}_r = %r\n}`,
+        opTable,
+      );
+    expect(compileGraphs([called('a', 'x', 640), called('b', 'h', 128)], { device: PORTABLE }).wgsl.size).toBe(1);
+  });
 });

@@ -56,6 +56,7 @@ const CASES: [string, TensorType[], Attrs, string][] = [
   ['input', [], { name: 'x', dtype: 'f32', shape: [0] }, 'input: sizes are whole numbers of at least 1: got [0]; check the model configuration'],
   ['param', [], { name: 'w', dtype: 'f8', shape: [1] }, 'param: unknown dtype f8'],
   ['constant', [], { dtype: 'f32', shape: [2], data: Float64Array.of(1) }, 'constant: data does not fill the shape: 1 elements for [2]'],
+  ['constant', [], { dtype: 'i32', shape: [2], value: 0.5 }, "constant: a value of i32 is a whole number: got 0.5; cast the other operand to 'f32' first"],
   ['constant', [], { dtype: 'f32', shape: [2], value: NaN }, 'constant: has a value that is a number, or data: got NaN'],
 ]; // prettier-ignore
 

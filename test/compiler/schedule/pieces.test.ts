@@ -65,6 +65,7 @@ const SUBGROUPS = { kind: 'software', features: ['subgroups'], subgroups: { min:
 
 it.each<[string, NormCase, DeviceSpec?]>([
   ['of groups that cut invocations', { groups: 32 }],
+  ['of more groups than invocations share evenly', { batch: 3 }],
   ['of planes that cut tiles', { places: 96 }],
   ['whose statistics somebody else reads', { shared: true }],
   ['where kernels bind too few buffers', {}, { ...PORTABLE, limits: crowded }],
