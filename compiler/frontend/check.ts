@@ -36,7 +36,10 @@ export function checkTypes({ program, sources }: OpenedModel, cwd: string, displ
   throw new ModelTypeError(placeOf(errors[0], display), errors.length, plain.join('\n'), pretty);
 }
 
-export function placeOf({ file, start }: ts.Diagnostic, display: (file: string) => string): string | undefined {
+export function placeOf(
+  { file, start }: Pick<ts.Diagnostic, 'file' | 'start'>,
+  display: (file: string) => string,
+): string | undefined {
   if (!file || start === undefined) return undefined;
   const { line, character } = file.getLineAndCharacterOfPosition(start);
   return `${display(file.fileName)}:${line + 1}:${character + 1}`;

@@ -4,9 +4,10 @@ import { basename, dirname } from 'node:path';
 import { DitcError } from '../ir/index.ts';
 import type { Model } from '../dsl/index.ts';
 import { checkTypes } from './check.ts';
+import { checkConditions } from './conditions.ts';
 import { guardUnits, type Units } from './guard.ts';
 import { displayPath, realPath } from './paths.ts';
-import { moduleResolver, withModelProgram } from './project.ts';
+import { moduleResolver, withModelProgram, type OpenedModel } from './project.ts';
 import { ModuleRunner } from './run.ts';
 import { remember } from './sources.ts';
 
@@ -40,7 +41,11 @@ export function loadModel(path: string, options: LoadOptions = {}): LoadedModel 
   const file = modelFile(path, cwd);
   const base = { cwd, modelFolder: dirname(file) };
   const display = (name: string): string => remember(displayPath(name, base), name);
-  if (options.typeCheck ?? true) withModelProgram(file, (opened) => checkTypes(opened, cwd, display));
+  const check = (opened: OpenedModel): void => {
+    checkTypes(opened, cwd, display);
+    checkConditions(opened, display);
+  };
+  if (options.typeCheck ?? true) withModelProgram(file, check);
   const runner = new ModuleRunner(moduleResolver(), display);
   const exports = guardUnits(runner.units, () => runner.load(file));
   const units = [...runner.units.values()];

@@ -57,6 +57,25 @@ describe('an error of the DSL', () => {
   });
 });
 
+describe('a tensor that decides something', () => {
+  it.each([
+    ['if (x.gt(0)) return { out: x };\n  return { out: w };', 'x.gt(0)'],
+    ['return { out: x.gt(0) ? x : w };', 'x.gt(0)'],
+    ['return { out: !x ? x : w };', 'x'],
+    ['return { out: x && w };', 'x'],
+    ['while (x.sum([0, 1])) break;\n  return { out: x };', 'x.sum([0, 1])'],
+  ])('is refused at its place: %s', (body, text) => {
+    const error = errorOf(() => load(`${input}  ${body}`));
+    expect(error).toMatchObject({ code: 'condition', where: expect.stringMatching(/^my\.ts:5:\d+$/) as string });
+    expect(error.why).toContain(`there ${text} is always true`);
+  });
+
+  it('may be asked for whether it is there', () => {
+    const body = `${input}  const bias = undefined as Tensor | undefined;\n  return { out: bias ? x.add(bias) : x };`;
+    expect(load(body, "import type { Tensor } from 'ditc/dsl';").model.entries.forward).toBeTypeOf('function');
+  });
+});
+
 describe('a crash of the user’s code', () => {
   it('is mapped to the source through types, templates and helpers', () => {
     const { error, text } = shown(
@@ -76,7 +95,7 @@ describe('a crash of the user’s code', () => {
   it('while the file runs, or with something that is no Error, is placed too', () => {
     const thrown = errorOf(() => load('return {};', "\nthrow new RangeError('depth must be even');"));
     expect(thrown).toMatchObject({ code: 'model-crash', where: 'my.ts:3:7', what: 'RangeError: depth must be even' });
-    const { error } = shown(load(`  const x = silu(e.input('x', [1]));\n  if (x) throw 'no';\n  return {};`));
+    const { error } = shown(load(`  const x = silu(e.input('x', [1]));\n  if (x.shape.length) throw 'no';\n  return {};`));
     expect(error).toMatchObject({ code: 'model-crash', where: 'my.ts:4:13', what: 'the model threw no' });
   });
 
