@@ -95,7 +95,9 @@ describe('a crash of the user’s code', () => {
   it('while the file runs, or with something that is no Error, is placed too', () => {
     const thrown = errorOf(() => load('return {};', "\nthrow new RangeError('depth must be even');"));
     expect(thrown).toMatchObject({ code: 'model-crash', where: 'my.ts:3:7', what: 'RangeError: depth must be even' });
-    const { error } = shown(load(`  const x = silu(e.input('x', [1]));\n  if (x.shape.length) throw 'no';\n  return {};`));
+    const { error } = shown(
+      load(`  const x = silu(e.input('x', [1]));\n  if (x.shape.length) throw 'no';\n  return {};`),
+    );
     expect(error).toMatchObject({ code: 'model-crash', where: 'my.ts:4:13', what: 'the model threw no' });
   });
 
