@@ -53,12 +53,17 @@ function productOf({ root, reductions: [reduction, ...others] }: Draft, drafts: 
   });
 }
 
-/** What pointwise ops and reshapes compute a value from, numbers aside. */
-function sourcesOf(node: Node, isSource: (node: Node) => boolean): Node[] {
-  if (isSource(node)) return [node];
-  if (opDef(node.op).kind === 'leaf') return isStored(node) ? [node] : [];
-  const isInside = opDef(node.op).kind === 'pointwise' || node.op === 'reshape';
-  return isInside ? [...new Set(node.inputs.flatMap((input) => sourcesOf(input, isSource)))] : [node];
+/** What pointwise ops and reshapes compute a value from, numbers aside. Each value is visited once: chains meet again and again. */
+function sourcesOf(from: Node, isSource: (node: Node) => boolean): Node[] {
+  const sources = new Set<Node>();
+  const seen = new Set([from]);
+  for (const node of seen) {
+    const { kind } = opDef(node.op);
+    const isInside = kind === 'pointwise' || node.op === 'reshape';
+    if (isSource(node) || (kind === 'leaf' ? isStored(node) : !isInside)) sources.add(node);
+    else node.inputs.forEach((input) => seen.add(input));
+  }
+  return [...sources];
 }
 
 /** Totals of what products write, for the one product that everything made of them is for. */
