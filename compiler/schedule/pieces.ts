@@ -148,8 +148,11 @@ class Products {
     const { consumer, values } = loaded;
     const shape = piecesOf(norm, epilogue, tilesOf(producer, this.device)!);
     if (!shape || !tilesOf(consumer, this.device) || this.loads.has(consumer)) return undefined;
-    if (!sharesTotals(tilesOf(consumer, this.device)!, norm.total)) return undefined;
     const missed = (why: string) => void this.remarks?.missed('pieces', [norm.squares, producer, consumer], why);
+    if (!sharesTotals(tilesOf(consumer, this.device)!, norm.total))
+      return missed(
+        `a workgroup of ${labelOf(consumer)} cannot share out ${sizeOf(norm.total.type.shape)} totals evenly`,
+      );
     const dear = costsMuch(consumer, shape, tilesOf(consumer, this.device)!);
     if (dear) return missed(dear);
     this.loads.set(consumer, values);
