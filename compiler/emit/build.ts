@@ -19,7 +19,7 @@ import type {
 import { ALIGNMENT, type MemoryPlan } from '../memory/plan.ts';
 import { isPack } from '../rewrite/packs.ts';
 import { bindingsOf, isBundle, type Bound } from '../schedule/regions.ts';
-import { windowOffset } from '../schedule/windows.ts';
+import { windowOffset, type Stretch } from '../schedule/windows.ts';
 import { bytesRead, headerOf, kernelName, macsOf, opsOf, placesOf, type Use } from './describe.ts';
 import { signatureOf } from './signature.ts';
 import { fingerprint, forBoth } from './sharing.ts';
@@ -191,7 +191,9 @@ class Emitter {
       ops: opsOf(region, { views: true }),
       source: placesOf(region),
       resources: bindingsOf(region).map((binding) =>
-        isBundle(binding) ? this.bundle(binding) : this.resource(binding, places),
+        isBundle(binding)
+          ? this.bundle(binding)
+          : this.partOf(this.resource(binding, places), region.stretches.get(binding)),
       ),
     };
   }
@@ -240,8 +242,13 @@ class Emitter {
   /** The stretch that a kernel reads of an intermediate value, or of several that are one whole. */
   private view(node: Node, places: Places): Resource {
     const from = this.resource(node.inputs[0], places);
-    if (from.kind !== 'arena') throw new Error(`${node.op} of ${from.name}: no part of it can be bound`);
-    return { ...from, offset: from.offset + (windowOffset(node) ?? 0), size: byteSize(node.type) };
+    return this.partOf(from, { offset: windowOffset(node) ?? 0, bytes: byteSize(node.type) });
+  }
+
+  private partOf(from: Resource, stretch: Stretch | undefined): Resource {
+    if (!stretch) return from;
+    if (from.kind !== 'arena') throw new Error(`${from.name}: no part of it can be bound`);
+    return { ...from, offset: from.offset + stretch.offset, size: stretch.bytes };
   }
 
   private pack(node: Node): string {

@@ -1,5 +1,5 @@
 /** A region and its plan become a kernel. */
-import { sizeOf, type Node } from '../ir/index.ts';
+import { byteSize, sizeOf, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import type { Plan } from '../schedule/plan.ts';
 import { bindingsOf, isBundle, type Region } from '../schedule/regions.ts';
@@ -21,7 +21,9 @@ import { rowKernel } from './recipes/row.ts';
 /** Buffers of the kernel are `bindingsOf` the region, in order. */
 export function lower(region: Region, plan: Plan): Kernel {
   const byFours = plan.family === 'product-subgroup' && plan.right !== 'one';
-  const fours = new Set(byFours ? region.reads.filter(inFours) : []);
+  const fours = new Set(
+    byFours ? region.reads.filter((node) => boundOf(node, region).elements % 4 === 0 && isF32(node)) : [],
+  );
   for (;;) {
     const { kernel, notByFours } = attempt(region, plan, fours);
     if (!notByFours.size) return kernel;
@@ -29,7 +31,16 @@ export function lower(region: Region, plan: Plan): Kernel {
   }
 }
 
-const inFours = ({ type }: Node): boolean => type.dtype === 'f32' && sizeOf(type.shape) % 4 === 0;
+const isF32 = ({ type }: Node): boolean => type.dtype === 'f32';
+
+/** What is bound of a value: elements, and those before them that are not. */
+function boundOf(node: Node, { stretches }: Region): { readonly elements: number; readonly before: number } {
+  const elements = sizeOf(node.type.shape);
+  const stretch = stretches.get(node);
+  if (!stretch) return { elements, before: 0 };
+  const size = byteSize(node.type) / elements;
+  return { elements: stretch.bytes / size, before: stretch.offset / size };
+}
 
 /** The kernel, if every read of the nodes in `fours` is of a known place in its four. */
 function attempt(
@@ -47,10 +58,11 @@ function attempt(
       const buffer = b.buffer(`${tailOf(binding.states[0])}_state`, 'f32', elements, isWritten ? 'read_write' : 'read');
       for (const [node, { offset }] of parts) homes.set(node, { buffer, offset });
     } else {
-      const { dtype, shape } = binding.type;
+      const { dtype } = binding.type;
       const access = isResult(binding) ? 'read_write' : 'read';
-      const buffer = b.buffer(bufferName(binding), dtype, sizeOf(shape), access, fours.has(binding));
-      homes.set(binding, { buffer, offset: 0 });
+      const { elements, before } = boundOf(binding, region);
+      const buffer = b.buffer(bufferName(binding), dtype, elements, access, fours.has(binding));
+      homes.set(binding, { buffer, offset: -before });
     }
   }
   const read = (node: Node, { buffer, offset }: { buffer: Buffer; offset: number }): void => {
@@ -87,9 +99,9 @@ function write(site: Site, plan: Plan): Launch {
   }
 }
 
-/** Pointwise members that several members read. */
-function sharedMembers({ members }: Region): Set<Node> {
-  const readers = new Map<Node, number>();
+/** Pointwise members that several members read, or that one reads and the kernel writes. */
+function sharedMembers({ members, results }: Region): Set<Node> {
+  const readers = new Map(results.map(({ node }) => [node, 1]));
   for (const member of members)
     for (const input of new Set(member.inputs)) readers.set(input, (readers.get(input) ?? 0) + 1);
   return new Set(members.filter((node) => opDef(node.op).kind === 'pointwise' && (readers.get(node) ?? 0) > 1));

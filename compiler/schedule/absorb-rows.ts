@@ -7,10 +7,14 @@
  * a tile staged in workgroup memory is normalised once for all its columns. The subgroup plan of software devices stages
  * nothing and pays for every load (two passes of 2 loads more, against 5 loads and 48 multiply-adds per step of k, and a
  * dispatch costs it little): there the row kernel stays.
+ *
+ * Others may read the rows too, as the gradient of the product does in training: the product's first column of tiles then
+ * writes them, and whatever else the row kernel gave (join.ts).
  */
 import { labelOf, labelsOf, sameShape, type Node, type Remarks } from '../ir/index.ts';
 import { limit, prefersSubgroupProducts, tooManyBuffers, type DeviceSpec } from './device.ts';
-import type { Draft } from './regions.ts';
+import { tilesOf } from './plan.ts';
+import { resultsOf, type Draft } from './regions.ts';
 import { isStored } from './storage.ts';
 
 /** Moves the reductions of such row drafts into the drafts of the products that read them. */
@@ -55,6 +59,47 @@ function staysApart(
   const reads = readsOf(row, product, drafts);
   const most = limit(device, 'maxStorageBuffersPerShaderStage') - 1;
   return reads > most ? tooManyBuffers(reads, most, `with ${labelOf(product.root)}`) : undefined;
+}
+
+/**
+ * A product and a row kernel that gives the rows of its left operand, all of them in memory: others read them as well.
+ * `buffers`: values in memory.
+ */
+export function rowsUnion(
+  row: Draft,
+  product: Draft,
+  device: DeviceSpec,
+  buffers: ReadonlySet<Node>,
+): Draft | undefined {
+  const { anchor } = product;
+  if (row.kind !== 'row' || anchor?.op !== 'matmul' || !tilesOf(anchor, device) || !ownsBatch(anchor)) return undefined;
+  if (product.reductions.length || product.totals?.length || product.pieces) return undefined;
+  const operand = resultsOf(row).find(({ node }) => node === behindReshapes(anchor.inputs[0]));
+  if (!operand || !endsAsRows({ ...row, root: operand.node, views: [...operand.views] })) return undefined;
+  // Of rows that a tile does not compute, it knows nothing.
+  const rows = new Set(resultsOf(row).map(({ node }) => node));
+  if (readsBesideLeft(product, rows, buffers)) return undefined;
+  const [first] = row.reductions;
+  const more = resultsOf(row).map((result) => ({ ...result, anchor: first }));
+  return { ...product, reductions: row.reductions, more: [...product.more, ...more] };
+}
+
+/** Whether a product's kernel reads any of some values other than as the product's left operand. */
+function readsBesideLeft(product: Draft, values: ReadonlySet<Node>, buffers: ReadonlySet<Node>): boolean {
+  const { anchor } = product;
+  const seen = new Set<Node>(resultsOf(product).map(({ node }) => node));
+  const reads = (node: Node): boolean => {
+    if (values.has(node)) return true;
+    if (seen.has(node) || isStored(node) || buffers.has(node)) return false;
+    seen.add(node);
+    return inputsOf(node).some(reads);
+  };
+  const inputsOf = (node: Node) => (node === anchor ? node.inputs.slice(1) : node.inputs);
+  return [...seen].flatMap(inputsOf).some(reads);
+}
+
+function behindReshapes(node: Node): Node {
+  return node.op === 'reshape' ? behindReshapes(node.inputs[0]) : node;
 }
 
 /** Whether the row kernel gives whole rows of what it reduces, along the last axis, at most regrouped by reshapes. */

@@ -1,9 +1,9 @@
 /** A draft, once it is settled, as a region: what its kernel computes, what it reads, whole or by windows, and what it writes. */
-import type { Node, Remarks } from '../ir/index.ts';
+import { byteSize, type Node, type Remarks } from '../ir/index.ts';
 import { tooManyBuffers } from './device.ts';
 import { resultsOf, type Draft, type Region, type Result } from './regions.ts';
 import { isStored } from './storage.ts';
-import { windowOffset } from './windows.ts';
+import { stretchOver, windowOffset, type Stretch } from './windows.ts';
 
 interface Surroundings {
   readonly users: Map<Node, Node[]>;
@@ -20,13 +20,20 @@ export function finish(draft: Draft, written: ReadonlySet<Node>, { users, maxRea
   const own = new Set(results.map(({ node }) => node));
   const inMemory = (node: Node) => written.has(node) && !own.has(node);
   const windows = windowsOf(own, inMemory, users);
-  const region = collect(draft, results, inMemory, windows);
-  // A window is one binding, several of a value are several: too many, and the value is bound whole.
+  const region = collect(draft, results, inMemory, new Set([...windows.values()].flat()));
+  // A window is one binding, several of a value are several: too many, and one stretch of it that holds them all is bound.
   if (region.reads.length + results.length <= maxReads + 1) return region;
-  const whole = collect(draft, results, inMemory, new Set());
-  if (region.reads.length <= whole.reads.length) return region;
-  remarks?.missed('windows', [draft.root, ...windows], tooManyBuffers(region.reads.length, maxReads, 'piece by piece'));
-  return whole;
+  const fewer = collect(draft, results, inMemory, new Set());
+  if (region.reads.length <= fewer.reads.length) return region;
+  const why = tooManyBuffers(region.reads.length, maxReads, 'piece by piece');
+  remarks?.missed('windows', [draft.root, ...windows.keys()], why);
+  return { ...fewer, stretches: stretchesOf(windows) };
+}
+
+/** Of values that are read by several windows, what holds them; nothing where that is all of the value. */
+function stretchesOf(windows: ReadonlyMap<Node, readonly Node[]>): Map<Node, Stretch> {
+  const held = [...windows].map(([value, cuts]) => [value, stretchOver(cuts)] as const);
+  return new Map(held.filter(([value, { bytes }]) => bytes < byteSize(value.type)));
 }
 
 function collect(
@@ -55,6 +62,7 @@ function collect(
     ...(pieces && { pieces }),
     reads: [...reads],
     members: [...members].sort((a, b) => a.id - b.id),
+    stretches: new Map(),
     replaces: new Map(),
     bundles: [],
   };
@@ -63,8 +71,12 @@ function collect(
 /** Most windows of one value that a kernel binds one by one. */
 const MAX_WINDOWS = 3;
 
-/** Windows of values that other kernels read elsewhere, where they are all that the region reads of the value. */
-function windowsOf(own: ReadonlySet<Node>, inMemory: (node: Node) => boolean, users: Map<Node, Node[]>): Set<Node> {
+/** Windows of values that other kernels read elsewhere, by value, where they are all that the region reads of it. */
+function windowsOf(
+  own: ReadonlySet<Node>,
+  inMemory: (node: Node) => boolean,
+  users: Map<Node, Node[]>,
+): Map<Node, Node[]> {
   const readers = new Map<Node, Set<Node>>();
   const seen = new Set<Node>();
   const visit = (node: Node): void => {
@@ -81,5 +93,5 @@ function windowsOf(own: ReadonlySet<Node>, inMemory: (node: Node) => boolean, us
     const shared = nodes.size < users.get(value)!.length && nodes.size <= MAX_WINDOWS;
     return shared && [...nodes].every((node) => !own.has(node) && windowOffset(node) !== null);
   });
-  return new Set(windows.flatMap(([, nodes]) => [...nodes]));
+  return new Map(windows.map(([value, nodes]) => [value, [...nodes]]));
 }

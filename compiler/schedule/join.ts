@@ -9,7 +9,8 @@ import { labelOf, labelsOf, sizeOf, type Node, type Remarks, type Update } from 
 import { shareScores } from '../ops/index.ts';
 import { sharing } from '../rewrite/packs.ts';
 import type { Bundles } from './bundles.ts';
-import { tooManyBuffers } from './device.ts';
+import { rowsUnion } from './absorb-rows.ts';
+import { tooManyBuffers, type DeviceSpec } from './device.ts';
 import { resultsOf, type Draft } from './regions.ts';
 import { isStored } from './storage.ts';
 import { fullShape, sameRows, sumUnion, union } from './union.ts';
@@ -25,6 +26,9 @@ export interface Joining {
   /** State whose new values are known to need memory of their own. */
   readonly copied?: ReadonlySet<Node>;
   readonly bundles: Bundles;
+  readonly device: DeviceSpec;
+  /** Products compute the row statistics of their left operand (absorb-rows.ts). */
+  readonly rowStatistics: boolean;
   /** Buffers a kernel may read. */
   readonly maxReads: number;
   readonly remarks?: Remarks;
@@ -52,6 +56,10 @@ export function joinDrafts(drafts: readonly Draft[], joining: Joining): Draft[] 
       const others = [...kernels.besides(one), ...kernels.near(one)].sort((a, b) => a.root.id - b.root.id);
       joined = firstOf(others, (other) => kernels.joinInOrder(one, other));
     }
+  }
+  if (joining.rowStatistics) {
+    const products = [...kernels.all].filter(({ anchor }) => anchor?.op === 'matmul');
+    for (const draft of products.sort((a, b) => a.root.id - b.root.id)) kernels.joinRows(draft);
   }
   return [...kernels.all];
 }
@@ -122,8 +130,7 @@ class Kernels {
   }
 
   /** One kernel for both; undefined where they stay apart. */
-  join(first: Draft, second: Draft): Draft | undefined {
-    const joined = union(first, second, this.joining.buffers);
+  join(first: Draft, second: Draft, joined = union(first, second, this.joining.buffers)): Draft | undefined {
     if (!joined) return undefined;
     const why = this.obstacle(first, second, joined);
     if (why) {
@@ -157,6 +164,15 @@ class Kernels {
       const joined = sumUnion(draft, row) && this.join(draft, row);
       if (joined) return this.joinSums(joined);
     }
+  }
+
+  /** A product and the rows of its left operand, which others read too. */
+  joinRows(product: Draft): void {
+    const { device, buffers } = this.joining;
+    firstOf(this.producersOf(product), (row) => {
+      const joined = rowsUnion(row, product, device, buffers);
+      return joined && this.join(row, product, joined);
+    });
   }
 
   /** The same for two of which either may read from the other. */

@@ -33,13 +33,17 @@ import { joinDrafts, writtenBy } from './join.ts';
 import type { PieceTile } from './pieces.ts';
 import { sameRows } from './union.ts';
 import { leaveWidening } from './widening.ts';
+import type { Stretch } from './windows.ts';
 
 /** A value that a kernel writes to memory. */
 export interface Result {
   readonly node: Node;
   /** One-to-one views between the kernel's domain and the value, in order. */
   readonly views: readonly Node[];
-  /** The contraction on whose domain it is computed, or one of the kernel's `sums` or `pieces`, where that is not the main anchor. */
+  /**
+   * What it is computed from, where that is not the main anchor: another contraction on whose domain it is, one of the kernel's
+   * `sums` or `pieces`, or the first of its `reductions`, for rows of the left operand and what there is one of in each.
+   */
   readonly anchor?: Node;
 }
 
@@ -76,6 +80,8 @@ export interface Region {
   readonly views: readonly Node[];
   /** Values read from memory, in order of first use. */
   readonly reads: readonly Node[];
+  /** Of values among `reads` of which it reads a part only, what it binds (windows.ts). */
+  readonly stretches: ReadonlyMap<Node, Stretch>;
   /** Everything computed in the kernel, in topological order. */
   readonly members: readonly Node[];
   /** Values that results are computed in place of: read from the result's buffer, and not among `reads` (memory/reuse.ts). */
@@ -178,6 +184,8 @@ export function formRegions(
         updates: graph.updates,
         copied,
         bundles,
+        device,
+        rowStatistics,
         maxReads,
         remarks,
       })

@@ -22,6 +22,20 @@ export function windowOffset(node: Node): number | null {
   return offset % ALIGNMENT === 0 ? offset : null;
 }
 
+/** A part of a value's memory, in bytes. */
+export interface Stretch {
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** The stretch of a value that holds windows of it. */
+export function stretchOver(windows: readonly Node[]): Stretch {
+  const starts = windows.map((node) => windowOffset(node)!);
+  const ends = windows.map(({ type }, i) => starts[i] + byteSize(type));
+  const offset = Math.min(...starts);
+  return { offset, bytes: Math.max(...ends) - offset };
+}
+
 /** Whether a value has memory of its own: it was there before, or a kernel writes it. */
 export function buffersOf(regions: readonly Region[]): (node: Node) => boolean {
   const written = new Set(regions.flatMap(({ results }) => results.map(({ node }) => node)));

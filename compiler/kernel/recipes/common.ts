@@ -1,8 +1,8 @@
 /** What recipes share: the launch grid, the anchor's domain, and writing the root. */
-import { sizeOf, type Node, type Shape } from '../../ir/index.ts';
+import { sameShape, sizeOf, type Node, type Shape } from '../../ir/index.ts';
 import { DitcError } from '../../ir/index.ts';
 import { depthParts, type Part } from '../../schedule/depth-parts.ts';
-import type { Region, Result } from '../../schedule/regions.ts';
+import { domainOf, type Region, type Result } from '../../schedule/regions.ts';
 import type { KernelBuilder } from '../builder.ts';
 import type { Index } from '../index-map.ts';
 import { broadcastIndex, forwardIndex, type Inliner } from '../inline.ts';
@@ -170,6 +170,15 @@ export function batchIndex({ b, inline }: Site, batch: Shape): Index[] {
     throw new DitcError({ code: 'limit', what: `a batched product has ${count} matrices`, fix: 'use a smaller batch' });
   }
   return inline.ix.unflatten(inline.ix.atom(builtins(b).groupZ, count - 1), batch);
+}
+
+/** Of what is made of rows: what has an element for each of the row, and what has one for the row. */
+export function byLength(
+  outputs: readonly Output[],
+  { reductions: [first] }: Region,
+): { long: Output[]; short: Output[] } {
+  const isLong = (output: Output) => sameShape(domainOf(output), first.inputs[0].type.shape);
+  return { long: outputs.filter(isLong), short: outputs.filter((output) => !isLong(output)) };
 }
 
 /** Reductions that do not depend on each other share a pass over the row. */

@@ -6,7 +6,7 @@ import { sizeOf, type Node } from '../../ir/index.ts';
 import { attrList, opDef } from '../../ops/index.ts';
 import type { Part } from '../../schedule/depth-parts.ts';
 import type { TiledProductPlan } from '../../schedule/plan.ts';
-import type { Index } from '../index-map.ts';
+import { maxOf, type Index } from '../index-map.ts';
 import type { Expr, SharedArray, Variable } from '../ir.ts';
 import { holdRoot, reducePieces } from './pieces.ts';
 import { sharedStatistics, sharedTotals } from './row-statistics.ts';
@@ -34,7 +34,14 @@ export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
   const acc = range(p).map((r) => range(p).map((c) => b.variable(`acc_${r}_${c}`, b.literal(0, 'f32'))));
   const rowOf = (i: Index) => ix.clamp(ix.add(row0, i), product.m - 1, 'row');
   const sizes = { rows: block, threads: side * side, length: product.k, rolled: plan.rolled };
-  const selectRow = site.region.reductions.length ? sharedStatistics(site, batch, rowOf, sizes) : undefined;
+  const rows = site.region.reductions.length ? sharedStatistics(site, batch, rowOf, sizes) : undefined;
+  /** Of several columns of tiles, the first writes what there is of the rows that this kernel has. */
+  const storesRow = (i: Index, inside?: Expr) => {
+    const row = ix.add(row0, i);
+    const isRow = maxOf(row) < product.m ? undefined : b.binary('<', ix.expr(row), b.u32(product.m));
+    return [isRow, inside].reduce<Expr>((all, one) => (one ? b.binary('&&', all, one) : all), isFirst);
+  };
+  rows?.storeEach(storesRow);
   if (site.region.totals.length) sharedTotals(site, { threads: side * side, rolled: plan.rolled });
   const sum = site.region.sums.length ? b.variable('row_sum', b.literal(0, 'f32')) : undefined;
   const overTiles = (part: Part, body: (k0: Index) => void) => {
@@ -47,9 +54,11 @@ export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
       plan,
       part,
       left,
-      (i, k) => {
-        selectRow?.(i);
-        return product.left(batch, rowOf(i), k);
+      (i, k, inside) => {
+        rows?.select(i);
+        const value = product.left(batch, rowOf(i), k);
+        rows?.storeElement(i, k, () => storesRow(i, inside));
+        return value;
       },
       k0,
     );
@@ -119,13 +128,13 @@ function tileOf({ b }: Site, { side, perThread, depth }: TiledProductPlan, hint:
   return { array: b.sharedArray(hint, depth * stride), stride, alongK };
 }
 
-/** Fills one tile: `load` gives its elements, from step k0 of the part on. */
+/** Fills one tile: `load` gives its elements, from step k0 of the part on; `inside` is false past the end of the part. */
 function stage(
   { b, inline: { ix } }: Site,
   { side, perThread, depth }: TiledProductPlan,
   part: Part,
   { array, stride, alongK }: Tile,
-  load: (i: Index, k: Index) => Expr,
+  load: (i: Index, k: Index, inside?: Expr) => Expr,
   k0: Index,
 ): void {
   const block = side * perThread;
@@ -137,10 +146,10 @@ function stage(
     const [high, low] = ix.divmod(e, alongK ? depth : block);
     const [i, kk] = alongK ? [high, low] : [low, high];
     const k = ix.add(k0, kk);
-    const inside = ix.clamp(k, part.size - 1, 'k_inside');
-    const value = load(i, ix.offset(inside, part.from));
-    const zero = b.literal(0, 'f32');
-    const staged = inside === k ? value : b.call('select', [zero, value, b.binary('<', ix.expr(k), b.u32(part.size))]);
+    const clamped = ix.clamp(k, part.size - 1, 'k_inside');
+    const inside = clamped === k ? undefined : b.binary('<', ix.expr(k), b.u32(part.size));
+    const value = load(i, ix.offset(clamped, part.from), inside);
+    const staged = inside ? b.call('select', [b.literal(0, 'f32'), value, inside]) : value;
     b.storeShared(array, ix.expr(ix.add(ix.scale(kk, stride), i)), staged);
   });
 }

@@ -7,7 +7,7 @@ import { attrList, opDef } from '../../ops/index.ts';
 import { ZERO, type Index } from '../index-map.ts';
 import { backwardIndex, reducer } from '../inline.ts';
 import type { Expr, SharedArray } from '../ir.ts';
-import { builtins, byDepth, type Site } from './common.ts';
+import { builtins, byDepth, byLength, storeResults, type Site } from './common.ts';
 
 /** Index, in what the reductions reduce, of element k of row m of the left operand. */
 function operandIndex({ region, inline }: Site, index: readonly Index[]): Index[] {
@@ -49,19 +49,46 @@ interface Sharing {
   readonly rolled: boolean;
 }
 
-/**
- * Statistics of the left operand's rows. `row` gives the index of local row i; what is returned makes reads of the statistics
- * those of local row i.
- */
+/** The left operand's rows, whose statistics the workgroup has. */
+interface Rows {
+  /** Makes reads of the statistics those of local row i. */
+  select(i: Index): void;
+  /** Stores what there is one of in each row, where `stores` holds. */
+  storeEach(stores: (i: Index) => Expr): void;
+  /** Stores what there is at element k of the selected local row i, where `stores` holds. */
+  storeElement(i: Index, k: Index, stores: () => Expr): void;
+}
+
+/** Statistics of the left operand's rows. `row` gives the index of local row i. */
 export function sharedStatistics(
   site: Site,
   batch: readonly Index[],
   row: (i: Index) => Index,
   sizes: Sharing & { rows: number; length: number },
-): (i: Index) => void {
+): Rows {
+  const { b, inline, region, outputs } = site;
   const at = (i: Index, k: Index) => operandIndex(site, [...batch, row(i), k]);
-  const kept = reduceShared(site, { ...sizes, reductions: site.region.reductions, at });
-  return (i) => selectRow(site, kept, i);
+  const kept = reduceShared(site, { ...sizes, reductions: region.reductions, at });
+  const { long, short } = byLength(
+    outputs.filter(({ anchor }) => anchor === region.reductions[0]),
+    region,
+  );
+  const select = (i: Index) => selectRow(site, kept, i);
+  return {
+    select,
+    storeEach(stores) {
+      if (!short.length) return;
+      const { lane } = builtins(b);
+      const own = inline.ix.atom(lane, sizes.rows - 1);
+      b.when(b.binary('&&', b.binary('<', lane, b.u32(sizes.rows)), stores(own)), () => {
+        select(own);
+        storeResults(site, at(own, ZERO), short);
+      });
+    },
+    storeElement(i, k, stores) {
+      if (long.length) b.when(stores(), () => storeResults(site, at(i, k), long));
+    },
+  };
 }
 
 /** The totals that everything in the product shares: each is read at its own index afterwards. */
@@ -175,6 +202,7 @@ function rowValues({ region }: Site, groups: readonly Node[][]): Node[][] {
     if (depths.length) ready.set(node, Math.max(...depths));
   }
   const isRead = (node: Node, depth: number) =>
+    region.results.some((result) => result.node === node) ||
     region.members.some((user) => user.inputs.includes(node) && ready.get(user) !== depth);
   return groups.map((_, depth) =>
     [...ready].flatMap(([node, at]) => (at === depth && isRead(node, depth) ? [node] : [])),

@@ -2,15 +2,16 @@
  * Row reductions: the invocations of a row stride over its elements, combine their partial results, and go over the row
  * again with the results at hand, for the next reduction and at last for what is written.
  */
-import { sameShape, sizeOf, type Node } from '../../ir/index.ts';
+import { sizeOf, type Node } from '../../ir/index.ts';
 import type { RowPlan } from '../../schedule/plan.ts';
-import { domainOf, rowAxes } from '../../schedule/regions.ts';
+import { rowAxes } from '../../schedule/regions.ts';
 import { ZERO, type Index } from '../index-map.ts';
 import { reducer } from '../inline.ts';
 import type { Expr } from '../ir.ts';
 import {
   builtins,
   byDepth,
+  byLength,
   foldGrid,
   linearGroup,
   linearInvocation,
@@ -126,8 +127,7 @@ function combineLanes({ b }: Site, plan: RowPlan, node: Node, partial: Expr): Ex
 /** What has an element for each of the row, and what has one for the row. */
 function writeResults(site: Site, row: Row): void {
   const { b, region, outputs } = site;
-  const full = region.reductions[0].inputs[0].type.shape;
-  const [long, short] = [true, false].map((isLong) => outputs.filter((o) => sameShape(domainOf(o), full) === isLong));
+  const { long, short } = byLength(outputs, region);
   if (long.length) {
     eachElement(site, row, (index, inside) => {
       if (inside) b.when(inside, () => storeResults(site, index, long));
