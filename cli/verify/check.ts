@@ -137,7 +137,7 @@ export async function checkDispatch(
   const written = results.map(({ node }) => lies.get(node)!);
   const inputs: Record<string, Values> = {};
   for (const [i, node] of operandsOf(region).entries()) {
-    const spec = specOf(graph.inputs[i].attrs.name, node.type);
+    const spec = specOf(graph.inputs[i].attrs.name, graph.inputs[i].type);
     inputs[spec.name] = await stepper.read(spec, lies.get(node)!);
   }
   results.forEach(({ node }, i) => {

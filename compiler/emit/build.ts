@@ -18,8 +18,8 @@ import type {
 } from './artefact.ts';
 import { ALIGNMENT, type MemoryPlan } from '../memory/plan.ts';
 import { isPack } from '../rewrite/packs.ts';
-import { bindingsOf, isBundle, type Bound } from '../schedule/regions.ts';
-import { windowOffset, type Stretch } from '../schedule/windows.ts';
+import { bindingsOf, boundType, isBundle, type Bound, type Region } from '../schedule/regions.ts';
+import { windowOffset } from '../schedule/windows.ts';
 import { bytesRead, headerOf, kernelName, macsOf, opsOf, placesOf, type Use } from './describe.ts';
 import { signatureOf } from './signature.ts';
 import { fingerprint, forBoth } from './sharing.ts';
@@ -191,9 +191,7 @@ class Emitter {
       ops: opsOf(region, { views: true }),
       source: placesOf(region),
       resources: bindingsOf(region).map((binding) =>
-        isBundle(binding)
-          ? this.bundle(binding)
-          : this.partOf(this.resource(binding, places), region.stretches.get(binding)),
+        isBundle(binding) ? this.bundle(binding) : this.bound(binding, region, places),
       ),
     };
   }
@@ -242,13 +240,16 @@ class Emitter {
   /** The stretch that a kernel reads of an intermediate value, or of several that are one whole. */
   private view(node: Node, places: Places): Resource {
     const from = this.resource(node.inputs[0], places);
-    return this.partOf(from, { offset: windowOffset(node) ?? 0, bytes: byteSize(node.type) });
+    return partOf(from, windowOffset(node) ?? 0, byteSize(node.type));
   }
 
-  private partOf(from: Resource, stretch: Stretch | undefined): Resource {
+  /** What a kernel binds of a value. */
+  private bound(node: Node, region: Region, places: Places): Resource {
+    const from = this.resource(node, places);
+    const stretch = region.stretches.get(node);
     if (!stretch) return from;
-    if (from.kind !== 'arena') throw new Error(`${from.name}: no part of it can be bound`);
-    return { ...from, offset: from.offset + stretch.offset, size: stretch.bytes };
+    const bytes = byteSize(boundType(node, region));
+    return partOf(from, (bytes / stretch.size) * stretch.start, bytes);
   }
 
   private pack(node: Node): string {
@@ -277,6 +278,11 @@ class Emitter {
     }
     return spec.name;
   }
+}
+
+function partOf(from: Resource, offset: number, bytes: number): Resource {
+  if (from.kind !== 'arena') throw new Error(`${from.name}: no part of it can be bound`);
+  return { ...from, offset: from.offset + offset, size: bytes };
 }
 
 const tensorSpec = (name: string, { type }: Node): TensorSpec => ({ name, shape: type.shape, dtype: type.dtype });

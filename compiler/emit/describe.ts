@@ -3,7 +3,7 @@ import { byteSize, formatType, sizeOf, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import { bufferName } from '../kernel/lower.ts';
 import type { Plan } from '../schedule/plan.ts';
-import { operandsOf, type Region } from '../schedule/regions.ts';
+import { boundType, operandsOf, type Region } from '../schedule/regions.ts';
 
 /** A composite's parts go by its name; views that came with it by their own. */
 const opName = (node: Node): string => (opDef(node.op).kind === 'view' ? node.op : (node.origin ?? node.op));
@@ -35,7 +35,10 @@ export const macsOf = (region: Region): number =>
   }, 0);
 
 export function bytesRead(region: Region): number {
-  return operandsOf(region).reduce((sum, node) => sum + Math.min(byteSize(node.type), bytesGathered(node, region)), 0);
+  return operandsOf(region).reduce(
+    (sum, node) => sum + Math.min(byteSize(boundType(node, region)), bytesGathered(node, region)),
+    0,
+  );
 }
 
 /** What a region reads of a value that it only gathers rows of. */
@@ -91,7 +94,7 @@ export interface Use {
 /** The comment at the top of a kernel: what it computes, from what, how, and where it comes from. */
 export function headerOf(name: string, uses: readonly Use[]): string[] {
   const [{ region, plan }] = uses;
-  const typed = (node: Node) => `${bufferName(node)} ${formatType(node.type)}`;
+  const typed = (node: Node) => `${bufferName(node)} ${formatType(boundType(node, region))}`;
   const count = `${uses.length} use${uses.length === 1 ? '' : 's'}${inSizes(uses)}`;
   const where = usedBy(uses.map((u) => u.region));
   const bytes = bytesRead(region) + region.results.reduce((sum, { node }) => sum + byteSize(node.type), 0);

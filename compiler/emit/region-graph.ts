@@ -5,7 +5,8 @@
 import { GraphBuilder, type Graph, type Node } from '../ir/index.ts';
 import { opTable } from '../ops/index.ts';
 import { bufferName } from '../kernel/lower.ts';
-import { operandsOf, type Region } from '../schedule/regions.ts';
+import { boundType, operandsOf, type Region } from '../schedule/regions.ts';
+import type { Stretch } from '../schedule/windows.ts';
 
 /** Inputs are `operandsOf` the region in order, outputs its results. */
 export function regionGraph(region: Region): Graph {
@@ -13,23 +14,32 @@ export function regionGraph(region: Region): Graph {
   const operands = operandsOf(region);
   const names = unique(operands.map((node) => readable(bufferName(node))));
   const made = new Map<Node, Node>();
+  const inputs: Node[] = [];
   operands.forEach((node, i) => {
-    const { dtype, shape } = node.type;
+    const { dtype, shape } = boundType(node, region);
     const input = builder.apply('input', [], { name: names[i], dtype, shape: [...shape] });
     input.loc ??= node.loc;
-    made.set(node, input);
+    inputs.push(input);
+    made.set(node, whole(builder, input, node, region.stretches.get(node)));
   });
   for (const node of region.members) {
-    const inputs = node.inputs.map((operand) => made.get(operand)!);
-    const member = builder.apply(node.op, inputs, node.attrs, node);
+    const given = node.inputs.map((operand) => made.get(operand)!);
+    const member = builder.apply(node.op, given, node.attrs, node);
     member.origin ??= node.origin;
     made.set(node, member);
   }
-  const inputs = operands.map((node) => made.get(node)!);
   const results = region.results.map(({ node }) => node);
   const named = unique(results.map((node) => readable(bufferName(node))));
   const outputs = results.map((node, i) => ({ name: named[i], node: made.get(node)! }));
   return { name: readable(bufferName(region.root)), inputs, outputs, updates: [] };
+}
+
+/** A value of which only a stretch is there: the rest of it, which nobody reads, is zero. */
+function whole(builder: GraphBuilder, input: Node, { type: { shape } }: Node, stretch?: Stretch): Node {
+  if (!stretch) return input;
+  const others = shape.slice(1).map(() => 0);
+  const after = shape[0] - stretch.start - stretch.size;
+  return builder.apply('pad', [input], { low: [stretch.start, ...others], high: [after, ...others], value: 0 });
 }
 
 /** A name in the alphabet of the text form. */

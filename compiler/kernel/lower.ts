@@ -1,8 +1,8 @@
 /** A region and its plan become a kernel. */
-import { byteSize, sizeOf, type Node } from '../ir/index.ts';
+import { sizeOf, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import type { Plan } from '../schedule/plan.ts';
-import { bindingsOf, isBundle, type Region } from '../schedule/regions.ts';
+import { bindingsOf, boundType, isBundle, type Region } from '../schedule/regions.ts';
 import { isPack } from '../rewrite/packs.ts';
 import { KernelBuilder } from './builder.ts';
 import { Inliner } from './inline.ts';
@@ -21,25 +21,13 @@ import { rowKernel } from './recipes/row.ts';
 /** Buffers of the kernel are `bindingsOf` the region, in order. */
 export function lower(region: Region, plan: Plan): Kernel {
   const byFours = plan.family === 'product-subgroup' && plan.right !== 'one';
-  const fours = new Set(
-    byFours ? region.reads.filter((node) => boundOf(node, region).elements % 4 === 0 && isF32(node)) : [],
-  );
+  const inFours = (node: Node) => node.type.dtype === 'f32' && sizeOf(boundType(node, region).shape) % 4 === 0;
+  const fours = new Set(byFours ? region.reads.filter(inFours) : []);
   for (;;) {
     const { kernel, notByFours } = attempt(region, plan, fours);
     if (!notByFours.size) return kernel;
     for (const node of notByFours) fours.delete(node);
   }
-}
-
-const isF32 = ({ type }: Node): boolean => type.dtype === 'f32';
-
-/** What is bound of a value: elements, and those before them that are not. */
-function boundOf(node: Node, { stretches }: Region): { readonly elements: number; readonly before: number } {
-  const elements = sizeOf(node.type.shape);
-  const stretch = stretches.get(node);
-  if (!stretch) return { elements, before: 0 };
-  const size = byteSize(node.type) / elements;
-  return { elements: stretch.bytes / size, before: stretch.offset / size };
 }
 
 /** The kernel, if every read of the nodes in `fours` is of a known place in its four. */
@@ -60,9 +48,10 @@ function attempt(
     } else {
       const { dtype } = binding.type;
       const access = isResult(binding) ? 'read_write' : 'read';
-      const { elements, before } = boundOf(binding, region);
+      const elements = sizeOf(boundType(binding, region).shape);
       const buffer = b.buffer(bufferName(binding), dtype, elements, access, fours.has(binding));
-      homes.set(binding, { buffer, offset: -before });
+      const start = region.stretches.get(binding)?.start ?? 0;
+      homes.set(binding, { buffer, offset: -start * sizeOf(binding.type.shape.slice(1)) });
     }
   }
   const read = (node: Node, { buffer, offset }: { buffer: Buffer; offset: number }): void => {

@@ -5,6 +5,7 @@
 import { labelOf, sizeOf, type Node, type Remarks } from '../ir/index.ts';
 import { attentionDims, opDef } from '../ops/index.ts';
 import { tooManyBuffers } from './device.ts';
+import type { Draft } from './regions.ts';
 import { isStored } from './storage.ts';
 import { chooseWholes, type Wholes } from './wholes.ts';
 
@@ -17,8 +18,6 @@ const CHEAP = 4;
 const TILE = 24;
 /** Query rows of an attention block. */
 const ATTENTION_ROWS = 8;
-/** Passes over a row that a row kernel makes. */
-const ROW_PASSES = 2;
 
 export interface BufferChoice {
   readonly nodes: readonly Node[];
@@ -26,8 +25,8 @@ export interface BufferChoice {
   readonly returned: ReadonlySet<Node>;
   /** Roots of anchored regions: always stored. */
   readonly anchored: ReadonlySet<Node>;
-  /** Nodes inside anchored regions. */
-  readonly owned: { has(node: Node): boolean };
+  /** Nodes inside anchored regions, with what computes them. */
+  readonly owned: ReadonlyMap<Node, Draft>;
   /** Stored, with their parts, and computed by no kernel (wholes.ts). */
   readonly wholes?: Wholes;
   /** Buffers a kernel may read. */
@@ -53,15 +52,20 @@ function chooseBuffers(choice: BufferChoice): Set<Node> {
     if (!anchored.has(node)) remarks?.missed('buffers', [node], `${labelOf(node)} is a result of the graph`);
   }
   const work = inlineWork(choice);
-  const evaluations = new Map<Node, number>();
+  const evaluations: Evaluations = new Map();
   for (let i = nodes.length - 1; i >= 0; i--) {
     const node = nodes[i];
     if (opDef(node.op).kind === 'leaf') continue;
     const size = sizeOf(node.type.shape);
-    const reads = users.get(node)!.reduce((sum, user) => sum + readsBy(user, node, evaluations), 0);
-    const computed = buffers.has(node) || owned.has(node) ? size : reads;
-    evaluations.set(node, computed);
-    if (buffers.has(node) || owned.has(node) || !isComputed(node, users.get(node)!)) continue;
+    const own = owned.get(node);
+    if (buffers.has(node) || own) {
+      evaluations.set(node, new Map([[own ? siteIn(own, node) : `${node.id}`, size]]));
+      continue;
+    }
+    const sites = sitesOf(node, users.get(node)!, choice, evaluations);
+    evaluations.set(node, sites);
+    if (!isComputed(node, users.get(node)!)) continue;
+    const reads = [...sites.values()].reduce((sum, count) => sum + count, 0);
     // Who reads a concatenation evaluates all its parts. An operation or two beside a load are hidden by it.
     if (work.get(node)! < MEMORY + CHEAP) continue;
     const recompute = work.get(node)! * reads;
@@ -70,7 +74,7 @@ function chooseBuffers(choice: BufferChoice): Set<Node> {
     if (users.get(node)!.length > 1 || kept) remarkOn(node, kept, { reads, recompute, store }, remarks);
     if (kept) {
       buffers.add(node);
-      evaluations.set(node, size);
+      evaluations.set(node, new Map([[`${node.id}`, size]]));
     }
   }
   limitReads(choice, buffers);
@@ -102,8 +106,61 @@ function remarkOn(node: Node, kept: boolean, { reads, recompute, store }: Estima
 const size = (node: Node): number => sizeOf(node.type.shape);
 const last = ({ type: { shape } }: Node): number => shape[shape.length - 1];
 
-/** How many elements of `node` one user reads in all. */
-function readsBy(user: Node, node: Node, evaluations: Map<Node, number>): number {
+/**
+ * How often a value is computed, by where: in which kernel, in which pass over its rows, at which index. What several operands of
+ * an expression have in common is computed once there.
+ */
+type Sites = ReadonlyMap<string, number>;
+type Evaluations = Map<Node, Sites>;
+
+/** Where a value inside an anchored region is computed: at the index of a product's elements, or in the last pass over rows. */
+function siteIn({ root, views }: Draft, node: Node): string {
+  return `${root.id} behind ${views.filter((view) => view.id <= node.id).length} views`;
+}
+
+/** Where `node` is computed for those who read it, if it is not stored. */
+function sitesOf(
+  node: Node,
+  users: readonly Node[],
+  { owned }: BufferChoice,
+  evaluations: Evaluations,
+): Map<string, number> {
+  const sites = new Map<string, number>();
+  for (const user of new Set(users)) {
+    const { kind } = opDef(user.op);
+    if (kind === 'pointwise' || kind === 'view') {
+      for (const [site, count] of evaluations.get(user) ?? []) {
+        const at = kind === 'view' ? `${site} through ${user.id}` : site;
+        sites.set(at, Math.max(sites.get(at) ?? 0, count));
+      }
+    } else {
+      const draft = kind === 'reduce' ? owned.get(user) : undefined;
+      const at = draft ? `${draft.root.id} pass ${passOf(user, draft)}` : `${user.id}`;
+      sites.set(at, Math.max(sites.get(at) ?? 0, readsBy(user, node)));
+    }
+  }
+  return sites;
+}
+
+/** Of a row kernel's passes, the one that a reduction is made in: after those of which it needs results. */
+function passOf(reduction: Node, { reductions }: Draft): number {
+  const passes = new Map<Node, number>();
+  const first = Math.min(...reductions.map(({ id }) => id));
+  const passBehind = (node: Node): number => {
+    const known = passes.get(node);
+    if (known !== undefined) return known;
+    passes.set(node, 0);
+    // Nothing built before the first of them depends on one.
+    const inputs = node.id > first ? node.inputs.map(passBehind) : [];
+    const pass = Math.max(0, ...inputs) + Number(reductions.includes(node));
+    passes.set(node, pass);
+    return pass;
+  };
+  return passBehind(reduction);
+}
+
+/** How many elements of `node` a contraction or a reduction reads in all. */
+function readsBy(user: Node, node: Node): number {
   const kind = opDef(user.op).kind;
   if (user.op === 'attention') {
     const { batch, m, n } = attentionDims(user.inputs.map((x) => x.type));
@@ -115,17 +172,13 @@ function readsBy(user: Node, node: Node, evaluations: Map<Node, number>): number
   }
   // Its other kernels hold one row and pass by all others, in blocks.
   if (user.op.startsWith('attention_')) return size(node) * (1 + Math.ceil(size(user) / last(user) / ATTENTION_ROWS));
-  if (kind === 'contract') {
-    const [m, n] = user.type.shape.slice(-2);
-    const batch = sizeOf(user.type.shape.slice(0, -2));
-    const k = user.inputs[0].type.shape.slice(-1)[0];
-    const left = user.inputs[0] === node ? m * Math.ceil(n / TILE) : 0;
-    const right = user.inputs[1] === node ? n * Math.ceil(m / TILE) : 0;
-    return batch * k * (left + right);
-  }
-  if (kind === 'reduce') return ROW_PASSES * sizeOf(node.type.shape);
-  // A view or pointwise user reads one element of the node for each of its own evaluations.
-  return evaluations.get(user) ?? sizeOf(user.type.shape);
+  if (kind !== 'contract') return size(node);
+  const [m, n] = user.type.shape.slice(-2);
+  const batch = sizeOf(user.type.shape.slice(0, -2));
+  const k = user.inputs[0].type.shape.slice(-1)[0];
+  const left = user.inputs[0] === node ? m * Math.ceil(n / TILE) : 0;
+  const right = user.inputs[1] === node ? n * Math.ceil(m / TILE) : 0;
+  return batch * k * (left + right);
 }
 
 /** Scalar work to compute one element of a node from buffers, everything between inlined. */

@@ -1,5 +1,5 @@
 /** A draft, once it is settled, as a region: what its kernel computes, what it reads, whole or by windows, and what it writes. */
-import { byteSize, type Node, type Remarks } from '../ir/index.ts';
+import type { Node, Remarks } from '../ir/index.ts';
 import { tooManyBuffers } from './device.ts';
 import { resultsOf, type Draft, type Region, type Result } from './regions.ts';
 import { isStored } from './storage.ts';
@@ -33,7 +33,7 @@ export function finish(draft: Draft, written: ReadonlySet<Node>, { users, maxRea
 /** Of values that are read by several windows, what holds them; nothing where that is all of the value. */
 function stretchesOf(windows: ReadonlyMap<Node, readonly Node[]>): Map<Node, Stretch> {
   const held = [...windows].map(([value, cuts]) => [value, stretchOver(cuts)] as const);
-  return new Map(held.filter(([value, { bytes }]) => bytes < byteSize(value.type)));
+  return new Map(held.filter(([value, { size }]) => size < value.type.shape[0]));
 }
 
 function collect(

@@ -18,6 +18,7 @@ import {
   type Node,
   type Remarks,
   type Shape,
+  type TensorType,
 } from '../ir/index.ts';
 import { attrList, opDef } from '../ops/index.ts';
 import { NO_BUNDLES, type Bundles } from './bundles.ts';
@@ -33,7 +34,7 @@ import { joinDrafts, writtenBy } from './join.ts';
 import type { PieceTile } from './pieces.ts';
 import { sameRows } from './union.ts';
 import { leaveWidening } from './widening.ts';
-import type { Stretch } from './windows.ts';
+import { typeOfStretch, type Stretch } from './windows.ts';
 
 /** A value that a kernel writes to memory. */
 export interface Result {
@@ -131,6 +132,9 @@ export const samePlaces = (a: Omit<Result, 'node'>, b: Omit<Result, 'node'>): bo
 
 /** All values that a kernel reads from memory, those that it overwrites last. */
 export const operandsOf = ({ reads, replaces }: Region): Node[] => [...reads, ...replaces.values()];
+
+/** Type of what a kernel binds of a value. */
+export const boundType = (node: Node, { stretches }: Region): TensorType => typeOfStretch(node, stretches.get(node));
 
 const isBijection = (node: Node) => node.op === 'reshape' || node.op === 'permute';
 

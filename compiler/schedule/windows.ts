@@ -2,7 +2,7 @@
  * Windows: a cut along the first axis of a stored value is a stretch of its buffer. A kernel that reads only such stretches
  * of a value binds just them, so where they lie is a matter of the bindings, not of the kernel.
  */
-import { byteSize, sizeOf, type Node } from '../ir/index.ts';
+import { byteSize, sizeOf, type Node, type TensorType } from '../ir/index.ts';
 import { attrList } from '../ops/index.ts';
 import { sharing } from '../rewrite/packs.ts';
 import type { Region } from './regions.ts';
@@ -22,19 +22,22 @@ export function windowOffset(node: Node): number | null {
   return offset % ALIGNMENT === 0 ? offset : null;
 }
 
-/** A part of a value's memory, in bytes. */
+/** Some of a value, along its first axis. */
 export interface Stretch {
-  readonly offset: number;
-  readonly bytes: number;
+  readonly start: number;
+  readonly size: number;
 }
 
-/** The stretch of a value that holds windows of it. */
-export function stretchOver(windows: readonly Node[]): Stretch {
-  const starts = windows.map((node) => windowOffset(node)!);
-  const ends = windows.map(({ type }, i) => starts[i] + byteSize(type));
-  const offset = Math.min(...starts);
-  return { offset, bytes: Math.max(...ends) - offset };
+/** The stretch of a value that holds cuts of it. */
+export function stretchOver(cuts: readonly Node[]): Stretch {
+  const starts = cuts.map(({ attrs }) => attrList(attrs, 'start')[0]);
+  const start = Math.min(...starts);
+  return { start, size: Math.max(...cuts.map(({ type }, i) => starts[i] + type.shape[0])) - start };
 }
+
+/** Type of a stretch of a value: all of it, unless told. */
+export const typeOfStretch = ({ type }: Node, stretch?: Stretch): TensorType =>
+  stretch ? { ...type, shape: type.shape.with(0, stretch.size) } : type;
 
 /** Whether a value has memory of its own: it was there before, or a kernel writes it. */
 export function buffersOf(regions: readonly Region[]): (node: Node) => boolean {

@@ -9,7 +9,14 @@ import { byteSize, sizeOf, type Graph, type Node } from '../../compiler/ir/index
 import { lower } from '../../compiler/kernel/lower.ts';
 import { interpret, type Bindings } from '../../compiler/ops/index.ts';
 import { schedule, type CompileOptions, type Scheduled } from '../../compiler/pipeline.ts';
-import { bindingsOf, isBundle, operandsOf, type Bound, type Region } from '../../compiler/schedule/regions.ts';
+import {
+  bindingsOf,
+  boundType,
+  isBundle,
+  operandsOf,
+  type Bound,
+  type Region,
+} from '../../compiler/schedule/regions.ts';
 import { runKernel } from './run-kernel.ts';
 
 export interface Ran {
@@ -34,7 +41,7 @@ export function runSchedule(graph: Graph, bindings: Bindings, options: CompileOp
     const { region } = scheduled.regions[i];
     const first = scheduled.regions[dispatches.findIndex(({ kernel }) => kernel === dispatch.kernel)];
     const places = bindingsOf(region).map((binding, at) =>
-      isBundle(binding) ? space.bundle(binding) : space.at(dispatch.resources[at], binding),
+      isBundle(binding) ? space.bundle(binding) : space.at(dispatch.resources[at], binding, boundType(binding, region)),
     );
     if (kernels) runKernel(lower(first.region, first.plan), places);
     else runRegion(region, places);
@@ -96,9 +103,9 @@ class Memory {
   }
 
   /** Where a value lies. */
-  at(resource: Resource, node: Node): Float64Array {
+  at(resource: Resource, node: Node, type = node.type): Float64Array {
     const values = this.stretch(resource, node);
-    if (values.length !== sizeOf(node.type.shape)) throw new Error(`${node.op} of ${byteSize(node.type)} bytes`);
+    if (values.length !== sizeOf(type.shape)) throw new Error(`${node.op} of ${byteSize(type)} bytes`);
     return values;
   }
 
