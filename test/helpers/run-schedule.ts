@@ -3,9 +3,11 @@
  * is what lies there. With nothing of a device in it, any spec will do, and every access can be looked at.
  */
 import { buildArtefact } from '../../compiler/emit/build.ts';
+import type { Use } from '../../compiler/emit/describe.ts';
 import type { Dispatch, Resource } from '../../compiler/emit/artefact.ts';
 import { regionGraph } from '../../compiler/emit/region-graph.ts';
 import { byteSize, sizeOf, type Graph, type Node } from '../../compiler/ir/index.ts';
+import type { Kernel } from '../../compiler/kernel/ir.ts';
 import { lower } from '../../compiler/kernel/lower.ts';
 import { interpret, type Bindings } from '../../compiler/ops/index.ts';
 import { schedule, type CompileOptions, type Scheduled } from '../../compiler/pipeline.ts';
@@ -43,7 +45,7 @@ export function runSchedule(graph: Graph, bindings: Bindings, options: CompileOp
     const places = bindingsOf(region).map((binding, at) =>
       isBundle(binding) ? space.bundle(binding) : space.at(dispatch.resources[at], binding, boundType(binding, region)),
     );
-    if (kernels) runKernel(lower(first.region, first.plan), places);
+    if (kernels) runKernel(kernelOf(first, scheduled.regions[i]), places);
     else runRegion(region, places);
     bindingsOf(region).forEach((binding, at) => isBundle(binding) && space.unbundle(binding, places[at]));
   });
@@ -64,6 +66,12 @@ export function runSchedule(graph: Graph, bindings: Bindings, options: CompileOp
       graph.updates.map(({ state }) => [String(state.attrs.name), space.named(String(state.attrs.name))]),
     ),
   };
+}
+
+/** The kernel that another dispatch shares with this one, where their arrays are as long (compiler/emit/sharing.ts). */
+function kernelOf(first: Use, own: Use): Kernel {
+  const [shared, exact] = [first, own].map(({ region, plan }) => lower(region, plan));
+  return shared.buffers.every(({ elements }, i) => elements === exact.buffers[i].elements) ? shared : exact;
 }
 
 /** A region by the interpreter: its values from the memory that its kernel would bind, and back into it. */
