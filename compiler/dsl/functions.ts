@@ -11,18 +11,29 @@ export const silu = unary('silu');
 export const gelu = unary('gelu');
 /** ½x(1+erf(x/√2)). */
 export const geluExact = (x: Tensor) => x.mul(0.5).mul(erf(x.mul(Math.SQRT1_2)).add(1));
+/** The error function. */
 export const erf = unary('erf');
+/** 1/(1 + e⁻ˣ). */
 export const sigmoid = unary('sigmoid');
+/** Hyperbolic tangent. */
 export const tanh = unary('tanh');
+/** eˣ. */
 export const exp = unary('exp');
+/** Natural logarithm. */
 export const log = unary('log');
+/** √x. */
 export const sqrt = unary('sqrt');
+/** Sine, of radians. */
 export const sin = unary('sin');
+/** Cosine, of radians. */
 export const cos = unary('cos');
+/** |x|. */
 export const abs = unary('abs');
+/** The largest whole number that is not above x. */
 export const floor = unary('floor');
 /** Whether x is neither infinite nor NaN: bool. */
 export const isFinite = unary('is_finite');
+/** max(x, 0). */
 export const relu = (x: Tensor) => x.maximum(0);
 
 /** Softmax over the last axis. */
@@ -38,6 +49,7 @@ export const rmsNorm = (x: Tensor, eps = 1e-6) => x.mul(x.square().mean(-1, { ke
 export const linear = (x: Tensor, weight: Tensor, bias?: Tensor) =>
   new Tensor(f().op('linear', bias ? [x.node, weight.node, bias.node] : [x.node, weight.node]));
 
+/** Joins tensors along an axis that they have, the last unless told. */
 export const concat = (xs: Tensor[], axis = -1) =>
   new Tensor(
     f().concat(
@@ -53,6 +65,7 @@ export const stack = (xs: Tensor[], axis = 0) =>
     axis,
   );
 
+/** x where the condition (a bool tensor) holds, else y; all broadcast. */
 export function where(condition: Tensor, x: Operand, y: Operand): Tensor {
   const dtype = [x, y].find((v) => v instanceof Tensor)?.dtype ?? 'f32';
   const [a, b] = [x, y].map((v) => (v instanceof Tensor ? v : constant(v, [], dtype)));

@@ -15,6 +15,7 @@ export class Scope {
     this.path = path;
   }
 
+  /** A scope within this one. */
   at(...names: (string | number)[]): Scope {
     return new Scope(this.trace, [this.path, ...names].filter((part) => part !== '').join('.'));
   }
@@ -71,6 +72,7 @@ function declare(
 /** Options an entry is built with: `batch` and whatever the command line passes on (steps, sampler, cfg, …). */
 export type EntryOptions = Readonly<Record<string, unknown>> & { readonly batch: number };
 
+/** A declared parameter, as an optimiser sees it. */
 export interface Parameter {
   readonly name: string;
   readonly value: Tensor;
@@ -80,7 +82,9 @@ export interface Parameter {
 
 /** The context an entry function gets. */
 export class Entry {
+  /** What the entry is built with, by name: the model's `options`, and what the command line gave instead. */
   readonly options: EntryOptions;
+  /** The outermost scope of parameters. */
   readonly params: Scope;
   private readonly trace: Trace;
 
@@ -90,6 +94,7 @@ export class Entry {
     this.params = new Scope(trace);
   }
 
+  /** The size that inputs give their first axis: `--batch`. */
   get batch(): number {
     return this.options.batch;
   }
@@ -147,6 +152,7 @@ export class Entry {
   }
 }
 
+/** Computes an entry's outputs, by name; what only updates state may return nothing. */
 export type EntryFunction = (entry: Entry) => Record<string, Tensor> | void;
 
 export interface Model {
@@ -163,6 +169,7 @@ export interface Model {
   readonly picture?: { readonly range: readonly [black: number, white: number] };
 }
 
+/** What a model file exports by default. */
 export const defineModel = (model: Model): Model => model;
 
 /** The entries that are compiled unless others are asked for. */

@@ -1,7 +1,8 @@
 /** The Tensor a model file computes with. Each method appends one op (or a few) to the trace; nothing is computed. */
-import { DitcError, formatShape, sizeOf, type DType, type Node, type Shape } from '../ir/index.ts';
+import { DitcError, formatShape, isInteger, sizeOf, type DType, type Node, type Shape } from '../ir/index.ts';
 import { currentPlace, currentTrace } from './trace.ts';
 
+/** A tensor, or a number for all elements. */
 export type Operand = Tensor | number;
 
 const f = () => currentTrace().f;
@@ -11,6 +12,7 @@ function misuse(what: string, why?: string, fix?: string): DitcError {
   return new DitcError({ code: 'shape', where: currentPlace(), what, why, fix });
 }
 
+/** A value of the model: an array of known shape. Methods take an `Operand` where a tensor or a number will do. */
 export class Tensor {
   readonly node: Node;
 
@@ -18,44 +20,68 @@ export class Tensor {
     this.node = node;
   }
 
+  /** Sizes of the axes, known when the model is built: plain numbers. */
   get shape(): number[] {
     return [...this.node.type.shape];
   }
 
+  /** f32, f16, i32, u32 or bool. */
   get dtype(): DType {
     return this.node.type.dtype;
   }
 
+  /** Number of axes. */
   get rank(): number {
     return this.node.type.shape.length;
   }
 
-  // Arithmetic, broadcasting as NumPy does.
+  /** x + y, and so on: operands broadcast as NumPy's do, and may be numbers. */
   add = (y: Operand) => new Tensor(f().add(this.node, raw(y)));
+  /** x − y. */
   sub = (y: Operand) => new Tensor(f().sub(this.node, raw(y)));
+  /** x·y, element by element. */
   mul = (y: Operand) => new Tensor(f().mul(this.node, raw(y)));
+  /** x / y. */
   div = (y: Operand) => new Tensor(f().div(this.node, raw(y)));
-  pow = (y: Operand) => new Tensor(f().pow(this.node, raw(y)));
+  /** xʸ. For a tensor y, or a number that is not whole, x is to be positive. */
+  pow = (y: Operand) => new Tensor(typeof y === 'number' ? power(this.node, y) : f().pow(this.node, y.node));
+  /** The larger of x and y, element by element (`max` is along axes). */
   maximum = (y: Operand) => new Tensor(f().max(this.node, raw(y)));
+  /** The smaller of x and y. */
   minimum = (y: Operand) => new Tensor(f().min(this.node, raw(y)));
   /** Limits every element to [lo, hi]. */
   clamp = (lo: number, hi: number) => this.maximum(lo).minimum(hi);
+  /** Whether x = y: bool. */
   eq = (y: Operand) => new Tensor(f().compare('eq', this.node, raw(y)));
+  /** Whether x ≠ y. */
   ne = (y: Operand) => new Tensor(f().compare('ne', this.node, raw(y)));
+  /** Whether x < y. */
   lt = (y: Operand) => new Tensor(f().compare('lt', this.node, raw(y)));
+  /** Whether x ≤ y. */
   le = (y: Operand) => new Tensor(f().compare('le', this.node, raw(y)));
+  /** Whether x > y. */
   gt = (y: Operand) => new Tensor(f().compare('gt', this.node, raw(y)));
+  /** Whether x ≥ y. */
   ge = (y: Operand) => new Tensor(f().compare('ge', this.node, raw(y)));
-  /** Both hold, either holds, it does not hold: of bool tensors, as comparisons give. */
+  /** Both hold: of bool tensors, as comparisons give. */
   and = (y: Tensor) => new Tensor(f().op('and', [this.node, y.node]));
+  /** Either holds. */
   or = (y: Tensor) => new Tensor(f().op('or', [this.node, y.node]));
+  /** It does not hold. */
   not = () => new Tensor(f().op('not', [this.node]));
+  /** −x. */
   neg = () => new Tensor(f().neg(this.node));
+  /** eˣ. */
   exp = () => new Tensor(f().exp(this.node));
+  /** Natural logarithm. */
   log = () => new Tensor(f().log(this.node));
+  /** √x. */
   sqrt = () => new Tensor(f().sqrt(this.node));
+  /** 1/√x. */
   rsqrt = () => new Tensor(f().rsqrt(this.node));
+  /** x². */
   square = () => new Tensor(f().square(this.node));
+  /** The values in another dtype; from float to integer they are cut off. */
   cast = (dtype: DType) => new Tensor(f().cast(this.node, dtype));
 
   /** Matrix product of the last two axes; leading axes broadcast. */
@@ -68,6 +94,7 @@ export class Tensor {
     return new Tensor(f().reshape(this.node, inferred));
   }
 
+  /** The axes in another order: axis i of the result is axis perm[i] of x. */
   permute = (...perm: number[]) => new Tensor(f().permute(this.node, perm));
 
   /** Swaps two axes, the last two unless told. */
@@ -92,6 +119,7 @@ export class Tensor {
     return this.reshape(...this.shape.filter((_, i) => i !== at));
   }
 
+  /** Repeated along axes of size 1, and along new leading axes. */
   broadcastTo = (...shape: number[]) => new Tensor(f().broadcast(this.node, shape));
 
   /** Elements start, start+step, … below end along one axis; negative positions count from the end. */
@@ -142,7 +170,9 @@ export class Tensor {
 
   /** Sum over axes (all of them unless told); reduced axes are dropped unless keepDims. */
   sum = (axes?: number | number[], options?: { keepDims?: boolean }) => this.reduce('sum', axes, options);
+  /** Mean over axes, as `sum`. */
   mean = (axes?: number | number[], options?: { keepDims?: boolean }) => this.reduce('mean', axes, options);
+  /** Largest over axes, as `sum`. */
   max = (axes?: number | number[], options?: { keepDims?: boolean }) => this.reduce('reduceMax', axes, options);
 
   private reduce(
@@ -176,6 +206,21 @@ export class Tensor {
     if (!(at >= 0 && at < this.rank)) throw misuse(`no axis ${axis} in ${formatShape(this.shape)}`);
     return at;
   }
+}
+
+/** Whole powers beyond this are left to `pow`. */
+const MOST_PRODUCTS = 64;
+
+/** xʸ by products where y is whole (GPUs compute 2^(y·log₂ x), which is NaN for a negative x), by roots where it is a half. */
+function power(x: Node, y: number): Node {
+  if (y === 0.5) return f().sqrt(x);
+  if (y === -0.5) return f().rsqrt(x);
+  if (!Number.isInteger(y) || Math.abs(y) > MOST_PRODUCTS || (y < 0 && isInteger(x.type.dtype))) return f().pow(x, y);
+  if (y < 0) return f().div(1, power(x, -y));
+  if (y === 0) return f().constant(1, x.type.dtype, x.type.shape);
+  if (y === 1) return x;
+  const half = f().square(power(x, Math.floor(y / 2)));
+  return y % 2 ? f().mul(half, x) : half;
 }
 
 /** A constant tensor: one number, or row-major data with its shape. */

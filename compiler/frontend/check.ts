@@ -1,5 +1,6 @@
 /** Type errors of a model file, in the words and the form of `tsc`. */
 import type { ts } from 'ts-morph';
+import * as functions from '../dsl/functions.ts';
 import { DitcError } from '../ir/index.ts';
 import { morph } from './morph.ts';
 import type { OpenedModel } from './project.ts';
@@ -9,8 +10,8 @@ export class ModelTypeError extends DitcError {
   /** What `tsc --pretty` prints, with its colours. */
   readonly pretty: string;
 
-  constructor(where: string | undefined, count: number, plain: string, pretty: string) {
-    super({ code: 'type-error', where, what: count === 1 ? 'type error' : `${count} type errors`, why: plain });
+  constructor(where: string | undefined, count: number, plain: string, pretty: string, fix?: string) {
+    super({ code: 'type-error', where, what: count === 1 ? 'type error' : `${count} type errors`, why: plain, fix });
     this.pretty = pretty;
   }
 }
@@ -33,7 +34,20 @@ export function checkTypes({ program, sources }: OpenedModel, cwd: string, displ
   const plain = stripColor(pretty)
     .split('\n')
     .filter((line) => / - error TS\d+: /.test(line));
-  throw new ModelTypeError(placeOf(errors[0], display), errors.length, plain.join('\n'), pretty);
+  throw new ModelTypeError(placeOf(errors[0], display), errors.length, plain.join('\n'), pretty, fixOf(errors));
+}
+
+/** TypeScript's number for a property that a type does not have. */
+const NO_PROPERTY = 2339;
+
+/** What to write where a function of the DSL is called as a method of a tensor. */
+function fixOf(errors: readonly ts.Diagnostic[]): string | undefined {
+  for (const { code, messageText } of errors) {
+    const name = code === NO_PROPERTY && /^Property '(\w+)' .* type 'Tensor'/.exec(String(messageText))?.[1];
+    if (name && Object.hasOwn(functions, name))
+      return `${name} is a function: import it from 'ditc/dsl' and write ${name}(x)`;
+  }
+  return undefined;
 }
 
 export function placeOf(

@@ -26,9 +26,12 @@ export function formatDiagnostic(
   options: { color?: boolean } = {},
 ): string {
   const color = options.color ?? pc.isColorSupported;
-  if (error instanceof ModelTypeError) return color ? error.pretty : stripColor(error.pretty);
-  if (!(error instanceof DitcError)) return error instanceof Error ? (error.stack ?? String(error)) : String(error);
   const c = pc.createColors(color);
+  if (error instanceof ModelTypeError) {
+    const text = color ? error.pretty : stripColor(error.pretty);
+    return error.fix ? `${text}\n   ${c.green('fix:')} ${error.fix}` : text;
+  }
+  if (!(error instanceof DitcError)) return error instanceof Error ? (error.stack ?? String(error)) : String(error);
   const header = [error.where && c.cyan(error.where), c.bold(error.what)].filter(Boolean).join(c.dim(' — '));
   const frame = error.where ? codeFrame(error.where, error.why, readSource, c) : undefined;
   const lines = [header, ...(frame ?? whyLines(error.why))];

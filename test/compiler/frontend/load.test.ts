@@ -104,6 +104,13 @@ describe('type errors', () => {
     );
   });
 
+  it('say how a function is called that is no method', () => {
+    const cwd = folder({ 'my.ts': modelText("  return { out: e.input('x', [8]).tanh() };") });
+    const error = errorOf(() => load(cwd));
+    expect(error.fix).toBe("tanh is a function: import it from 'ditc/dsl' and write tanh(x)");
+    expect(formatDiagnostic(error, undefined, { color: false })).toMatch(/TS2339: [^]*\n {3}fix: tanh is a function/);
+  });
+
   it('in syntax and in imports are found before anything runs', () => {
     const cwd = folder({ 'my.ts': 'const = 3;', 'lost.ts': "import { x } from './nowhere.ts';\nexport default x;\n" });
     expect(errorOf(() => load(cwd)).why).toMatch(/^my\.ts:1:7 - error TS1134: /);
