@@ -3,12 +3,23 @@
  * each row's sum of exponentials. Dao et al. 2022, appendix B.
  *
  * With P = exp(scores − lse), dP = dy·vᵀ and δ = Σ dy∘out over a row: dS = P∘(dP − δ), dq = scale·dS·k, dk = scale·dSᵀ·q,
- * dv = Pᵀ·dy. Where a mask does not hold, the score is a constant: dS is 0 there.
+ * dv = Pᵀ·dy. Where a mask does not hold, the score is a constant: dS is 0 there. With a cap, dS is first multiplied by the slope of
+ * cap·tanh there.
  */
-import { DitcError, formatShape, sameShape, sizeOf, type Attrs, type Node, type TensorType } from '../ir/index.ts';
-import { attentionDims, drawAttention, scoreOperands, scoresOf } from './attention.ts';
+import {
+  DitcError,
+  formatShape,
+  sameShape,
+  sizeOf,
+  type Attrs,
+  type DType,
+  type Node,
+  type TensorType,
+} from '../ir/index.ts';
+import { attentionDims, checkNumbers, drawAttention, scoreOf, scoreOperands, scoresOf, slopeOf } from './attention.ts';
 import { attrNumber, contractedDType, defineOp, shapeError, type OpDef } from './define.ts';
 import { broadcastStrides, dense, dot, forEachIndex, type Dense } from './dense.ts';
+import type { Functional } from './functional.ts';
 
 /** What follows attention's own operands in those of its derivatives: dy, the result, the logarithms of the rows' sums. */
 const MORE = 3;
@@ -22,7 +33,7 @@ export function gradientOperands<T>(inputs: readonly T[]) {
 
 /** Whether two contractions walk over the same scores, so that one kernel computes both. */
 export function shareScores(a: Node, b: Node): boolean {
-  if (a === b || String(a.attrs.scale) !== String(b.attrs.scale) || a.attrs.fill !== b.attrs.fill) return false;
+  if (a === b || ['scale', 'cap', 'fill'].some((name) => !Object.is(a.attrs[name], b.attrs[name]))) return false;
   const isDerivative = (node: Node) => DERIVATIVES.has(node.op);
   if (isDerivative(a) && isDerivative(b)) return a.inputs.every((input, i) => input === b.inputs[i]);
   const [main, sums] = a.op === 'attention' ? [a, b] : [b, a];
@@ -36,11 +47,11 @@ const DERIVATIVES: ReadonlySet<string> = new Set(['attention_dq', 'attention_dk'
 /** Sizes of an attention whose values are not among the operands: they are as wide as the keys then. */
 const scoreDims = ([q, k, ...more]: readonly TensorType[]) => attentionDims([q, k, k, ...more]);
 
-/** Calls `visit` with each score, its row (outer…, i) and key j. */
+/** Calls `visit` with each score, its row (outer…, i), key j, and the score's derivative by q·k. */
 function eachScore(
   inputs: readonly Dense[],
   attrs: Attrs,
-  visit: (outer: readonly number[], i: number, j: number, score: number, isFilled: boolean) => void,
+  visit: (outer: readonly number[], i: number, j: number, score: number, slope: number) => void,
 ): void {
   const { batch, m, n, d } = attentionDims(inputs);
   const { bias, mask } = scoreOperands(inputs, (x) => x.dtype);
@@ -49,11 +60,11 @@ function eachScore(
   const at = (x: Dense, index: readonly number[]) => x.data[dot(index, broadcastStrides(x.shape, rank))];
   forEachIndex([...batch, m, n], (index) => {
     const [outer, i, j] = [index.slice(0, -2), ...index.slice(-2)];
-    if (mask && !at(mask, index)) return visit(outer, i, j, attrNumber(attrs, 'fill'), true);
+    if (mask && !at(mask, index)) return visit(outer, i, j, attrNumber(attrs, 'fill'), 0);
     const [q0, k0] = [dot([...outer, i, 0], q.strides), dot([...outer, j, 0], k.strides)];
     let score = 0;
     for (let l = 0; l < d; l++) score += q.data[q0 + l] * k.data[k0 + l];
-    visit(outer, i, j, attrNumber(attrs, 'scale') * score + (bias ? at(bias, index) : 0), false);
+    visit(outer, i, j, scoreOf(attrs, score) + (bias ? at(bias, index) : 0), slopeOf(attrs, score));
   });
 }
 
@@ -68,11 +79,7 @@ function dimsFor(op: string, takes: string, own: readonly TensorType[]) {
   }
 }
 
-function checkFill(op: string, inputs: readonly TensorType[], attrs: Attrs): void {
-  if (!Number.isFinite(attrs.scale)) throw shapeError(op, 'scale is a finite number');
-  const { mask } = scoreOperands(inputs, (t) => t.dtype);
-  if (mask && typeof attrs.fill !== 'number') throw shapeError(op, 'a mask needs a fill');
-}
+const maskOf = (inputs: readonly TensorType[]) => scoreOperands(inputs, (t) => t.dtype).mask;
 
 const withValues = <T>([q, k, ...more]: readonly T[]): T[] => [q, k, k, ...more];
 
@@ -82,7 +89,7 @@ export const attentionLse = defineOp({
   kind: 'contract',
   type: (inputs, attrs) => {
     const { batch, m } = dimsFor('attention_lse', 'takes q, k, maybe a bias, maybe a mask', withValues(inputs));
-    checkFill('attention_lse', withValues(inputs), attrs);
+    checkNumbers('attention_lse', attrs, maskOf(withValues(inputs)));
     return { dtype: contractedDType('attention_lse', inputs, attrs), shape: [...batch, m, 1] };
   },
   reference: (inputs, attrs, type) => {
@@ -123,6 +130,14 @@ interface Derivative {
   readonly macs: (d: number, e: number) => number;
 }
 
+/** Derivatives of the scores by q·k: a number, without a cap. */
+function slopesOf(f: Functional, [q, k]: readonly Node[], attrs: Attrs, dtype: DType): Node | number {
+  const scale = attrNumber(attrs, 'scale');
+  if (attrs.cap === undefined) return scale;
+  const bend = f.tanh(f.mul(f.matmul(q, f.transpose(k), dtype), scale));
+  return f.mul(f.sub(1, f.square(bend)), scale * attrNumber(attrs, 'cap'));
+}
+
 function defineDerivative(name: string, { of, doc, macs }: Derivative): OpDef {
   return defineOp({
     name,
@@ -135,7 +150,7 @@ function defineDerivative(name: string, { of, doc, macs }: Derivative): OpDef {
         'takes the operands of an attention, dy, its result and its lse',
         own,
       );
-      checkFill(name, own, attrs);
+      checkNumbers(name, attrs, maskOf(own));
       for (const [what, t, shape] of [
         ['dy', dy, [...batch, m, e]] as const,
         ['the result', out, [...batch, m, e]] as const,
@@ -160,13 +175,13 @@ function defineDerivative(name: string, { of, doc, macs }: Derivative): OpDef {
         const to = row(result, outer, at);
         for (let l = 0; l < x.length; l++) to[l] += factor * x[l];
       };
-      eachScore(own, attrs, (outer, i, j, score, isFilled) => {
+      eachScore(own, attrs, (outer, i, j, score, steep) => {
         const weight = Math.exp(score - row(lse, outer, i)[0]);
         const [dyRow, outRow] = [row(dy, outer, i), row(out, outer, i)];
         if (of === 'v') return add(outer, j, weight, dyRow);
-        const slope = isFilled ? 0 : weight * (inner(dyRow, row(own[2], outer, j)) - inner(dyRow, outRow));
+        const slope = weight * (inner(dyRow, row(own[2], outer, j)) - inner(dyRow, outRow));
         const [at, other] = of === 'q' ? [i, row(own[1], outer, j)] : [j, row(own[0], outer, i)];
-        add(outer, at, attrNumber(attrs, 'scale') * slope, other);
+        add(outer, at, steep && steep * slope, other);
       });
       return m && n && d && e ? result : dense(type);
     },
@@ -188,7 +203,7 @@ function defineDerivative(name: string, { of, doc, macs }: Derivative): OpDef {
       const dFilled = f.mul(weights, f.sub(f.matmul(narrow(dy), f.transpose(v), dtype), projected));
       const { mask } = scoreOperands(own, (node) => node.type.dtype);
       const dScores = mask ? f.select(mask, dFilled, f.constant(0, dtype)) : dFilled;
-      const slopes = narrow(f.mul(dScores, attrNumber(attrs, 'scale')));
+      const slopes = narrow(f.mul(dScores, slopesOf(f, own, attrs, dtype)));
       return of === 'q' ? f.matmul(slopes, k) : f.matmul(f.transpose(slopes), q);
     },
     sample: (random) => {

@@ -70,6 +70,25 @@ function checkOperands(inputs: readonly TensorType[], attrs: Attrs): DType {
   return dtype;
 }
 
+/** What attention makes of q·k: scale·q·k, bounded by a tanh where there is a cap (Gemma 2, section 2). */
+export function scoreOf({ scale, cap }: Attrs, product: number): number {
+  const scaled = (scale as number) * product;
+  return cap === undefined ? scaled : (cap as number) * Math.tanh(scaled);
+}
+
+/** Derivative of `scoreOf` by q·k. */
+export function slopeOf({ scale, cap }: Attrs, product: number): number {
+  const factor = scale as number;
+  return cap === undefined ? factor : factor * (cap as number) * (1 - Math.tanh(factor * product) ** 2);
+}
+
+/** Checks the numbers of an attention. */
+export function checkNumbers(op: string, { scale, cap, fill }: Attrs, mask: unknown): void {
+  if (!Number.isFinite(scale)) throw shapeError(op, 'scale is a finite number');
+  if (cap !== undefined && !Number.isFinite(cap)) throw shapeError(op, 'cap is a finite number');
+  if (mask && typeof fill !== 'number') throw shapeError(op, 'a mask needs a fill');
+}
+
 /** softmax of the scores, by smaller ops, in the dtype of the result. */
 const weightsOf = (f: Functional, inputs: readonly Node[], attrs: Attrs, dtype: DType): Node =>
   f.op('softmax', [scoresOf(f, inputs, attrs, dtype)]);
@@ -79,7 +98,8 @@ export function scoresOf(f: Functional, inputs: readonly Node[], attrs: Attrs, d
   const [q, k] = inputs;
   const { bias, mask } = scoreOperands(inputs, dtypeOfNode);
   const scaled = f.mul(f.matmul(q, f.transpose(k), dtype), attrs.scale as number);
-  const scores = bias ? f.add(scaled, bias) : scaled;
+  const capped = attrs.cap === undefined ? scaled : f.mul(f.tanh(scaled), attrs.cap as number);
+  const scores = bias ? f.add(capped, bias) : capped;
   const fill = () => f.constant(attrs.fill as number, dtype);
   return mask ? f.select(mask, scores, fill()) : scores;
 }
@@ -106,18 +126,17 @@ export function drawAttention(random: Random, alwaysBiased = false): Pick<Sample
   const bias = biased ? [f32(random.broadcastable([...batch, m, n]))] : [];
   const mask = masked ? [{ dtype: 'bool' as const, shape: random.broadcastable([...batch, m, n]) }] : [];
   const inputs = [f32([...batch, m, d]), f32([...shared(), n, d]), f32([...shared(), n, e]), ...bias, ...mask];
-  return { inputs, attrs: { scale: 0.5, ...(masked && { fill: -3 }) } };
+  const capped = random.next() < 0.3;
+  return { inputs, attrs: { scale: 0.5, ...(capped && { cap: 2.5 }), ...(masked && { fill: -3 }) } };
 }
 
 export const attention = defineOp({
   name: 'attention',
-  doc: 'softmax(scale·q·kᵀ + bias)·v: q […, m, d], k […, n, d], v […, n, e], bias broadcast to […, m, n] (optional); where a bool mask (optional) does not hold, the score is `fill`.',
+  doc: 'softmax(s + bias)·v, with s = scale·q·kᵀ, or cap·tanh(scale·q·kᵀ): q […, m, d], k […, n, d], v […, n, e]; bias […, m, n] is optional, as is a bool mask: where it does not hold, the score is `fill`.',
   kind: 'contract',
   type: (inputs, attrs) => {
     const dtype = checkOperands(inputs, attrs);
-    if (!Number.isFinite(attrs.scale)) throw shapeError('attention', 'scale is a finite number');
-    const { mask } = scoreOperands(inputs, dtypeOfType);
-    if (mask && typeof attrs.fill !== 'number') throw shapeError('attention', 'a mask needs a fill');
+    checkNumbers('attention', attrs, scoreOperands(inputs, dtypeOfType).mask);
     const { batch, m, e } = attentionDims(inputs);
     return { dtype, shape: [...batch, m, e] };
   },
@@ -140,7 +159,7 @@ export const attention = defineOp({
         if (mask && !at(mask, [...index, j])) return attrNumber(attrs, 'fill');
         let score = 0;
         for (let l = 0; l < d; l++) score += q[q0 + l] * k[k0 + j * d + l];
-        return attrNumber(attrs, 'scale') * score + (bias ? at(bias, [...index, j]) : 0);
+        return scoreOf(attrs, score) + (bias ? at(bias, [...index, j]) : 0);
       });
       const max = scores.reduce((a, b) => Math.max(a, b));
       const weights = scores.map((score) => Math.exp(score - max));

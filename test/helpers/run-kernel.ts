@@ -237,7 +237,7 @@ class Workgroup {
       case 'max':
         return zip(a, b, (x, y) => this.all((lane) => Math.max(x[lane], y[lane])));
       case 'exp':
-        return a.map(Math.exp);
+        return zip(a, a, (x) => x.map(Math.exp));
       case 'fma':
         return zip(zip(a, b, BOTH('*', this)), c, BOTH('+', this));
       case 'dot': {

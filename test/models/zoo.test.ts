@@ -95,6 +95,18 @@ const CASES: Record<string, Case> = {
     byHand: 5,
     why: 'the same',
   },
+  'gemma, capped scores': {
+    model: llama({ cap: 2 }),
+    depths: [llama({ cap: 2, depth: 3 }), llama({ cap: 2, depth: 4 })],
+    byHand: 5,
+    why: 'as llama',
+  },
+  'gemma, a mask that chooses': {
+    model: llama({ cap: 2, choice: true }),
+    depths: [llama({ cap: 2, choice: true, depth: 3 }), llama({ cap: 2, choice: true, depth: 4 })],
+    byHand: 5,
+    why: 'as llama',
+  },
   'resnet bottleneck': {
     model: convnet(),
     entry: 'bottleneck',

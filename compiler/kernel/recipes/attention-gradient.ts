@@ -4,13 +4,13 @@
  * same for all invocations of the workgroup. Nothing is shared, so there is no barrier. Dao et al. 2022, algorithm 4.
  */
 import { sizeOf, type Node } from '../../ir/index.ts';
-import { attentionDims, attrNumber, gradientOperands, scoreOperands } from '../../ops/index.ts';
+import { attentionDims, gradientOperands, scoreOperands } from '../../ops/index.ts';
 import type { AttentionGradientPlan } from '../../schedule/plan.ts';
 import { ZERO, type Index } from '../index-map.ts';
 import { broadcastIndex } from '../inline.ts';
 import type { Expr, Variable } from '../ir.ts';
 import { batchIndex, builtins, storeElement, type Launch, type Site } from './common.ts';
-import { adjustScore, LOWEST } from './scores.ts';
+import { adjustScore, LOWEST, scaledScore, scoreSlope } from './scores.ts';
 
 interface Rows {
   readonly site: Site;
@@ -91,26 +91,24 @@ function dotRows(rows: Rows, hint: string, x: readonly [Node, Index], y: readonl
   return b.bind(hint, b.binary('+', b.binary('+', x0, y0), b.binary('+', z0, w0)));
 }
 
-/** The score of query i and key j, as attention has it. */
-function scoreOf(rows: Rows, i: Index, j: Index): Expr {
+/** The score of query i and key j, as attention has it, and what it is before a cap, a bias and a mask. */
+function scoreOf(rows: Rows, i: Index, j: Index): { score: Expr; scaled: Expr } {
   const { site, own, batch } = rows;
-  const { b, region } = site;
-  const product = dotRows(rows, 'product', [own[0], i], [own[1], j]);
-  const scaled = b.binary('*', product, b.literal(attrNumber(region.anchor!.attrs, 'scale'), 'f32'));
-  return adjustScore(site, scaled, [...batch, i, j], own);
+  const scaled = scaledScore(site, dotRows(rows, 'product', [own[0], i], [own[1], j]));
+  return { score: adjustScore(site, scaled, [...batch, i, j], own), scaled };
 }
 
-/** P and dS·scale of query i and key j. */
+/** P of query i and key j, and the derivative by their product. */
 function weightAndSlope(rows: Rows, { dy, out, lse }: More, i: Index, j: Index) {
   const { site, own, batch } = rows;
-  const { b, region } = site;
+  const { b } = site;
   const sum = at(rows, lse, [...batch, i, ZERO]);
-  const weight = b.bind('weight', b.call('exp', [b.binary('-', scoreOf(rows, i, j), sum)]));
+  const { score, scaled } = scoreOf(rows, i, j);
+  const weight = b.bind('weight', b.call('exp', [b.binary('-', score, sum)]));
   const slope = () => {
     const spent = dotRows(rows, 'spent', [dy, i], [out, i]);
     const gained = dotRows(rows, 'gained', [dy, i], [own[2], j]);
-    const scale = b.literal(attrNumber(region.anchor!.attrs, 'scale'), 'f32');
-    const free = b.binary('*', b.binary('*', weight, scale), b.binary('-', gained, spent));
+    const free = b.binary('*', b.binary('*', weight, scoreSlope(site, scaled)), b.binary('-', gained, spent));
     const { mask } = scoreOperands(own, (node) => node.type.dtype);
     if (!mask) return b.bind('slope', free);
     return b.bind('slope', b.call('select', [b.literal(0, 'f32'), free, at(rows, mask, [...batch, i, j])]));
@@ -228,7 +226,7 @@ function logSums(rows: Rows, anchor: Node): void {
     'key',
     dims.n,
     (key) => {
-      const score = b.bind('score', scoreOf(rows, row, ix.atom(key, dims.n - 1)));
+      const score = b.bind('score', scoreOf(rows, row, ix.atom(key, dims.n - 1)).score);
       const now = b.bind('now', b.call('max', [b.read(largest), score]));
       const kept = b.binary('*', b.read(total), b.call('exp', [b.binary('-', b.read(largest), now)]));
       b.assign(total, b.binary('+', kept, b.call('exp', [b.binary('-', score, now)])));

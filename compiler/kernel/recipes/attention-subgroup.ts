@@ -10,7 +10,7 @@ import { ZERO, type Index } from '../index-map.ts';
 import { broadcastIndex } from '../inline.ts';
 import type { Expr, Intrinsic, Variable } from '../ir.ts';
 import { batchIndex, builtins, storeElement, type Launch, type Site } from './common.ts';
-import { adjustScore, isAdjusted, LOWEST } from './scores.ts';
+import { adjustScore, isAdjusted, LOWEST, scaledScore } from './scores.ts';
 
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
@@ -119,11 +119,9 @@ function scoreBlock(block: Block, key0: Index): Variable[][] {
       );
     });
   });
-  const scale = b.literal(attrNumber(region.anchor!.attrs, 'scale'), 'f32');
   scores.forEach((quad, c) =>
     quad.forEach((score, g) => {
-      const scaled = b.binary('*', b.read(score), splat(site, scale));
-      const adjusted = isAdjusted(site) ? adjustFour(block, b.bind('scaled', scaled), 4 * g, keys[c]) : scaled;
+      const adjusted = adjustFour(block, b.read(score), 4 * g, keys[c]);
       const beyond = () => b.binary('>=', ix.expr(mine[c]), b.u32(n));
       const lowest = splat(site, b.literal(LOWEST, 'f32'));
       b.assign(score, keys[c] === mine[c] ? adjusted : b.call('select', [adjusted, lowest, beyond()]));
@@ -132,11 +130,17 @@ function scoreBlock(block: Block, key0: Index): Variable[][] {
   return scores;
 }
 
-/** Bias and mask on the scores of four rows with one key. */
-function adjustFour({ site, m, batch, row0 }: Block, scores: Expr, first: number, key: Index): Expr {
-  const { b, inline } = site;
+/** The scores of four rows with one key, of their products. */
+function adjustFour({ site, m, batch, row0 }: Block, products: Expr, first: number, key: Index): Expr {
+  const { b, inline, region } = site;
+  if (!isAdjusted(site)) {
+    const scale = b.literal(attrNumber(region.anchor!.attrs, 'scale'), 'f32');
+    return b.binary('*', products, splat(site, scale));
+  }
   const rows = range(4).map((r) => inline.ix.clamp(inline.ix.offset(row0, first + r), m - 1, `row_${first + r}`));
-  const parts = rows.map((row, r) => adjustScore(site, b.component(scores, r), [...batch, row, key]));
+  const parts = rows.map((row, r) =>
+    adjustScore(site, scaledScore(site, b.component(products, r)), [...batch, row, key]),
+  );
   return b.call('vec4f', parts, 'vec4f');
 }
 

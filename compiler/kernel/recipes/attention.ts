@@ -4,13 +4,12 @@
  * Milakov & Gimelshein 2018, Dao et al. 2022. Statistics are f32; scores and output of the block live in workgroup memory.
  */
 import { sizeOf, type Shape } from '../../ir/index.ts';
-import { attrNumber } from '../../ops/index.ts';
 import type { AttentionPlan } from '../../schedule/plan.ts';
 import { fixedIndex, ZERO, type Index } from '../index-map.ts';
 import { broadcastIndex } from '../inline.ts';
 import type { Expr, SharedArray, Variable } from '../ir.ts';
 import { batchIndex, builtins, storeElement, type Launch, type Site } from './common.ts';
-import { adjustScore, LOWEST } from './scores.ts';
+import { adjustScore, LOWEST, scaledScore } from './scores.ts';
 
 interface Block {
   readonly site: Site;
@@ -147,14 +146,13 @@ function scoreBlock(block: Block, key0: Index): void {
       });
     });
   });
-  const scale = b.literal(attrNumber(region.anchor!.attrs, 'scale'), 'f32');
   const tile = b.privateArray('tile', flatten(block, acc));
   const store = (i: Expr, r: Expr) => {
     const key = ix.add(lane, ix.scale(ix.atom(i, perLane - 1), plan.lanes));
     const row = ix.atom(r, plan.rows - 1);
     const product = b.loadShared(tile, ix.expr(ix.add(ix.scale(ix.atom(i, perLane - 1), plan.rows), row)));
     const position = [ix.clamp(ix.add(row0, row), m - 1, 'row'), ix.clamp(ix.add(key0, key), n - 1, 'key')];
-    const score = adjustScore(site, b.binary('*', product, scale), [...batch, ...position]);
+    const score = adjustScore(site, scaledScore(site, product), [...batch, ...position]);
     const beyond = () => b.binary('>=', ix.expr(ix.add(key0, key)), b.u32(n));
     const masked = n % plan.keys ? b.call('select', [score, b.literal(LOWEST, 'f32'), beyond()]) : score;
     b.storeShared(block.scores, ix.expr(ix.add(ix.scale(key, plan.rows), row)), masked);

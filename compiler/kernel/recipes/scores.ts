@@ -11,17 +11,39 @@ export const LOWEST = -1e30;
 /** Scores of hidden keys (−∞, the lowest float) are raised to this: a row that may see no key at all takes their mean. */
 const HIDDEN = -1e29;
 
-/** Whether the attention has a bias or a mask. */
-export const isAdjusted = ({ region }: Site): boolean => region.anchor!.inputs.length > 3;
+const literal = ({ b, region }: Site, name: string): Expr => b.literal(attrNumber(region.anchor!.attrs, name), 'f32');
 
-/** The scaled score at an index [...batch, row, key]: the bias added, and the fill where the mask does not hold. */
+export const hasCap = ({ region }: Site): boolean => region.anchor!.attrs.cap !== undefined;
+
+/** Whether more is done to a score than that it is scaled. */
+export const isAdjusted = (site: Site): boolean => site.region.anchor!.inputs.length > 3 || hasCap(site);
+
+/** scale·q·k; under a cap, its tanh. */
+export function scaledScore(site: Site, product: Expr): Expr {
+  const { b } = site;
+  const scaled = b.binary('*', product, literal(site, 'scale'));
+  return hasCap(site) ? b.bind('bend', b.op('tanh', [scaled], {}, 'f32')) : scaled;
+}
+
+/** The derivative of the score by q·k, of its `scaledScore`. */
+export function scoreSlope(site: Site, scaled: Expr): Expr {
+  const { b } = site;
+  const scale = literal(site, 'scale');
+  if (!hasCap(site)) return scale;
+  const steep = b.binary('-', b.literal(1, 'f32'), b.binary('*', scaled, scaled));
+  return b.binary('*', b.binary('*', scale, literal(site, 'cap')), steep);
+}
+
+/** The score at an index [...batch, row, key]: capped, the bias added, and the fill where the mask does not hold. */
 export function adjustScore(
-  { b, inline, region }: Site,
-  score: Expr,
+  site: Site,
+  scaled: Expr,
   index: readonly Index[],
-  operands: readonly Node[] = region.anchor!.inputs,
+  operands: readonly Node[] = site.region.anchor!.inputs,
 ): Expr {
+  const { b, inline, region } = site;
   const anchor = region.anchor!;
+  const score = hasCap(site) ? b.binary('*', scaled, literal(site, 'cap')) : scaled;
   const { bias, mask } = scoreOperands(operands, (node) => node.type.dtype);
   const at = (node: Node) => inline.value(node, broadcastIndex(index, node.type.shape));
   const biased = bias ? b.binary('+', score, at(bias)) : score;

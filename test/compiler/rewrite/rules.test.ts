@@ -94,7 +94,7 @@ describe('on the models', () => {
     const stats = new RewriteStats();
     for (const block of BLOCKS) recognise(forward({ ...SMALL, block }, 2), DEVICE, undefined, undefined, stats);
     // Models that diffusion has no use for, but a compiler must know.
-    for (const model of [gpt(), llama()])
+    for (const model of [gpt(), llama(), llama({ cap: 2 }), llama({ cap: 2, choice: true })])
       recognise(simplify(traceEntry(model, 'forward', { batch: 2 }).graph), DEVICE, undefined, undefined, stats);
     const autoencoder = autoencoderKL({ blockOutChannels: [4, 8], normNumGroups: 2, sampleSize: 4 });
     joinProducts(simplify(traceEntry(autoencoder, 'encode', { batch: 2 }).graph), DEVICE, undefined, undefined, stats);

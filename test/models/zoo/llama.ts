@@ -1,4 +1,7 @@
-/** LLaMA's block: Touvron et al. 2023; grouped queries of Ainslie et al. 2023, a mask added to the scores. */
+/**
+ * LLaMA's block: Touvron et al. 2023; grouped queries of Ainslie et al. 2023, a mask added to the scores, or chosen by, and a cap on
+ * the scores, of Gemma 2 (2024).
+ */
 import {
   defineModel,
   iota,
@@ -7,6 +10,7 @@ import {
   rmsNorm,
   silu,
   softmax,
+  tanh,
   where,
   type Scope,
   type Tensor,
@@ -22,6 +26,10 @@ export const llamaConfig = {
   heads: 6,
   groups: 2,
   repeat: true,
+  /** Scores are bounded to ±cap, where it is not 0. */
+  cap: 0,
+  /** The mask chooses between a score and a number far below. */
+  choice: false,
 };
 
 const norm = (p: Scope, x: Tensor) => rmsNorm(x, 1e-5).mul(p.param('weight', [x.shape[x.rank - 1]], ones));
@@ -37,14 +45,13 @@ function attention(p: Scope, x: Tensor, cfg: typeof llamaConfig): Tensor {
       .reshape(N, T, n, hd)
       .transpose(1, 2);
   const [q, k, v] = [rotary(project('wq', heads)), rotary(project('wk', groups)), project('wv', groups)];
-  const bias = where(iota([T, T], 0, 'i32').lt(iota([T, T], 1, 'i32')), -1e9, 0);
-  const attend = (q: Tensor, k: Tensor, v: Tensor) =>
-    softmax(
-      q
-        .matmul(k.transpose())
-        .mul(hd ** -0.5)
-        .add(bias),
-    ).matmul(v);
+  const isLater = iota([T, T], 0, 'i32').lt(iota([T, T], 1, 'i32'));
+  const attend = (q: Tensor, k: Tensor, v: Tensor) => {
+    const scaled = q.matmul(k.transpose()).mul(hd ** -0.5);
+    const scores = cfg.cap ? tanh(scaled.div(cfg.cap)).mul(cfg.cap) : scaled;
+    const masked = cfg.choice ? where(isLater, -1e9, scores) : scores.add(where(isLater, -1e9, 0));
+    return softmax(masked).matmul(v);
+  };
   const spread = (x: Tensor) => x.unsqueeze(2).broadcastTo(N, groups, each, T, hd).reshape(N, heads, T, hd);
   const mixed = cfg.repeat
     ? attend(q, spread(k), spread(v))

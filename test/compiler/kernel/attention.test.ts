@@ -1,0 +1,66 @@
+/** Attention and its derivatives by every recipe, run as kernel IR: scaled, capped, biased, masked. */
+import { describe, expect, it } from 'vitest';
+import { gradients } from '../../../compiler/autodiff/index.ts';
+import { GraphBuilder, type Graph } from '../../../compiler/ir/index.ts';
+import { Functional, interpret, opTable, Random } from '../../../compiler/ops/index.ts';
+import { PORTABLE, type DeviceSpec } from '../../../compiler/schedule/device.ts';
+import { relativeError } from '../../helpers/gpu.ts';
+import { runSchedule } from '../../helpers/run-schedule.ts';
+import { drawValues } from '../../helpers/samples.ts';
+
+/** Whose caches hold no scores: small attentions are kernels too. */
+const software = (size?: number): DeviceSpec => ({
+  ...PORTABLE,
+  name: 'software',
+  kind: 'software',
+  ...(size && { features: ['subgroups'], subgroups: { min: size, max: size } }),
+  cacheBytes: 0,
+});
+
+function attentionGraph({ cap, masked, biased }: { cap?: number; masked: boolean; biased: boolean }): Graph {
+  const f = new Functional(new GraphBuilder(opTable));
+  const input = (name: string, shape: number[]) => f.op('input', [], { name, dtype: 'f32', shape });
+  const [q, k, v] = [input('q', [2, 11, 12]), input('k', [2, 13, 12]), input('v', [2, 13, 20])];
+  const bias = biased ? [input('bias', [11, 13])] : [];
+  // Every query sees a key.
+  const near = f.add(f.iota('i32', [11, 13], 0), 3);
+  const mask = masked ? [f.compare('lt', f.iota('i32', [11, 13], 1), near)] : [];
+  const attrs = { scale: 0.4, ...(cap !== undefined && { cap }), ...(masked && { fill: -1e9 }) };
+  const out = f.op('attention', [q, k, v, ...bias, ...mask], attrs);
+  const slopes = gradients(f, f.sum(f.mul(out, input('dy', [2, 11, 20])), [0, 1, 2]), [q, k, v, ...bias]);
+  const outputs = [out, ...slopes].map((node, i) => ({ name: ['out', 'dq', 'dk', 'dv', 'dbias'][i], node }));
+  const inputs = [q, k, v, ...bias, input('dy', [2, 11, 20])];
+  return { name: 'attention', inputs, outputs, updates: [] };
+}
+
+describe.each<[string, DeviceSpec, string]>([
+  ['workgroups of a GPU', PORTABLE, 'attention'],
+  ['workgroups of a software device', software(), 'attention'],
+  ['subgroups of 8', software(8), 'attention-subgroup'],
+])('by %s', (_, device, family) => {
+  it.each([
+    { cap: undefined, masked: false, biased: false },
+    { cap: undefined, masked: true, biased: true },
+    { cap: 1.5, masked: false, biased: false },
+    { cap: 1.5, masked: true, biased: false },
+    { cap: -0.7, masked: false, biased: true },
+    { cap: 3, masked: true, biased: true },
+    { cap: 0, masked: false, biased: false },
+  ])('cap $cap, mask $masked, bias $biased', (options) => {
+    const graph = attentionGraph(options);
+    const random = new Random(3);
+    const bindings = Object.fromEntries(
+      graph.inputs.map((node) => [String(node.attrs.name), drawValues(random, node.type)]),
+    );
+    const want = interpret(graph, bindings);
+    const { outputs, scheduled } = runSchedule(graph, bindings, { device, verify: true });
+    const families = scheduled.regions.map(({ plan }) => plan.family);
+    expect(families).toContain(family);
+    expect(families).toContain('attention-gradient');
+    for (const { name } of graph.outputs) {
+      const scale = Math.max(...want.outputs[name].data.map(Math.abs));
+      if (scale === 0) expect(Math.max(...outputs[name].map(Math.abs)), name).toBe(0);
+      else expect(relativeError(outputs[name], want.outputs[name].data), name).toBeLessThan(1e-5);
+    }
+  });
+});
