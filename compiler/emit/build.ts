@@ -18,7 +18,7 @@ import type {
 } from './artefact.ts';
 import { ALIGNMENT, type MemoryPlan } from '../memory/plan.ts';
 import { isPack } from '../rewrite/packs.ts';
-import { bindingsOf, boundType, isBundle, type Bound, type Region } from '../schedule/regions.ts';
+import { bindingsOf, isBundle, type Bound, type Region } from '../schedule/regions.ts';
 import { windowOffset } from '../schedule/windows.ts';
 import { bytesRead, headerOf, kernelName, macsOf, opsOf, placesOf, type Use } from './describe.ts';
 import { signatureOf } from './signature.ts';
@@ -246,10 +246,10 @@ class Emitter {
   /** What a kernel binds of a value. */
   private bound(node: Node, region: Region, places: Places): Resource {
     const from = this.resource(node, places);
-    const stretch = region.stretches.get(node);
-    if (!stretch) return from;
-    const bytes = byteSize(boundType(node, region));
-    return partOf(from, (bytes / stretch.size) * stretch.start, bytes);
+    const span = region.spans.get(node);
+    if (!span) return from;
+    const entryBytes = byteSize(node.type) / node.type.shape[0];
+    return partOf(from, span.start * entryBytes, span.size * entryBytes);
   }
 
   private pack(node: Node): string {

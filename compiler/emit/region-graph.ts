@@ -6,7 +6,7 @@ import { GraphBuilder, type Graph, type Node } from '../ir/index.ts';
 import { opTable } from '../ops/index.ts';
 import { bufferName } from '../kernel/lower.ts';
 import { boundType, operandsOf, type Region } from '../schedule/regions.ts';
-import type { Stretch } from '../schedule/windows.ts';
+import type { Span } from '../schedule/windows.ts';
 
 /** Inputs are `operandsOf` the region in order, outputs its results. */
 export function regionGraph(region: Region): Graph {
@@ -20,7 +20,7 @@ export function regionGraph(region: Region): Graph {
     const input = builder.apply('input', [], { name: names[i], dtype, shape: [...shape] });
     input.loc ??= node.loc;
     inputs.push(input);
-    made.set(node, whole(builder, input, node, region.stretches.get(node)));
+    made.set(node, whole(builder, input, node, region.spans.get(node)));
   });
   for (const node of region.members) {
     const given = node.inputs.map((operand) => made.get(operand)!);
@@ -35,11 +35,11 @@ export function regionGraph(region: Region): Graph {
 }
 
 /** A value of which only a stretch is there: the rest of it, which nobody reads, is zero. */
-function whole(builder: GraphBuilder, input: Node, { type: { shape } }: Node, stretch?: Stretch): Node {
-  if (!stretch) return input;
+function whole(builder: GraphBuilder, input: Node, { type: { shape } }: Node, span?: Span): Node {
+  if (!span) return input;
   const others = shape.slice(1).map(() => 0);
-  const after = shape[0] - stretch.start - stretch.size;
-  return builder.apply('pad', [input], { low: [stretch.start, ...others], high: [after, ...others], value: 0 });
+  const after = shape[0] - span.start - span.size;
+  return builder.apply('pad', [input], { low: [span.start, ...others], high: [after, ...others], value: 0 });
 }
 
 /** A name in the alphabet of the text form. */

@@ -2,6 +2,10 @@
 import { attrsKey, formatType, type Node } from '../ir/index.ts';
 import type { Plan } from '../schedule/plan.ts';
 import type { Region } from '../schedule/regions.ts';
+import type { Span } from '../schedule/windows.ts';
+
+/** Which part of a value is bound: where that starts is in the kernel. */
+const spanText = (span: Span | undefined): string => (span ? `@${span.start}+${span.size}` : '');
 
 export function signatureOf(region: Region, plan: Plan): string {
   const ids = new Map<Node, string>();
@@ -10,7 +14,7 @@ export function signatureOf(region: Region, plan: Plan): string {
     const old = region.replaces.get(node);
     if (old) ids.set(old, `in place ${i}`);
   });
-  const reads = region.reads.map((node) => formatType(node.type)).join(' ');
+  const reads = region.reads.map((node) => formatType(node.type) + spanText(region.spans.get(node))).join(' ');
   // Numbered from the root by data flow: node ids depend on what was built before, in other blocks.
   const members: string[] = [];
   const number = (node: Node): string => {
@@ -23,7 +27,10 @@ export function signatureOf(region: Region, plan: Plan): string {
     members.push(`${node.op}(${operands})${attrsKey(attrs)}:${formatType(node.type)}`);
     return ids.get(node)!;
   };
-  const results = region.results.map(({ node, views }) => `${number(node)} ${views.map(number).join(',')}`);
+  const results = region.results.map(({ node, views, anchor }) => {
+    const from = anchor ? ` of ${number(anchor)}` : '';
+    return `${number(node)} ${views.map(number).join(',')}${from}`;
+  });
   const bundles = region.bundles.map(({ parts, elements }) => {
     const places = [...parts].map(([node, { offset }]) => `${number(node)}@${offset}`);
     return `bundle ${elements}: ${places.join(' ')}`;

@@ -50,7 +50,7 @@ function attempt(
       const access = isResult(binding) ? 'read_write' : 'read';
       const elements = sizeOf(boundType(binding, region).shape);
       const buffer = b.buffer(bufferName(binding), dtype, elements, access, fours.has(binding));
-      const start = region.stretches.get(binding)?.start ?? 0;
+      const start = region.spans.get(binding)?.start ?? 0;
       homes.set(binding, { buffer, offset: -start * sizeOf(binding.type.shape.slice(1)) });
     }
   }

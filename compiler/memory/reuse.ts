@@ -35,8 +35,8 @@ export function reuseMemory(
   regions.forEach((region, step) => memoryOf(region).forEach((node) => lastRead.set(node, step)));
   // A window of state is not a binding: what is read by windows lives in an arena. So does what is a part of a whole.
   const cut = new Set(
-    regions.flatMap(({ reads, stretches }) =>
-      reads.filter((n) => !isBuffer(n) || stretches.has(n)).flatMap((n) => storedIn(n, isBuffer)),
+    regions.flatMap(({ reads, spans }) =>
+      reads.filter((n) => !isBuffer(n) || spans.has(n)).flatMap((n) => storedIn(n, isBuffer)),
     ),
   );
   const homes = new Map<Node, Node>();

@@ -11,14 +11,26 @@
  * Others may read the rows too, as the gradient of the product does in training: the product's first column of tiles then
  * writes them, and whatever else the row kernel gave (join.ts).
  */
-import { labelOf, labelsOf, sameShape, type Node, type Remarks } from '../ir/index.ts';
+import { labelOf, labelsOf, sameShape, sizeOf, type Node, type Remarks } from '../ir/index.ts';
+import { opDef } from '../ops/index.ts';
+import { TILE } from './cost.ts';
 import { limit, prefersSubgroupProducts, tooManyBuffers, type DeviceSpec } from './device.ts';
 import { tilesOf } from './plan.ts';
-import { resultsOf, type Draft } from './regions.ts';
+import { domainOf, resultsOf, type Draft, type Result } from './regions.ts';
 import { isStored } from './storage.ts';
+import { fullShape } from './union.ts';
+
+/** Rows that products compute, by the row drafts that they were. */
+export type Absorbed = ReadonlyMap<Draft, Node>;
 
 /** Moves the reductions of such row drafts into the drafts of the products that read them. */
-export function absorbRows(drafts: Map<Node, Draft>, flow: Surroundings, device: DeviceSpec, remarks?: Remarks): void {
+export function absorbRows(
+  drafts: Map<Node, Draft>,
+  flow: Surroundings,
+  device: DeviceSpec,
+  remarks?: Remarks,
+): Absorbed {
+  const absorbed = new Map<Draft, Node>();
   const products = new Map(
     [...drafts.values()].flatMap((d) => (d.anchor?.op === 'matmul' ? [[d.anchor, d] as const] : [])),
   );
@@ -27,7 +39,8 @@ export function absorbRows(drafts: Map<Node, Draft>, flow: Surroundings, device:
     const reader = onlyReader(row.root, flow.users, products);
     const why = typeof reader === 'string' ? reader : staysApart(row, reader, { drafts, flow, device });
     if (typeof reader === 'string' || why) {
-      remarks?.missed('absorb-rows', [row.root, ...row.reductions], `the rows keep their own kernel: ${why}`);
+      // Of several readers one may still take the rows, and write them for the others (`rowsUnion`).
+      if (!isOperand(row.root, flow.users, products)) remarkApart(row, why!, remarks);
       continue;
     }
     remarks?.applied(
@@ -36,8 +49,22 @@ export function absorbRows(drafts: Map<Node, Draft>, flow: Surroundings, device:
       `${labelOf(reader.anchor!)} computes ${labelsOf(row.reductions)} of the rows that it reads`,
     );
     reader.reductions = row.reductions;
+    absorbed.set(row, reader.anchor!);
     drafts.delete(row.root);
   }
+  return absorbed;
+}
+
+/** Why rows keep their kernel. */
+export const remarkApart = (row: Draft, why: string, remarks?: Remarks): void =>
+  remarks?.missed('absorb-rows', [row.root, ...row.reductions], `the rows keep their own kernel: ${why}`);
+
+/** Whether one of several readers is a product of which the rows are the left operand. */
+function isOperand(root: Node, users: Map<Node, Node[]>, products: Map<Node, Draft>): boolean {
+  const readers = users.get(root)!;
+  const leads = (reader: Node): boolean =>
+    products.has(reader) || (keepsRows(reader) && users.get(reader)!.some(leads));
+  return readers.length > 1 && readers.some(leads);
 }
 
 interface Surroundings {
@@ -51,10 +78,10 @@ function staysApart(
   product: Draft,
   { drafts, flow, device }: { drafts: Map<Node, Draft>; flow: Surroundings; device: DeviceSpec },
 ): string | undefined {
-  if (prefersSubgroupProducts(device))
-    return `${device.name} computes products by subgroups that stage nothing, so ${labelOf(product.anchor!)} would normalise anew for every tile`;
+  if (prefersSubgroupProducts(device)) return stagesNothing(product.anchor!, device);
   if (flow.returned.has(row.root)) return `${labelOf(row.root)} is a result of the graph`;
-  if (!endsAsRows(row)) return `${labelOf(row.root)} is not the rows that are reduced, along the last axis`;
+  if (!endsAsRows({ node: row.root, views: row.views }, row.reductions[0]))
+    return `${labelOf(row.root)} is not the rows that are reduced, along the last axis`;
   if (product.reductions.length) return `${labelOf(product.anchor!)} has taken in other rows`;
   const reads = readsOf(row, product, drafts);
   const most = limit(device, 'maxStorageBuffersPerShaderStage') - 1;
@@ -62,55 +89,90 @@ function staysApart(
 }
 
 /**
- * A product and a row kernel that gives the rows of its left operand, all of them in memory: others read them as well.
- * `buffers`: values in memory.
+ * A product and a row kernel that gives the rows of its left operand, all of them in memory: others read them as well. Why they
+ * stay two kernels, where they do; undefined where the operand is nothing of the row kernel. `buffers`: values in memory.
  */
 export function rowsUnion(
   row: Draft,
   product: Draft,
   device: DeviceSpec,
   buffers: ReadonlySet<Node>,
-): Draft | undefined {
+): Draft | string | undefined {
   const { anchor } = product;
-  if (row.kind !== 'row' || anchor?.op !== 'matmul' || !tilesOf(anchor, device) || !ownsBatch(anchor)) return undefined;
-  if (product.reductions.length || product.totals?.length || product.pieces) return undefined;
-  const operand = resultsOf(row).find(({ node }) => node === behindReshapes(anchor.inputs[0]));
-  if (!operand || !endsAsRows({ ...row, root: operand.node, views: [...operand.views] })) return undefined;
+  if (row.kind !== 'row' || anchor?.op !== 'matmul') return undefined;
+  const operand = operandAmong(resultsOf(row), anchor.inputs[0]);
+  if (!operand) return undefined;
+  const label = labelOf(anchor);
+  if (prefersSubgroupProducts(device)) return stagesNothing(anchor, device);
+  if (!tilesOf(anchor, device)) return `${label} is too small for tiles`;
+  if (!ownsBatch(anchor)) return `${label} reads them for several matrices of its batch`;
+  if (product.reductions.length || product.totals?.length || product.pieces) return `${label} has taken in other rows`;
+  if (!endsAsRows(operand, row.reductions[0]))
+    return `${labelOf(operand.node)} is not the rows that are reduced, along the last axis`;
   // Of rows that a tile does not compute, it knows nothing.
   const rows = new Set(resultsOf(row).map(({ node }) => node));
-  if (readsBesideLeft(product, rows, buffers)) return undefined;
+  if (readsBesideLeft(product, rows, buffers)) return `${labelOf(product.root)} reads them once more, at other places`;
+  const work = workOf(row, buffers);
+  if (work > MOST_WORK && anchor.type.shape.at(-1)! > TILE)
+    return `an element of them takes ${work} operations, which every column of tiles would do again`;
   const [first] = row.reductions;
   const more = resultsOf(row).map((result) => ({ ...result, anchor: first }));
   return { ...product, reductions: row.reductions, more: [...product.more, ...more] };
 }
 
+/** Scalar operations on an element, in all passes over a row, that are little beside what a tile does with it: a norm takes 6. */
+const MOST_WORK = 16;
+
+/** Scalar operations that a row kernel does on one element of a row. */
+function workOf(row: Draft, buffers: ReadonlySet<Node>): number {
+  const length = sizeOf(fullShape(row));
+  const seen = new Set<Node>();
+  const own = new Set(resultsOf(row).map(({ node }) => node));
+  const visit = (node: Node): number => {
+    if (seen.has(node) || isStored(node) || (buffers.has(node) && !own.has(node))) return 0;
+    seen.add(node);
+    const def = opDef(node.op);
+    const isElement = def.kind === 'pointwise' && sizeOf(node.type.shape) === length;
+    const scalar = { dtype: node.type.dtype, shape: [] };
+    const flops = isElement ? def.cost([], node.attrs, scalar).flops : 0;
+    return node.inputs.reduce((sum, input) => sum + visit(input), flops);
+  };
+  return [...own].reduce((sum, node) => sum + visit(node), 0);
+}
+
+/** The result that an operand is, behind reshapes that keep the rows. */
+function operandAmong(results: readonly Result[], operand: Node): Result | undefined {
+  const found = results.find(({ node }) => node === operand);
+  return found ?? (keepsRows(operand) ? operandAmong(results, operand.inputs[0]) : undefined);
+}
+
+/** Whether a view leaves rows along the last axis whole, and in order. */
+const keepsRows = ({ op, inputs: [x], type }: Node): boolean =>
+  op === 'reshape' && type.shape.at(-1) === x.type.shape.at(-1);
+
 /** Whether a product's kernel reads any of some values other than as the product's left operand. */
 function readsBesideLeft(product: Draft, values: ReadonlySet<Node>, buffers: ReadonlySet<Node>): boolean {
   const { anchor } = product;
-  const seen = new Set<Node>(resultsOf(product).map(({ node }) => node));
+  const own = new Set(resultsOf(product).map(({ node }) => node));
+  const seen = new Set<Node>();
   const reads = (node: Node): boolean => {
     if (values.has(node)) return true;
-    if (seen.has(node) || isStored(node) || buffers.has(node)) return false;
+    if (seen.has(node) || isStored(node) || (buffers.has(node) && !own.has(node))) return false;
     seen.add(node);
-    return inputsOf(node).some(reads);
+    return (node === anchor ? node.inputs.slice(1) : node.inputs).some(reads);
   };
-  const inputsOf = (node: Node) => (node === anchor ? node.inputs.slice(1) : node.inputs);
-  return [...seen].flatMap(inputsOf).some(reads);
+  return [...own].some(reads);
 }
 
-function behindReshapes(node: Node): Node {
-  return node.op === 'reshape' ? behindReshapes(node.inputs[0]) : node;
-}
+const stagesNothing = (product: Node, { name }: DeviceSpec): string =>
+  `${name} computes products by subgroups that stage nothing, so ${labelOf(product)} would normalise anew for every tile`;
 
-/** Whether the row kernel gives whole rows of what it reduces, along the last axis, at most regrouped by reshapes. */
-function endsAsRows({ root, views, reductions: [first] }: Draft): boolean {
-  const { shape } = first.inputs[0].type;
-  const last = shape.length - 1;
-  const domain = views[0]?.inputs[0] ?? root;
-  const wholeRows = domain.type.shape.length === shape.length && domain.type.shape.every((n, i) => n === shape[i]);
-  const onlyReshapes = views.every((v) => v.op === 'reshape' && v.type.shape[v.type.shape.length - 1] === shape[last]);
-  const endsThere = !views.length || views[views.length - 1] === root;
-  return String(first.attrs.axes) === String([last]) && wholeRows && onlyReshapes && endsThere;
+/** Whether a row kernel's result is whole rows of what it reduces, along the last axis, at most regrouped by reshapes. */
+function endsAsRows({ node, views }: Result, reduction: Node): boolean {
+  const { shape } = reduction.inputs[0].type;
+  const isLast = String(reduction.attrs.axes) === String([shape.length - 1]);
+  const endsThere = !views.length || views[views.length - 1] === node;
+  return isLast && sameShape(domainOf({ node, views }), shape) && views.every(keepsRows) && endsThere;
 }
 
 /**
@@ -129,9 +191,7 @@ function onlyReader(root: Node, users: Map<Node, Node[]>, products: Map<Node, Dr
         return `${labelOf(reader)} reads them as its right operand`;
       return ownsBatch(reader) ? product : `${labelOf(reader)} reads them for several matrices of its batch`;
     }
-    const sameRow = reader.type.shape[reader.type.shape.length - 1] === node.type.shape[node.type.shape.length - 1];
-    if (reader.op !== 'reshape' || !sameRow)
-      return `the reader of ${labelOf(node)} is no matrix product but ${labelOf(reader)}`;
+    if (!keepsRows(reader)) return `the reader of ${labelOf(node)} is no matrix product but ${labelOf(reader)}`;
     node = reader;
   }
 }

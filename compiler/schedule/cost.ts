@@ -15,7 +15,7 @@ const DISPATCH = 1_000_000;
 /** Work beside a load that costs nothing to repeat. */
 const CHEAP = 4;
 /** Typical rows or columns of an output tile: how often an operand of a product is not reread. */
-const TILE = 24;
+export const TILE = 24;
 /** Query rows of an attention block. */
 const ATTENTION_ROWS = 8;
 
@@ -27,6 +27,8 @@ export interface BufferChoice {
   readonly anchored: ReadonlySet<Node>;
   /** Nodes inside anchored regions, with what computes them. */
   readonly owned: ReadonlyMap<Node, Draft>;
+  /** Row drafts whose rows products compute (absorb-rows.ts). */
+  readonly absorbed?: ReadonlyMap<Draft, Node>;
   /** Stored, with their parts, and computed by no kernel (wholes.ts). */
   readonly wholes?: Wholes;
   /** Buffers a kernel may read. */
@@ -57,14 +59,9 @@ function chooseBuffers(choice: BufferChoice): Set<Node> {
     const node = nodes[i];
     if (opDef(node.op).kind === 'leaf') continue;
     const size = sizeOf(node.type.shape);
-    const own = owned.get(node);
-    if (buffers.has(node) || own) {
-      evaluations.set(node, new Map([[own ? siteIn(own, node) : `${node.id}`, size]]));
-      continue;
-    }
-    const sites = sitesOf(node, users.get(node)!, choice, evaluations);
+    const sites = sitesOf(node, buffers.has(node), choice, evaluations);
     evaluations.set(node, sites);
-    if (!isComputed(node, users.get(node)!)) continue;
+    if (buffers.has(node) || owned.has(node) || !isComputed(node, users.get(node)!)) continue;
     const reads = [...sites.values()].reduce((sum, count) => sum + count, 0);
     // Who reads a concatenation evaluates all its parts. An operation or two beside a load are hidden by it.
     if (work.get(node)! < MEMORY + CHEAP) continue;
@@ -107,52 +104,63 @@ const size = (node: Node): number => sizeOf(node.type.shape);
 const last = ({ type: { shape } }: Node): number => shape[shape.length - 1];
 
 /**
- * How often a value is computed, by where: in which kernel, in which pass over its rows, at which index. What several operands of
- * an expression have in common is computed once there.
+ * How often a value is computed, by where: at the places of equal name it is computed at the same index, in the same loop of the
+ * same kernel, and thus once for all who want it there. A place is named by the kernel's root and the pass over its rows, or by the
+ * reader that has a loop of its own; each view on the way changes the index, and so the name.
  */
 type Sites = ReadonlyMap<string, number>;
 type Evaluations = Map<Node, Sites>;
 
-/** Where a value inside an anchored region is computed: at the index of a product's elements, or in the last pass over rows. */
-function siteIn({ root, views }: Draft, node: Node): string {
-  return `${root.id} behind ${views.filter((view) => view.id <= node.id).length} views`;
+/** Where `node` is computed: where it is written, or for those who read it. */
+function sitesOf(node: Node, isBuffer: boolean, choice: BufferChoice, evaluations: Evaluations): Sites {
+  const { users, owned, absorbed } = choice;
+  const own = owned.get(node);
+  const count = size(node);
+  if (own && own.kind !== 'row') return new Map([[elementOf(own, node), count]]);
+  if (own?.root === node) return new Map([[`${node.id} last`, count * columnsOf(own, absorbed)]]);
+  if (isBuffer) return new Map([[`${node.id}`, count]]);
+  const sites = readSites(node, users.get(node)!, choice, evaluations);
+  // What there is one of in a row is kept, however long the row.
+  return own ? new Map([...sites].map(([site, reads]) => [site, Math.min(reads, count)])) : sites;
 }
 
-/** Where `node` is computed for those who read it, if it is not stored. */
-function sitesOf(
+/** An element of a product, at the index that it has before or behind the product's views. */
+const elementOf = ({ root, views }: Draft, node: Node): string =>
+  `${root.id} behind ${views.filter((view) => view.id <= node.id).length}`;
+
+/** How often rows are computed: by each column of tiles, where a product computes them. */
+function columnsOf(draft: Draft, absorbed: BufferChoice['absorbed']): number {
+  const product = absorbed?.get(draft);
+  return product ? Math.ceil(last(product) / TILE) : 1;
+}
+
+function readSites(
   node: Node,
   users: readonly Node[],
-  { owned }: BufferChoice,
+  { owned, absorbed }: BufferChoice,
   evaluations: Evaluations,
-): Map<string, number> {
+): Sites {
   const sites = new Map<string, number>();
+  const add = (site: string, count: number) => sites.set(site, Math.max(sites.get(site) ?? 0, count));
   for (const user of new Set(users)) {
     const { kind } = opDef(user.op);
-    if (kind === 'pointwise' || kind === 'view') {
-      for (const [site, count] of evaluations.get(user) ?? []) {
-        const at = kind === 'view' ? `${site} through ${user.id}` : site;
-        sites.set(at, Math.max(sites.get(at) ?? 0, count));
-      }
-    } else {
-      const draft = kind === 'reduce' ? owned.get(user) : undefined;
-      const at = draft ? `${draft.root.id} pass ${passOf(user, draft)}` : `${user.id}`;
-      sites.set(at, Math.max(sites.get(at) ?? 0, readsBy(user, node)));
-    }
+    const row = kind === 'reduce' ? owned.get(user) : undefined;
+    if (kind === 'pointwise') evaluations.get(user)?.forEach((count, site) => add(site, count));
+    else if (kind === 'view') evaluations.get(user)?.forEach((count, site) => add(`${site} through ${user.id}`, count));
+    else if (row) add(`${row.root.id} pass ${passOf(user, row, owned)}`, size(node) * columnsOf(row, absorbed));
+    else add(`${user.id} operand ${user.inputs.indexOf(node)}`, readsBy(user, node));
   }
   return sites;
 }
 
 /** Of a row kernel's passes, the one that a reduction is made in: after those of which it needs results. */
-function passOf(reduction: Node, { reductions }: Draft): number {
+function passOf(reduction: Node, row: Draft, owned: BufferChoice['owned']): number {
   const passes = new Map<Node, number>();
-  const first = Math.min(...reductions.map(({ id }) => id));
   const passBehind = (node: Node): number => {
+    if (owned.get(node) !== row) return 0;
     const known = passes.get(node);
     if (known !== undefined) return known;
-    passes.set(node, 0);
-    // Nothing built before the first of them depends on one.
-    const inputs = node.id > first ? node.inputs.map(passBehind) : [];
-    const pass = Math.max(0, ...inputs) + Number(reductions.includes(node));
+    const pass = Math.max(0, ...node.inputs.map(passBehind)) + Number(row.reductions.includes(node));
     passes.set(node, pass);
     return pass;
   };

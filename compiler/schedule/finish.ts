@@ -1,9 +1,9 @@
 /** A draft, once it is settled, as a region: what its kernel computes, what it reads, whole or by windows, and what it writes. */
-import type { Node, Remarks } from '../ir/index.ts';
+import { labelOf, type Node, type Remarks } from '../ir/index.ts';
 import { tooManyBuffers } from './device.ts';
 import { resultsOf, type Draft, type Region, type Result } from './regions.ts';
 import { isStored } from './storage.ts';
-import { stretchOver, windowOffset, type Stretch } from './windows.ts';
+import { spanOver, windowOffset, type Span } from './windows.ts';
 
 interface Surroundings {
   readonly users: Map<Node, Node[]>;
@@ -21,18 +21,21 @@ export function finish(draft: Draft, written: ReadonlySet<Node>, { users, maxRea
   const inMemory = (node: Node) => written.has(node) && !own.has(node);
   const windows = windowsOf(own, inMemory, users);
   const region = collect(draft, results, inMemory, new Set([...windows.values()].flat()));
-  // A window is one binding, several of a value are several: too many, and one stretch of it that holds them all is bound.
+  // A window is one binding, several of a value are several: too many, and one span of it that holds them all is bound.
   if (region.reads.length + results.length <= maxReads + 1) return region;
   const fewer = collect(draft, results, inMemory, new Set());
   if (region.reads.length <= fewer.reads.length) return region;
   const why = tooManyBuffers(region.reads.length, maxReads, 'piece by piece');
-  remarks?.missed('windows', [draft.root, ...windows.keys()], why);
-  return { ...fewer, stretches: stretchesOf(windows) };
+  const spans = spansOf(windows);
+  const held = [...spans].map(([value, { start, size }]) => `${labelOf(value)}[${start}…${start + size - 1}]`);
+  const instead = held.length ? `: ${held.join(', ')} is bound, which holds its windows` : '';
+  remarks?.missed('windows', [draft.root, ...windows.keys()], why + instead);
+  return { ...fewer, spans };
 }
 
 /** Of values that are read by several windows, what holds them; nothing where that is all of the value. */
-function stretchesOf(windows: ReadonlyMap<Node, readonly Node[]>): Map<Node, Stretch> {
-  const held = [...windows].map(([value, cuts]) => [value, stretchOver(cuts)] as const);
+function spansOf(windows: ReadonlyMap<Node, readonly Node[]>): Map<Node, Span> {
+  const held = [...windows].map(([value, cuts]) => [value, spanOver(cuts)] as const);
   return new Map(held.filter(([value, { size }]) => size < value.type.shape[0]));
 }
 
@@ -62,7 +65,7 @@ function collect(
     ...(pieces && { pieces }),
     reads: [...reads],
     members: [...members].sort((a, b) => a.id - b.id),
-    stretches: new Map(),
+    spans: new Map(),
     replaces: new Map(),
     bundles: [],
   };

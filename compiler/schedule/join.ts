@@ -8,8 +8,8 @@
 import { labelOf, labelsOf, sizeOf, type Node, type Remarks, type Update } from '../ir/index.ts';
 import { shareScores } from '../ops/index.ts';
 import { sharing } from '../rewrite/packs.ts';
+import { remarkApart, rowsUnion } from './absorb-rows.ts';
 import type { Bundles } from './bundles.ts';
-import { rowsUnion } from './absorb-rows.ts';
 import { tooManyBuffers, type DeviceSpec } from './device.ts';
 import { resultsOf, type Draft } from './regions.ts';
 import { isStored } from './storage.ts';
@@ -171,7 +171,9 @@ class Kernels {
     const { device, buffers } = this.joining;
     firstOf(this.producersOf(product), (row) => {
       const joined = rowsUnion(row, product, device, buffers);
-      return joined && this.join(row, product, joined);
+      if (typeof joined !== 'string') return joined && this.join(row, product, joined);
+      remarkApart(row, joined, this.joining.remarks);
+      return undefined;
     });
   }
 

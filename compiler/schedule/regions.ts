@@ -25,7 +25,7 @@ import { NO_BUNDLES, type Bundles } from './bundles.ts';
 import { limit, tooManyBuffers, type DeviceSpec } from './device.ts';
 import { between, postDominators } from './dominance.ts';
 import { absorbPieces } from './absorb-pieces.ts';
-import { absorbRows } from './absorb-rows.ts';
+import { absorbRows, type Absorbed } from './absorb-rows.ts';
 import { chooseStored } from './cost.ts';
 import { finish } from './finish.ts';
 import { inOrder } from './program-order.ts';
@@ -34,7 +34,7 @@ import { joinDrafts, writtenBy } from './join.ts';
 import type { PieceTile } from './pieces.ts';
 import { sameRows } from './union.ts';
 import { leaveWidening } from './widening.ts';
-import { typeOfStretch, type Stretch } from './windows.ts';
+import { typeOfSpan, type Span } from './windows.ts';
 
 /** A value that a kernel writes to memory. */
 export interface Result {
@@ -82,7 +82,7 @@ export interface Region {
   /** Values read from memory, in order of first use. */
   readonly reads: readonly Node[];
   /** Of values among `reads` of which it reads a part only, what it binds (windows.ts). */
-  readonly stretches: ReadonlyMap<Node, Stretch>;
+  readonly spans: ReadonlyMap<Node, Span>;
   /** Everything computed in the kernel, in topological order. */
   readonly members: readonly Node[];
   /** Values that results are computed in place of: read from the result's buffer, and not among `reads` (memory/reuse.ts). */
@@ -134,7 +134,7 @@ export const samePlaces = (a: Omit<Result, 'node'>, b: Omit<Result, 'node'>): bo
 export const operandsOf = ({ reads, replaces }: Region): Node[] => [...reads, ...replaces.values()];
 
 /** Type of what a kernel binds of a value. */
-export const boundType = (node: Node, { stretches }: Region): TensorType => typeOfStretch(node, stretches.get(node));
+export const boundType = (node: Node, { spans }: Region): TensorType => typeOfSpan(node, spans.get(node));
 
 const isBijection = (node: Node) => node.op === 'reshape' || node.op === 'permute';
 
@@ -171,10 +171,10 @@ export function formRegions(
   }
   leaveWidening(flow);
   const drafts = new Map([...flow.owner.values()].map((draft) => [draft.root, draft]));
-  if (rowStatistics) absorbRows(drafts, flow, device, remarks);
+  const absorbed: Absorbed = rowStatistics ? absorbRows(drafts, flow, device, remarks) : new Map();
   const pieces = rowStatistics ? absorbPieces(drafts, flow, device) : new Set<Node>();
   const anchored = new Set([...drafts.keys(), ...pieces]);
-  const choice = { nodes, users, returned, anchored, owned: flow.owner, maxReads, remarks };
+  const choice = { nodes, users, returned, anchored, owned: flow.owner, absorbed, maxReads, remarks };
   const { buffers, wholes } = chooseStored(choice, limit(device, 'maxStorageBufferBindingSize'), torn);
   for (const node of buffers) {
     if (!drafts.has(node) && !wholes.has(node) && !pieces.has(node))

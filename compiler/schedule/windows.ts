@@ -23,21 +23,21 @@ export function windowOffset(node: Node): number | null {
 }
 
 /** Some of a value, along its first axis. */
-export interface Stretch {
+export interface Span {
   readonly start: number;
   readonly size: number;
 }
 
-/** The stretch of a value that holds cuts of it. */
-export function stretchOver(cuts: readonly Node[]): Stretch {
+/** The span of a value that holds cuts of it. */
+export function spanOver(cuts: readonly Node[]): Span {
   const starts = cuts.map(({ attrs }) => attrList(attrs, 'start')[0]);
   const start = Math.min(...starts);
   return { start, size: Math.max(...cuts.map(({ type }, i) => starts[i] + type.shape[0])) - start };
 }
 
-/** Type of a stretch of a value: all of it, unless told. */
-export const typeOfStretch = ({ type }: Node, stretch?: Stretch): TensorType =>
-  stretch ? { ...type, shape: type.shape.with(0, stretch.size) } : type;
+/** Type of a span of a value: all of it, unless told. */
+export const typeOfSpan = ({ type }: Node, span?: Span): TensorType =>
+  span ? { ...type, shape: type.shape.with(0, span.size) } : type;
 
 /** Whether a value has memory of its own: it was there before, or a kernel writes it. */
 export function buffersOf(regions: readonly Region[]): (node: Node) => boolean {

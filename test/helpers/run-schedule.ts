@@ -68,10 +68,11 @@ export function runSchedule(graph: Graph, bindings: Bindings, options: CompileOp
   };
 }
 
-/** The kernel that another dispatch shares with this one, where their arrays are as long (compiler/emit/sharing.ts). */
+/** The kernel that a dispatch shares with another, for its own grid and lengths of arrays (compiler/emit/sharing.ts). */
 function kernelOf(first: Use, own: Use): Kernel {
   const [shared, exact] = [first, own].map(({ region, plan }) => lower(region, plan));
-  return shared.buffers.every(({ elements }, i) => elements === exact.buffers[i].elements) ? shared : exact;
+  shared.buffers.forEach((buffer: { elements: number }, i) => (buffer.elements = exact.buffers[i].elements));
+  return { ...shared, grid: exact.grid };
 }
 
 /** A region by the interpreter: its values from the memory that its kernel would bind, and back into it. */

@@ -41,7 +41,7 @@ export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
     const isRow = maxOf(row) < product.m ? undefined : b.binary('<', ix.expr(row), b.u32(product.m));
     return [isRow, inside].reduce<Expr>((all, one) => (one ? b.binary('&&', all, one) : all), isFirst);
   };
-  rows?.storeEach(storesRow);
+  rows?.storeRows(storesRow);
   if (site.region.totals.length) sharedTotals(site, { threads: side * side, rolled: plan.rolled });
   const sum = site.region.sums.length ? b.variable('row_sum', b.literal(0, 'f32')) : undefined;
   const overTiles = (part: Part, body: (k0: Index) => void) => {
@@ -57,7 +57,7 @@ export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
       (i, k, inside) => {
         rows?.select(i);
         const value = product.left(batch, rowOf(i), k);
-        rows?.storeElement(i, k, () => storesRow(i, inside));
+        rows?.storeElements(i, k, () => storesRow(i, inside));
         return value;
       },
       k0,

@@ -20,7 +20,8 @@ function operandIndex({ region, inline }: Site, index: readonly Index[]): Index[
     node = node.inputs[0];
   }
   const at = backwardIndex(inline.ix, path, index);
-  if (at.length !== shape.length) throw new Error('row statistics: the operand is not made of the reduced rows');
+  if (at.length !== shape.length || region.anchor!.inputs[0].type.shape.at(-1) !== shape.at(-1))
+    throw new Error('row statistics: the operand is not made of the reduced rows');
   return at;
 }
 
@@ -54,9 +55,9 @@ interface Rows {
   /** Makes reads of the statistics those of local row i. */
   select(i: Index): void;
   /** Stores what there is one of in each row, where `stores` holds. */
-  storeEach(stores: (i: Index) => Expr): void;
+  storeRows(stores: (i: Index) => Expr): void;
   /** Stores what there is at element k of the selected local row i, where `stores` holds. */
-  storeElement(i: Index, k: Index, stores: () => Expr): void;
+  storeElements(i: Index, k: Index, stores: () => Expr): void;
 }
 
 /** Statistics of the left operand's rows. `row` gives the index of local row i. */
@@ -76,7 +77,7 @@ export function sharedStatistics(
   const select = (i: Index) => selectRow(site, kept, i);
   return {
     select,
-    storeEach(stores) {
+    storeRows(stores) {
       if (!short.length) return;
       const { lane } = builtins(b);
       const own = inline.ix.atom(lane, sizes.rows - 1);
@@ -85,7 +86,7 @@ export function sharedStatistics(
         storeResults(site, at(own, ZERO), short);
       });
     },
-    storeElement(i, k, stores) {
+    storeElements(i, k, stores) {
       if (long.length) b.when(stores(), () => storeResults(site, at(i, k), long));
     },
   };
@@ -195,15 +196,18 @@ function reduceShared(
  */
 function rowValues({ region }: Site, groups: readonly Node[][]): Node[][] {
   const { shape } = groups[0][0].type;
+  const isResult = (node: Node) => region.results.some((result) => result.node === node);
+  const isMemberRead = (node: Node) => region.members.some((user) => user.inputs.includes(node));
   const ready = new Map<Node, number>(groups.flatMap((group, depth) => group.map((node) => [node, depth] as const)));
   for (const node of region.members) {
+    // What is only written is computed there, by those who write it: it may replace what it is computed from.
+    if (!isMemberRead(node) && isResult(node)) continue;
     if (ready.has(node) || opDef(node.op).kind !== 'pointwise' || !sameShape(node.type.shape, shape)) continue;
     const depths = node.inputs.flatMap((input) => ready.get(input) ?? []);
     if (depths.length) ready.set(node, Math.max(...depths));
   }
   const isRead = (node: Node, depth: number) =>
-    region.results.some((result) => result.node === node) ||
-    region.members.some((user) => user.inputs.includes(node) && ready.get(user) !== depth);
+    isResult(node) || region.members.some((user) => user.inputs.includes(node) && ready.get(user) !== depth);
   return groups.map((_, depth) =>
     [...ready].flatMap(([node, at]) => (at === depth && isRead(node, depth) ? [node] : [])),
   );

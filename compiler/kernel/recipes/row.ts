@@ -124,7 +124,7 @@ function combineLanes({ b }: Site, plan: RowPlan, node: Node, partial: Expr): Ex
   return b.bind(name, b.loadShared(scratch, b.u32(0)));
 }
 
-/** What has an element for each of the row, and what has one for the row. */
+/** Elements are written as the row is walked over once more, what there is one of by its first lane. */
 function writeResults(site: Site, row: Row): void {
   const { b, region, outputs } = site;
   const { long, short } = byLength(outputs, region);

@@ -41,6 +41,7 @@ function run(graph: Graph, device: DeviceSpec = PORTABLE) {
   const bindings = Object.fromEntries(
     graph.inputs.map((node) => [String(node.attrs.name), drawValues(random, node.type)]),
   );
+  for (const { state } of graph.updates) bindings[String(state.attrs.name)] = drawValues(random, state.type);
   const want = interpret(graph, bindings);
   const { outputs, scheduled } = runSchedule(graph, bindings, { device, passes: [], verify: true });
   for (const { name } of graph.outputs)
@@ -101,15 +102,15 @@ describe('are written by the product', () => {
     const graph = graphOf('%x: f32[8,64], %w: f32[64,32], %c0: f32[6,8,16], %wm: f32[6,16,64]', body);
     const [few, many] = [6, 8].map((count) => run(graph, withBuffers(count)));
     for (const regions of [few, many]) expect(written(regions)).toEqual(['e m', 'h p y']);
-    const stretches = few[1].stretches;
-    expect([...stretches].map(([node, stretch]) => [node.name, stretch])).toEqual([['m', { start: 2, size: 2 }]]);
-    expect(many[1].stretches.size).toBe(0);
+    const spans = few[1].spans;
+    expect([...spans].map(([node, stretch]) => [node.name, stretch])).toEqual([['m', { start: 2, size: 2 }]]);
+    expect(many[1].spans.size).toBe(0);
   });
 });
 
 describe('keep their kernel', () => {
   const [m, k] = [40, 24];
-  const signature = `%x: f32[${m},${k}], %w: f32[${k},${k}]`;
+  const signature = `%x: f32[${m},${k}], %w: f32[${k},${k}], %v: f32[${2 * k},16], %wider: f32[${k},200]`;
   it.each<[string, string, DeviceSpec?]>([
     [
       'where the product is followed by what reads them',
@@ -138,6 +139,33 @@ describe('keep their kernel', () => {
        return p = %p, h = %h, a = %a`,
     ],
     [
+      'where a reshape merges them',
+      `%r = reshape %h {shape = [${m / 2}, ${2 * k}]} : f32[${m / 2},${2 * k}]
+       %p = matmul %r, %v : f32[${m / 2},16]
+       return p = %p, h = %h, length = %length`,
+    ],
+    [
+      'where a reshape splits them',
+      `%r = reshape %h {shape = [${2 * m}, ${k / 2}]} : f32[${2 * m},${k / 2}]
+       %u = slice %w {size = [${k / 2}, ${k}], start = [0, 0], step = [1, 1]} : f32[${k / 2},${k}]
+       %p = matmul %r, %u : f32[${2 * m},${k}]
+       return p = %p, h = %h, length = %length`,
+    ],
+    [
+      'where a reshape splits them and another joins them again, otherwise',
+      `%r = reshape %h {shape = [${m}, 2, ${k / 2}]} : f32[${m},2,${k / 2}]
+       %s = reshape %r {shape = [${m / 2}, ${2 * k}]} : f32[${m / 2},${2 * k}]
+       %p = matmul %s, %v : f32[${m / 2},16]
+       return p = %p, h = %h`,
+    ],
+    [
+      'where every column of tiles would do much work again',
+      `%e = tanh %h : f32[${m},${k}]
+       %t = tanh %e : f32[${m},${k}]
+       %wide = matmul %t, %wider : f32[${m},200]
+       return wide = %wide, t = %t`,
+    ],
+    [
       'where the device computes products by subgroups',
       `%p = matmul %h, %w : f32[${m},${k}]
        return p = %p, h = %h`,
@@ -151,8 +179,38 @@ describe('keep their kernel', () => {
     ],
   ])('%s', (_, body, device) => {
     const regions = run(graphOf(signature, `${norm('', m, k)}\n${body}`), device);
-    const kept = regions.find(({ results }) => results.some(({ node }) => node.name === 'h'))!;
-    expect(regions.at(-1)!.results.map(({ node }) => node.name)).not.toContain('h');
-    expect(kept.results.map(({ node }) => node.name)).not.toContain('p');
+    const last = regions.at(-1)!;
+    expect(last.kind).toBe('matmul');
+    expect(last.reductions.length).toBe(0);
   });
+});
+
+it('kernels are shared by products that bind the same part of a value, and by no others', () => {
+  const layer = (i: number) => `%m${i} = matmul %c${i}, %wm : f32[6,8,64]
+    %a${i} = slice %m${i} {size = [1, 8, 64], start = [2, 0, 0], step = [1, 1, 1]} : f32[1,8,64]
+    %b${i} = slice %m${i} {size = [1, 8, 64], start = [3, 0, 0], step = [1, 1, 1]} : f32[1,8,64]
+    ${norm('', 8, 64).replaceAll(/%(x|sum|n|mean|c|c2|squares|length|h)\b/g, `%$1_${i}`)}
+    %scale${i} = reshape %a${i} {shape = [8, 64]} : f32[8,64]
+    %shift${i} = reshape %b${i} {shape = [8, 64]} : f32[8,64]
+    %scaled${i} = mul %h_${i}, %scale${i} : f32[8,64]
+    %y${i} = add %scaled${i}, %shift${i} : f32[8,64]
+    %p${i} = matmul %y${i}, %w : f32[8,32]`;
+  // Of %m1 nobody reads anything else: it is bound whole.
+  const body = `${layer(0)}\n${layer(1)}\n%e = exp %m0 : f32[6,8,64]
+    return p0 = %p0, y0 = %y0, h0 = %h_0, p1 = %p1, y1 = %y1, h1 = %h_1, e = %e`;
+  const inputs = [0, 1].map((i) => `%x_${i}: f32[8,64], %c${i}: f32[6,8,16]`).join(', ');
+  const regions = run(graphOf(`${inputs}, %w: f32[64,32], %wm: f32[6,16,64]`, body), withBuffers(6));
+  expect(regions.map(({ spans }) => spans.size)).toEqual([0, 1, 0, 0]);
+});
+
+it('what there is one of in a row may take the place of what it is computed from', () => {
+  const [m, k, n] = [70, 16, 200];
+  const body = `%s = state {dtype = "f32", name = "s", shape = [${m}, 1]} : f32[${m},1]
+    ${norm('', m, k)}
+    %p = matmul %h, %w : f32[${m},${n}]
+    %next = add %s, %length : f32[${m},1]
+    update %s = %next
+    return p = %p, h = %h`;
+  const graph = graphOf(`%x: f32[${m},${k}], %w: f32[${k},${n}]`, body);
+  expect(written(run(graph))).toEqual(['h next p']);
 });
