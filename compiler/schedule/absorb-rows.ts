@@ -40,7 +40,7 @@ export function absorbRows(
     const why = typeof reader === 'string' ? reader : staysApart(row, reader, { drafts, flow, device });
     if (typeof reader === 'string' || why) {
       // Of several readers one may still take the rows, and write them for the others (`rowsUnion`).
-      if (!isOperand(row.root, flow.users, products)) remarkApart(row, why!, remarks);
+      if (!isOperand(row.root, flow.users, products)) remarkApart(row.root, row, why!, remarks);
       continue;
     }
     remarks?.applied(
@@ -55,9 +55,9 @@ export function absorbRows(
   return absorbed;
 }
 
-/** Why rows keep their kernel. */
-export const remarkApart = (row: Draft, why: string, remarks?: Remarks): void =>
-  remarks?.missed('absorb-rows', [row.root, ...row.reductions], `the rows keep their own kernel: ${why}`);
+/** Why rows, of which somebody reads `value`, keep their kernel. */
+export const remarkApart = (value: Node, { reductions }: Draft, why: string, remarks?: Remarks): void =>
+  remarks?.missed('absorb-rows', [value, ...reductions], `the rows keep their own kernel: ${why}`);
 
 /** Whether one of several readers is a product of which the rows are the left operand. */
 function isOperand(root: Node, users: Map<Node, Node[]>, products: Map<Node, Draft>): boolean {
@@ -88,20 +88,21 @@ function staysApart(
   return reads > most ? tooManyBuffers(reads, most, `with ${labelOf(product.root)}`) : undefined;
 }
 
+/** The result of a row kernel that is a product's left operand. */
+export const operandOf = (row: Draft, { anchor }: Draft): Result | undefined =>
+  row.kind === 'row' && anchor?.op === 'matmul' ? operandAmong(resultsOf(row), anchor.inputs[0]) : undefined;
+
 /**
- * A product and a row kernel that gives the rows of its left operand, all of them in memory: others read them as well. Why they
- * stay two kernels, where they do; undefined where the operand is nothing of the row kernel. `buffers`: values in memory.
+ * A product and the row kernel that gives its left operand, all of the rows in memory: others read them as well. Why they stay two
+ * kernels, where they do. `buffers`: values in memory.
  */
 export function rowsUnion(
   row: Draft,
   product: Draft,
-  device: DeviceSpec,
-  buffers: ReadonlySet<Node>,
-): Draft | string | undefined {
-  const { anchor } = product;
-  if (row.kind !== 'row' || anchor?.op !== 'matmul') return undefined;
-  const operand = operandAmong(resultsOf(row), anchor.inputs[0]);
-  if (!operand) return undefined;
+  operand: Result,
+  { device, buffers }: { device: DeviceSpec; buffers: ReadonlySet<Node> },
+): Draft | string {
+  const anchor = product.anchor!;
   const label = labelOf(anchor);
   if (prefersSubgroupProducts(device)) return stagesNothing(anchor, device);
   if (!tilesOf(anchor, device)) return `${label} is too small for tiles`;

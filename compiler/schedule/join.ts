@@ -8,7 +8,7 @@
 import { labelOf, labelsOf, sizeOf, type Node, type Remarks, type Update } from '../ir/index.ts';
 import { shareScores } from '../ops/index.ts';
 import { sharing } from '../rewrite/packs.ts';
-import { remarkApart, rowsUnion } from './absorb-rows.ts';
+import { operandOf, remarkApart, rowsUnion } from './absorb-rows.ts';
 import type { Bundles } from './bundles.ts';
 import { tooManyBuffers, type DeviceSpec } from './device.ts';
 import { resultsOf, type Draft } from './regions.ts';
@@ -130,13 +130,16 @@ class Kernels {
   }
 
   /** One kernel for both; undefined where they stay apart. */
-  join(first: Draft, second: Draft, joined = union(first, second, this.joining.buffers)): Draft | undefined {
+  join(first: Draft, second: Draft): Draft | undefined {
+    const joined = union(first, second, this.joining.buffers);
     if (!joined) return undefined;
     const why = this.obstacle(first, second, joined);
-    if (why) {
-      this.joining.remarks?.missed('join', [second.root, first.root], why);
-      return undefined;
-    }
+    if (!why) return this.replace(first, second, joined);
+    this.joining.remarks?.missed('join', [second.root, first.root], why);
+    return undefined;
+  }
+
+  private replace(first: Draft, second: Draft, joined: Draft): Draft {
     const nodes = [first.root, second.root];
     this.joining.remarks?.applied('join', nodes, `${labelsOf(nodes)} are computed together and written side by side`);
     for (const draft of [first, second]) this.remove(draft);
@@ -168,13 +171,14 @@ class Kernels {
 
   /** A product and the rows of its left operand, which others read too. */
   joinRows(product: Draft): void {
-    const { device, buffers } = this.joining;
-    firstOf(this.producersOf(product), (row) => {
-      const joined = rowsUnion(row, product, device, buffers);
-      if (typeof joined !== 'string') return joined && this.join(row, product, joined);
-      remarkApart(row, joined, this.joining.remarks);
-      return undefined;
-    });
+    for (const row of this.producersOf(product)) {
+      const operand = operandOf(row, product);
+      if (!operand) continue;
+      const joined = rowsUnion(row, product, operand, this.joining);
+      const why = typeof joined === 'string' ? joined : this.obstacle(row, product, joined);
+      if (why) remarkApart(operand.node, row, why, this.joining.remarks);
+      else return void this.replace(row, product, joined as Draft);
+    }
   }
 
   /** The same for two of which either may read from the other. */
