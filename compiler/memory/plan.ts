@@ -90,26 +90,35 @@ const MOST_PAIRS = 4_000_000;
 const MOST_TRIES = 100;
 
 /**
- * Large values first: small ones fill the gaps. Where that leaves more than a twentieth of slack (who is placed first takes
- * arenas from those whose dispatches read it), other orders are tried, the same ones each time.
+ * Large values first: small ones fill the gaps. Who is placed first takes arenas from those whose dispatches read it, so two other
+ * orders are tried as well: what bars most others first, and what lives longest; and where all leave more than a hundredth of slack,
+ * variations of them, the same ones each time.
  */
 function bestLayout(problem: Problem, lowerBoundBytes: number): Layout {
-  const nodes = [...problem.groups.keys()];
+  const { groups, enemies } = problem;
+  const nodes = [...groups.keys()];
+  const bytesOf = (node: Node) => byteSize(node.type);
+  const barred = new Map(
+    [...enemies].map(([node, others]) => [node, [...others].reduce((sum, n) => sum + bytesOf(n), 0)]),
+  );
+  const weights: ((node: Node) => number)[] = [
+    bytesOf,
+    (node) => bytesOf(node) * Math.sqrt(1 + (barred.get(node) ?? 0)),
+    (node) => groups.get(node)!.to,
+  ];
   // Ties in program order keep the plan deterministic.
   const by = (weight: (node: Node) => number) => {
-    const weights = new Map(nodes.map((node) => [node, weight(node)]));
-    return [...nodes].sort((a, b) => weights.get(b)! - weights.get(a)! || a.id - b.id);
+    const known = new Map(nodes.map((node) => [node, weight(node)]));
+    return [...nodes].sort((a, b) => known.get(b)! - known.get(a)! || a.id - b.id);
   };
-  let best = layOut(
-    by((node) => byteSize(node.type)),
-    problem,
-  );
   const tries = Math.min(MOST_TRIES, Math.floor(MOST_PAIRS / nodes.length ** 2));
-  for (let i = 1; i < tries && best.peakBytes > 1.05 * lowerBoundBytes; i++) {
-    const next = layOut(
-      by((node) => byteSize(node.type) * (1 + fraction(node.id * MOST_TRIES + i))),
-      problem,
-    );
+  let best = layOut(by(bytesOf), problem);
+  for (let i = 1; i < Math.max(tries, weights.length); i++) {
+    const slack = best.peakBytes / lowerBoundBytes;
+    if (i < weights.length ? slack <= 1 : slack <= 1.01) break;
+    const weight = weights[i % weights.length];
+    const varied = (node: Node) => weight(node) * (1 + fraction(node.id * MOST_TRIES + i));
+    const next = layOut(by(i < weights.length ? weight : varied), problem);
     if (next.peakBytes < best.peakBytes) best = next;
   }
   return best;
