@@ -56,7 +56,9 @@ export function checkMemory(limit: number, batch: number, needs: (batch: number)
     code: 'out-of-memory',
     what: `batch ${batch} needs ${bytes(need.total)}, --memory allows ${bytes(limit)}`,
     why: parts,
-    fix: fits ? `give --batch ${fits}, the largest that fits` : 'not even --batch 1 fits: train a smaller model',
+    fix: fits
+      ? `give --batch ${fits}, the largest that fits`
+      : `not even --batch 1 fits: allow ${bytes(needs(1).total)} or more, or train a smaller model`,
   });
 }
 

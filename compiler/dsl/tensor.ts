@@ -1,5 +1,5 @@
 /** The Tensor a model file computes with. Each method appends one op (or a few) to the trace; nothing is computed. */
-import { DitcError, formatShape, isInteger, sizeOf, type DType, type Node, type Shape } from '../ir/index.ts';
+import { DitcError, formatShape, isFloat, isInteger, sizeOf, type DType, type Node, type Shape } from '../ir/index.ts';
 import { currentPlace, currentTrace } from './trace.ts';
 
 /** A tensor, or a number for all elements. */
@@ -43,7 +43,7 @@ export class Tensor {
   mul = (y: Operand) => new Tensor(f().mul(this.node, raw(y)));
   /** x / y. */
   div = (y: Operand) => new Tensor(f().div(this.node, raw(y)));
-  /** xʸ. For a tensor y, or a number that is not whole, x is to be positive. */
+  /** xʸ. Where y is a tensor, or no whole number up to 1024, x is to be positive. */
   pow = (y: Operand) => new Tensor(typeof y === 'number' ? power(this.node, y) : f().pow(this.node, y.node));
   /** The larger of x and y, element by element (`max` is along axes). */
   maximum = (y: Operand) => new Tensor(f().max(this.node, raw(y)));
@@ -208,15 +208,18 @@ export class Tensor {
   }
 }
 
-/** Whole powers beyond this are left to `pow`. */
-const MOST_PRODUCTS = 64;
+/** Whole powers beyond this are left to `pow`: up to it, twenty products do. */
+const MOST_POWER = 1024;
 
 /** xʸ by products where y is whole (GPUs compute 2^(y·log₂ x), which is NaN for a negative x), by roots where it is a half. */
 function power(x: Node, y: number): Node {
+  const { dtype } = x.type;
+  const isWhole = Number.isInteger(y) && Math.abs(y) <= MOST_POWER;
+  if (!isFloat(dtype) && !(isInteger(dtype) && isWhole && y >= 0)) return f().pow(x, y);
   if (y === 0.5) return f().sqrt(x);
   if (y === -0.5) return f().rsqrt(x);
-  if (!Number.isInteger(y) || Math.abs(y) > MOST_PRODUCTS || (y < 0 && isInteger(x.type.dtype))) return f().pow(x, y);
-  if (y < 0) return f().div(1, power(x, -y));
+  if (!isWhole) return f().pow(x, y);
+  if (y < 0) return power(f().div(1, x), -y);
   if (y === 0) return f().constant(1, x.type.dtype, x.type.shape);
   if (y === 1) return x;
   const half = f().square(power(x, Math.floor(y / 2)));

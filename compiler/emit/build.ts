@@ -1,4 +1,5 @@
 /** Scheduled entries become an artefact in memory: kernels deduplicated, buffers resolved, costs counted. */
+import { resolveGradients } from '../autodiff/resolve.ts';
 import { byteSize, formatType, nodesOf, sizeOf, type Graph, type Node, type Remarks } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import { lower } from '../kernel/lower.ts';
@@ -157,7 +158,7 @@ class Emitter {
     return {
       inputs: graph.inputs.map((n) => tensorSpec(String(n.attrs.name), n)),
       outputs,
-      macs: macsOfGraph(entry.traced),
+      macs: macsOfGraph(resolveGradients(entry.traced)),
       paramCount: entry.params.reduce((sum, p) => sum + sizeOf(p.node.type.shape), 0),
       dispatches,
       updates,

@@ -17,6 +17,7 @@ import { TILE } from './cost.ts';
 import { limit, prefersSubgroupProducts, tooManyBuffers, type DeviceSpec } from './device.ts';
 import { tilesOf } from './plan.ts';
 import { domainOf, resultsOf, type Draft, type Result } from './regions.ts';
+import { insideOf } from './inside.ts';
 import { isStored } from './storage.ts';
 import { fullShape } from './union.ts';
 
@@ -78,14 +79,66 @@ function staysApart(
   product: Draft,
   { drafts, flow, device }: { drafts: Map<Node, Draft>; flow: Surroundings; device: DeviceSpec },
 ): string | undefined {
-  if (prefersSubgroupProducts(device)) return stagesNothing(product.anchor!, device);
   if (flow.returned.has(row.root)) return `${labelOf(row.root)} is a result of the graph`;
-  if (!endsAsRows({ node: row.root, views: row.views }, row.reductions[0]))
-    return `${labelOf(row.root)} is not the rows that are reduced, along the last axis`;
-  if (product.reductions.length) return `${labelOf(product.anchor!)} has taken in other rows`;
-  const reads = readsOf(row, product, drafts);
+  const isRead = (node: Node) => isStored(node) || (drafts.has(node) && node !== row.root && node !== product.root);
+  const why = unfit(row, product, { node: row.root, views: row.views }, device, isRead);
+  if (why) return why;
+  const reads = insideOf([product.root], isRead).reads.size;
   const most = limit(device, 'maxStorageBuffersPerShaderStage') - 1;
   return reads > most ? tooManyBuffers(reads, most, `with ${labelOf(product.root)}`) : undefined;
+}
+
+/** Why a product does not compute rows that are its left operand, whoever else reads them. `isRead`: from memory. */
+function unfit(
+  row: Draft,
+  product: Draft,
+  operand: Result,
+  device: DeviceSpec,
+  isRead: (node: Node) => boolean,
+): string | undefined {
+  const anchor = product.anchor!;
+  const label = labelOf(anchor);
+  if (prefersSubgroupProducts(device))
+    return `${device.name} computes products by subgroups that stage nothing, so ${label} would normalise anew for every tile`;
+  if (!endsAsRows(operand, row.reductions[0]))
+    return `${labelOf(operand.node)} is not the rows that are reduced, along the last axis`;
+  if (product.reductions.length || product.totals?.length || product.pieces) return `${label} has taken in other rows`;
+  const work = workOf(row, isRead);
+  const isRepeated = anchor.type.shape.at(-1)! > TILE;
+  if (isRepeated && work > MOST_WORK)
+    return `an element of them takes ${work} operations, which every column of tiles would do again`;
+  return undefined;
+}
+
+/** Scalar operations on an element, in all passes over a row, that are little beside what a tile does with it: a norm takes 8. */
+const MOST_WORK = 16;
+
+/** Scalar operations that a row kernel does on one element of a row, in all its passes. */
+function workOf(row: Draft, isRead: (node: Node) => boolean): number {
+  const length = sizeOf(fullShape(row));
+  const own = new Set(resultsOf(row).map(({ node }) => node));
+  const reductions = new Set(row.reductions);
+  /** What a pass computes of an element: what earlier passes have given is there. */
+  const pass = (values: Iterable<Node>) =>
+    insideOf(values, (node) => reductions.has(node) || (isRead(node) && !own.has(node)));
+  const flops = (node: Node) => {
+    const { kind, cost } = opDef(node.op);
+    const isElement = kind === 'pointwise' && sizeOf(node.type.shape) === length;
+    return isElement ? cost([], node.attrs, { dtype: node.type.dtype, shape: [] }).flops : 0;
+  };
+  // Reductions that need the same earlier ones share a pass.
+  const passes = new Map<string, Node[]>();
+  for (const reduction of row.reductions) {
+    const needed = [...pass(reduction.inputs).reads].filter((node) => reductions.has(node));
+    const key = needed
+      .map(({ id }) => id)
+      .sort((a, b) => a - b)
+      .join(' ');
+    passes.set(key, [...(passes.get(key) ?? []), ...reduction.inputs]);
+  }
+  const last = [...own].filter((node) => !reductions.has(node));
+  const all = [...passes.values(), last].flatMap((values) => [...pass(values).members]);
+  return all.reduce((sum, node) => sum + flops(node), 0);
 }
 
 /** The result of a row kernel that is a product's left operand. */
@@ -104,41 +157,16 @@ export function rowsUnion(
 ): Draft | string {
   const anchor = product.anchor!;
   const label = labelOf(anchor);
-  if (prefersSubgroupProducts(device)) return stagesNothing(anchor, device);
+  const own = new Set(resultsOf(row).map(({ node }) => node));
+  const why = unfit(row, product, operand, device, (node) => isStored(node) || (buffers.has(node) && !own.has(node)));
+  if (why) return why;
   if (!tilesOf(anchor, device)) return `${label} is too small for tiles`;
   if (!ownsBatch(anchor)) return `${label} reads them for several matrices of its batch`;
-  if (product.reductions.length || product.totals?.length || product.pieces) return `${label} has taken in other rows`;
-  if (!endsAsRows(operand, row.reductions[0]))
-    return `${labelOf(operand.node)} is not the rows that are reduced, along the last axis`;
   // Of rows that a tile does not compute, it knows nothing.
-  const rows = new Set(resultsOf(row).map(({ node }) => node));
-  if (readsBesideLeft(product, rows, buffers)) return `${labelOf(product.root)} reads them once more, at other places`;
-  const work = workOf(row, buffers);
-  if (work > MOST_WORK && anchor.type.shape.at(-1)! > TILE)
-    return `an element of them takes ${work} operations, which every column of tiles would do again`;
+  if (readsBesideLeft(product, own, buffers)) return `${labelOf(product.root)} reads them once more, at other places`;
   const [first] = row.reductions;
   const more = resultsOf(row).map((result) => ({ ...result, anchor: first }));
   return { ...product, reductions: row.reductions, more: [...product.more, ...more] };
-}
-
-/** Scalar operations on an element, in all passes over a row, that are little beside what a tile does with it: a norm takes 6. */
-const MOST_WORK = 16;
-
-/** Scalar operations that a row kernel does on one element of a row. */
-function workOf(row: Draft, buffers: ReadonlySet<Node>): number {
-  const length = sizeOf(fullShape(row));
-  const seen = new Set<Node>();
-  const own = new Set(resultsOf(row).map(({ node }) => node));
-  const visit = (node: Node): number => {
-    if (seen.has(node) || isStored(node) || (buffers.has(node) && !own.has(node))) return 0;
-    seen.add(node);
-    const def = opDef(node.op);
-    const isElement = def.kind === 'pointwise' && sizeOf(node.type.shape) === length;
-    const scalar = { dtype: node.type.dtype, shape: [] };
-    const flops = isElement ? def.cost([], node.attrs, scalar).flops : 0;
-    return node.inputs.reduce((sum, input) => sum + visit(input), flops);
-  };
-  return [...own].reduce((sum, node) => sum + visit(node), 0);
 }
 
 /** The result that an operand is, behind reshapes that keep the rows. */
@@ -155,18 +183,13 @@ const keepsRows = ({ op, inputs: [x], type }: Node): boolean =>
 function readsBesideLeft(product: Draft, values: ReadonlySet<Node>, buffers: ReadonlySet<Node>): boolean {
   const { anchor } = product;
   const own = new Set(resultsOf(product).map(({ node }) => node));
-  const seen = new Set<Node>();
-  const reads = (node: Node): boolean => {
-    if (values.has(node)) return true;
-    if (seen.has(node) || isStored(node) || (buffers.has(node) && !own.has(node))) return false;
-    seen.add(node);
-    return (node === anchor ? node.inputs.slice(1) : node.inputs).some(reads);
-  };
-  return [...own].some(reads);
+  const { reads } = insideOf(
+    own,
+    (node) => values.has(node) || isStored(node) || (buffers.has(node) && !own.has(node)),
+    (node) => (node === anchor ? node.inputs.slice(1) : node.inputs),
+  );
+  return [...values].some((node) => reads.has(node));
 }
-
-const stagesNothing = (product: Node, { name }: DeviceSpec): string =>
-  `${name} computes products by subgroups that stage nothing, so ${labelOf(product)} would normalise anew for every tile`;
 
 /** Whether a row kernel's result is whole rows of what it reduces, along the last axis, at most regrouped by reshapes. */
 function endsAsRows({ node, views }: Result, reduction: Node): boolean {
@@ -200,17 +223,3 @@ function onlyReader(root: Node, users: Map<Node, Node[]>, products: Map<Node, Dr
 /** Whether the left operand has all the batch axes of the product: its rows are then the rows of the product. */
 const ownsBatch = ({ inputs: [left], type }: Node): boolean =>
   sameShape(left.type.shape.slice(0, -2), type.shape.slice(0, -2));
-
-/** Most buffers the joined kernel can read. */
-function readsOf(row: Draft, product: Draft, drafts: Map<Node, Draft>): number {
-  const reads = new Set<Node>();
-  const seen = new Set<Node>();
-  const visit = (node: Node): void => {
-    if (seen.has(node)) return;
-    seen.add(node);
-    if (isStored(node) || (drafts.has(node) && node !== row.root && node !== product.root)) reads.add(node);
-    else node.inputs.forEach(visit);
-  };
-  visit(product.root);
-  return reads.size;
-}

@@ -54,15 +54,13 @@ function chooseBuffers(choice: BufferChoice): Set<Node> {
     if (!anchored.has(node)) remarks?.missed('buffers', [node], `${labelOf(node)} is a result of the graph`);
   }
   const work = inlineWork(choice);
-  const evaluations: Evaluations = new Map();
+  const evaluations = new Evaluations(choice);
   for (let i = nodes.length - 1; i >= 0; i--) {
     const node = nodes[i];
     if (opDef(node.op).kind === 'leaf') continue;
     const size = sizeOf(node.type.shape);
-    const sites = sitesOf(node, buffers.has(node), choice, evaluations);
-    evaluations.set(node, sites);
+    const reads = evaluations.visit(node, buffers.has(node));
     if (buffers.has(node) || owned.has(node) || !isComputed(node, users.get(node)!)) continue;
-    const reads = [...sites.values()].reduce((sum, count) => sum + count, 0);
     // Who reads a concatenation evaluates all its parts. An operation or two beside a load are hidden by it.
     if (work.get(node)! < MEMORY + CHEAP) continue;
     const recompute = work.get(node)! * reads;
@@ -71,7 +69,7 @@ function chooseBuffers(choice: BufferChoice): Set<Node> {
     if (users.get(node)!.length > 1 || kept) remarkOn(node, kept, { reads, recompute, store }, remarks);
     if (kept) {
       buffers.add(node);
-      evaluations.set(node, new Map([[`${node.id}`, size]]));
+      evaluations.store(node);
     }
   }
   limitReads(choice, buffers);
@@ -104,68 +102,88 @@ const size = (node: Node): number => sizeOf(node.type.shape);
 const last = ({ type: { shape } }: Node): number => shape[shape.length - 1];
 
 /**
- * How often a value is computed, by where: at the places of equal name it is computed at the same index, in the same loop of the
- * same kernel, and thus once for all who want it there. A place is named by the kernel's root and the pass over its rows, or by the
- * reader that has a loop of its own; each view on the way changes the index, and so the name.
+ * How often a value is computed, by site. At one site it is computed at the same index, in the same loop of the same kernel, and thus
+ * once for all who want it there. A site is named by the kernel's root and the pass over its rows, or by the reader that has a
+ * loop of its own; each view on the way changes the index, and so the site.
  */
 type Sites = ReadonlyMap<string, number>;
-type Evaluations = Map<Node, Sites>;
 
-/** Where `node` is computed: where it is written, or for those who read it. */
-function sitesOf(node: Node, isBuffer: boolean, choice: BufferChoice, evaluations: Evaluations): Sites {
-  const { users, owned, absorbed } = choice;
-  const own = owned.get(node);
-  const count = size(node);
-  if (own && own.kind !== 'row') return new Map([[elementOf(own, node), count]]);
-  if (own?.root === node) return new Map([[`${node.id} last`, count * columnsOf(own, absorbed)]]);
-  if (isBuffer) return new Map([[`${node.id}`, count]]);
-  const sites = readSites(node, users.get(node)!, choice, evaluations);
-  // What there is one of in a row is kept, however long the row.
-  return own ? new Map([...sites].map(([site, reads]) => [site, Math.min(reads, count)])) : sites;
+/** Views that fork again and again (rolls of rolls) would double the sites each time: so many are counted as one. */
+const MOST_SITES = 32;
+
+/** The sites of values, from those that read them back. */
+class Evaluations {
+  private readonly sites = new Map<Node, Sites>();
+  private readonly names = new Map<string, string>();
+  /** Of a reduction in a row kernel, which of the passes it is made in: after those of which it needs results. */
+  private readonly passes = new Map<Node, number>();
+
+  constructor(private readonly choice: BufferChoice) {
+    const { nodes, owned } = choice;
+    for (const node of nodes) {
+      const row = owned.get(node);
+      if (row?.kind !== 'row') continue;
+      const before = node.inputs.map((input) => (owned.get(input) === row ? this.passes.get(input)! : 0));
+      this.passes.set(node, Math.max(0, ...before) + Number(opDef(node.op).kind === 'reduce'));
+    }
+  }
+
+  /** Finds where `node` is computed, when that is known of all who read it, and how often in all. */
+  visit(node: Node, isBuffer: boolean): number {
+    const sites = this.sitesOf(node, isBuffer);
+    const all = [...sites.values()].reduce((sum, count) => sum + count, 0);
+    this.sites.set(node, sites.size > MOST_SITES ? new Map([[`${node.id} forked`, all]]) : sites);
+    return all;
+  }
+
+  /** It is computed once, to be stored. */
+  store(node: Node): void {
+    this.sites.set(node, new Map([[`${node.id}`, size(node)]]));
+  }
+
+  private sitesOf(node: Node, isBuffer: boolean): Sites {
+    const own = this.choice.owned.get(node);
+    const count = size(node);
+    if (own && own.kind !== 'row') return new Map([[elementOf(own, node), count]]);
+    if (own?.root === node) return new Map([[`${node.id} last`, count * this.columnsOf(own)]]);
+    if (isBuffer) return new Map([[`${node.id}`, count]]);
+    const sites = this.readSites(node);
+    // What there is one of in a row is kept, however long the row.
+    return own ? new Map([...sites].map(([site, reads]) => [site, Math.min(reads, count)])) : sites;
+  }
+
+  private readSites(node: Node): Sites {
+    const { users, owned } = this.choice;
+    const sites = new Map<string, number>();
+    const add = (site: string, count: number) => sites.set(site, Math.max(sites.get(site) ?? 0, count));
+    for (const user of new Set(users.get(node)!)) {
+      const { kind } = opDef(user.op);
+      const row = kind === 'reduce' ? owned.get(user) : undefined;
+      if (kind === 'pointwise') this.sites.get(user)?.forEach((count, site) => add(site, count));
+      else if (kind === 'view') this.sites.get(user)?.forEach((count, site) => add(this.through(user, site), count));
+      else if (row) add(`${row.root.id} pass ${this.passes.get(user)!}`, size(node) * this.columnsOf(row));
+      else add(`${user.id} operand ${user.inputs.indexOf(node)}`, readsBy(user, node));
+    }
+    return sites;
+  }
+
+  /** A site behind a view; short, however many views there are. */
+  private through(view: Node, site: string): string {
+    const path = `${site} through ${view.id}`;
+    if (!this.names.has(path)) this.names.set(path, `path ${this.names.size}`);
+    return this.names.get(path)!;
+  }
+
+  /** How often rows are computed: by each column of tiles, where a product computes them. */
+  private columnsOf(row: Draft): number {
+    const product = this.choice.absorbed?.get(row);
+    return product ? Math.ceil(last(product) / TILE) : 1;
+  }
 }
 
 /** An element of a product, at the index that it has before or behind the product's views. */
 const elementOf = ({ root, views }: Draft, node: Node): string =>
   `${root.id} behind ${views.filter((view) => view.id <= node.id).length}`;
-
-/** How often rows are computed: by each column of tiles, where a product computes them. */
-function columnsOf(draft: Draft, absorbed: BufferChoice['absorbed']): number {
-  const product = absorbed?.get(draft);
-  return product ? Math.ceil(last(product) / TILE) : 1;
-}
-
-function readSites(
-  node: Node,
-  users: readonly Node[],
-  { owned, absorbed }: BufferChoice,
-  evaluations: Evaluations,
-): Sites {
-  const sites = new Map<string, number>();
-  const add = (site: string, count: number) => sites.set(site, Math.max(sites.get(site) ?? 0, count));
-  for (const user of new Set(users)) {
-    const { kind } = opDef(user.op);
-    const row = kind === 'reduce' ? owned.get(user) : undefined;
-    if (kind === 'pointwise') evaluations.get(user)?.forEach((count, site) => add(site, count));
-    else if (kind === 'view') evaluations.get(user)?.forEach((count, site) => add(`${site} through ${user.id}`, count));
-    else if (row) add(`${row.root.id} pass ${passOf(user, row, owned)}`, size(node) * columnsOf(row, absorbed));
-    else add(`${user.id} operand ${user.inputs.indexOf(node)}`, readsBy(user, node));
-  }
-  return sites;
-}
-
-/** Of a row kernel's passes, the one that a reduction is made in: after those of which it needs results. */
-function passOf(reduction: Node, row: Draft, owned: BufferChoice['owned']): number {
-  const passes = new Map<Node, number>();
-  const passBehind = (node: Node): number => {
-    if (owned.get(node) !== row) return 0;
-    const known = passes.get(node);
-    if (known !== undefined) return known;
-    const pass = Math.max(0, ...node.inputs.map(passBehind)) + Number(row.reductions.includes(node));
-    passes.set(node, pass);
-    return pass;
-  };
-  return passBehind(reduction);
-}
 
 /** How many elements of `node` a contraction or a reduction reads in all. */
 function readsBy(user: Node, node: Node): number {

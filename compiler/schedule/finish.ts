@@ -1,6 +1,7 @@
 /** A draft, once it is settled, as a region: what its kernel computes, what it reads, whole or by windows, and what it writes. */
 import { labelOf, type Node, type Remarks } from '../ir/index.ts';
 import { tooManyBuffers } from './device.ts';
+import { insideOf } from './inside.ts';
 import { resultsOf, type Draft, type Region, type Result } from './regions.ts';
 import { isStored } from './storage.ts';
 import { spanOver, windowOffset, type Span } from './windows.ts';
@@ -45,18 +46,10 @@ function collect(
   inMemory: (node: Node) => boolean,
   windows: ReadonlySet<Node>,
 ): Region {
-  const members = new Set<Node>();
-  const reads = new Set<Node>();
-  const visit = (node: Node): void => {
-    if (members.has(node) || reads.has(node)) return;
-    if (isStored(node) || inMemory(node) || windows.has(node)) {
-      reads.add(node);
-      return;
-    }
-    members.add(node);
-    node.inputs.forEach(visit);
-  };
-  results.forEach(({ node }) => visit(node));
+  const { reads, members } = insideOf(
+    results.map(({ node }) => node),
+    (node) => isStored(node) || inMemory(node) || windows.has(node),
+  );
   return {
     ...{ kind, root, anchor, views, results },
     reductions: reductions.filter((node) => members.has(node)),

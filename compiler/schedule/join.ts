@@ -11,6 +11,7 @@ import { sharing } from '../rewrite/packs.ts';
 import { operandOf, remarkApart, rowsUnion } from './absorb-rows.ts';
 import type { Bundles } from './bundles.ts';
 import { tooManyBuffers, type DeviceSpec } from './device.ts';
+import { insideOf, type Inside } from './inside.ts';
 import { resultsOf, type Draft } from './regions.ts';
 import { isStored } from './storage.ts';
 import { fullShape, sameRows, sumUnion, union } from './union.ts';
@@ -175,9 +176,9 @@ class Kernels {
       const operand = operandOf(row, product);
       if (!operand) continue;
       const joined = rowsUnion(row, product, operand, this.joining);
-      const why = typeof joined === 'string' ? joined : this.obstacle(row, product, joined);
-      if (why) remarkApart(operand.node, row, why, this.joining.remarks);
-      else return void this.replace(row, product, joined as Draft);
+      const apart = typeof joined === 'string' ? joined : this.obstacle(row, product, joined);
+      if (apart === undefined && typeof joined !== 'string') return void this.replace(row, product, joined);
+      remarkApart(operand.node, row, apart!, this.joining.remarks);
     }
   }
 
@@ -278,28 +279,16 @@ class Kernels {
 }
 
 /** Values that a draft reads from memory. */
-const readsOf = (draft: Draft, buffers: ReadonlySet<Node>): Set<Node> => walk(draft, buffers).reads;
+const readsOf = (draft: Draft, buffers: ReadonlySet<Node>): ReadonlySet<Node> => walk(draft, buffers).reads;
 
 /** Which copies of what is computed twice a draft has a part of. */
 const copiesIn = (draft: Draft, buffers: ReadonlySet<Node>): Set<unknown> =>
   new Set([...walk(draft, buffers).members].flatMap(({ attrs }) => attrs.again ?? []));
 
 /** What a draft reads from memory and what it computes. */
-function walk(draft: Draft, buffers: ReadonlySet<Node>): { readonly reads: Set<Node>; readonly members: Set<Node> } {
+function walk(draft: Draft, buffers: ReadonlySet<Node>): Inside {
   const own = new Set(resultsOf(draft).map(({ node }) => node));
-  const reads = new Set<Node>();
-  const members = new Set<Node>();
-  const visit = (node: Node): void => {
-    if (reads.has(node) || members.has(node)) return;
-    if (isStored(node) || (buffers.has(node) && !own.has(node))) {
-      reads.add(node);
-      return;
-    }
-    members.add(node);
-    node.inputs.forEach(visit);
-  };
-  own.forEach(visit);
-  return { reads, members };
+  return insideOf(own, (node) => isStored(node) || (buffers.has(node) && !own.has(node)));
 }
 
 /** How many kernels may lie between sums that wait for each other. */

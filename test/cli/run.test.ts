@@ -8,6 +8,17 @@ import { ditc, TINY } from './cli.ts';
 
 const folder = scratchFolder();
 
+const DESCENT = `import { defineModel, gradients, zeros } from 'ditc/dsl';
+export default defineModel({ config: {}, entries: { step(e) {
+  const w = e.params.param('w', [3], zeros);
+  const loss = w.sub(e.input('target', [1, 3]).squeeze(0)).square().sum();
+  e.update(w, w.sub(gradients(loss, [w])[0].mul(0.25)));
+  const n = e.state('n', [], 'i32');
+  e.update(n, n.add(1));
+  return { loss };
+} } });
+`;
+
 describe('run', () => {
   let cwd: string;
   const save = (name: string, array: NpyArray) => writeFileSync(join(cwd, name), encodeNpy(array));
@@ -63,6 +74,26 @@ describe('run', () => {
   it('writes the states of an entry that has no outputs', async () => {
     expect(await ditc(['run', 'built', '--entry', 'count', '--out', 'c'], cwd)).toMatchObject({ code: 0 });
     expect(load('c/n.npy')).toEqual({ dtype: 'i32', shape: [2], data: [5, 5] });
+  });
+
+  it('runs some times in a row, and writes what becomes of the weights', async () => {
+    writeFileSync(join(cwd, 'descent.ts'), DESCENT);
+    const descend = async (out: string, ...args: string[]) => {
+      const ran = await ditc(
+        ['run', 'descent.ts', '--entry', 'step', '--input', 'target=x.npy', '--out', out, ...args],
+        cwd,
+      );
+      expect(ran.code, ran.err).toBe(0);
+      return ran.out;
+    };
+    // Half of the way each time, from 0 to 1, 2.5, −3: what is left is a quarter after two runs.
+    const out = await descend('e', '--runs', '3');
+    expect(load('e/loss.npy').data[0]).toBeCloseTo((1 + 2.5 ** 2 + 9) / 16, 5);
+    expect(load('e/n.npy').data).toEqual([3]);
+    expect(out).toMatch(/e\/loss\.npy {2}f32\[\] {2}1\.015/);
+    expect(out).toContain('e/weights.safetensors  the weights after the last run\n');
+    await descend('g', '--weights', 'e/weights.safetensors');
+    expect(load('g/loss.npy').data[0]).toBeCloseTo((1 + 2.5 ** 2 + 9) / 64, 5);
   });
 
   it('writes bytes that Python reads, the same each time', async () => {

@@ -20,6 +20,17 @@ function step(device: DeviceSpec, config: Partial<DiTConfig>) {
   return manifest;
 }
 
+it('counts the multiply-accumulates of the backward pass, too', { timeout: 120_000 }, () => {
+  const model = dit({ ...sizes.S, patchSize: 4, depth: 2 });
+  const entryOptions = { ...model.options, batch: 8 };
+  const entries = ['forward', 'trainStep'];
+  const { manifest } = compileModel(model, { name: 'step', source: '', device: PORTABLE, entries, entryOptions });
+  const [forward, step] = entries.map((entry) => manifest.entries[entry].macs);
+  // Each product has two derivatives, but for the first ones: nothing asks for those by the picture and the timestep.
+  expect(step / forward).toBeGreaterThan(2.9);
+  expect(step / forward).toBeLessThan(3.3);
+});
+
 /** At most 20 of a block with adaLN-Zero are asked. The others are what this compiler reaches: more of them is a step back. */
 describe.each<[DiTConfig['block'], number, number]>([
   ['adaLN-Zero', 20, 16],
