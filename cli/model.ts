@@ -10,6 +10,7 @@ import { compileModel, pipeline, type Pass, type Precision } from '../compiler/p
 import type { EntryInput } from '../compiler/emit/build.ts';
 import { recordOf, type CompilationRecord, type EntryRecord } from '../compiler/report/record.ts';
 import type { DeviceSpec } from '../compiler/schedule/device.ts';
+import { nearest } from '../runtime/checkpoint/suggest.ts';
 
 export type { LoadedModel } from '../compiler/frontend/index.ts';
 
@@ -91,10 +92,12 @@ export function statesOf(loaded: LoadedModel, entry: string, options: EntryOptio
 /** Throws unless the model (or artefact) at `where` has the entry. */
 export function checkEntry(entry: string, known: readonly string[], where: string): void {
   if (known.includes(entry)) return;
+  const candidates = known.map((name) => ({ name, shape: [] }));
+  const near = nearest({ name: entry, shape: [] }, candidates);
   throw new DitcError({
     code: 'entry',
     where,
     what: `there is no entry ${entry}`,
-    fix: `choose one of ${known.join(', ')}`,
+    fix: `${near ? `did you mean ${near}? ` : ''}choose one of ${known.join(', ')}`,
   });
 }

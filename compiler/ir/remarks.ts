@@ -39,7 +39,10 @@ export function labelOf(node: Node): string {
 
 /** `a, b and c`; of many, the first few. */
 export function labelsOf(nodes: readonly Node[], most = 3): string {
-  const labels = nodes.slice(0, most).map(labelOf);
-  if (nodes.length > most) return `${labels.join(', ')} and ${nodes.length - most} more`;
+  const counts = new Map<string, number>();
+  for (const node of nodes) counts.set(labelOf(node), (counts.get(labelOf(node)) ?? 0) + 1);
+  const all = [...counts].map(([label, count]) => (count > 1 ? `${count} × ${label}` : label));
+  const labels = all.slice(0, most);
+  if (all.length > most) return `${labels.join(', ')} and ${all.length - most} more`;
   return [labels.slice(0, -1).join(', '), ...labels.slice(-1)].filter(Boolean).join(' and ');
 }
