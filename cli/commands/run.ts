@@ -101,7 +101,7 @@ async function run(path: string, options: Options, { terminal }: Context): Promi
   if (options.json) terminal.out(JSON.stringify({ ...written, seconds: Math.round(took) / 1000 }, null, 2));
   else {
     for (const { file, dtype, shape, value } of written.outputs)
-      terminal.out([`${file}  ${dtype}[${shape.join(', ')}]`, value ?? []].flat().join('  '));
+      terminal.out(`${file}  ${dtype}[${shape.join(', ')}]${value === undefined ? '' : `  ${rounded(value)}`}`);
     if (written.weights)
       terminal.out(`${written.weights}  the weights after the ${options.runs > 1 ? 'last run' : 'run'}`);
     terminal.err(seconds(took));
@@ -139,6 +139,9 @@ const described = ({ spec: { name, shape, dtype }, values }: Result, folder: str
   file: join(folder, `${name}.npy`),
   ...(values.length === 1 && { value: values[0] }),
 });
+
+/** A float32 has seven digits. */
+const rounded = (value: number): number => Number(value.toPrecision(7));
 
 /** All weights, as the program has them now. */
 async function writeWeights(program: Program, path: string): Promise<void> {
