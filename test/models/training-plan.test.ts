@@ -5,12 +5,8 @@
 import { describe, expect, it } from 'vitest';
 import { compileModel } from '../../compiler/pipeline.ts';
 import { PORTABLE, type DeviceSpec } from '../../compiler/schedule/device.ts';
+import { withBuffers } from '../helpers/devices.ts';
 import { dit, sizes, type DiTConfig } from '../../models/dit.ts';
-
-const withBuffers = (count: number): DeviceSpec => ({
-  ...PORTABLE,
-  limits: { ...PORTABLE.limits, maxStorageBuffersPerShaderStage: count },
-});
 
 /** DiT-S/4 at batch 8. */
 function step(device: DeviceSpec, config: Partial<DiTConfig>) {

@@ -5,17 +5,12 @@ import { parseGraph, type Node } from '../../../compiler/ir/index.ts';
 import { interpret, opTable } from '../../../compiler/ops/index.ts';
 import { schedule } from '../../../compiler/pipeline.ts';
 import { PORTABLE, type DeviceSpec } from '../../../compiler/schedule/device.ts';
+import { bySubgroups } from '../../helpers/devices.ts';
 import { resultsGraph } from '../../helpers/results-graph.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';
 
 /** A device of the kind that computes products by subgroups, and rows too. */
-const SUBGROUPS: DeviceSpec = {
-  ...PORTABLE,
-  name: 'subgroups of 8',
-  kind: 'software',
-  features: ['subgroups'],
-  subgroups: { min: 8, max: 8 },
-};
+const SUBGROUPS = bySubgroups(8);
 
 /** What each kernel writes, in order, `value over state` where it takes the state's place; and why others were not joined. */
 function joined(body: string, signature = '%x: f32[16,16], %y: f32[16,16]') {

@@ -3,22 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { parseGraph, type Graph } from '../../../compiler/ir/index.ts';
 import { interpret, opTable, Random } from '../../../compiler/ops/index.ts';
 import { PORTABLE, type DeviceSpec } from '../../../compiler/schedule/device.ts';
+import { bySubgroups, withBuffers } from '../../helpers/devices.ts';
 import { relativeError } from '../../helpers/gpu.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';
 import { drawValues } from '../../helpers/samples.ts';
-
-const SUBGROUPS: DeviceSpec = {
-  ...PORTABLE,
-  name: 'subgroups of 8',
-  kind: 'software',
-  features: ['subgroups'],
-  subgroups: { min: 8, max: 8 },
-};
-
-const withBuffers = (count: number): DeviceSpec => ({
-  ...PORTABLE,
-  limits: { ...PORTABLE.limits, maxStorageBuffersPerShaderStage: count },
-});
 
 /** x less its row's mean, over its length: %h, with %mean and %length of each row. */
 const norm = (batch: string, m: number, k: number) => {
@@ -169,7 +157,7 @@ describe('keep their kernel', () => {
       'where the device computes products by subgroups',
       `%p = matmul %h, %w : f32[${m},${k}]
        return p = %p, h = %h`,
-      SUBGROUPS,
+      bySubgroups(8),
     ],
     [
       'where the device binds too few buffers',

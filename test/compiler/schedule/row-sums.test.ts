@@ -3,18 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { parseGraph, type Graph } from '../../../compiler/ir/index.ts';
 import { interpret, opTable, Random } from '../../../compiler/ops/index.ts';
 import { PORTABLE, type DeviceSpec } from '../../../compiler/schedule/device.ts';
+import { bySubgroups } from '../../helpers/devices.ts';
 import { relativeError } from '../../helpers/gpu.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';
 import { drawValues } from '../../helpers/samples.ts';
-
-/** Products by subgroups of so many lanes. */
-const lanes = (size: number): DeviceSpec => ({
-  ...PORTABLE,
-  name: `subgroups of ${size}`,
-  kind: 'software',
-  features: ['subgroups'],
-  subgroups: { min: size, max: size },
-});
 
 /** A linear layer's derivatives by weight and bias, as a step of gradient descent over the bias. */
 function derivatives(k: number, m: number, n: number): Graph {
@@ -53,10 +45,10 @@ function run(graph: Graph, device: DeviceSpec) {
 describe.each<[string, DeviceSpec, string, [number, number, number]]>([
   ['tiles', PORTABLE, 'product-tiled', [44, 70, 37]],
   ['an invocation per element', PORTABLE, 'product-simple', [9, 5, 6]],
-  ['subgroups, one by one', lanes(8), 'product-subgroup', [27, 45, 19]],
-  ['subgroups, fewer rows than lanes', lanes(16), 'product-subgroup', [27, 5, 19]],
-  ['subgroups of 8, four rows a lane', lanes(8), 'product-subgroup', [512, 132, 128]],
-  ['subgroups of 16, four rows a lane', lanes(16), 'product-subgroup', [512, 132, 128]],
+  ['subgroups, one by one', bySubgroups(8), 'product-subgroup', [27, 45, 19]],
+  ['subgroups, fewer rows than lanes', bySubgroups(16), 'product-subgroup', [27, 5, 19]],
+  ['subgroups of 8, four rows a lane', bySubgroups(8), 'product-subgroup', [512, 132, 128]],
+  ['subgroups of 16, four rows a lane', bySubgroups(16), 'product-subgroup', [512, 132, 128]],
 ])('by %s', (_, device, family, [k, m, n]) => {
   it('are one kernel with the product', () => {
     const regions = run(derivatives(k, m, n), device);

@@ -1,0 +1,17 @@
+/** Devices that tests compile for. */
+import { PORTABLE, type DeviceSpec } from '../../compiler/schedule/device.ts';
+
+/** Binds so many buffers. */
+export const withBuffers = (count: number): DeviceSpec => ({
+  ...PORTABLE,
+  limits: { ...PORTABLE.limits, maxStorageBuffersPerShaderStage: count },
+});
+
+/** Computes products by subgroups of so many lanes, and rows too, as software devices do. */
+export const bySubgroups = (lanes: number): DeviceSpec => ({
+  ...PORTABLE,
+  name: `subgroups of ${lanes}`,
+  kind: 'software',
+  features: ['subgroups'],
+  subgroups: { min: lanes, max: lanes },
+});
