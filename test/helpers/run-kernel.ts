@@ -22,6 +22,7 @@ export function runKernel(kernel: Kernel, memory: readonly Float64Array[]): void
   // A first run, on a copy, finds out who writes what.
   const trial = kernel.buffers.map((buffer, i) => new Watched(buffer, memory[i].slice()));
   runOn(kernel, trial);
+  if (!trial.some((watched) => watched.isReadBack)) return trial.forEach(({ data }, i) => memory[i].set(data));
   runOn(
     kernel,
     kernel.buffers.map((buffer, i) => new Watched(buffer, memory[i], trial[i].writer)),
@@ -38,10 +39,12 @@ function runOn(kernel: Kernel, memory: readonly Watched[]): void {
 /** A buffer that knows which invocations write its elements. */
 class Watched {
   readonly writer: Int32Array;
+  /** Whether it is both read and written. */
+  isReadBack = false;
 
   constructor(
     readonly buffer: Buffer,
-    private readonly data: Float64Array,
+    readonly data: Float64Array,
     /** Who is going to write each element, where that is known. */
     private readonly owner?: Int32Array,
   ) {
@@ -50,6 +53,7 @@ class Watched {
   }
 
   load(i: number, invocation: number): number {
+    if (this.buffer.access === 'read_write') this.isReadBack = true;
     const owner = this.owner?.[i];
     return owner && owner !== invocation ? NaN : (this.data[i] ?? NaN);
   }
@@ -98,7 +102,9 @@ class Workgroup {
   }
 
   private all(f: (lane: number) => number): Lanes {
-    return Float64Array.from({ length: this.lanes }, (_, lane) => f(lane));
+    const lanes = new Float64Array(this.lanes);
+    for (let lane = 0; lane < lanes.length; lane++) lanes[lane] = f(lane);
+    return lanes;
   }
 
   private block(stmts: readonly Stmt[]): void {
@@ -163,7 +169,7 @@ class Workgroup {
   }
 
   private each(f: (lane: number) => void): void {
-    this.active.forEach((on, lane) => void (on && f(lane)));
+    for (let lane = 0; lane < this.lanes; lane++) if (this.active[lane]) f(lane);
   }
 
   private assign(name: string, value: Value): void {
@@ -191,12 +197,7 @@ class Workgroup {
         return this.names.get(expr.name)!;
       case 'binary': {
         const [a, b] = [this.value(expr.a), this.value(expr.b)];
-        const two = BINARY[expr.op];
-        const wrap = expr.type === 'u32' ? (x: number) => x >>> 0 : expr.type === 'i32' ? (x: number) => x | 0 : Number;
-        const whole = expr.a.type === 'u32' || expr.a.type === 'i32';
-        const both = (x: Lanes, y: Lanes) =>
-          this.all((lane) => wrap(expr.op === '/' && whole ? Math.trunc(x[lane] / y[lane]) : two(x[lane], y[lane])));
-        return zip(a, b, both);
+        return zip(a, b, (x, y) => binary(expr, x, y));
       }
       case 'call':
         return this.call(expr.fn, expr.args);
@@ -262,11 +263,30 @@ class Workgroup {
 
   lanesOf = (f: (lane: number) => number): Lanes => this.all(f);
 
-  private op(expr: Extract<Expr, { kind: 'op' }>): Lanes {
+  /** An op whose helper gives four results at once asks for each by its `lane`. */
+  private op(expr: Extract<Expr, { kind: 'op' }>): Value {
+    if (expr.type === 'vec4u')
+      return [0, 1, 2, 3].map((lane) => this.scalarOp({ ...expr, type: 'u32', attrs: { lane } }));
+    return this.scalarOp(expr);
+  }
+
+  private scalarOp(expr: Extract<Expr, { kind: 'op' }>): Lanes {
     const dense = (arg: Expr) => ({ dtype: arg.type as DType, shape: [this.lanes], data: this.numbers(arg) });
     const type = { dtype: expr.type as DType, shape: [this.lanes] };
     return opDef(expr.op).reference(expr.args.map(dense), expr.attrs, type).data;
   }
+}
+
+/** An operator on each invocation's numbers; what is not float wraps around. */
+function binary({ op, type, a: { type: of } }: Extract<Expr, { kind: 'binary' }>, x: Lanes, y: Lanes): Lanes {
+  const lanes = new Float64Array(x.length);
+  const isWhole = of === 'u32' || of === 'i32';
+  const two = op === '*' && isWhole ? Math.imul : BINARY[op];
+  for (let lane = 0; lane < lanes.length; lane++) lanes[lane] = two(x[lane], y[lane]);
+  if (op === '/' && isWhole) for (let lane = 0; lane < lanes.length; lane++) lanes[lane] = Math.trunc(lanes[lane]);
+  if (type === 'u32') for (let lane = 0; lane < lanes.length; lane++) lanes[lane] >>>= 0;
+  if (type === 'i32') for (let lane = 0; lane < lanes.length; lane++) lanes[lane] |= 0;
+  return lanes;
 }
 
 /** By parts where one of them is a vector. */
