@@ -17,10 +17,12 @@ export type DeviceKind = 'hardware' | 'software' | 'null';
  */
 export type Profile = 'safe' | 'fast' | 'debug';
 
-/** One shape the tensor cores multiply: result[M,N] += left[M,K] · right[K,N]. */
+/** One shape the tensor cores multiply, by Dawn's names: result[M,N] += left[M,K] · right[K,N]. */
 export interface SubgroupMatrixShape {
+  /** Of left and right: `f32`, `f16`, `u8` or `i8`. */
   componentType: string;
-  resultType: string;
+  /** Of the result: `f32`, `f16`, `u32` or `i32`. */
+  resultComponentType: string;
   M: number;
   N: number;
   K: number;
@@ -165,9 +167,10 @@ function shortName(info: GPUAdapterInfo): string {
 function matrixShapes(info: GPUAdapterInfo): SubgroupMatrixShape[] {
   // Not in the standard yet: Dawn adds it to the info when the experimental feature is there.
   const configs = (info as { subgroupMatrixConfigs?: Iterable<SubgroupMatrixShape> }).subgroupMatrixConfigs ?? [];
-  const shapes = [...configs].map(({ componentType, resultType, M, N, K }) => ({ componentType, resultType, M, N, K }));
-  const key = (shape: SubgroupMatrixShape) => JSON.stringify(shape);
-  return shapes.sort((a, b) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0));
+  const shapes = [...configs].map(({ componentType, resultComponentType, M, N, K }) =>
+    JSON.stringify({ componentType, resultComponentType, M, N, K }),
+  );
+  return [...new Set(shapes)].sort().map((shape) => JSON.parse(shape) as SubgroupMatrixShape);
 }
 
 /** An open device. Use `device` freely, call {@link check} where work is awaited, and {@link close} when done. */

@@ -4,7 +4,7 @@
  */
 import * as os from 'node:os';
 import { isLavapipe, openDevice } from '../device.ts';
-import type { DeviceSpec, Profile } from '../device.ts';
+import type { DeviceSpec, Profile, SubgroupMatrixShape } from '../device.ts';
 import { findAdapter, listInstalled } from './adapter.ts';
 import { dawnVersion } from './dawn.ts';
 import { selfTest } from './selftest.ts';
@@ -144,11 +144,7 @@ export function formatDoctor(report: DoctorReport): string {
       ['', adapter.description],
       ['features', adapter.features.join(', ') || 'none of the optional ones'],
       ['subgroups', subgroups ? sizes(subgroups) : 'not offered'],
-      [
-        'tensor cores',
-        adapter.subgroupMatrix.map((s) => `${s.M}×${s.N}×${s.K} ${s.componentType}→${s.resultType}`).join(', ') ||
-          'none',
-      ],
+      ['tensor cores', adapter.subgroupMatrix.map(matrixText).join(', ') || 'none'],
       [
         'limits',
         `buffer ${bytes(limits.maxBufferSize)}, storage binding ${bytes(limits.maxStorageBufferBindingSize)} × ${limits.maxStorageBuffersPerShaderStage},`,
@@ -171,6 +167,9 @@ export function formatDoctor(report: DoctorReport): string {
   if (report.advice.length) lines.push('', 'Advice:', ...report.advice.map((line) => `  ${line}`));
   return lines.join('\n') + '\n';
 }
+
+const matrixText = ({ M, N, K, componentType, resultComponentType }: SubgroupMatrixShape): string =>
+  `${M}×${N}×${K} ${componentType}→${resultComponentType}`;
 
 function selfTestText(test: SelfTest | null): string {
   if (!test) return 'not run: a null adapter computes nothing';

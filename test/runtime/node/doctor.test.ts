@@ -6,6 +6,17 @@ import type { DoctorReport } from '../../../runtime/node/doctor.ts';
 
 afterEach(() => vi.unstubAllEnvs());
 
+/** A report as of a machine with nothing but SwiftShader. */
+function reportOf(selfTest: DoctorReport['selfTest']): DoctorReport {
+  const file = new URL('../../../compiler/schedule/specs/swiftshader.json', import.meta.url);
+  return {
+    ...{ node: 'v20', platform: 'linux-x64', cpus: 2, dawn: '0', requested: null, why: [], startupMs: 1 },
+    ...{ alternatives: [], drivers: [], devices: [], advice: [] },
+    adapter: JSON.parse(readFileSync(file, 'utf8')) as DeviceSpec,
+    selfTest,
+  };
+}
+
 describe('doctor', () => {
   it('names the adapter that programs run on, tests it and says why', async () => {
     const report = await diagnose();
@@ -37,14 +48,19 @@ describe('doctor', () => {
     expect(formatDoctor(report)).toContain('error: environment variable DITC_ADAPTER: unknown value "gpu"');
   });
 
+  it('shows matrix units as sizes and types', () => {
+    const report = reportOf({ ok: true, compileMs: 1, runMs: 1 });
+    expect(formatDoctor(report)).toMatch(/^tensor cores none$/m);
+    const size = { M: 16, N: 8, K: 32 };
+    report.adapter!.subgroupMatrix = [
+      { componentType: 'f16', resultComponentType: 'f32', ...size },
+      { componentType: 'u8', resultComponentType: 'u32', ...size },
+    ];
+    expect(formatDoctor(report)).toMatch(/^tensor cores 16×8×32 f16→f32, 16×8×32 u8→u32$/m);
+  });
+
   it('says so when the adapter computes wrongly', () => {
-    const file = new URL('../../../compiler/schedule/specs/swiftshader.json', import.meta.url);
-    const report: DoctorReport = {
-      ...{ node: 'v20', platform: 'linux-x64', cpus: 2, dawn: '0', requested: null, why: [], startupMs: 1 },
-      ...{ alternatives: [], drivers: [], devices: [], advice: [] },
-      adapter: JSON.parse(readFileSync(file, 'utf8')) as DeviceSpec,
-      selfTest: { ok: false, compileMs: 1, runMs: 1, error: 'element 3 of 4096 is 0, not 31' },
-    };
+    const report = reportOf({ ok: false, compileMs: 1, runMs: 1, error: 'element 3 of 4096 is 0, not 31' });
     expect(isHealthy(report)).toBe(false);
     expect(formatDoctor(report)).toMatch(/self-test +FAILED: element 3 of 4096 is 0, not 31/);
   });
