@@ -192,19 +192,19 @@ function defineDerivative(name: string, { of, doc, macs }: Derivative): OpDef {
       const scores = sizeOf(batch) * m * n;
       return { macs: scores * macs(d, e), flops: 6 * scores };
     },
-    expand: (f, inputs, attrs) => {
+    expand: (f, inputs, attrs, type) => {
       const { own, dy, out, lse } = gradientOperands(inputs);
       const [q, k, v] = own;
       const { dtype } = lse.type;
       const narrow = (x: Node) => f.cast(x, q.type.dtype);
       const weights = f.unary('exp', f.sub(scoresOf(f, own, attrs, dtype), lse));
-      if (of === 'v') return f.matmul(f.transpose(narrow(weights)), narrow(dy));
+      if (of === 'v') return f.matmul(f.transpose(narrow(weights)), narrow(dy), type.dtype);
       const projected = f.sum(f.mul(dy, out), [dy.type.shape.length - 1]);
       const dFilled = f.mul(weights, f.sub(f.matmul(narrow(dy), f.transpose(v), dtype), projected));
       const { mask } = scoreOperands(own, (node) => node.type.dtype);
       const dScores = mask ? f.select(mask, dFilled, f.constant(0, dtype)) : dFilled;
       const slopes = narrow(f.mul(dScores, slopesOf(f, own, attrs, dtype)));
-      return of === 'q' ? f.matmul(slopes, k) : f.matmul(f.transpose(slopes), q);
+      return of === 'q' ? f.matmul(slopes, k, type.dtype) : f.matmul(f.transpose(slopes), q, type.dtype);
     },
     sample: (random) => {
       const { inputs, attrs } = drawAttention(random);

@@ -30,8 +30,7 @@ export interface Ran {
 }
 
 /**
- * `kernels`: runs what is emitted, as kernel IR; else the graph of each region, by the interpreter. Values are 32-bit; what
- * nobody wrote is NaN.
+ * `kernels`: runs what is emitted, as kernel IR; else the graph of each region, by the interpreter. What nobody wrote is NaN.
  */
 export function runSchedule(graph: Graph, bindings: Bindings, options: CompileOptions, kernels = true): Ran {
   const scheduled = schedule(graph, options);
@@ -47,11 +46,18 @@ export function runSchedule(graph: Graph, bindings: Bindings, options: CompileOp
     );
     if (kernels) runKernel(kernelOf(first, scheduled.regions[i]), places);
     else runRegion(region, places);
-    bindingsOf(region).forEach((binding, at) => isBundle(binding) && space.unbundle(binding, places[at]));
+    bindingsOf(region).forEach((binding, at) => {
+      if (isBundle(binding)) space.unbundle(binding, places[at]);
+      else if (region.results.some(({ node }) => node === binding)) space.store(dispatch.resources[at], places[at]);
+    });
   });
   // The copies have the effect of happening all at once.
-  const copied = updates.map(({ from, bytes }) => space.bytes(from, bytes).slice());
-  updates.forEach(({ to, bytes }, i) => space.bytes(to, bytes).set(copied[i]));
+  const copied = updates.map(({ from, to, bytes }) => {
+    const state = stateNamed(graph, to);
+    if (byteSize(state.type) !== bytes) throw new Error(`${bytes} bytes of ${byteSize(state.type)} are copied`);
+    return space.at(from, state).slice();
+  });
+  updates.forEach(({ to }, i) => space.at(to, stateNamed(graph, to)).set(copied[i]));
   const valueOf = (node: Node, resource: Resource) => [...space.at(resource, node)];
   return {
     scheduled,
@@ -67,6 +73,10 @@ export function runSchedule(graph: Graph, bindings: Bindings, options: CompileOp
     ),
   };
 }
+
+/** The state (or parameter) that lies at a resource. */
+const stateNamed = ({ updates }: Graph, resource: Resource): Node =>
+  updates.map(({ state }) => state).find(({ attrs }) => resource.kind !== 'arena' && attrs.name === resource.name)!;
 
 /** The kernel that a dispatch shares with another, for its own grid and lengths of arrays (compiler/emit/sharing.ts). */
 function kernelOf(first: Use, own: Use): Kernel {
@@ -92,6 +102,9 @@ function runRegion(region: Region, places: readonly Float64Array[]): void {
   graph.outputs.forEach(({ name }, i) => placeOf.get(region.results[i].node)!.set(outputs[name].data));
 }
 
+/** Bytes that an arena has a number for: one of f16; one of f32 has two, of which the second is left alone. */
+const HALF = 2;
+
 class Memory {
   private readonly arenas: readonly Float64Array[];
   private readonly values = new Map<string, Float64Array>();
@@ -102,7 +115,7 @@ class Memory {
     private readonly bindings: Bindings,
     graph: Graph,
   ) {
-    this.arenas = arenas.map((bytes) => new Float64Array(bytes / 4).fill(NaN));
+    this.arenas = arenas.map((bytes) => new Float64Array(bytes / HALF).fill(NaN));
     for (const name of Object.keys(bindings)) this.values.set(name, Float64Array.from(bindings[name]));
     for (const { state } of graph.updates) if (!this.values.has(String(state.attrs.name))) throw new Error('no value');
   }
@@ -111,11 +124,22 @@ class Memory {
     return this.values.get(name)!;
   }
 
-  /** Where a value lies. */
+  /** What a value is: its own memory, or a copy of what lies in an arena. */
   at(resource: Resource, node: Node, type = node.type): Float64Array {
-    const values = this.stretch(resource, node);
+    const apart = byteSize(type) / sizeOf(type.shape) / HALF;
+    const values =
+      resource.kind === 'arena'
+        ? this.halves(resource).filter((_, i) => i % apart === 0)
+        : this.stretch(resource, node);
     if (values.length !== sizeOf(type.shape)) throw new Error(`${node.op} of ${byteSize(type)} bytes`);
     return values;
+  }
+
+  /** Writes back what a dispatch has made of a copy. */
+  store(resource: Resource, values: Float64Array): void {
+    if (resource.kind !== 'arena') return;
+    const halves = this.halves(resource);
+    values.forEach((value, i) => (halves[(i * halves.length) / values.length] = value));
   }
 
   /** A copy of the states of a bundle, side by side; what lies between them is NaN. */
@@ -130,13 +154,11 @@ class Memory {
       this.named(state).set(whole.subarray(offset, offset + this.named(state).length));
   }
 
-  bytes(resource: Resource, bytes: number): Float64Array {
-    return this.stretch(resource).subarray(0, bytes / 4);
+  private halves({ arena, offset, size }: Extract<Resource, { kind: 'arena' }>): Float64Array {
+    return this.arenas[arena].subarray(offset / HALF, (offset + size) / HALF);
   }
 
-  private stretch(resource: Resource, node?: Node): Float64Array {
-    if (resource.kind === 'arena')
-      return this.arenas[resource.arena].subarray(resource.offset / 4, (resource.offset + resource.size) / 4);
+  private stretch(resource: Exclude<Resource, { kind: 'arena' }>, node?: Node): Float64Array {
     if (resource.kind === 'constant') return this.constant(node!);
     if (resource.kind === 'pack') return this.pack(node!);
     return this.values.get(resource.name)!;

@@ -85,6 +85,19 @@ describe.each(allOps().map((def) => [def.name, def] as const))('%s', (name, def)
     }
   });
 
+  when(def.kind === 'contract' && Boolean(def.expand))('expands to its own type, with factors of f16 too', () => {
+    for (const seed of seeds) {
+      const { f, sample, inputs, node } = opCase(def, seed);
+      const halves = inputs.map((x, i) => {
+        const isFactor = isFloat(x.type.dtype) && i < def.factors!;
+        return isFactor ? f.op('input', [], { ...x.attrs, dtype: 'f16' }) : x;
+      });
+      const lowered = f.op(def.name, halves, { ...sample.attrs, dtype: 'f32' });
+      for (const whole of [node, lowered])
+        expect(def.expand!(f, whole.inputs, whole.attrs, whole.type).type).toEqual(whole.type);
+    }
+  });
+
   when(differentiable(def))('has the gradient that finite differences show', () => {
     let checked = 0;
     for (const seed of seeds) {

@@ -1,0 +1,63 @@
+/** One graph compiled for one device, its kernels run one by one in this process, and what they give held against the interpreter. */
+import { resolveGradients } from '../../compiler/autodiff/index.ts';
+import { byteSize, DitcError, nodesOf, type Graph } from '../../compiler/ir/index.ts';
+import { interpret } from '../../compiler/ops/index.ts';
+import { schedule, type Scheduled } from '../../compiler/pipeline.ts';
+import { runSchedule } from '../helpers/run-schedule.ts';
+import { distance, valuesOf, type Case } from './cases.ts';
+import type { Target } from './devices.ts';
+
+/** A target, and the share of what activations take that they may take. */
+export interface Trial {
+  readonly target: Target;
+  readonly share?: number;
+}
+
+export interface Failure {
+  readonly kind: 'wrong' | 'crashed';
+  readonly message: string;
+}
+
+/** Kernels that ran; `refused`: the device cannot hold a value, and the compiler says so. */
+export type Verdict = { readonly kernels: number } | { readonly refused: string } | Failure;
+
+/**
+ * Kernels and interpreter compute in float64, in other orders, with constants of float32. What is wrong is wrong by far more than that:
+ * a sum that lacks one of 1,000 terms is off by 1e-3.
+ */
+const TOLERANCE = 1e-5;
+
+export function check({ graph, bindings }: Case, { target, share }: Trial): Verdict {
+  try {
+    const options = { ...target, verify: true };
+    const memory = share === undefined ? undefined : budget(schedule(graph, options), graph, share);
+    const ran = runSchedule(graph, bindings, { ...options, memory });
+    const most = target.device.limits.maxStorageBuffersPerShaderStage;
+    const crowded = ran.dispatches.find(({ resources }) => resources.length > most);
+    if (crowded) return { kind: 'crashed', message: `${crowded.kernel} binds ${crowded.resources.length} buffers` };
+    const got = new Map([
+      ...Object.entries(ran.outputs),
+      ...Object.entries(ran.updates).map(([name, data]): [string, Float64Array] => [`next ${name}`, data]),
+    ]);
+    for (const [name, want] of valuesOf(interpret(resolveGradients(graph), bindings))) {
+      const [off, norm] = distance(want, got.get(name)!);
+      if (!(off <= TOLERANCE * norm + 1e-9)) return { kind: 'wrong', message: `${name} is off by ${off} of ${norm}` };
+    }
+    return { kernels: ran.dispatches.length };
+  } catch (error) {
+    if (error instanceof DitcError && error.code === 'limit') return { refused: error.message };
+    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+    return { kind: 'crashed', message: cause instanceof Error ? `${cause.message}\n${cause.stack}` : String(cause) };
+  }
+}
+
+/** Bytes of all leaves and so much of what the activations take. */
+function budget({ graph, memory }: Scheduled, traced: Graph, share: number): number {
+  const leaves = [...nodesOf(traced), ...nodesOf(graph)].filter(
+    ({ attrs, op }) => attrs.name !== undefined || (op === 'constant' && attrs.data),
+  );
+  const bytes = new Map(
+    leaves.map((node) => [`${node.op} ${String(node.attrs.name ?? node.id)}`, byteSize(node.type)]),
+  );
+  return [...bytes.values()].reduce((sum, n) => sum + n, 0) + Math.floor(share * memory.peakBytes);
+}

@@ -1,0 +1,33 @@
+/** What the fuzzer tries of each case: some of the devices, each in its turn, with and without a budget of memory. */
+import { check, type Trial, type Verdict } from './check.ts';
+import { fuzzCase, type Case } from './cases.ts';
+import { TARGETS } from './devices.ts';
+
+/** Devices that each case is compiled for, of all. */
+const DEVICES = 3;
+const SHARES = [0, 0.5, 0.8];
+
+/** The trials of a case: any `TARGETS.length` cases in a row meet every device `DEVICES` times, one of them with a budget. */
+export function trialsOf(number: number): Trial[] {
+  const spread = Math.floor(TARGETS.length / DEVICES);
+  const targets = Array.from({ length: DEVICES }, (_, i) => TARGETS[(number + i * spread) % TARGETS.length]);
+  const [first] = targets;
+  const share = SHARES[Math.floor(number / TARGETS.length) % SHARES.length];
+  return [...targets.map((target) => ({ target })), { target: first, share }];
+}
+
+export interface Tried {
+  readonly number: number;
+  readonly trial: Trial;
+  readonly verdict: Verdict;
+}
+
+export function* tryCase(number: number): Generator<Tried, Case> {
+  const made = fuzzCase(number);
+  for (const trial of trialsOf(number)) yield { number, trial, verdict: check(made, trial) };
+  return made;
+}
+
+/** A trial in words. */
+export const trialText = ({ target, share }: Trial): string =>
+  share === undefined ? target.name : `${target.name}, ${share * 100} % of the memory`;
