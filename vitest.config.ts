@@ -1,9 +1,13 @@
 import { defineConfig } from 'vitest/config';
+import { testFiles } from './test/device-tests.ts';
+
+const { device, host } = testFiles(import.meta.dirname);
+const project = (name: string, include: string[]) => ({ extends: true as const, test: { name, include } });
 
 // One file at a time per worker: GPU tests share one software adapter that already uses every core.
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
+    projects: [project('device', device), project('host', host)],
     testTimeout: 120_000,
     hookTimeout: 120_000,
     pool: 'forks',

@@ -6,21 +6,40 @@ import { fileError, UsageError } from './errors.ts';
 
 const SPECS = new URL('../compiler/schedule/specs/', import.meta.url);
 
-/** The devices that `--device` knows by name. */
+/** What `--device` calls the adapter of this machine, the one that `ditc doctor` shows. */
+export const HERE = 'here';
+
+/** The devices that `--device` has a spec of, by name. */
 export function knownDevices(): string[] {
   const files = existsSync(SPECS) ? readdirSync(SPECS) : [];
   const names = files.flatMap((file) => (file.endsWith('.json') ? [file.slice(0, -5)] : []));
   return [...new Set([PORTABLE.name, ...names.sort()])];
 }
 
-/** The device that `--device` names: `portable`, one of compiler/schedule/specs, a JSON file (doctor's will do), or JSON. */
-export function findDevice(given: string): DeviceSpec {
+/**
+ * The device that `--device` names: `portable`, one of compiler/schedule/specs, `here`, a JSON file (doctor's will do), or
+ * JSON.
+ */
+export async function findDevice(given: string): Promise<DeviceSpec> {
+  if (given === HERE) return adapterHere();
+  return specOf(given);
+}
+
+/** A device that has a spec: any but `here`. */
+export function specOf(given: string): DeviceSpec {
   if (given === PORTABLE.name) return PORTABLE;
   if (given.startsWith('{')) return parseSpec(given, '--device');
   if (knownDevices().includes(given)) return readSpec(new URL(`${given}.json`, SPECS), given);
   if (given.endsWith('.json')) return readSpec(given, given);
-  const fix = `use ${knownDevices().join(', ')}, or the path of a .json file (ditc doctor --json writes one)`;
+  const fix = `use ${[HERE, ...knownDevices()].join(', ')}, or the path of a .json file (ditc doctor --json writes one)`;
   throw new UsageError({ what: `--device: ${given} is not a known device`, fix });
+}
+
+async function adapterHere(): Promise<DeviceSpec> {
+  const { findAdapter } = await import('../runtime/node/adapter.ts');
+  const { spec, close } = await findAdapter();
+  close();
+  return spec;
 }
 
 function readSpec(file: string | URL, where: string): DeviceSpec {

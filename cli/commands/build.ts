@@ -30,7 +30,11 @@ export const buildCommand = (context: Context): Command =>
     .option('--entry <name>', 'compile this entry only; may be repeated', collect)
     .option('--batch <n>', 'images per run', wholeNumber('--batch', 1, 65535), 1)
     .option('--dtype <type>', 'f32 or f16, of weights and of what products read; sums are f32', precision, 'f32')
-    .option('--device <spec>', 'device to compile for: a name, or a JSON file of ditc doctor', 'portable')
+    .option(
+      '--device <spec>',
+      'device to compile for: portable (runs on any WebGPU device), here (this machine’s adapter), a name, or a JSON file of ditc doctor',
+      'portable',
+    )
     .option(
       '--memory <size>',
       'use no more of the device’s memory, such as 4GB: compute again what it cannot keep',
@@ -55,7 +59,7 @@ async function build(path: string, options: Options, context: Context): Promise<
     import('../artefact-folder.ts'),
     import('../model.ts'),
   ]);
-  const device = findDevice(options.device);
+  const device = await findDevice(options.device);
   const printed = await irPrinter(options, (text) => terminal.out(text));
   if (options.out !== undefined) checkArtefactFolder(options.out);
   const loaded = loadModel(path);
@@ -151,6 +155,7 @@ function report(
   const most = (value: (spec: EntrySpec) => number) => Math.max(...specs.map(value));
   const dispatches = specs.reduce((sum, { dispatches }) => sum + dispatches.length, 0);
   const rows = [
+    ['device', builtFor(manifest.device)],
     ['graph', `${plural(ops.before, 'op')} → ${grouped(ops.after)}`],
     [
       'kernels',
@@ -180,6 +185,10 @@ function report(
   const parameters = manifest.params.reduce((sum, { shape }) => sum + shape.reduce((n, size) => n * size, 1), 0);
   return [`${loaded.name}  ${grouped(parameters)} parameters${cost}`, ...lines].join('\n');
 }
+
+/** Whom the kernels suit. */
+const builtFor = (device: string): string =>
+  device === 'portable' ? 'portable: any WebGPU device (--device here: this machine’s adapter, and faster)' : device;
 
 /** What lives between runs, hoisted tables included. */
 function stateOf(specs: readonly EntrySpec[]): string[] {

@@ -32,7 +32,7 @@ export const inspectCommand = (context: Context): Command =>
     .option('--why-not <names...>', 'A B: say what kept two values out of one kernel')
     .option('--all', 'a row for each dispatch, in order, instead of one for each kernel')
     .option('--batch <n>', 'images per run, for a model file (default: 1)', wholeNumber('--batch', 1, 65535))
-    .option('--device <spec>', 'device to compile a model file for (default: portable)')
+    .option('--device <spec>', 'device to compile a model file for, as of ditc build (default: portable)')
     .option('--json', 'print the rows (or the kernel, or the answer) as JSON')
     .addHelpText('after', NOTES)
     .addHelpText(
@@ -104,13 +104,13 @@ export interface Opened {
 }
 
 async function open(path: string, options: Options): Promise<Opened> {
-  const [{ findDevice, knownDevices }, { ratesOf }] = await Promise.all([
+  const [{ findDevice, knownDevices, specOf }, { ratesOf }] = await Promise.all([
     import('../device.ts'),
     import('../../compiler/report/roofline.ts'),
   ]);
   if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) {
     const { compilationRecord, compile, loadModel } = await import('../model.ts');
-    const device = findDevice(options.device ?? 'portable');
+    const device = await findDevice(options.device ?? 'portable');
     const entries = options.entry === undefined ? undefined : [options.entry];
     const loaded = loadModel(path);
     const compiled = compile(loaded, { device, entries, entryOptions: { batch: options.batch ?? 1 } });
@@ -130,6 +130,6 @@ async function open(path: string, options: Options): Promise<Opened> {
   ]);
   const artefact = await readArtefact(path);
   const { device, source } = artefact.manifest;
-  const rates = ratesOf(knownDevices().includes(device) ? findDevice(device) : undefined);
+  const rates = ratesOf(knownDevices().includes(device) ? specOf(device) : undefined);
   return { artefact, rates, record: () => readRecord(path), sourceText: sourcesFrom(path, source) };
 }

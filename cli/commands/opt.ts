@@ -40,7 +40,7 @@ const whatCommand = (): Command =>
     .option('--passes <names>', 'passes to run, a,b,c, in this order; none: no pass (default: the pipeline)')
     .option('--emit <what>', 'print ir, regions (what shares a kernel), memory or wgsl', oneOf('--emit', EMITS))
     .option('--entry <name>', 'take this graph only; may be repeated', collect)
-    .option('--device <spec>', 'device to compile for: a name, a JSON file, or JSON (default: portable)')
+    .option('--device <spec>', 'device to compile for: as of ditc build, or JSON (default: portable)')
     .option('--memory <size>', 'bytes that a graph may take: what it cannot keep is computed again', memorySize)
     .option('--verify', 'verify the graphs after every pass');
 
@@ -106,7 +106,14 @@ function ownOptions(text: string, name: string): What | undefined {
 async function prepare(what: What, context: Context): Promise<OptOptions & { entry?: string[] }> {
   const [{ passesOf }, { findDevice }] = await Promise.all([import('../passes.ts'), import('../device.ts')]);
   const { emit = 'ir', entry, device = 'portable', memory, verify } = what;
-  return { passes: passesOf(what.passes, context.passes), emit, entry, device: findDevice(device), memory, verify };
+  return {
+    passes: passesOf(what.passes, context.passes),
+    emit,
+    entry,
+    device: await findDevice(device),
+    memory,
+    verify,
+  };
 }
 
 /** The way from text to text. */

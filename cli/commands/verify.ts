@@ -57,7 +57,7 @@ async function verify(path: string, options: VerifyOptions, context: Context): P
       import('../verify/report.ts'),
     ]);
   const { terminal } = context;
-  const device = options.device === undefined ? undefined : findDevice(options.device);
+  const device = options.device === undefined ? undefined : await findDevice(options.device);
   const loaded = loadModel(path);
   const { name, source } = loaded;
   if (options.entry !== undefined) checkEntry(options.entry, Object.keys(loaded.model.entries), source);

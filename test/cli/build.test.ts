@@ -31,7 +31,7 @@ describe('build', () => {
     const { code, out, err } = await ditc(['build', 'tiny.ts'], cwd);
     expect({ code, err }).toEqual({ code: 0, err: '' });
     expect(out).toMatch(
-      /^tiny {2}3 parameters\n {2}graph +\d+ ops → \d+\n {2}kernels +\d+ dispatches of \d+ kernels\n/,
+      /^tiny {2}3 parameters\n {2}device +portable: any WebGPU device \(--device here[^]*\)\n {2}graph +\d+ ops → \d+\n {2}kernels +\d+ dispatches of \d+ kernels\n/,
     );
     expect(out).toMatch(/\n {2}entries +scale +\d+ dispatch/);
     expect(out).toMatch(/\n {2}wrote +codegen-out\/tiny\/ — open report.html to look inside +\d+\.\d s\n$/);

@@ -25,7 +25,7 @@ it('a built model with packed weights runs as the model file does', async () => 
   save('t.npy', [1], [300]);
   writeFileSync(join(cwd, 'y.npy'), encodeNpy({ dtype: 'i32', shape: [1], data: Int32Array.of(3) }));
   const inputs = ['x', 't', 'y'].flatMap((name) => ['--input', `${name}=${name}.npy`]);
-  expect(await ditc(['build', 'small.ts', '--out', 'built', '--device', 'lavapipe'], cwd)).toMatchObject({ code: 0 });
+  expect(await ditc(['build', 'small.ts', '--out', 'built', '--device', 'here'], cwd)).toMatchObject({ code: 0 });
   const manifest = JSON.parse(readFileSync(join(cwd, 'built/manifest.json'), 'utf8')) as { packs: unknown[] };
   expect(manifest.packs.length).toBeGreaterThan(0);
   expect(await ditc(['inspect', 'built'], cwd)).toMatchObject({ code: 0 });

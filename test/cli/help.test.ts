@@ -52,7 +52,7 @@ describe('wrong use exits with 2 and says what to do', () => {
     [['build', 'm.ts', '--batch', '0'], '--batch is 0', 'give a whole number from 1 to 65535'],
     [['build', 'm.ts', '--batch', '1.5'], '--batch is 1.5', 'give a whole number'],
     [['build', 'm.ts', '--dtype', 'f8'], '--dtype is f8', 'use f32'],
-    [['build', 'm.ts', '--device', 'toaster'], '--device: toaster is not a known device', 'use portable'],
+    [['build', 'm.ts', '--device', 'toaster'], '--device: toaster is not a known device', 'use here, portable'],
     [['build', 'models/digits.ts', '--print-ir=nothing'], 'no pass nothing', 'use one of trace'],
     [['run', 'm.ts', '--out', 'o'], "required option '--entry <name>' not specified", 'see ditc run --help'],
     [['run', 'm.ts', '--entry', 'f', '--out', 'o', '--input', 'x'], '--input is x', 'write NAME=FILE.npy'],

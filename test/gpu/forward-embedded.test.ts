@@ -1,4 +1,0 @@
-import { describeForward } from './forward.ts';
-
-process.env.DITC_ADAPTER = 'embedded';
-describeForward();
