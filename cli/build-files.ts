@@ -12,11 +12,13 @@ export function buildFiles(
   loaded: LoadedModel,
   compiled: Compiled,
   device: DeviceSpec,
+  { report = true }: { readonly report?: boolean } = {},
 ): Map<string, string | Uint8Array> {
   const { artefact, entries, graphs } = compiled;
   const files = artefactFiles(artefact, graphs);
   const records = compilationRecord(compiled);
   files.set('remarks.json', recordText(records));
+  if (!report) return files;
   const passDocs = {
     trace: 'as the model file computes it',
     ...Object.fromEntries(pipeline.map((p) => [p.name, p.doc])),

@@ -19,6 +19,7 @@ interface Options {
   memory?: number;
   /** Empty: the last pass. */
   printIr?: string;
+  report: boolean;
   json?: boolean;
 }
 
@@ -44,6 +45,7 @@ export const buildCommand = (context: Context): Command =>
       '--print-ir [pass]',
       'print the graphs to stdout as ditc opt reads them: --print-ir=PASS after a pass (ditc opt --list), =trace as the model file computes it (default: after all)',
     )
+    .option('--no-report', 'leave out report.html')
     .option('--json', 'print what was built as JSON')
     .addHelpText(
       'after',
@@ -79,7 +81,7 @@ async function build(path: string, options: Options, context: Context): Promise<
   const { recomputed } = await import('../memory.ts');
   const compiled = await compileInMemory(options, compiledFor);
   const { buildFiles } = await import('../build-files.ts');
-  await writeArtefactFolder(out, buildFiles(loaded, compiled, device));
+  await writeArtefactFolder(out, buildFiles(loaded, compiled, device, options));
   const took = performance.now() - start;
   if (options.json) terminal.out(JSON.stringify(summary(compiled, out, took), null, 2));
   else
@@ -144,7 +146,7 @@ function summary({ artefact, ops }: Compiled, out: string, took: number) {
 function report(
   loaded: LoadedModel,
   { artefact, ops }: Compiled,
-  { batch }: Options,
+  { batch, report: hasReport }: Options,
   out: string,
   took: number,
   twice?: string,
@@ -175,7 +177,7 @@ function report(
         .map((row) => ['', row]),
     );
   const shown = relative(process.cwd(), out).startsWith('..') ? out : relative(process.cwd(), out);
-  rows.push(['wrote', `${shown || '.'}/ — open report.html to look inside`]);
+  rows.push(['wrote', `${shown || '.'}/${hasReport ? ' — open report.html to look inside' : ''}`]);
   const heaviest = specs.reduce((a, b) => (b.macs > a.macs ? b : a));
   const cost =
     entries.length === 1 && heaviest.macs ? ` · ${macs(heaviest.macs)}${batch > 1 ? ` at batch ${batch}` : ''}` : '';

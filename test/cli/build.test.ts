@@ -43,6 +43,17 @@ describe('build', () => {
     expect(readdirSync(join(cwd, 'codegen-out'))).toEqual(['tiny']);
   });
 
+  it('leaves the report out when told, and nothing else', async () => {
+    const cwd = folder({ 'tiny.ts': TINY });
+    await ditc(['build', 'tiny.ts', '--out', 'whole'], cwd);
+    const { code, out } = await ditc(['build', 'tiny.ts', '--no-report', '--out', 'part'], cwd);
+    expect(code).toBe(0);
+    expect(out).toMatch(/\n {2}wrote +part\/ +\d+\.\d s\n$/);
+    const { 'report.html': report, ...rest } = contents(join(cwd, 'whole'));
+    expect(report).toBeTypeOf('string');
+    expect(contents(join(cwd, 'part'))).toEqual(rest);
+  });
+
   it('gives the same bytes again, wherever the command runs and writes', async () => {
     const cwd = folder({ 'deep/tiny.ts': TINY, 'package.json': '{}' });
     await ditc(['build', 'deep/tiny.ts', '--out', 'one'], cwd);

@@ -76,7 +76,7 @@
     return make('g', attributes, rect({}), ...wash, ...side, ...labels);
   }
 
-  /** A smooth line through dagre's points. */
+  /** A smooth line through the points. */
   function edge({ points, from, to }) {
     let d = `M${points[0].join(' ')}`;
     for (let i = 1; i < points.length; i++) {
