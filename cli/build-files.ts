@@ -1,5 +1,5 @@
 /** Everything that `ditc build` writes: the artefact, and what there is to read about it. */
-import { artefactFiles } from '../compiler/emit/write.ts';
+import { artefactFiles, type Files } from '../compiler/emit/write.ts';
 import { pipeline } from '../compiler/pipeline.ts';
 import { reportHtml } from '../compiler/report/html.ts';
 import { recordText } from '../compiler/report/record.ts';
@@ -13,17 +13,16 @@ export function buildFiles(
   compiled: Compiled,
   device: DeviceSpec,
   { report = true }: { readonly report?: boolean } = {},
-): Map<string, string | Uint8Array> {
+): Files {
   const { artefact, entries, graphs } = compiled;
-  const files = artefactFiles(artefact, graphs);
   const records = compilationRecord(compiled);
-  files.set('remarks.json', recordText(records));
-  if (!report) return files;
+  const beside = new Map([['remarks.json', recordText(records)]]);
+  if (!report) return artefactFiles(artefact, graphs, beside);
   const passDocs = {
     trace: 'as the model file computes it',
     ...Object.fromEntries(pipeline.map((p) => [p.name, p.doc])),
   };
   const sources = Object.fromEntries(loaded.files.map((file) => [file, loaded.sourceText(file) ?? '']));
-  files.set('report.html', reportHtml({ artefact, entries, records, rates: ratesOf(device), passDocs, sources }));
-  return files;
+  const html = reportHtml({ artefact, entries, records, rates: ratesOf(device), passDocs, sources });
+  return artefactFiles(artefact, graphs, beside.set('report.html', html));
 }

@@ -1,29 +1,24 @@
 /** `ditc inspect --why-not A B`: the answer, and how it is told. */
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CompilationRecord, EntryRecord, RemarkRecord } from '../compiler/report/record.ts';
 import { knownNames, type Candidate } from '../compiler/report/resolve.ts';
 import { rulesOn, whyNot, type Answer, type Boundary } from '../compiler/report/why-not.ts';
 import { DitcError } from '../compiler/ir/error.ts';
-import { fileError, UsageError } from './errors.ts';
+import { readBuilt } from '../runtime/node/artefact.ts';
+import type { Signed } from '../runtime/manifest.ts';
+import { UsageError } from './errors.ts';
 import { nearestName } from './nearest.ts';
 import { table, wrap } from './text.ts';
 import type { Colors } from './terminal.ts';
 
-/** remarks.json of an artefact folder. */
-export function readRecord(folder: string): CompilationRecord {
-  const path = join(folder, 'remarks.json');
+/** remarks.json of an artefact folder, as the build wrote it. */
+export async function readRecord(folder: string, manifest: Signed): Promise<CompilationRecord> {
+  const text = await readBuilt(folder, manifest, 'remarks.json');
+  const { format, entries } = JSON.parse(text) as { format: number; entries: CompilationRecord };
+  if (format === 1) return entries;
   const fix = 'build the model again, or give the model file instead of the folder';
-  try {
-    const { format, entries } = JSON.parse(readFileSync(path, 'utf8')) as {
-      format: number;
-      entries: CompilationRecord;
-    };
-    if (format === 1 && typeof entries === 'object') return entries;
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw fileError(path, 'cannot read the remarks', error);
-  }
-  throw new DitcError({ code: 'bad-artefact', where: path, what: 'the remarks are malformed', fix });
+  const where = join(folder, 'remarks.json');
+  throw new DitcError({ code: 'unsupported', where, what: `the remarks have format ${format}`, fix });
 }
 
 export interface Told {

@@ -87,7 +87,7 @@ async function whyNot(
   terminal: Context['terminal'],
 ): Promise<void> {
   const { answerText, ask } = await import('../why-not.ts');
-  const all = record();
+  const all = await record();
   const records = Object.fromEntries(names.filter((name) => all[name]).map((name) => [name, all[name]]));
   const told = ask(records, asked as [string, string]);
   terminal.out(json ? JSON.stringify(told, null, 2) : answerText(told, records[told.entry], terminal.outColors));
@@ -98,7 +98,7 @@ export interface Opened {
   readonly artefact: Artefact;
   readonly rates: Rates;
   /** Read (or made) when asked for. */
-  record(): CompilationRecord;
+  record(): Promise<CompilationRecord>;
   /** The text of a file of the model, when it can be read from here. */
   sourceText(file: string): string | undefined;
 }
@@ -114,7 +114,7 @@ async function open(path: string, options: Options): Promise<Opened> {
     const entries = options.entry === undefined ? undefined : [options.entry];
     const loaded = loadModel(path);
     const compiled = compile(loaded, { device, entries, entryOptions: { batch: options.batch ?? 1 } });
-    const record = () => compilationRecord(compiled);
+    const record = async () => compilationRecord(compiled);
     const sourceText = (file: string) => loaded.sourceText(file);
     return { artefact: compiled.artefact, rates: ratesOf(device), record, sourceText };
   }
@@ -131,5 +131,5 @@ async function open(path: string, options: Options): Promise<Opened> {
   const artefact = await readArtefact(path);
   const { device, source } = artefact.manifest;
   const rates = ratesOf(knownDevices().includes(device) ? specOf(device) : undefined);
-  return { artefact, rates, record: () => readRecord(path), sourceText: sourcesFrom(path, source) };
+  return { artefact, rates, record: () => readRecord(path, artefact.manifest), sourceText: sourcesFrom(path, source) };
 }

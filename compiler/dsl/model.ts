@@ -1,7 +1,17 @@
 /** What a model file exports, and the context its entries are traced in. */
-import { DitcError, type Attrs, type DType, type Graph, type Shape } from '../ir/index.ts';
+import {
+  checkName,
+  DitcError,
+  formatType,
+  type Attrs,
+  type DType,
+  type Graph,
+  type Node,
+  type Shape,
+} from '../ir/index.ts';
 import { xavierUniform, zeros, type Init } from './init.ts';
 import { linear } from './functions.ts';
+import { outputsOf } from './outputs.ts';
 import { Tensor } from './tensor.ts';
 import { currentPlace, Trace, withTrace, type DeclaredParam } from './trace.ts';
 
@@ -54,19 +64,30 @@ function declare(
   init: Init,
   more: Attrs = {},
 ) {
-  const node = trace.builder.apply(op, [], { name, dtype, shape: [...shape], ...more });
-  const known = table.get(name);
-  if (known && known.node !== node) {
-    throw new DitcError({
-      code: 'param',
-      where: currentPlace(),
-      what: `${op} ${name} is declared twice with different shapes`,
-      why: `[${known.node.type.shape}] and [${shape}]`,
-      fix: 'give one of them another name',
-    });
-  }
-  if (!known) table.set(name, { node, init });
+  const node = leaf(trace, op, name, { dtype, shape: [...shape], ...more });
+  if (!table.has(name)) table.set(name, { node, init });
   return node;
+}
+
+const KINDS = { input: 'an input', param: 'a parameter', state: 'a state' } as const;
+
+/** What is found by its name: one thing in all of an entry. */
+function leaf(trace: Trace, op: keyof typeof KINDS, name: string, attrs: Attrs): Node {
+  const where = currentPlace();
+  checkName(op, name, where);
+  const node = trace.builder.apply(op, [], { name, ...attrs });
+  const known = trace.leaves.get(name) ?? node;
+  trace.leaves.set(name, known);
+  if (known === node) return node;
+  const fix = 'give one of them another name';
+  const [one, other] = [known, node].map((n) => n.op as keyof typeof KINDS);
+  if (one !== other)
+    throw new DitcError({ code: 'name', where, what: `${name} is ${KINDS[one]} and ${KINDS[other]}`, fix });
+  const [was, is] = [known, node].map(
+    ({ type, attrs: { count } }) => formatType(type) + (count ? `, of ${String(count)}` : ''),
+  );
+  const what = `${op} ${name} is declared twice, differently`;
+  throw new DitcError({ code: op === 'input' ? 'name' : 'param', where, what, why: `${was} and ${is}`, fix });
 }
 
 /** Options an entry is built with: `batch` and whatever the command line passes on (steps, sampler, cfg, …). */
@@ -101,7 +122,7 @@ export class Entry {
 
   /** An argument given for each run. */
   input(name: string, shape: Shape, dtype: DType = 'f32'): Tensor {
-    const node = this.trace.builder.apply('input', [], { name, dtype, shape: [...shape] });
+    const node = leaf(this.trace, 'input', name, { dtype, shape: [...shape] });
     if (!this.trace.inputs.includes(node)) this.trace.inputs.push(node);
     return new Tensor(node);
   }
@@ -184,22 +205,20 @@ export interface TracedEntry {
 
 /** Runs an entry function and returns its graph. */
 export function traceEntry(model: Model, name: string, options: EntryOptions): TracedEntry {
-  const build = model.entries[name];
+  const build = Object.hasOwn(model.entries, name) ? model.entries[name] : undefined;
   if (!build) {
     const names = Object.keys(model.entries).join(', ');
     throw new DitcError({ code: 'entry', what: `the model has no entry ${name}`, fix: `choose one of ${names}` });
   }
+  checkName('entry', name);
   const trace = new Trace();
-  const outputs = withTrace(trace, () => build(new Entry(trace, { ...model.options, ...options })) ?? {});
-  const graph: Graph = {
-    name,
-    inputs: trace.inputs,
-    outputs: Object.entries(outputs).map(([output, tensor]) => ({ name: output, node: tensor.node })),
-    updates: [...trace.updates.values()],
-  };
-  if (!graph.outputs.length && !graph.updates.length) {
+  const graph = withTrace(trace, (): Graph => {
+    const outputs = outputsOf(name, build(new Entry(trace, { ...model.options, ...options })), trace);
+    const updates = [...trace.updates.values()];
+    if (outputs.length || updates.length) return { name, inputs: trace.inputs, outputs, updates };
     const fix = 'return what it computes, as { y: tensor }, or update a state';
-    throw new DitcError({ code: 'entry', what: `entry ${name} gives nothing: it returns no tensor`, fix });
-  }
+    const what = `entry ${name} gives nothing: it returns no tensor`;
+    throw new DitcError({ code: 'entry', where: currentPlace(), what, fix });
+  });
   return { graph, params: [...trace.params.values()], states: [...trace.states.values()] };
 }

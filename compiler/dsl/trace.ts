@@ -17,6 +17,8 @@ export class Trace {
   readonly builder = new GraphBuilder(opTable);
   readonly f = new Functional(this.builder);
   readonly inputs: Node[] = [];
+  /** Inputs, parameters and states by name. */
+  readonly leaves = new Map<string, Node>();
   readonly params = new Map<string, DeclaredParam>();
   readonly states = new Map<string, DeclaredParam>();
   readonly updates = new Map<string, { state: Node; node: Node }>();
@@ -28,6 +30,8 @@ export class Trace {
 
 let active: Trace | undefined;
 let place: string | undefined;
+
+export const activeTrace = (): Trace | undefined => active;
 
 /** The trace that DSL calls write to. */
 export function currentTrace(): Trace {

@@ -112,6 +112,10 @@ export interface Manifest {
   readonly bundles?: readonly BundleSpec[];
   /** Dense constants of the model file: tensor `<name>` of constants.safetensors. */
   readonly constants: readonly TensorSpec[];
+  /** As written: the SHA-256 of every other file of the folder, by its path in it. */
+  readonly files?: Readonly<Record<string, string>>;
+  /** As written, last: the SHA-256 of the manifest's JSON (as JSON.stringify writes it) without this. */
+  readonly digest?: string;
 }
 
 /** An artefact in memory. */

@@ -1,6 +1,16 @@
 /** Scheduled entries become an artefact in memory: kernels deduplicated, buffers resolved, costs counted. */
 import { resolveGradients } from '../autodiff/resolve.ts';
-import { byteSize, formatType, nodesOf, sizeOf, type Graph, type Node, type Remarks } from '../ir/index.ts';
+import {
+  byteSize,
+  foldName,
+  formatType,
+  isDeviceName,
+  nodesOf,
+  sizeOf,
+  type Graph,
+  type Node,
+  type Remarks,
+} from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import { lower } from '../kernel/lower.ts';
 import type { Kernel } from '../kernel/ir.ts';
@@ -138,6 +148,7 @@ class Emitter {
   readonly packs = new Map<string, PackSpec>();
   /** By their states. */
   readonly bundles = new Map<string, BundleSpec>();
+  /** Of kernels, as a file system that does not tell case apart sees them. */
   private readonly names = new Set<string>();
 
   entry(entry: EntryInput): EntrySpec {
@@ -221,8 +232,8 @@ class Emitter {
 
   private fresh(base: string): string {
     let name = base;
-    for (let i = 2; this.names.has(name); i++) name = `${base}_${i}`;
-    this.names.add(name);
+    for (let i = 2; this.names.has(foldName(name)) || isDeviceName(name); i++) name = `${base}_${i}`;
+    this.names.add(foldName(name));
     return name;
   }
 

@@ -5,17 +5,23 @@
 import { printGraph, type Graph } from '../ir/index.ts';
 import type { Artefact, Manifest, TensorSpec } from './artefact.ts';
 import { bindingsText } from './bindings.ts';
+import { signed } from './digest.ts';
 
-/** Every file by its path inside the artefact's folder, in a fixed order; `graphs` are the entries after all passes. */
-export function artefactFiles(artefact: Artefact, graphs: readonly Graph[]): Map<string, string | Uint8Array> {
+export type Files = ReadonlyMap<string, string | Uint8Array>;
+
+/**
+ * Every file by its path inside the artefact's folder, in a fixed order; `graphs` are the entries after all passes, `beside`
+ * what the caller writes with it.
+ */
+export function artefactFiles(artefact: Artefact, graphs: readonly Graph[], beside: Files = new Map()): Files {
   const { manifest, wgsl, data } = artefact;
   const files = new Map<string, string | Uint8Array>();
-  files.set('manifest.json', `${formatJson(ordered(manifest))}\n`);
   files.set('graph.ir', graphs.map((graph) => printGraph(graph)).join('\n'));
   files.set('index.ts', bindingsText(manifest));
   if (data.size) files.set('constants.safetensors', safetensors(dataSpecs(manifest, data), data));
   for (const [name, text] of wgsl) files.set(manifest.kernels[name].file, text.endsWith('\n') ? text : `${text}\n`);
-  return files;
+  for (const [name, content] of beside) files.set(name, content);
+  return new Map([['manifest.json', `${formatJson(signed(ordered(manifest), files))}\n`], ...files]);
 }
 
 /** The manifest with its keys in the documented order, whatever order they were set in. */

@@ -5,6 +5,7 @@
  *   const s = f(x)       →  const s = bind("s", f(x))
  *   const [a, , b] = xs  →  const [a, , b] = bindAll(["a", null, "b"], xs)
  *   { out: f(x) }        →  { out: bind("out", f(x)) }
+ *   return { a, b }      →  return at("my.ts:6:3", { a, b })    what is wrong with an output is wrong there
  * Left alone: `super(…)`, `import(…)`, `f()`, decorators, tagged templates, and functions and classes bound to a
  * variable (the engine names them after it).
  */
@@ -49,6 +50,7 @@ class Instrumenter {
     if (ts.isVariableDeclaration(node)) return this.declaration(inner as ts.VariableDeclaration);
     if (ts.isBinaryExpression(node)) return this.assignment(inner as ts.BinaryExpression);
     if (ts.isPropertyAssignment(node)) return this.property(node, inner as ts.PropertyAssignment);
+    if (ts.isReturnStatement(node)) return this.returned(node, inner as ts.ReturnStatement);
     return inner;
   };
 
@@ -96,6 +98,12 @@ class Instrumenter {
     if (!ts.isIdentifier(node.name) && !ts.isStringLiteral(node.name)) return node;
     if (!ts.isCallExpression(this.core(original.initializer))) return node;
     return this.factory.updatePropertyAssignment(node, node.name, this.bind(node.name.text, node.initializer));
+  }
+
+  private returned(original: ts.ReturnStatement, node: ts.ReturnStatement): ts.Node {
+    const { expression } = original;
+    if (!expression || !node.expression || !this.ts.isObjectLiteralExpression(this.core(expression))) return node;
+    return this.factory.updateReturnStatement(node, this.at(this.placeAt(original), node.expression));
   }
 
   private named(target: ts.Node, value: ts.Expression): ts.Expression {
@@ -159,6 +167,10 @@ class Instrumenter {
       : ts.isElementAccessExpression(core)
         ? core.argumentExpression
         : core;
+    return this.placeAt(target);
+  }
+
+  private placeAt(target: ts.Node): string {
     const { line, character } = this.source.getLineAndCharacterOfPosition(target.getStart(this.source));
     return `${this.display}:${line + 1}:${character + 1}`;
   }

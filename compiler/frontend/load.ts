@@ -1,7 +1,7 @@
 /** Opens a model file: checks it, type-checks it, instruments it, runs it, and returns the model it exports. */
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import { DitcError } from '../ir/index.ts';
+import { checkName, DitcError } from '../ir/index.ts';
 import type { Model } from '../dsl/index.ts';
 import { checkTypes } from './check.ts';
 import { checkConditions } from './conditions.ts';
@@ -108,6 +108,7 @@ function asModel(exports: Record<string, unknown>, file: string, text: string): 
   if (!names.length) throw fail('the model has no entries', undefined, 'give it one: entries: { forward(e) { … } }');
   const wrong = names.find((name) => typeof entries[name] !== 'function');
   if (wrong) throw fail(`the entry ${wrong} is not a function`, undefined, `write ${wrong}(e) { … }`);
+  for (const name of names) checkName('entry', name, exportPlace(file, text));
   return value as Model;
 }
 

@@ -5,3 +5,4 @@ export * from './remarks.ts';
 export * from './print.ts';
 export * from './parse.ts';
 export * from './verify.ts';
+export * from './names.ts';

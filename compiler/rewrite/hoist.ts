@@ -143,8 +143,13 @@ function tableNames(graph: Graph, tables: readonly Node[]): Map<Node, string> {
     used.add(name);
     return name;
   };
-  return new Map(tables.map((node) => [node, fresh(`${graph.name}.${node.name ?? node.op}`)]));
+  // Where the prelude is run by itself, a table becomes a file: its name has the letters that names may have.
+  const readable = (name: string) => name.replace(/[^\p{L}\d_.]/gu, '_').slice(0, MOST_OF_NAME);
+  return new Map(tables.map((node) => [node, fresh(`${graph.name}.${readable(node.name ?? node.op)}`)]));
 }
+
+/** Of a variable's name, this many characters tell it well enough. */
+const MOST_OF_NAME = 60;
 
 function tableState(builder: GraphBuilder, name: string, { type, loc }: Node, count?: number): Node {
   const shape = count === undefined ? type.shape : [count, ...type.shape];

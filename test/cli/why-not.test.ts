@@ -220,6 +220,8 @@ describe('names', () => {
     expect(JSON.parse(readFileSync(path, 'utf8')).format).toBe(1);
     writeFileSync(path, '{');
     expect(await ask()).toMatchObject({ code: 1, out: '' });
-    expect((await ask()).err).toMatch(/the remarks are malformed\n {3}fix: build the model again/);
+    expect((await ask()).err).toMatch(
+      /remarks.json — the file is not as ditc build wrote it: it was changed or damaged since\n.*\n {3}fix: build the model again/,
+    );
   });
 });

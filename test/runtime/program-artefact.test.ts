@@ -1,7 +1,9 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Manifest } from '../../compiler/emit/artefact.ts';
+import { signed } from '../../compiler/emit/digest.ts';
 import { readArtefact } from '../../runtime/node/artefact.ts';
 
 let dir: string;
@@ -75,9 +77,24 @@ function constants(): Uint8Array {
   return bytes;
 }
 
-async function write(value: unknown = manifest(), parts: { kernel?: boolean; constants?: boolean } = {}) {
+const KERNEL = '// add';
+
+/** The manifest as a build writes it, whatever it says. */
+const sign = (value: ReturnType<typeof manifest>) =>
+  signed(
+    value as unknown as Manifest,
+    new Map<string, string | Uint8Array>([
+      ['kernels/add.wgsl', KERNEL],
+      ['constants.safetensors', constants()],
+    ]),
+  );
+
+async function write(
+  value: unknown = sign(manifest()),
+  parts: { kernel?: boolean; constants?: boolean } = {},
+): Promise<void> {
   await writeFile(join(dir, 'manifest.json'), typeof value === 'string' ? value : JSON.stringify(value));
-  if (parts.kernel !== false) await writeFile(join(dir, 'kernels/add.wgsl'), '// add');
+  if (parts.kernel !== false) await writeFile(join(dir, 'kernels/add.wgsl'), KERNEL);
   if (parts.constants !== false) await writeFile(join(dir, 'constants.safetensors'), constants());
 }
 
@@ -127,7 +144,7 @@ describe('readArtefact', () => {
     for (const [break_, message] of cases) {
       const broken = manifest();
       break_(broken);
-      await write(broken);
+      await write(sign(broken));
       const error = await readArtefact(dir).catch((e: unknown) => e);
       expect(error).toMatchObject({ code: 'bad-artefact', where: join(dir, 'manifest.json') });
       expect(String(error)).toContain(message);
@@ -135,18 +152,88 @@ describe('readArtefact', () => {
   });
 
   it('names missing files and tensors, and reads no file outside the folder', async () => {
-    await write(manifest(), { kernel: false });
-    await expect(readArtefact(dir)).rejects.toThrow(/add\.wgsl: kernel add cannot be read: ENOENT/);
+    await write(undefined, { kernel: false });
+    await expect(readArtefact(dir)).rejects.toThrow(/add\.wgsl: a file of the artefact cannot be read: no such file/);
     await rm(join(dir, 'constants.safetensors'));
-    await write(manifest(), { constants: false });
-    await expect(readArtefact(dir)).rejects.toThrow(/constants\.safetensors: cannot open the file/);
+    await write(undefined, { constants: false });
+    await expect(readArtefact(dir)).rejects.toThrow(
+      /constants\.safetensors: a file of the artefact cannot be read: no such file/,
+    );
     const other = manifest();
     other.constants[0].shape = [5];
-    await write(other);
+    await write(sign(other));
     await expect(readArtefact(dir)).rejects.toThrow('tensor constant.0 must be [5]: it is [4]');
     const outside = manifest();
     outside.kernels.add.file = 'kernels/../../secret.wgsl';
-    await write(outside);
-    await expect(readArtefact(dir)).rejects.toThrow('it must be kernels/NAME.wgsl');
+    await write(sign(outside));
+    await expect(readArtefact(dir)).rejects.toThrow('kernels.add.file must be kernels/NAME.wgsl');
+  });
+
+  it('refuses names that would lead a file out of its folder', async () => {
+    const names = ['../../x', '/etc/x', 'a/b', 'a\\b', 'a\nb', 'a\0b', '..', '.', '', 'a b', 'x'.repeat(300), '-x'];
+    for (const name of names) {
+      const output = manifest();
+      output.entries.forward.outputs[0].name = name;
+      await write(sign(output));
+      await expect(readArtefact(dir), name).rejects.toThrow('outputs[0].name must be a name of letters');
+      const state = { ...manifest(), states: [{ name, shape: [], dtype: 'i32', init: { kind: 'zeros' } }] };
+      await write(sign(state as never));
+      await expect(readArtefact(dir), name).rejects.toThrow('states[0].name must be a name of letters');
+    }
+  });
+});
+
+describe('an artefact that was changed since it was built is refused', () => {
+  const refused = { code: 'bad-artefact', fix: 'build the model again with ditc build' };
+  const changedSince = async (file: string) => {
+    const error = await readArtefact(dir).catch((e: unknown) => e);
+    expect(error).toMatchObject({ ...refused, where: join(dir, file) });
+    expect(String(error)).toContain('not as ditc build wrote it');
+  };
+
+  it('in its manifest', async () => {
+    const value = sign(manifest());
+    await write({ ...value, entries: { forward: { ...value.entries.forward, macs: 1 } } });
+    await changedSince('manifest.json');
+    await write(JSON.stringify(value).replace('"tiny"', '"tin\\u0179"'));
+    await changedSince('manifest.json');
+  });
+
+  it('in a kernel, also where it is not valid text', async () => {
+    await write();
+    for (const content of ['// add ', '// ad', '', Buffer.from([0xff])]) {
+      await writeFile(join(dir, 'kernels/add.wgsl'), content);
+      await changedSince('kernels/add.wgsl');
+    }
+  });
+
+  it('in any bit of a constant', async () => {
+    await write();
+    const bytes = constants();
+    bytes[bytes.length - 1] ^= 1;
+    await writeFile(join(dir, 'constants.safetensors'), bytes);
+    await changedSince('constants.safetensors');
+  });
+
+  it('by a file that the manifest has no digest of', async () => {
+    await write(signed(manifest() as unknown as Manifest, new Map()));
+    await expect(readArtefact(dir)).rejects.toMatchObject({ ...refused, where: join(dir, 'kernels/add.wgsl') });
+  });
+
+  it('or that carries no digest at all, as older ones do', async () => {
+    await write(manifest());
+    const fix = 'build the model again with ditc build';
+    await expect(readArtefact(dir)).rejects.toMatchObject({ code: 'unsupported', fix });
+  });
+
+  it('but not because it is laid out in another way', async () => {
+    await write(JSON.stringify(sign(manifest()), null, 7));
+    expect((await readArtefact(dir)).manifest.model).toBe('tiny');
+  });
+
+  it('without waiting for a file that never ends', async () => {
+    await write(undefined, { kernel: false });
+    await symlink('/dev/zero', join(dir, 'kernels/add.wgsl'));
+    await expect(readArtefact(dir)).rejects.toMatchObject({ code: 'bad-artefact' });
   });
 });

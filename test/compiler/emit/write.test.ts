@@ -1,6 +1,7 @@
 import { Project } from 'ts-morph';
 import { describe, expect, it } from 'vitest';
 import { constant, defineModel, normal, fixed } from '../../../compiler/dsl/index.ts';
+import { sha256 } from '../../../compiler/emit/digest.ts';
 import { artefactFiles, formatJson } from '../../../compiler/emit/write.ts';
 import { parseGraphs, printGraph, type Graph } from '../../../compiler/ir/index.ts';
 import { opTable } from '../../../compiler/ops/index.ts';
@@ -57,7 +58,11 @@ describe('artefactFiles', () => {
   it('writes the manifest whole, keys in the documented order', () => {
     const text = files.get('manifest.json') as string;
     const parsed = JSON.parse(text);
-    expect(parsed).toEqual(JSON.parse(JSON.stringify(artefact.manifest)));
+    const { files: digests, digest, ...rest } = parsed;
+    expect(rest).toEqual(JSON.parse(JSON.stringify(artefact.manifest)));
+    expect(digest).toBe(sha256(JSON.stringify({ ...rest, files: digests })));
+    const others = [...files].filter(([name]) => name !== 'manifest.json');
+    expect(digests).toEqual(Object.fromEntries(others.map(([name, content]) => [name, sha256(content)])));
     expect(Object.keys(parsed).slice(0, 7)).toEqual(
       ['format', 'model', 'source', 'device', 'entries', 'kernels', 'params'], // DESIGN.md section 3
     );
