@@ -2,12 +2,12 @@
  * Writes a folder of files (an artefact, a failed check) whole or not at all: the files go to a new folder beside it, which
  * then takes its place. What an earlier run left behind goes with the old folder.
  */
-import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, realpathSync } from 'node:fs';
-import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readdirSync, realpathSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { DitcError } from '../compiler/ir/error.ts';
 import { fileError } from './errors.ts';
-import { interruptible } from './interrupt.ts';
+import { discard, temporaryIn } from '../runtime/node/temporary.ts';
 import { checkWritable } from './out-path.ts';
 
 /** A kind of folder that is replaced as a whole. */
@@ -62,27 +62,22 @@ export async function writeArtefactFolder(
   checkArtefactFolder(path, kind);
   // Through a symbolic link, the folder it points at is replaced, not the link.
   const target = existsSync(path) ? realpathSync(path) : resolve(path);
-  const temporary: string[] = [];
-  const discard = () => temporary.forEach((folder) => rmSync(folder, { recursive: true, force: true }));
-  await interruptible(async () => {
-    try {
-      mkdirSync(dirname(target), { recursive: true });
-      const fresh = mkdtempSync(join(dirname(target), '.ditc-new-'));
-      temporary.push(fresh);
-      // mkdtemp's folders are private to the user; a build is as readable as any other.
-      const folder = join(fresh, 'new');
-      for (const [name, content] of files) {
-        const file = join(folder, name);
-        mkdirSync(dirname(file), { recursive: true });
-        writeFileSync(file, content);
-      }
-      swap(folder, target, join(fresh, 'old'));
-    } catch (error) {
-      throw fileError(path, `cannot write the ${kind.name}`, error);
-    } finally {
-      discard();
+  let fresh: string | undefined;
+  try {
+    mkdirSync(dirname(target), { recursive: true });
+    fresh = temporaryIn(dirname(target), 'new');
+    const folder = join(fresh, 'new');
+    for (const [name, content] of files) {
+      const file = join(folder, name);
+      mkdirSync(dirname(file), { recursive: true });
+      writeFileSync(file, content);
     }
-  }, discard);
+    swap(folder, target, join(fresh, 'old'));
+  } catch (error) {
+    throw fileError(path, `cannot write the ${kind.name}`, error);
+  } finally {
+    if (fresh) discard(fresh);
+  }
 }
 
 /** `folder` becomes `target`; what was there is moved to `old`, and back when the second step fails. */

@@ -7,7 +7,6 @@ import { findAdapter } from '../runtime/node/adapter.ts';
 import { openFile } from '../runtime/node/file.ts';
 import { Program } from '../runtime/program.ts';
 import { initialise, loadParams, type OnWeights } from '../runtime/weights.ts';
-import { interruptible } from './interrupt.ts';
 import { startProgress } from './progress.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -17,11 +16,9 @@ export async function withDevice<T>(work: (open: OpenDevice) => Promise<T>): Pro
   try {
     const open = await openDevice(found.adapter, found.spec);
     try {
-      return await interruptible(async () => {
-        const result = await work(open);
-        open.check();
-        return result;
-      });
+      const result = await work(open);
+      open.check();
+      return result;
     } finally {
       open.close();
     }

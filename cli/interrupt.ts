@@ -1,15 +1,17 @@
 /**
- * Ctrl-C: what is under way is undone, and the exit code is 130. The signal is caught only while there is something to
- * undo; at other times Node's own handling ends the process at once, even in the middle of a long compilation.
+ * Ctrl-C (SIGINT), a request to end (SIGTERM) and a terminal that was closed (SIGHUP). A signal is caught only while there is
+ * something to undo. At all other times the system ends the process at once, also in the middle of a compilation, which
+ * runs in one piece and would hear of it at its end. What was caught ends the process by the same signal, as a shell
+ * expects: `$?` is 130, 143 or 129, and a loop in a script ends too.
  */
-import { discardUnfinishedWrites } from '../runtime/node/file.ts';
+import { constants } from 'node:os';
+import { discardAll, onTemporaries } from '../runtime/node/temporary.ts';
 
-const cleanups = new Set<() => void>();
-const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
-type Signal = keyof typeof SIGNALS;
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** Set while the first signal is to be taken as a request. */
 let request: (() => void) | undefined;
+let listeners = 0;
 
 function onSignal(signal: NodeJS.Signals): void {
   if (request) {
@@ -17,31 +19,35 @@ function onSignal(signal: NodeJS.Signals): void {
     request = undefined;
     return;
   }
-  for (const cleanup of [...cleanups].reverse()) cleanup();
-  discardUnfinishedWrites();
-  process.exit(SIGNALS[signal as Signal]);
+  discardAll();
+  process.off(signal, onSignal);
+  process.kill(process.pid, signal);
+  // Where another part of the process listens for the signal too, that has not ended it.
+  process.exit(128 + constants.signals[signal]);
 }
 
-/** Runs `work`; when a signal ends the process meanwhile, `cleanup` (synchronous) runs first. */
-export async function interruptible<T>(work: () => Promise<T>, cleanup: () => void = () => {}): Promise<T> {
-  if (!cleanups.size) for (const signal of Object.keys(SIGNALS)) process.on(signal, onSignal);
-  const own = () => cleanup();
-  cleanups.add(own);
-  try {
-    return await work();
-  } finally {
-    cleanups.delete(own);
-    if (!cleanups.size) for (const signal of Object.keys(SIGNALS)) process.off(signal, onSignal);
-  }
+function listen(begin: boolean): void {
+  listeners += begin ? 1 : -1;
+  if (listeners === 1 && begin) for (const signal of SIGNALS) process.on(signal, onSignal);
+  if (listeners === 0) for (const signal of SIGNALS) process.off(signal, onSignal);
 }
 
-/** Runs `work`, which the first signal asks to come to an end of its own: it aborts `stop`. The second ends the process. */
-export async function stoppable<T>(work: (stop: AbortSignal) => Promise<T>): Promise<T> {
+/** From now on a signal removes what is temporary before it ends the process. */
+export const catchSignals = (): void => onTemporaries(listen);
+
+/** Work that may be asked to come to an end of its own: by aborting the signal that it is given. */
+export type Stoppable = <T>(work: (stop: AbortSignal) => Promise<T>) => Promise<T>;
+
+/** Runs `work`, which the first signal asks to come to an end. The second ends the process. */
+export const stoppable: Stoppable = async (work) => {
   const controller = new AbortController();
-  request = () => controller.abort();
+  const own = () => controller.abort();
+  request = own;
+  listen(true);
   try {
-    return await interruptible(() => work(controller.signal));
+    return await work(controller.signal);
   } finally {
-    request = undefined;
+    if (request === own) request = undefined;
+    listen(false);
   }
-}
+};

@@ -16,7 +16,9 @@ import { trainCommand } from './commands/train.ts';
 import { verifyCommand } from './commands/verify.ts';
 import type { Context } from './context.ts';
 import { EXIT, reportError, UsageError } from './errors.ts';
+import { catchSignals } from './interrupt.ts';
 import { processTerminal, type Terminal } from './terminal.ts';
+import { settled } from './unsettled.ts';
 
 const COMMANDS = [
   buildCommand,
@@ -36,7 +38,8 @@ Environment:
   DITC_ADAPTER   which adapter to run on: hardware, lavapipe, embedded (see ditc doctor)
   DITC_DEBUG=1   show the stack of an error
 
-Exit codes: 0 done, 1 failed, 2 called wrongly, 130 interrupted (train: 0, its checkpoint is written).`;
+Exit codes: 0 done, 1 failed, 2 called wrongly, 130, 143, 129 interrupted by Ctrl-C, SIGTERM, SIGHUP
+(train: 0, its checkpoint is written).`;
 
 const version = (): string =>
   (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version;
@@ -69,8 +72,9 @@ export async function main(
 ): Promise<number> {
   const context: Context = { ...seams, terminal, exitCode: EXIT.ok };
   const program = createProgram(context);
+  catchSignals();
   try {
-    await program.parseAsync(argv.map(closeOptional), { from: 'user' });
+    await settled(program.parseAsync(argv.map(closeOptional), { from: 'user' }));
     return context.exitCode;
   } catch (error) {
     // Help and the version come as exceptions too.

@@ -53,21 +53,58 @@ function readLines(path: string): Line[] {
   return lines;
 }
 
+type Check = (value: unknown) => boolean;
+
+const isNumber: Check = (value) => typeof value === 'number';
+/** What is not measured is null or left out. */
+const isMeasured: Check = (value) => value === undefined || value === null || isNumber(value);
+const isObject: Check = (value) => typeof value === 'object' && value !== null;
+const are =
+  (check: Check): Check =>
+  (value) =>
+    isObject(value) && Object.values(value as object).every(check);
+const orNone =
+  (check: Check): Check =>
+  (value) =>
+    value === undefined || check(value);
+const isList: Check = (value) => Array.isArray(value) && value.every(isMeasured);
+
+const FIELDS: Readonly<Record<keyof MetricsRecord, Check>> = {
+  step: Number.isSafeInteger,
+  epoch: isNumber,
+  loss: isMeasured,
+  mse: isMeasured,
+  vb: isMeasured,
+  buckets: orNone((value) => ['mse', 'vb'].every((name) => isObject(value) && isList((value as never)[name]))),
+  more: orNone(are(isMeasured)),
+  gradNorm: isMeasured,
+  lr: isNumber,
+  lossScale: isMeasured,
+  skipped: isMeasured,
+  wall: (value) =>
+    isObject(value) && isNumber((value as never)['imagesPerSecond']) && !isNaN(Date.parse((value as never)['time'])),
+};
+
 function parse(text: string, path: string, line: number): MetricsRecord {
+  const damaged = (why: string) =>
+    new DitcError({
+      code: 'bad-format',
+      where: `${path}:${line}`,
+      what: 'the line is no record of metrics',
+      why,
+      fix: 'remove the line, or move the file away',
+    });
   let record: unknown;
   try {
     record = JSON.parse(text);
-  } catch {
-    record = undefined;
+  } catch (error) {
+    throw damaged((error as Error).message);
   }
-  if (Number.isFinite((record as MetricsRecord | undefined)?.step)) return record as MetricsRecord;
-  throw new DitcError({
-    code: 'bad-format',
-    where: `${path}:${line}`,
-    what: 'the line is no record of metrics',
-    why: 'each is an object in JSON with a step',
-    fix: 'remove the line, or move the file away',
-  });
+  if (!isObject(record)) throw damaged('it is no object');
+  const fields = record as Record<string, unknown>;
+  const wrong = Object.entries(FIELDS).find(([name, check]) => !check(fields[name]));
+  if (wrong) throw damaged(`${wrong[0]} is ${JSON.stringify(fields[wrong[0]])?.slice(0, 40) ?? 'missing'}`);
+  return record as MetricsRecord;
 }
 
 export const readMetrics = (path: string): MetricsRecord[] => readLines(path).map(({ record }) => record);

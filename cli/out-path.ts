@@ -1,8 +1,8 @@
 /** Output paths, checked before the work whose result they are to hold. */
-import { accessSync, constants, existsSync, statSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { accessSync, constants, existsSync, realpathSync, statSync } from 'node:fs';
+import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { DitcError } from '../compiler/ir/error.ts';
-import { fileError } from './errors.ts';
+import { fileError, UsageError } from './errors.ts';
 
 /** Throws the system's error unless files can be made in `folder`, or in the nearest ancestor that is there. */
 export function checkWritable(folder: string): void {
@@ -40,4 +40,33 @@ export function checkOutputFolder(path: string): void {
   } catch (error) {
     throw fileError(path, 'cannot write into the folder', error);
   }
+}
+
+/**
+ * Throws when what a command writes would become part of what it reads: `out` is the data or lies in it, or the data lies
+ * where one of the files and folders `written` in `out` goes.
+ */
+export function checkApart(out: string, data: string, written: readonly string[] = []): void {
+  const source = truePath(data);
+  const target = truePath(out);
+  const fix = 'give another --out';
+  if (isIn(target, source)) {
+    const why = 'what is written there would be taken for data the next time';
+    throw new UsageError({ what: `--out: ${out} ${target === source ? 'is' : 'lies in'} the data`, why, fix });
+  }
+  const over = written.find((name) => isIn(source, join(target, name)));
+  if (over === undefined) return;
+  throw new UsageError({ what: `--out: ${out} holds the data`, why: `${join(out, over)} is written over`, fix });
+}
+
+/** Without symbolic links, also of what is not there yet. */
+function truePath(path: string): string {
+  const full = resolve(path);
+  if (existsSync(full) || dirname(full) === full) return realpathSync(full);
+  return join(truePath(dirname(full)), basename(full));
+}
+
+function isIn(path: string, folder: string): boolean {
+  const way = relative(folder, path);
+  return way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way);
 }

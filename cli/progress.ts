@@ -20,7 +20,6 @@ export function startProgress(terminal: Terminal, label: string, total: number, 
   const bar = new SingleBar({
     stream: process.stderr,
     clearOnComplete: true,
-    hideCursor: true,
     barCompleteChar: '━',
     barIncompleteChar: '╌',
     barsize: 24,

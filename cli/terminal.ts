@@ -24,7 +24,9 @@ function wantsColor(stream: NodeJS.WriteStream): boolean {
 }
 
 export function processTerminal(): Terminal {
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', endOnBrokenPipe);
+  process.stdout.on('error', onResultLost);
+  // Progress and remarks that nobody can read any more are no reason to end the work.
+  process.stderr.on('error', () => {});
   return {
     out: (text) => void process.stdout.write(`${text}\n`),
     err: (text) => void process.stderr.write(`${text}\n`),
@@ -34,8 +36,15 @@ export function processTerminal(): Terminal {
   };
 }
 
-/** `ditc inspect … | head`: the reader has seen enough, which is no failure. */
-function endOnBrokenPipe(error: NodeJS.ErrnoException): void {
-  if (error.code === 'EPIPE') process.exit(0);
-  throw error;
+/** A reader that went away (`ditc inspect … | head`, a terminal that was closed) has seen enough: the work goes on to its end. */
+const READER_GONE = new Set(['EPIPE', 'EIO']);
+
+let lost = false;
+
+/** A result that could not be written, as to a full disk, is a failure, whatever else went well. */
+function onResultLost(error: NodeJS.ErrnoException): void {
+  if (READER_GONE.has(error.code ?? '') || lost) return;
+  lost = true;
+  process.stderr.write(`stdout — the result cannot be written: ${error.message}\n`);
+  process.on('exit', () => (process.exitCode ||= 1));
 }

@@ -1,11 +1,13 @@
 /** The job's side of the search for what made a training go astray: how its steps are taken again (astray.ts). */
 import { prefetch } from '../../runtime/data/prefetch.ts';
+import { discard, temporaryIn } from '../../runtime/node/temporary.ts';
 import { withWeights, setFirstValues } from '../gpu.ts';
-import { loadCheckpoint, recordIn, writeCheckpoint, type TrainingRecord } from './checkpoint.ts';
+import { loadCheckpoint, writeCheckpoint } from './checkpoint.ts';
 import { originLines, type Failed } from './explain.ts';
 import type { Job } from './job.ts';
 import type { Place } from './loop.ts';
 import type { NotFinite } from './not-finite.ts';
+import { recordIn, type TrainingRecord } from './record.ts';
 import type { Running } from './run.ts';
 
 export interface Cause {
@@ -18,7 +20,7 @@ export interface Cause {
 }
 
 /** Where the first value that is not finite came from, for the error's text. */
-export function findCause(
+export async function findCause(
   error: NotFinite,
   job: Job,
   { program, compiled, stop }: Running,
@@ -37,18 +39,22 @@ export function findCause(
     await program.run('trainStart');
     return from;
   };
+  const before = temporaryIn(folder.path, 'tmp');
   const repeat = {
     program,
     entry: entries.find(({ name }) => name === 'trainStep')!,
     accumulate,
     restore: () => (saved ? load(saved) : begin()),
     async snapshot(at: Place) {
-      await writeCheckpoint(folder.before, program, record(at));
-      return async () => void (await load(folder.before));
+      await writeCheckpoint(before, program, record(at));
+      return async () => void (await load(before));
     },
     batchesFrom: (position: Place['position']) => prefetch(data, { batch, seed, position }),
     stop,
   };
-  const found = () => originLines(error, repeat, { artefact, folder: folder.astray, terminal });
-  return folder.removingBefore(found);
+  try {
+    return await originLines(error, repeat, { artefact, folder: folder.astray, terminal });
+  } finally {
+    discard(before);
+  }
 }

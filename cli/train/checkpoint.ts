@@ -2,40 +2,22 @@
  * Checkpoints of a training: one safetensors file with all parameters and states as they are on the device, bit by bit,
  * and in its metadata the record of what is being trained on what. A file is whole or not there.
  */
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TensorSpec } from '../../compiler/emit/artefact.ts';
-import { DitcError } from '../../compiler/ir/error.ts';
 import { countOf } from '../../runtime/buffers.ts';
 import { matchParameters } from '../../runtime/checkpoint/match.ts';
 import { writeSafetensors, type TensorToWrite } from '../../runtime/checkpoint/safetensors_write.ts';
 import type { TensorFile } from '../../runtime/checkpoint/source.ts';
-import type { DataRecord } from '../../runtime/data/dataset.ts';
-import type { Position } from '../../runtime/data/order.ts';
 import { writeAtomically } from '../../runtime/node/file.ts';
 import type { Program } from '../../runtime/program.ts';
 import type { OnWeights, Values } from '../../runtime/weights.ts';
-import { fileError } from '../errors.ts';
 import { allFinite, NotFinite } from './not-finite.ts';
-import type { Settings } from './settings.ts';
+import { RECORD, type TrainingRecord } from './record.ts';
 
-/** What a checkpoint says of itself; with the tensors it is all that the next step depends on. */
-export interface TrainingRecord {
-  readonly format: 1;
-  readonly model: string;
-  readonly config: Readonly<Record<string, unknown>>;
-  readonly settings: Settings;
-  readonly data: DataRecord;
-  /** Steps done. */
-  readonly step: number;
-  /** Where in the data the next step begins. */
-  readonly position: Position;
-}
-
-const RECORD = 'ditc.training';
 const FILE = /^(\d{7,})\.safetensors$/;
 /** Names the newest checkpoint of a folder. */
-const POINTER = 'latest';
+export const POINTER = 'latest';
 
 /** Parameters and states by their names in the file. */
 const tensorsOf = (program: Program) => [
@@ -102,33 +84,6 @@ export async function checkpointSteps(folder: string): Promise<{ readonly step: 
     return step === undefined ? [] : [{ step: Number(step), name }];
   });
   return found.sort((a, b) => a.step - b.step);
-}
-
-/** The file that `latest` stands for in a folder of checkpoints. */
-export async function latestCheckpoint(folder: string): Promise<string> {
-  try {
-    return join(folder, (await readFile(join(folder, POINTER), 'utf8')).trim());
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code !== 'ENOENT') throw fileError(folder, 'cannot read the checkpoints', error);
-    const fix = 'leave --resume out to begin, or give the path of a checkpoint';
-    throw new DitcError({ code: 'io', where: folder, what: 'there is no checkpoint to go on from', fix });
-  }
-}
-
-/** The record in a checkpoint. @throws DitcError `mismatch` when the file is no checkpoint of a training. */
-export function recordIn(file: TensorFile): TrainingRecord {
-  let record: Partial<TrainingRecord> | undefined;
-  try {
-    record = JSON.parse(file.metadata[RECORD] ?? 'null') ?? undefined;
-  } catch {
-    record = undefined;
-  }
-  const { format, model, config, settings, data, step, position } = record ?? {};
-  const whole = [model, config, settings, data, position].every((part) => part !== undefined);
-  if (format === 1 && whole && Number.isSafeInteger(step)) return record as TrainingRecord;
-  const fix = 'give a file of OUT/checkpoints; to begin from weights alone, use --weights';
-  throw new DitcError({ code: 'mismatch', where: file.name, what: 'it is no checkpoint of a training', fix });
 }
 
 /** Sets all parameters and states. @throws RuntimeError `mismatch`, before anything is set, when tensors differ. */

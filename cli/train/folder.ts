@@ -1,17 +1,24 @@
 /** The folder a training writes: metrics, a page of them, samples, checkpoints and at last the weights. */
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { DType } from '../../runtime/checkpoint/dtype.ts';
 import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts';
+import { RuntimeError } from '../../runtime/error.ts';
 import { writeAtomically } from '../../runtime/node/file.ts';
+import { checkUnlocked, lockFolder } from '../../runtime/node/lock.ts';
+import { sweepTemporaries } from '../../runtime/node/temporary.ts';
 import type { Program } from '../../runtime/program.ts';
 import { fileError, UsageError } from '../errors.ts';
-import { interruptible } from '../interrupt.ts';
 import { metricsPage, type SampleGrid } from '../metrics-page.ts';
 import { readMetrics } from '../metrics.ts';
 import { checkOutputFolder } from '../out-path.ts';
-import { latestCheckpoint } from './checkpoint.ts';
+import { checkpointSteps } from './checkpoint.ts';
 import { readAverage } from './entries.ts';
+import { latestCheckpoint } from './resume.ts';
+
+const METRICS = 'metrics.jsonl';
+/** What a training writes there. */
+export const WRITTEN = [METRICS, 'training.html', 'weights.safetensors', 'checkpoints', 'samples', 'astray'] as const;
 
 export class TrainingFolder {
   readonly metrics: string;
@@ -19,44 +26,60 @@ export class TrainingFolder {
   readonly weights: string;
   /** Of a kernel that made a training go astray: what it read and wrote. */
   readonly astray: string;
-  /** A checkpoint for as long as steps are taken again. */
-  readonly before: string;
   readonly #samples: string;
 
   constructor(readonly path: string) {
-    this.metrics = join(path, 'metrics.jsonl');
+    this.metrics = join(path, METRICS);
     this.checkpoints = join(path, 'checkpoints');
     this.weights = join(path, 'weights.safetensors');
     this.astray = join(path, 'astray');
-    this.before = join(path, '.before.safetensors');
     this.#samples = join(path, 'samples');
   }
 
   /**
-   * The checkpoint to go on from: `resume` is a path or `latest`.
-   * @throws UsageError when a new training would write over another.
+   * The checkpoint to go on from: `resume` is a path or `latest`. Without one, training begins at its first step; `note` says
+   * so where a former training is begun anew.
+   * @throws UsageError when it would write over another, RuntimeError `locked` when one runs there.
    */
-  async checkpointFor(resume: string | undefined): Promise<string | undefined> {
+  async checkpointFor(resume: string | undefined): Promise<{ readonly path?: string; readonly note?: string }> {
     checkOutputFolder(this.path);
-    if (resume === 'latest') return latestCheckpoint(this.checkpoints);
-    if (resume !== undefined) return resume;
-    if (![this.metrics, this.checkpoints].some((path) => existsSync(path))) return undefined;
-    const fix = 'go on with it: --resume latest; or give another --out';
-    throw new UsageError({ what: `--out: ${this.path} holds a training already`, fix });
+    checkUnlocked(this.path);
+    const written = WRITTEN.filter((name) => existsSync(join(this.path, name)));
+    const checkpoints = await checkpointSteps(this.checkpoints);
+    const elsewhere = 'give another --out';
+    if (resume !== undefined && resume !== 'latest') {
+      const isOwn = resolve(dirname(resume)) === resolve(this.checkpoints);
+      if (written.length && !isOwn) throw this.#taken(`it holds ${written[0]} of another training`, elsewhere);
+      return { path: resume };
+    }
+    const isUnfinished = written.includes(METRICS) && !checkpoints.length && !existsSync(this.weights);
+    if (resume && !isUnfinished) return { path: await latestCheckpoint(this.checkpoints) };
+    if (isUnfinished) return { note: `the training in ${this.path} ended before its first checkpoint: it begins anew` };
+    if (checkpoints.length)
+      throw this.#taken('it holds a training already', `go on with it: --resume latest; or ${elsewhere}`);
+    if (written.length) throw this.#taken(`training would write over its ${written[0]}`, elsewhere);
+    return {};
   }
 
-  make(): void {
+  #taken(why: string, fix: string): UsageError {
+    return new UsageError({ what: `--out is ${this.path}`, why, fix });
+  }
+
+  /** Makes the folder and takes its lock; what a killed training left under way is removed. Returns what unlocks it. */
+  lock(): () => void {
     try {
       mkdirSync(this.path, { recursive: true });
+      const unlock = lockFolder(this.path, 'ditc train');
+      for (const folder of [this.path, this.checkpoints, this.#samples]) sweepTemporaries(folder);
+      return unlock;
     } catch (error) {
-      throw fileError(this.path, 'cannot make the folder', error);
+      throw error instanceof RuntimeError ? error : fileError(this.path, 'cannot write into the folder', error);
     }
   }
 
-  /** Does work that writes `before`, which is gone afterwards. */
-  async removingBefore<T>(work: () => Promise<T>): Promise<T> {
-    const remove = () => rmSync(this.before, { force: true });
-    return interruptible(work, remove).finally(remove);
+  /** Removes the samples of a training that is begun anew: its steps are others. */
+  forgetSamples(): void {
+    for (const { src } of this.#drawn()) rmSync(join(this.path, src));
   }
 
   async addSample(step: number, png: Uint8Array): Promise<void> {
@@ -66,13 +89,18 @@ export class TrainingFolder {
 
   /** training.html, of what there is up to `step`. */
   async writePage(title: string, step: number): Promise<void> {
-    const names = existsSync(this.#samples) ? readdirSync(this.#samples) : [];
-    const samples = names.flatMap((name): SampleGrid[] => {
-      const at = Number(/^(\d{7,})\.png$/.exec(name)?.[1]);
-      return at <= step ? [{ step: at, src: `samples/${name}` }] : [];
-    });
+    const samples = this.#drawn().filter((sample) => sample.step <= step);
     const page = metricsPage(readMetrics(this.metrics), { title, timesteps: TIMESTEPS, samples });
     await writeAtomically(join(this.path, 'training.html'), (write) => write(Buffer.from(page)));
+  }
+
+  /** The samples that are there. */
+  #drawn(): SampleGrid[] {
+    const names = existsSync(this.#samples) ? readdirSync(this.#samples) : [];
+    return names.flatMap((name) => {
+      const step = /^(\d{7,})\.png$/.exec(name)?.[1];
+      return step === undefined ? [] : [{ step: Number(step), src: `samples/${name}` }];
+    });
   }
 
   /** The trained weights under the names that the model has them by. */

@@ -3,9 +3,9 @@ import type { TensorFile } from '../../runtime/checkpoint/source.ts';
 import type { Dataset, OnBad } from '../../runtime/data/dataset.ts';
 import type { LoadedModel } from '../model.ts';
 import type { Terminal } from '../terminal.ts';
-import type { TrainingRecord } from './checkpoint.ts';
 import type { TrainingFolder } from './folder.ts';
 import type { Preview, PreviewRequest } from './preview.ts';
+import type { Checkpoint } from './resume.ts';
 import type { GivenSettings, Settings } from './settings.ts';
 
 export interface TrainRequest {
@@ -47,7 +47,7 @@ export interface Job {
   readonly settings: Settings;
   readonly data: Dataset;
   readonly preview?: Preview;
-  readonly checkpoint?: { readonly path: string; readonly file: TensorFile; readonly record: TrainingRecord };
+  readonly checkpoint?: Checkpoint;
   readonly weights?: TensorFile;
   readonly terminal: Terminal;
 }

@@ -8,12 +8,13 @@ import type { Compiled } from '../model.ts';
 import { startProgress } from '../progress.ts';
 import { grouped, rate } from '../text.ts';
 import { findCause } from './cause.ts';
-import { saveCheckpoint, type TrainingRecord } from './checkpoint.ts';
+import { saveCheckpoint } from './checkpoint.ts';
 import { explained } from './explain.ts';
 import type { Job, TrainResult } from './job.ts';
 import { trainLoop, type Place } from './loop.ts';
 import { NotFinite } from './not-finite.ts';
 import type { OpenPreview } from './preview.ts';
+import type { TrainingRecord } from './record.ts';
 import type { Hyperparameters } from './settings.ts';
 
 /** What a training runs on. */
@@ -28,6 +29,7 @@ export async function run(job: Job, running: Running): Promise<Omit<TrainResult,
   const { program, preview, stop } = running;
   const { request, loaded, folder, settings, data, checkpoint, terminal } = job;
   const { model, name } = loaded;
+  if (!checkpoint) folder.forgetSamples();
   const from = checkpoint?.record ?? { step: 0, position: START };
   const metrics = new MetricsWriter(folder.metrics, from.step);
   const batches = prefetch(data, { batch: settings.batch, seed: settings.seed, position: from.position });

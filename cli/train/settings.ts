@@ -4,7 +4,7 @@ import type { Model } from '../../compiler/dsl/model.ts';
 import type { Precision } from '../../compiler/pipeline.ts';
 import { DitcError } from '../../compiler/ir/error.ts';
 import { UsageError } from '../errors.ts';
-import type { TrainingRecord } from './checkpoint.ts';
+import type { TrainingRecord } from './record.ts';
 
 /** Options of the training entries, by the names that models know. */
 export const HYPERPARAMETERS = [

@@ -7,27 +7,36 @@ import type { Artefact } from '../../compiler/emit/artefact.ts';
 import { DitcError } from '../../compiler/ir/error.ts';
 import { UsageError } from '../errors.ts';
 import { fillProgram, startProgram, withDevice, withWeights } from '../gpu.ts';
-import { stoppable } from '../interrupt.ts';
+import { stoppable, type Stoppable } from '../interrupt.ts';
 import { compile, loadModel, type LoadedModel } from '../model.ts';
 import { checkMemory, compileWithin, needOf, recomputed, type Need } from '../memory.ts';
 import type { Terminal } from '../terminal.ts';
 import { bytes, grouped, plural } from '../text.ts';
-import { loadCheckpoint, recordIn, type TrainingRecord } from './checkpoint.ts';
+import { checkApart } from '../out-path.ts';
+import { loadCheckpoint } from './checkpoint.ts';
 import { checkTrainer, TRAINING_ENTRIES } from './entries.ts';
-import { TrainingFolder } from './folder.ts';
+import { TrainingFolder, WRITTEN } from './folder.ts';
 import type { Job, TrainRequest, TrainResult } from './job.ts';
 import { openPreview, previewOf } from './preview.ts';
+import { withCheckpoint, type Checkpoint } from './resume.ts';
 import { run } from './run.ts';
 import { checkSameModel, settle } from './settings.ts';
 
-export async function train(path: string, request: TrainRequest, terminal: Terminal): Promise<TrainResult> {
+/** Trains until its steps are done, or `stopping` is asked to end. */
+export async function train(
+  path: string,
+  request: TrainRequest,
+  terminal: Terminal,
+  stopping: Stoppable = stoppable,
+): Promise<TrainResult> {
   const loaded = loadModel(path);
   const folder = new TrainingFolder(request.out);
+  checkApart(request.out, request.data, WRITTEN);
   const resumed = await folder.checkpointFor(request.resume);
-  return withWeights(resumed, (file) =>
+  return withCheckpoint(resumed.path, (checkpoint) =>
     withWeights(request.weights, async (weights) => {
-      const record = file && recordIn(file);
-      if (record) checkResumable(loaded, record, request, resumed!);
+      const record = checkpoint?.record;
+      if (checkpoint) checkResumable(loaded, checkpoint, request);
       const { settings, notes } = settle(request.given, record?.settings);
       const shape = checkTrainer(loaded, { ...settings.options, batch: settings.batch, dtype: settings.dtype });
       const preview = previewOf(loaded, request.preview, settings.seed);
@@ -41,11 +50,10 @@ export async function train(path: string, request: TrainRequest, terminal: Termi
         latentScale: request.latentScale,
       });
       try {
-        checkData(data, record, resumed);
-        for (const note of [...notes, ...data.notes]) terminal.err(`note: ${note}`);
-        const checkpoint = file && record && { path: resumed!, file, record };
+        checkData(data, checkpoint);
+        for (const note of [resumed.note, ...notes, ...data.notes]) if (note) terminal.err(`note: ${note}`);
         const job = { request, loaded, folder, settings, data, preview, checkpoint, weights, terminal };
-        return await withDevice((open) => trainOn(open, job));
+        return await withDevice((open) => trainOn(open, job, stopping));
       } finally {
         await data.close();
       }
@@ -53,12 +61,7 @@ export async function train(path: string, request: TrainRequest, terminal: Termi
   );
 }
 
-function checkResumable(
-  { model, name }: LoadedModel,
-  record: TrainingRecord,
-  request: TrainRequest,
-  path: string,
-): void {
+function checkResumable({ model, name }: LoadedModel, { path, record }: Checkpoint, request: TrainRequest): void {
   if (request.weights)
     throw new UsageError({ what: '--weights and --resume exclude each other', fix: 'give one of them' });
   checkSameModel(model, name, record, path);
@@ -71,18 +74,19 @@ function checkResumable(
   });
 }
 
-function checkData(data: Dataset, record: TrainingRecord | undefined, checkpoint?: string): void {
-  if (!record || sameData(data, record.data)) return;
+function checkData(data: Dataset, checkpoint?: Checkpoint): void {
+  if (!checkpoint || sameData(data, checkpoint.record.data)) return;
+  const { record, path } = checkpoint;
   const examples = (n: number) => plural(n, 'example');
   const why =
     data.count === record.data.count
       ? 'as many examples, but other names, sizes or labels'
-      : `${examples(data.count)} here, ${examples(record.data.count)} when ${checkpoint} was written`;
+      : `${examples(data.count)} here, ${examples(record.data.count)} when ${path} was written`;
   const fix = 'give the data it was trained on, or begin anew with --weights';
   throw new DitcError({ code: 'mismatch', where: data.name, what: 'the data is not what it was', why, fix });
 }
 
-async function trainOn(open: OpenDevice, job: Job): Promise<TrainResult> {
+async function trainOn(open: OpenDevice, job: Job, stopping: Stoppable): Promise<TrainResult> {
   const { request, loaded, folder, settings, terminal, data } = job;
   const entries = TRAINING_ENTRIES;
   const sampler = job.preview?.compile(open.spec);
@@ -110,21 +114,23 @@ async function trainOn(open: OpenDevice, job: Job): Promise<TrainResult> {
     `${loaded.name} on ${open.spec.name}: ${plural(data.count, 'example')} of ${plural(data.classes.length, 'class', 'classes')}, ` +
       `batch ${settings.batch}, ${bytes(needFor(settings.batch).total)} on the device${twice ? `, ${twice}` : ''}`,
   );
-  folder.make();
-  const program = await filledProgram(open, job, artefact);
+  const unlock = folder.lock();
   try {
-    const preview =
-      job.preview && sampler && (await openPreview(open, job.preview, { artefact: sampler, data, terminal }));
+    const program = await filledProgram(open, job, artefact);
     try {
-      return {
-        ...(await stoppable((stop) => run(job, { program, compiled, preview, stop }))),
-        adapter: open.spec.name,
-      };
+      const preview =
+        job.preview && sampler && (await openPreview(open, job.preview, { artefact: sampler, data, terminal }));
+      try {
+        const result = await stopping((stop) => run(job, { program, compiled, preview, stop }));
+        return { ...result, adapter: open.spec.name };
+      } finally {
+        preview?.close();
+      }
     } finally {
-      preview?.close();
+      program.close();
     }
   } finally {
-    program.close();
+    unlock();
   }
 }
 

@@ -2,13 +2,13 @@
  * Files, the Node side of the checkpoint readers and writers: random-access reading, and writing that leaves either
  * the whole new file or nothing. The only place in the runtime that opens a path.
  */
-import { unlinkSync } from 'node:fs';
-import { open, realpath, rename, rm, stat } from 'node:fs/promises';
+import { open, realpath, rename, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { RuntimeError } from '../error.ts';
 import { checkRange } from '../checkpoint/source.ts';
 import type { ByteSource } from '../checkpoint/source.ts';
+import { discard, temporaryIn } from './temporary.ts';
 
 const REASONS: Record<string, [why: string, fix: string]> = {
   ENOENT: ['no such file or folder', 'check the path; to write there, create the folder first'],
@@ -86,21 +86,6 @@ export async function openFile(path: string): Promise<ByteSource> {
 /** Appends bytes to the file being written. */
 export type Write = (bytes: Uint8Array) => Promise<void>;
 
-const unfinished = new Set<string>();
-let serial = 0;
-
-/** Deletes the temporary files of writes still under way: for a signal handler that is about to end the process. */
-export function discardUnfinishedWrites(): void {
-  for (const path of unfinished) {
-    try {
-      unlinkSync(path);
-    } catch {
-      // Already gone, or the disk is: nothing is left to do on the way out.
-    }
-  }
-  unfinished.clear();
-}
-
 /** The path to replace: what a symbolic link points at, so that the link itself survives. */
 async function resolveTarget(path: string): Promise<string> {
   let target: string;
@@ -130,12 +115,16 @@ export async function writeAtomically(path: string, body: (write: Write) => Prom
   try {
     if (basename(path) === '') throw Object.assign(new Error(), { code: 'ENOENT' });
     target = await resolveTarget(path);
-    temporary = join(dirname(target), `.ditc-${process.pid}-${Date.now().toString(36)}-${serial++}.tmp`);
-    handle = await open(temporary, 'wx');
+    temporary = temporaryIn(dirname(target), 'tmp');
   } catch (error) {
     throw failed(error);
   }
-  unfinished.add(temporary);
+  try {
+    handle = await open(temporary, 'wx');
+  } catch (error) {
+    discard(temporary);
+    throw failed(error);
+  }
   try {
     await body(async (bytes) => {
       for (let done = 0; done < bytes.length;) {
@@ -155,10 +144,9 @@ export async function writeAtomically(path: string, body: (write: Write) => Prom
     }
   } catch (error) {
     await handle.close().catch(() => {});
-    await rm(temporary, { force: true }).catch(() => {});
     throw error;
   } finally {
-    unfinished.delete(temporary);
+    discard(temporary);
   }
   await syncFolder(dirname(target));
 }

@@ -1,5 +1,6 @@
 /** Runs the `ditc` command: in this process, which keeps the compiler warm, or as a user does. */
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import pc from 'picocolors';
 import { main } from '../../cli/main.ts';
@@ -37,7 +38,7 @@ export async function ditc(
   }
 }
 
-/** `node cli/ditc.mjs …` as a process of its own. */
+/** `node cli/ditc.mjs …` as a process of its own. Its code is what a shell makes of it: 128 and the signal that ended it. */
 export function spawnDitc(
   args: readonly string[],
   cwd = REPO,
@@ -48,7 +49,9 @@ export function spawnDitc(
   child.stdout.on('data', (chunk: Buffer) => (out += String(chunk)));
   child.stderr.on('data', (chunk: Buffer) => (err += String(chunk)));
   onStart?.(child);
-  return new Promise((resolve) => child.on('close', (code) => resolve({ code, out, err })));
+  return new Promise((resolve) =>
+    child.on('close', (code, signal) => resolve({ code: code ?? 128 + constants.signals[signal!], out, err })),
+  );
 }
 
 /** A model whose entries are a few ops: quick to compile, its results easy to tell. */

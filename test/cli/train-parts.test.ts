@@ -10,12 +10,14 @@ describe('stoppable', () => {
 
   it('takes the first signal as a request and the second as an order', async () => {
     const exit = vi.spyOn(process, 'exit').mockImplementation((() => {}) as never);
+    const kill = vi.spyOn(process, 'kill').mockImplementation((() => {}) as never);
     const before = process.listenerCount('SIGINT');
     await stoppable(async (stop) => {
       process.emit('SIGINT', 'SIGINT');
       expect(stop.aborted).toBe(true);
-      expect(exit).not.toHaveBeenCalled();
+      expect(kill).not.toHaveBeenCalled();
       process.emit('SIGINT', 'SIGINT');
+      expect(kill).toHaveBeenCalledExactlyOnceWith(process.pid, 'SIGINT');
       expect(exit).toHaveBeenCalledExactlyOnceWith(130);
     });
     expect(process.listenerCount('SIGINT')).toBe(before);

@@ -94,17 +94,20 @@ export class DecodePool {
 
   #worker(): Place {
     const worker = new Worker(new URL('./decode-worker.mjs', import.meta.url), { execArgv: [] });
+    let ending: Promise<unknown> | undefined;
     const place: Place = {
       doing: new Map(),
       start({ task }) {
         worker.ref();
         worker.postMessage(task);
       },
-      stop: () => worker.terminate(),
+      stop: () => (ending ??= worker.terminate()),
     };
     worker.on('message', ({ id, bytes, failed }: Answer) => {
       this.#done(place, id, ({ resolve, reject }) => (bytes ? resolve(bytes) : reject(new RuntimeError(failed!))));
-      if (!place.doing.size) worker.unref(); // an idle worker keeps no process alive
+      // An idle worker keeps no process alive. One that is being ended does: somebody waits for its end, and an answer that
+      // was on its way must not let the process go before it.
+      if (!place.doing.size && !ending) worker.unref();
     });
     worker.on('error', (error) => this.#fail(crashed(error)));
     worker.on('exit', () => this.#fail(crashed(new Error('it ended'))));

@@ -15,7 +15,8 @@ import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { discardUnfinishedWrites, openFile, writeAtomically } from '../../../runtime/node/file.ts';
+import { openFile, writeAtomically } from '../../../runtime/node/file.ts';
+import { discardAll } from '../../../runtime/node/temporary.ts';
 import { failure } from './support.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'ditc-file-'));
@@ -106,7 +107,7 @@ describe('writeAtomically', () => {
     const interrupted = writeAtomically(path('late'), async (write) => {
       await write(bytes(1));
       expect(leftovers()).toHaveLength(1);
-      discardUnfinishedWrites();
+      discardAll();
       expect(leftovers()).toEqual([]);
     });
     expect((await failure(() => interrupted)).code).toBe('io');

@@ -1,0 +1,82 @@
+/**
+ * Files and folders that are there only while something is under way. Their names carry the process that made them: what a
+ * killed one left is told from what a running one still writes, and is removed by the next that writes into the folder.
+ */
+import { readdirSync, rmSync, statSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { isRunning, ownProcess, parseProcess, processText } from './process.ts';
+
+const NAME = /^\.ditc-(.+)-\d+\.(?:tmp|new)$/;
+/** Age at which one of a process that cannot be asked, for it is on another machine, is taken for left behind. */
+const STALE_MS = 24 * 3600 * 1000;
+
+const present = new Set<string>();
+const swept = new Set<string>();
+let listener: (any: boolean) => void = () => {};
+let serial = 0;
+
+/** Has `listen` told when there begins to be something that a signal would leave behind, and when there is nothing more. */
+export function onTemporaries(listen: (any: boolean) => void): void {
+  listener = listen;
+}
+
+/** A path in `folder` that is nobody else's, for a file (`tmp`) or a folder (`new`). `discard` it when it has served. */
+export function temporaryIn(folder: string, ending: 'tmp' | 'new'): string {
+  const key = resolve(folder);
+  if (!swept.has(key)) sweepTemporaries(folder);
+  swept.add(key);
+  const path = join(folder, `.ditc-${processText(ownProcess())}-${serial++}.${ending}`);
+  track(path);
+  return path;
+}
+
+/** Counts a path among the temporary ones. */
+export function track(path: string): void {
+  present.add(path);
+  if (present.size === 1) listener(true);
+}
+
+/** Removes a temporary file or folder, if it is still there. */
+export function discard(path: string): void {
+  remove(path);
+  if (present.delete(path) && !present.size) listener(false);
+}
+
+/** Removes all of them: for a signal's handler, which is about to end the process. */
+export function discardAll(): void {
+  for (const path of present) remove(path);
+}
+
+/** Removes what killed processes left in a folder; gives the paths that running ones use. */
+export function sweepTemporaries(folder: string): string[] {
+  const used: string[] = [];
+  for (const name of namesIn(folder)) {
+    const text = NAME.exec(name)?.[1];
+    const maker = text === undefined ? undefined : parseProcess(text);
+    if (!maker) continue;
+    const path = join(folder, name);
+    if (isRunning(maker) ?? ageOf(path) < STALE_MS) used.push(path);
+    else remove(path);
+  }
+  return used;
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return []; // there is none, or it cannot be read: who writes there is told
+  }
+}
+
+function ageOf(path: string): number {
+  return Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0);
+}
+
+function remove(path: string): void {
+  try {
+    rmSync(path, { recursive: true, force: true });
+  } catch {
+    // Somebody else's, or the disk is gone: what can be removed has been.
+  }
+}
