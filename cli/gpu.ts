@@ -6,7 +6,7 @@ import { openDevice, type OpenDevice } from '../runtime/device.ts';
 import { findAdapter } from '../runtime/node/adapter.ts';
 import { openFile } from '../runtime/node/file.ts';
 import { Program } from '../runtime/program.ts';
-import { initialise, loadParams, type OnWeights } from '../runtime/weights.ts';
+import { setFirstValues, type OnWeights } from '../runtime/weights.ts';
 import { startProgress } from './progress.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -57,18 +57,6 @@ export interface ProgramSetup {
 export async function startProgram(open: OpenDevice, setup: ProgramSetup, terminal: Terminal): Promise<Program> {
   const label = setup.weights ? 'loading weights' : 'drawing weights';
   return fillProgram(open, setup, terminal, label, (program, bar) => setFirstValues(program, setup, bar));
-}
-
-/** Sets all parameters and states to what they start from. */
-export async function setFirstValues(
-  program: Program,
-  { artefact, weights, seed }: Omit<ProgramSetup, 'entries'>,
-  onProgress: OnWeights = () => {},
-): Promise<void> {
-  if (!weights) return initialise(program, artefact, seed, onProgress);
-  // Parameters come from the file; the states still need their first values.
-  await initialise(program, { ...artefact, manifest: { ...artefact.manifest, params: [] } }, seed);
-  await loadParams(program, weights, { onProgress });
 }
 
 /** A program whose values `fill` sets, with a bar called `label`; the caller closes it. */

@@ -14,6 +14,7 @@ import { runCommand } from './commands/run.ts';
 import { sampleCommand } from './commands/sample.ts';
 import { trainCommand } from './commands/train.ts';
 import { verifyCommand } from './commands/verify.ts';
+import { PACKAGE_ROOT } from '../compiler/frontend/paths.ts';
 import type { Context } from './context.ts';
 import { EXIT, reportError, UsageError } from './errors.ts';
 import { catchSignals } from './interrupt.ts';
@@ -42,7 +43,7 @@ Exit codes: 0 done, 1 failed, 2 called wrongly, 130, 143, 129 interrupted by Ctr
 (train: 0, its checkpoint is written).`;
 
 const version = (): string =>
-  (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version;
+  (JSON.parse(readFileSync(`${PACKAGE_ROOT}/package.json`, 'utf8')) as { version: string }).version;
 
 function createProgram(context: Context): Command {
   const { terminal } = context;

@@ -4,9 +4,13 @@ export type { DeviceKind, DeviceSpec, OpenDevice, OpenOptions, Profile } from '.
 export { RuntimeError } from './error.ts';
 export type { MemoryReport } from './buffers.ts';
 export { humanBytes } from './buffers.ts';
+export { RunnableModel } from './model.ts';
+export type { RunOptions } from './model.ts';
+export type { AnySignature, Signature } from './signature.ts';
+export type { ArrayOf, DType, Numbers, Tensor, TensorLike } from './tensor.ts';
 export { Program } from './program.ts';
 export type { ProgramOptions } from './program.ts';
-export { initialise, loadParams } from './weights.ts';
+export { initialise, loadParams, setFirstValues } from './weights.ts';
 export type { Chunks, OnWeights, Values } from './weights.ts';
 export { openCheckpoint } from './checkpoint/open.ts';
 export { matchParameters } from './checkpoint/match.ts';

@@ -219,3 +219,22 @@ export async function loadParams(
     options.onProgress?.({ name: spec.name, done, total });
   }
 }
+
+/** What a program starts from: parameters from a checkpoint, or drawn from the seed, and the states' first values. */
+export interface FirstValues {
+  readonly artefact: Artefact;
+  readonly weights?: TensorFile;
+  readonly seed: number;
+}
+
+/** Sets all parameters and states to what they start from. @throws as {@link initialise} and {@link loadParams}. */
+export async function setFirstValues(
+  program: Program,
+  { artefact, weights, seed }: FirstValues,
+  onProgress: OnWeights = () => {},
+): Promise<void> {
+  if (!weights) return initialise(program, artefact, seed, onProgress);
+  // Parameters come from the file; the states still need their first values.
+  await initialise(program, { ...artefact, manifest: { ...artefact.manifest, params: [] } }, seed);
+  await loadParams(program, weights, { onProgress });
+}

@@ -1,7 +1,8 @@
 /** The job's side of the search for what made a training go astray: how its steps are taken again (astray.ts). */
 import { prefetch } from '../../runtime/data/prefetch.ts';
 import { discard, temporaryIn } from '../../runtime/node/temporary.ts';
-import { withWeights, setFirstValues } from '../gpu.ts';
+import { setFirstValues } from '../../runtime/weights.ts';
+import { withWeights } from '../gpu.ts';
 import { loadCheckpoint, writeCheckpoint } from './checkpoint.ts';
 import { originLines, type Failed } from './explain.ts';
 import type { Job } from './job.ts';

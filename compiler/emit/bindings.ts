@@ -1,4 +1,4 @@
-/** `index.ts` of an artefact: the names, shapes and dtypes of its entries as TypeScript types, for the code that runs it. */
+/** `index.ts` of an artefact: the names, shapes and dtypes of its entries as TypeScript types, and `load`, which has them. */
 import { IndentationText, Project, StructureKind } from 'ts-morph';
 import type {
   CodeBlockWriter,
@@ -8,39 +8,26 @@ import type {
 } from 'ts-morph';
 import type { Manifest, TensorSpec } from './artefact.ts';
 
-/** The array type that holds a tensor's values on the host: what the runtime takes and returns. */
-const ARRAYS: Record<TensorSpec['dtype'], string> = {
-  f32: 'Float32Array',
-  f16: 'Float32Array',
-  i32: 'Int32Array',
-  u32: 'Uint32Array',
-  bool: 'Uint32Array',
-};
-
 const header = ({ model, source, device }: Manifest) => `/**
  * ${model}: what its entries take and give. Written by \`ditc build ${source}\` for device ${device};
  * building again replaces it.
  */`;
 
-const HELPERS = `
-/** A tensor's shape and dtype, and the array that holds its values row by row. */
-export interface Tensor<Shape extends readonly number[], DType extends string, Values> {
-  readonly shape: Shape;
-  readonly dtype: DType;
-  readonly values: Values;
+const IMPORT = `
+import { load as loadArtefact, type LoadOptions, type RunnableModel, type Tensor } from 'ditc/runtime';
+`;
+
+const LOAD = `
+export interface Signature {
+  entries: Entries;
+  params: Params;
+  states: States;
 }
 
-export type EntryName = keyof Entries;
-export type InputName<E extends EntryName> = keyof Entries[E]['inputs'] & string;
-export type OutputName<E extends EntryName> = keyof Entries[E]['outputs'] & string;
-
-/** The values of all inputs (or outputs) of an entry. */
-export type InputValues<E extends EntryName> = ValuesOf<Entries[E]['inputs']>;
-export type OutputValues<E extends EntryName> = ValuesOf<Entries[E]['outputs']>;
-type ValuesOf<T> = { [K in keyof T]: T[K] extends Tensor<readonly number[], string, infer V> ? V : never };
-
-export type ParamName = keyof Params & string;
-export type StateName = keyof States & string;
+/** The model, ready to run: from the folder that this file is in, or another that holds the same artefact. */
+export function load(options: LoadOptions & { folder?: string | URL } = {}): Promise<RunnableModel<Signature>> {
+  return loadArtefact<Signature>(options.folder ?? new URL('.', import.meta.url), options);
+}
 `;
 
 /** The text of `index.ts`. */
@@ -54,11 +41,12 @@ export function bindingsText(manifest: Manifest): string {
   const file = project.createSourceFile('index.ts', {
     statements: [
       header(manifest),
+      IMPORT,
       `\nexport const model = ${quoted(manifest.model)};\n`,
       (writer) => writeEntries(writer, manifest),
       exportedInterface('Params', 'Weights.', params.map(property)),
       exportedInterface('States', 'What the device keeps between runs.', states.map(property)),
-      HELPERS.trim(),
+      LOAD.trim(),
     ],
   });
   return file.getFullText();
@@ -100,8 +88,7 @@ function writeGroup(writer: CodeBlockWriter, name: string, specs: readonly Tenso
 
 const property = (spec: TensorSpec) => ({ name: key(spec.name), type: tensorType(spec) });
 
-const tensorType = ({ shape, dtype }: TensorSpec): string =>
-  `Tensor<[${shape.join(', ')}], ${quoted(dtype)}, ${ARRAYS[dtype]}>`;
+const tensorType = ({ shape, dtype }: TensorSpec): string => `Tensor<${quoted(dtype)}, [${shape.join(', ')}]>`;
 
 const key = (name: string): string => (/^[A-Za-z_$][\w$]*$/.test(name) ? name : quoted(name));
 

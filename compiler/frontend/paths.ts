@@ -8,15 +8,20 @@ import { fileURLToPath } from 'node:url';
 
 export const slash = (path: string): string => path.replaceAll('\\', '/');
 
-/** The folder of this package, without a trailing slash. */
-export const PACKAGE_ROOT = slash(realpathSync(fileURLToPath(new URL('../..', import.meta.url)))).replace(/\/$/, '');
-export const DSL_INDEX = `${PACKAGE_ROOT}/compiler/dsl/index.ts`;
+/** The folder that this code lies in, without a trailing slash: the package's own, or `dist` in it where it is built. */
+export const CODE_ROOT = slash(realpathSync(fileURLToPath(new URL('../..', import.meta.url)))).replace(/\/$/, '');
+/** The folder of this package. */
+export const PACKAGE_ROOT = existsSync(`${CODE_ROOT}/package.json`) ? CODE_ROOT : dirname(CODE_ROOT);
+/** The DSL as models are type-checked against it: its sources, or the declarations that were built from them. */
+export const DSL_INDEX = ['ts', 'd.ts']
+  .map((ending) => `${CODE_ROOT}/compiler/dsl/index.${ending}`)
+  .find((file) => existsSync(file))!;
 
 const isUnder = (file: string, folder: string): boolean =>
   slash(file).startsWith(`${slash(folder).replace(/\/$/, '')}/`);
 
 /** Files of the compiler itself: never type-checked for the user, never instrumented. */
-export const isCompilerFile = (file: string): boolean => isUnder(file, `${PACKAGE_ROOT}/compiler`);
+export const isCompilerFile = (file: string): boolean => isUnder(file, `${CODE_ROOT}/compiler`);
 
 /** The models that come with this package. */
 export const isPackageModel = (file: string): boolean => isUnder(file, `${PACKAGE_ROOT}/models`);

@@ -1,7 +1,7 @@
 /** Opens a model file and all it imports as a TypeScript program, configured as this package's own tsconfig is. */
 import type { Project, ts } from 'ts-morph';
 import { morph } from './morph.ts';
-import { DSL_INDEX, isCompilerFile, PACKAGE_ROOT } from './paths.ts';
+import { CODE_ROOT, DSL_INDEX, isCompilerFile, PACKAGE_ROOT } from './paths.ts';
 
 /** What a model file may use beyond the language: no @types package is opened, so that checking stays fast. */
 const AMBIENT = `
@@ -28,6 +28,8 @@ export function compilerOptions(): ts.CompilerOptions {
     noEmit: true,
     skipLibCheck: true,
     types: [],
+    // Built, the DSL that this package's models import by path lies in another folder.
+    rootDirs: [PACKAGE_ROOT, CODE_ROOT],
     paths: {
       ditc: [DSL_INDEX],
       'ditc/dsl': [DSL_INDEX],

@@ -1,10 +1,12 @@
 /**
- * The software GPU that comes with `npm ci`: SwiftShader and a Vulkan loader, packed inside `@sparticuz/chromium`.
- * Unpacks them once per user and package version into a cache folder. Needs no root and no system package.
+ * The software GPU that comes with ditc: SwiftShader and a Vulkan loader, in an archive of `@sparticuz/chromium` that the
+ * published package has a copy of (build.mjs). Unpacks them once per user and version into a cache folder. Needs no root and
+ * no system package.
  */
 import * as fs from 'node:fs';
 import { createRequire } from 'node:module';
 import * as path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { brotliDecompressSync } from 'node:zlib';
 import { cacheFolder } from './cache.ts';
 
@@ -16,6 +18,7 @@ export interface EmbeddedGpu {
 }
 
 const PACKAGE = '@sparticuz/chromium';
+const ARCHIVE = 'swiftshader.tar.br';
 const DRIVER = 'libvk_swiftshader.so';
 const LOADER = 'libvulkan.so.1';
 const MANIFEST = 'icd.json';
@@ -25,7 +28,7 @@ export function embeddedUnavailable(): string | null {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     return `the embedded SwiftShader is built for linux-x64, this is ${process.platform}-${process.arch}`;
   }
-  if (!packageFolder()) return `npm package ${PACKAGE} is not installed`;
+  if (!findArchive()) return `npm package ${PACKAGE} is not installed`;
   return null;
 }
 
@@ -36,14 +39,14 @@ export function embeddedUnavailable(): string | null {
 export function unpackEmbedded(): EmbeddedGpu {
   const unavailable = embeddedUnavailable();
   if (unavailable) throw new Error(unavailable);
-  const source = packageFolder()!;
-  const { version } = JSON.parse(fs.readFileSync(path.join(source, 'package.json'), 'utf8')) as { version: string };
+  const { archive, description } = findArchive()!;
+  const { version } = JSON.parse(fs.readFileSync(description, 'utf8')) as { version: string };
   const parent = cacheFolder();
   const folder = path.join(parent, `swiftshader-${version}`);
   if (!isComplete(folder)) {
     const fresh = fs.mkdtempSync(path.join(parent, '.unpack-'));
     try {
-      const tar = brotliDecompressSync(fs.readFileSync(path.join(source, 'bin', 'swiftshader.tar.br')));
+      const tar = brotliDecompressSync(fs.readFileSync(archive));
       for (const name of [DRIVER, LOADER])
         fs.writeFileSync(path.join(fresh, name), tarFile(tar, name), { mode: 0o755 });
       fs.writeFileSync(path.join(fresh, MANIFEST), manifestText(folder));
@@ -85,11 +88,27 @@ function manifestText(folder: string): string {
   return JSON.stringify(icd, null, 2) + '\n';
 }
 
+/** The archive, and the JSON file that has its version. */
+interface Archive {
+  readonly archive: string;
+  readonly description: string;
+}
+
+/** The copy beside this file, where ditc is installed; else the one in the package it is taken from. */
+function findArchive(): Archive | null {
+  const own = fileURLToPath(new URL('./swiftshader/', import.meta.url));
+  const copy = { archive: path.join(own, ARCHIVE), description: path.join(own, 'source.json') };
+  if (fs.existsSync(copy.archive)) return copy;
+  const folder = packageFolder();
+  if (folder === null) return null;
+  return { archive: path.join(folder, 'bin', ARCHIVE), description: path.join(folder, 'package.json') };
+}
+
 /** The package's root. Its `exports` hide package.json, so it is found from the entry point upwards. */
 function packageFolder(): string | null {
   try {
     let folder = path.dirname(createRequire(import.meta.url).resolve(PACKAGE));
-    while (!fs.existsSync(path.join(folder, 'bin', 'swiftshader.tar.br'))) {
+    while (!fs.existsSync(path.join(folder, 'bin', ARCHIVE))) {
       const parent = path.dirname(folder);
       if (parent === folder) return null;
       folder = parent;
@@ -109,5 +128,5 @@ function tarFile(tar: Buffer, name: string): Buffer {
     if (entry === name) return tar.subarray(at + 512, at + 512 + size);
     at += 512 + Math.ceil(size / 512) * 512;
   }
-  throw new Error(`${name} is not in ${PACKAGE}/bin/swiftshader.tar.br`);
+  throw new Error(`${name} is not in ${PACKAGE}/bin/${ARCHIVE}`);
 }

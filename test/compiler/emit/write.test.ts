@@ -1,4 +1,6 @@
-import { Project } from 'ts-morph';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Project, ts } from 'ts-morph';
 import { describe, expect, it } from 'vitest';
 import { constant, defineModel, normal, fixed } from '../../../compiler/dsl/index.ts';
 import { sha256 } from '../../../compiler/emit/digest.ts';
@@ -95,38 +97,32 @@ describe('artefactFiles', () => {
 });
 
 describe('the bindings', () => {
-  const text = compiled().files.get('index.ts') as string;
-  const errorsOf = (use: string) => {
-    const compilerOptions = { strict: true, noUnusedLocals: true, lib: ['lib.es2023.d.ts'], types: [] };
-    const project = new Project({ useInMemoryFileSystem: true, compilerOptions });
-    project.createSourceFile('index.ts', text);
-    project.createSourceFile('use.ts', `import * as m from './index.ts';\n${use}`);
-    return project.getPreEmitDiagnostics().flatMap((d) => {
-      // Importing by .ts needs a setting of its own, which says nothing about the bindings.
-      return d.getCode() === 5097 ? [] : [String(d.getMessageText())];
-    });
-  };
+  const right = `
+    const { out, twice } = await model.run('forward', { x: new Float32Array(6) });
+    export const values: Float32Array[] = [out.data, twice.data];
+    export const shape: readonly [3, 2] = out.shape;
+    const fewer = await model.run('forward', { x: twice }, { outputs: ['twice'] });
+    export const some: { twice: m.Entries['forward']['outputs']['twice'] } = fewer;
+    const { same } = await model.run('nothing', { flags: [true, false, true] });
+    export const f32: 'f32' = same.dtype;
+    export const n: Int32Array = (await model.state('n')).data;
+    await model.setState('n', 3);
+    export const weight: readonly [2, 2] = (await model.param('deep.name-1.weight')).shape;
+    export const name: 'sample' = m.model;`;
+  const wrong: [use: string, message: RegExp][] = [
+    ["await model.run('forward', { y: new Float32Array(6) });", /'y' does not exist/],
+    ["await model.run('forward', {});", /Property 'x' is missing/],
+    ["await model.run('forward', { x: new Int32Array(6) });", /Int32Array<ArrayBuffer>' is not assignable/],
+    ["export const { next } = await model.run('forward', { x: [] });", /Property 'next' does not exist/],
+    ["await model.param('deep.name');", /is not assignable to parameter of type/],
+    ["await model.run('backward', {});", /is not assignable to parameter of type/],
+    ["export const a: readonly [2, 2] = (await model.run('forward', { x: [] })).out.shape;", /'3' is not assignable/],
+  ];
+  const errorsOf = typeChecker(compiled().files.get('index.ts') as string, [right, ...wrong.map(([use]) => use)]);
 
-  it('type-check, and know names, shapes and arrays', () => {
-    const use = `
-      export const inputs: m.InputValues<'forward'> = { x: new Float32Array(6) };
-      export const shape: m.Entries['forward']['inputs']['x']['shape'] = [3, 2];
-      export const flags: m.InputValues<'nothing'> = { flags: new Uint32Array(3) };
-      export const names: m.OutputName<'forward'>[] = ['out', 'twice'];
-      export const param: m.ParamName = 'deep.name-1.weight';
-      export const state: m.States['n']['dtype'] = 'i32';
-      export const name: 'sample' = m.model;`;
-    expect(errorsOf(use)).toEqual([]);
-  });
+  it('type-check, and know names, shapes and arrays', () => expect(errorsOf(right)).toEqual([]));
 
-  it.each([
-    ["export const inputs: m.InputValues<'forward'> = { y: new Float32Array(6) };", /'y' does not exist/],
-    ["export const shape: m.Entries['forward']['inputs']['x']['shape'] = [2, 2];", /'2' is not assignable to type '3'/],
-    ["export const param: m.ParamName = 'deep.name';", /is not assignable to type/],
-    ["export const e: m.EntryName = 'backward';", /is not assignable to type/],
-  ])('refuse %s', (use, message) => {
-    expect(errorsOf(use).join('\n')).toMatch(message);
-  });
+  it.each(wrong)('refuse %s', (use, message) => expect(errorsOf(use).join('\n')).toMatch(message));
 });
 
 describe('formatJson', () => {
@@ -143,3 +139,25 @@ describe('formatJson', () => {
     for (const small of [{}, [], 1, 'x', null]) expect(JSON.parse(formatJson(small))).toEqual(small);
   });
 });
+
+/** What TypeScript says of uses of the bindings: all in one program, which has the runtime's sources too. */
+function typeChecker(bindings: string, uses: readonly string[]): (use: string) => string[] {
+  const root = fileURLToPath(new URL('../../..', import.meta.url));
+  const folder = join(root, 'codegen-out/of-a-test');
+  const compilerOptions = { module: ts.ModuleKind.ESNext, moduleResolution: ts.ModuleResolutionKind.Bundler };
+  const tsConfigFilePath = join(root, 'tsconfig.json');
+  const project = new Project({ tsConfigFilePath, skipAddingFilesFromTsConfig: true, compilerOptions });
+  const sources = [project.createSourceFile(join(folder, 'index.ts'), bindings)];
+  const imports = `import * as m from './index.ts';\nconst model = await m.load();\n`;
+  for (const [i, use] of uses.entries())
+    sources.push(project.createSourceFile(join(folder, `use-${i}.ts`), imports + use));
+  const program = project.getProgram().compilerObject;
+  return (use) => {
+    const files = [sources[0], sources[1 + uses.indexOf(use)]].map((file) => file.compilerNode);
+    const found = files.flatMap((file) => [
+      ...program.getSyntacticDiagnostics(file),
+      ...program.getSemanticDiagnostics(file),
+    ]);
+    return found.map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n'));
+  };
+}

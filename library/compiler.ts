@@ -1,0 +1,74 @@
+/** `ditc/compiler`: the compiler for programs that build. The commands use the same functions; nothing here computes. */
+import { fileURLToPath } from 'node:url';
+import { writeArtefactFolder } from '../cli/artefact-folder.ts';
+import { findDevice } from '../cli/device.ts';
+import { compileWithin } from '../cli/memory.ts';
+import { compile as compileLoaded, loadModel, type LoadedModel } from '../cli/model.ts';
+import type { Model } from '../compiler/dsl/index.ts';
+import type { Artefact } from '../compiler/emit/artefact.ts';
+import { artefactFiles } from '../compiler/emit/write.ts';
+import type { Precision } from '../compiler/pipeline.ts';
+import type { DeviceSpec } from '../compiler/schedule/device.ts';
+
+export { DitcError } from '../compiler/ir/index.ts';
+export type { Artefact, DeviceSpec, Model, Precision };
+
+export interface CompileOptions {
+  /** Entries to compile; all but those on demand unless told. */
+  readonly entries?: readonly string[];
+  /** The size that inputs give their first axis; 1 unless told. */
+  readonly batch?: number;
+  /** How weights, and what products read, are stored: f32 unless told. */
+  readonly dtype?: Precision;
+  /** What it will run on: a name as `--device` takes it, or the `spec` of an open device. Any WebGPU device unless told. */
+  readonly device?: string | DeviceSpec;
+  /** Bytes on the device that it may take: what does not fit is computed again instead of kept. */
+  readonly memory?: number;
+  /** What the entries read besides: `steps`, `sampler`, `cfg`, … over the model's own. */
+  readonly options?: Readonly<Record<string, unknown>>;
+  /** What to call a model that has no file; `model` unless told. */
+  readonly name?: string;
+}
+
+/** What was compiled: `load` of `ditc/runtime` takes it, and `write` puts it where `ditc run` and `load` find it. */
+export interface CompiledModel extends Artefact {
+  /** Every file of the artefact by its path: the same bytes on every machine. */
+  files(): Map<string, string | Uint8Array>;
+  /** Writes the artefact to a folder, which must be new, empty or hold an artefact: whole, or not at all. */
+  write(folder: string | URL): Promise<void>;
+}
+
+/**
+ * Compiles a model: a file, which is type-checked and whose lines errors name, or a model in memory.
+ * @throws DitcError with the place in the file and the fix.
+ */
+export async function compile(model: string | URL | Model, options: CompileOptions = {}): Promise<CompiledModel> {
+  const { entries, batch = 1, dtype, device = 'portable', memory } = options;
+  const loaded = isModel(model) ? inMemory(model, options.name ?? 'model') : loadModel(pathOf(model));
+  const spec = typeof device === 'string' ? findDevice(device) : device;
+  const within = (most?: number) =>
+    compileLoaded(loaded, {
+      device: spec,
+      entries,
+      entryOptions: { ...options.options, batch },
+      dtype,
+      memory: most,
+    });
+  const { artefact, graphs } = memory === undefined ? within() : compileWithin(memory, within);
+  const files = () => artefactFiles(artefact, graphs);
+  return { ...artefact, files, write: (folder) => writeArtefactFolder(pathOf(folder), files()) };
+}
+
+const isModel = (model: string | URL | Model): model is Model => typeof model === 'object' && 'entries' in model;
+
+const pathOf = (path: string | URL): string => (path instanceof URL ? fileURLToPath(path) : path);
+
+/** A model that no file has: its values have no names or lines. */
+const inMemory = (model: Model, name: string): LoadedModel => ({
+  model,
+  name,
+  source: '',
+  files: [],
+  sourceText: () => undefined,
+  units: new Map(),
+});

@@ -1,0 +1,166 @@
+/**
+ * A model ready to run: the face of a {@link Program} for programs that use one. Names are checked, values converted, and runs
+ * that are asked for at once take place one after the other.
+ */
+/// <reference types="@webgpu/types" preserve="true" />
+/// <reference lib="esnext.disposable" preserve="true" />
+import type { Artefact, EntrySpec, Manifest, ParamSpec, TensorSpec } from '../compiler/emit/artefact.ts';
+import { quote, RuntimeError } from './error.ts';
+import type { Program } from './program.ts';
+import type { AnySignature, Given, InputsOf, NameIn, OutputsOf, Signature } from './signature.ts';
+import { tensorOf, typeText, valuesOf, type Tensor } from './tensor.ts';
+
+/** How a run is made. */
+export interface RunOptions<Output extends string = string> {
+  /** The outputs to be read back; all of them unless told. Where none is, the run is only queued. */
+  readonly outputs?: readonly Output[];
+}
+
+export class RunnableModel<S extends Signature = AnySignature> {
+  readonly manifest: Manifest;
+  /** What it runs on, for what this face does not offer. */
+  readonly program: Program;
+  readonly #release: () => void;
+  #last: Promise<unknown> = Promise.resolve();
+  #disposed = false;
+
+  /** `release` frees what was opened for it, once. */
+  constructor(program: Program, artefact: Artefact, release: () => void) {
+    this.program = program;
+    this.manifest = artefact.manifest;
+    this.#release = release;
+  }
+
+  /** The entries that can be run, with their inputs and outputs. */
+  get entries(): Readonly<Record<string, EntrySpec>> {
+    return Object.fromEntries(this.program.entries.map((name) => [name, this.manifest.entries[name]]));
+  }
+
+  /**
+   * Runs an entry: all of its inputs by name in, its outputs by name out. What it keeps in states (and does to weights) is
+   * there for the next run, of whichever entry.
+   * @throws RuntimeError `not-found` for an unknown name; `mismatch` for an input that is missing or of another size or type.
+   */
+  run<
+    E extends NameIn<S['entries']>,
+    O extends NameIn<OutputsOf<S['entries'][E]>> = NameIn<OutputsOf<S['entries'][E]>>,
+  >(
+    entry: E,
+    inputs: InputsOf<S['entries'][E]>,
+    options: RunOptions<O> = {},
+  ): Promise<Pick<OutputsOf<S['entries'][E]>, O>> {
+    return this.#exclusively(async () => {
+      const spec = this.#entry(entry);
+      const values = inputValues(entry, spec, inputs as Readonly<Record<string, unknown>>);
+      const wanted = wantedOutputs(entry, spec, options.outputs);
+      for (const [name, data] of values) this.program.write(name, data);
+      await this.program.run(entry);
+      const read = wanted.map(
+        async (output) => [output.name, tensorOf(output, await this.program.readOutput(entry, output.name))] as const,
+      );
+      return Object.fromEntries(await Promise.all(read)) as Pick<OutputsOf<S['entries'][E]>, O>;
+    });
+  }
+
+  /** The present value of a state. */
+  async state<K extends NameIn<S['states']>>(name: K): Promise<S['states'][K]> {
+    const spec = find('state', this.program.states, name);
+    return this.#exclusively(async () => tensorOf(spec, await this.program.readState(name)) as S['states'][K]);
+  }
+
+  /** Gives a state another value. */
+  async setState<K extends NameIn<S['states']>>(name: K, value: Given<S['states'][K]>): Promise<void> {
+    const values = valuesOf(find('state', this.program.states, name), value, `state ${name}`);
+    return this.#exclusively(() => this.program.setState(name, values));
+  }
+
+  /** The present value of a weight. */
+  async param<K extends NameIn<S['params']>>(name: K): Promise<S['params'][K]> {
+    const spec = find('weight', this.manifest.params, name);
+    return this.#exclusively(async () => tensorOf(spec, await this.program.readParam(name)) as S['params'][K]);
+  }
+
+  /** Gives a weight another value. */
+  async setParam<K extends NameIn<S['params']>>(name: K, value: Given<S['params'][K]>): Promise<void> {
+    const values = valuesOf(find('weight', this.manifest.params, name), value, `weight ${name}`);
+    return this.#exclusively(() => this.program.setParam(name, values));
+  }
+
+  /** Frees what it holds on the device, once what runs has ended. Anything asked of it later is refused. */
+  async dispose(): Promise<void> {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    await this.#last;
+    this.program.close();
+    this.#release();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  /** Does `work` when all that was asked for before has ended: nothing else touches the program meanwhile. */
+  async #exclusively<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#disposed) {
+      const what = `${this.manifest.model} is disposed of`;
+      throw new RuntimeError({ code: 'closed', what, fix: 'load it again' });
+    }
+    const done = this.#last.then(work);
+    this.#last = done.catch(() => {});
+    return done;
+  }
+
+  #entry(name: string): EntrySpec {
+    if (this.program.entries.includes(name)) return this.manifest.entries[name];
+    throw unknown('entry', name, this.program.entries);
+  }
+}
+
+/** The inputs' values by name. */
+function inputValues(entry: string, { inputs }: EntrySpec, given: Readonly<Record<string, unknown>>) {
+  const stranger = Object.keys(given ?? {}).find((name) => !inputs.some((spec) => spec.name === name));
+  if (stranger !== undefined)
+    throw unknown(
+      `input of ${entry}`,
+      stranger,
+      inputs.map(({ name }) => name),
+    );
+  const missing = inputs.filter(({ name }) => given?.[name] === undefined);
+  if (missing.length) {
+    const what = `${entry} needs ${missing.length === 1 ? 'one more input' : `${missing.length} more inputs`}`;
+    const why = missing.map((spec) => `${spec.name} ${typeText(spec)}`).join(', ');
+    const fix = `give ${entry} { ${inputs.map(({ name }) => name).join(', ')} }`;
+    throw new RuntimeError({ code: 'mismatch', what, why, fix });
+  }
+  return inputs.map((spec) => [spec.name, valuesOf(spec, given[spec.name], `input ${spec.name} of ${entry}`)] as const);
+}
+
+function wantedOutputs(entry: string, { outputs }: EntrySpec, names?: readonly string[]): readonly TensorSpec[] {
+  return names?.map((name) => find(`output of ${entry}`, outputs, name)) ?? outputs;
+}
+
+function find<T extends TensorSpec | ParamSpec>(kind: string, specs: readonly T[], name: string): T {
+  const spec = specs.find((candidate) => candidate.name === name);
+  if (spec) return spec;
+  throw unknown(
+    kind,
+    name,
+    specs.map((candidate) => candidate.name),
+  );
+}
+
+/** As many names as a message shows. */
+const SHOWN = 12;
+
+function unknown(kind: string, name: string, known: readonly string[]): RuntimeError {
+  const list = known.slice(0, SHOWN).join(', ') + (known.length > SHOWN ? `, … (${known.length})` : '');
+  const why = known.length ? `there are ${list}` : 'it has none';
+  return new RuntimeError({
+    code: 'not-found',
+    what: `there is no ${kind} called ${quote(name)}`,
+    why,
+    fix: 'correct the name',
+  });
+}
+
+export type { Tensor };

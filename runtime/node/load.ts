@@ -1,0 +1,107 @@
+/** `load`: from an artefact, in a folder or in memory, to a model that runs on the device that `ditc doctor` shows. */
+import { fileURLToPath } from 'node:url';
+import type { Artefact } from '../../compiler/emit/artefact.ts';
+import { givenTensors, type GivenWeights } from '../checkpoint/given.ts';
+import { openCheckpoint } from '../checkpoint/open.ts';
+import type { TensorFile } from '../checkpoint/source.ts';
+import { openDevice, type OpenDevice } from '../device.ts';
+import { RunnableModel } from '../model.ts';
+import { Program } from '../program.ts';
+import type { AnySignature, Signature } from '../signature.ts';
+import { setFirstValues } from '../weights.ts';
+import { findAdapter, type AdapterChoice } from './adapter.ts';
+import { readArtefact } from './artefact.ts';
+import { openFile } from './file.ts';
+
+/** How far loading is. */
+export interface LoadProgress {
+  readonly phase: 'kernels' | 'weights';
+  readonly done: number;
+  readonly total: number;
+}
+
+export interface LoadOptions {
+  /** A checkpoint, .safetensors or PyTorch .pt; or arrays by parameter name. Without, weights are drawn from `seed`. */
+  readonly weights?: string | URL | GivenWeights;
+  /** Of weights that are drawn; 0 unless told. */
+  readonly seed?: number;
+  /** The entries to be run; all unless told. What only others need is neither compiled nor allocated. */
+  readonly entries?: readonly string[];
+  /** What to run on: an open device, which stays the caller's, or a choice as `DITC_ADAPTER` takes it. */
+  readonly device?: OpenDevice | AdapterChoice;
+  readonly onProgress?: (progress: LoadProgress) => void;
+}
+
+/**
+ * Loads an artefact: a folder that `ditc build` wrote, or what `compile` of `ditc/compiler` gives. Dispose of the model when
+ * done with it: it keeps the device, and Node with it.
+ * @throws RuntimeError, each with its fix: `not-found`, `bad-artefact`, `no-adapter`, `missing-feature`, `limit`,
+ * `out-of-memory`, `mismatch` (weights), `io`, ….
+ */
+export async function load<S extends Signature = AnySignature>(
+  from: string | URL | Artefact,
+  options: LoadOptions = {},
+): Promise<RunnableModel<S>> {
+  const artefact = typeof from === 'string' || from instanceof URL ? await readArtefact(pathOf(from)) : from;
+  const [open, release] = await deviceFor(options.device);
+  try {
+    const { entries, onProgress } = options;
+    const program = await Program.create(open.device, artefact, {
+      entries,
+      onProgress: ({ done, total }) => onProgress?.({ phase: 'kernels', done, total }),
+    });
+    try {
+      await fill(program, artefact, options);
+      return new RunnableModel<S>(program, artefact, release);
+    } catch (error) {
+      program.close();
+      throw error;
+    }
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+const pathOf = (from: string | URL): string => (from instanceof URL ? fileURLToPath(from) : from);
+
+/** An open device, and what is to be done when the model is done with it. */
+async function deviceFor(device: LoadOptions['device']): Promise<[open: OpenDevice, release: () => void]> {
+  if (typeof device === 'object') return [device, () => {}];
+  const open = await openGpu(device);
+  return [open, () => open.close()];
+}
+
+/** Opens the device that models are to share: `load(…, { device })`. The caller closes it. */
+export async function openGpu(prefer?: AdapterChoice): Promise<OpenDevice> {
+  const found = await findAdapter(prefer && { prefer });
+  try {
+    return await openDevice(found.adapter, found.spec);
+  } finally {
+    found.close();
+  }
+}
+
+async function fill(program: Program, artefact: Artefact, options: LoadOptions): Promise<void> {
+  const { weights, seed = 0, onProgress } = options;
+  const file = weights === undefined ? undefined : await openWeights(weights, artefact);
+  try {
+    await setFirstValues(program, { artefact, weights: file, seed }, ({ done, total }) => {
+      onProgress?.({ phase: 'weights', done, total });
+    });
+  } finally {
+    await file?.close();
+  }
+}
+
+/** Opens a checkpoint, or what stands for one. The caller closes it. */
+export async function openWeights(weights: string | URL | GivenWeights, { manifest }: Artefact): Promise<TensorFile> {
+  if (typeof weights !== 'string' && !(weights instanceof URL)) return givenTensors(weights, manifest.params);
+  const source = await openFile(pathOf(weights));
+  try {
+    return await openCheckpoint(source);
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}

@@ -1,0 +1,190 @@
+/** `load` of `ditc/runtime`: an artefact from memory or a folder, run entry by entry from a program. */
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { defineModel, normal, ones } from '../../compiler/dsl/index.ts';
+import { compile } from '../../library/compiler.ts';
+import { load, openGpu, writeAtomically, type OpenDevice, type RunnableModel } from '../../runtime/node/index.ts';
+import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts';
+import { scratchFolder } from '../compiler/frontend/scratch.ts';
+
+const model = defineModel({
+  config: {},
+  entries: {
+    scale(e) {
+      const x = e.input('x', [e.batch, 2]);
+      const k = e.input('k', [], 'i32');
+      const flags = e.input('flags', [2], 'bool');
+      const w = e.params.param('w', [2], ones);
+      const n = e.state('n', [2]);
+      e.update(n, n.add(w));
+      return { scaled: x.mul(w).mul(k.cast('f32')).mul(flags.cast('f32')), next: k.add(1) };
+    },
+    count(e) {
+      const n = e.state('n', [2]);
+      e.update(n, n.add(10));
+    },
+    noise: (e) => ({ same: e.params.param('v', [3], normal(1)).mul(1) }),
+  },
+});
+
+const folder = scratchFolder();
+let device: OpenDevice;
+beforeAll(async () => void (device = await openGpu()));
+afterAll(() => device.close());
+
+const inputs = { x: [1, 2, 3, 4], k: 3, flags: [true, true] };
+
+async function loaded(options: Parameters<typeof load>[1] = {}): Promise<RunnableModel> {
+  const artefact = await compile(model, { batch: 2, device: device.spec });
+  return load(artefact, { device, ...options });
+}
+
+describe('a run', () => {
+  it('takes arrays, numbers and tensors, and gives values with their shape and type', async () => {
+    const m = await loaded();
+    const { scaled, next } = await m.run('scale', { x: [[1, 2], [3, 4]], k: 3, flags: [true, false] }); // prettier-ignore
+    expect(scaled).toEqual({ data: Float32Array.of(3, 0, 9, 0), shape: [2, 2], dtype: 'f32' });
+    expect(next).toEqual({ data: Int32Array.of(4), shape: [], dtype: 'i32' });
+    const again = await m.run('scale', { x: scaled, k: next, flags: Uint32Array.of(1, 1) });
+    expect(again.scaled.data).toEqual(Float32Array.of(12, 0, 36, 0));
+    await m.dispose();
+  });
+
+  it('keeps states for the next run, of whichever entry; they are read and written', async () => {
+    const m = await loaded();
+    await m.run('scale', inputs);
+    await m.run('count', {});
+    await m.run('scale', inputs, { outputs: [] });
+    expect(await m.state('n')).toEqual({ data: Float32Array.of(12, 12), shape: [2], dtype: 'f32' });
+    await m.setState('n', [1, 2]);
+    await m.run('count', {});
+    expect((await m.state('n')).data).toEqual(Float32Array.of(11, 12));
+    await m.dispose();
+  });
+
+  it('reads back the outputs asked for only', async () => {
+    const m = await loaded();
+    expect(Object.keys(await m.run('scale', inputs, { outputs: ['next'] }))).toEqual(['next']);
+    expect(await m.run('scale', inputs, { outputs: [] })).toEqual({});
+    await m.dispose();
+  });
+
+  it('waits for those asked for before: each gets its own values', async () => {
+    const m = await loaded();
+    const all = [1, 2, 3, 4].map((k) => m.run('scale', { ...inputs, k }));
+    const counted = m.run('count', {});
+    expect((await Promise.all(all)).map(({ next }) => next.data[0])).toEqual([2, 3, 4, 5]);
+    await counted;
+    expect((await m.state('n')).data[0]).toBe(14);
+    await m.dispose();
+  });
+
+  it('is not stopped by one that failed before', async () => {
+    const m = await loaded();
+    const [bad, good] = [m.run('scale', {}), m.run('scale', inputs)];
+    await expect(bad).rejects.toMatchObject({ code: 'mismatch' });
+    expect((await good).next.data[0]).toBe(4);
+    await m.dispose();
+  });
+});
+
+describe('what does not fit is refused, by name, with what is wanted', () => {
+  let m: RunnableModel;
+  beforeAll(async () => void (m = await loaded()));
+  afterAll(() => m.dispose());
+
+  it.each([
+    ['an unknown entry', 'scales', inputs, /no entry called "scales": there are scale, count, noise/],
+    ['an unknown input', 'scale', { ...inputs, z: 1 }, /no input of scale called "z": there are x, k, flags/],
+    ['missing inputs', 'scale', { x: [1, 2, 3, 4] }, /scale needs 2 more inputs: k i32\[\], flags bool\[2\]; give scale \{ x, k, flags \}/],
+    ['another length', 'scale', { ...inputs, x: new Float32Array(3) }, /input x of scale is f32\[2, 2\]: it was given 3 values; give a Float32Array of 4 values/],
+    ['another type', 'scale', { ...inputs, x: new Float64Array(4) }, /it was given as Float64Array; give a Float32Array/],
+    ['another shape', 'scale', { ...inputs, x: [[1, 2, 3, 4]] }, /the brackets are \[1, 4\]/],
+    ['a tensor of another shape', 'scale', { ...inputs, x: { data: new Float32Array(4), shape: [4], dtype: 'f32' } }, /it was given f32\[4\]/],
+    ['a fraction', 'scale', { ...inputs, k: 1.5 }, /input k of scale is i32\[\]: element 0 is 1.5; give an Int32Array of 1 value, or an array of whole/],
+    ['a number past the type', 'scale', { ...inputs, k: 2 ** 31 }, /element 0 is 2147483648/],
+    ['no boolean', 'scale', { ...inputs, flags: [true, 2] }, /element 1 is 2/],
+    ['text', 'scale', { ...inputs, k: '3' }, /it was given as a string/],
+    ['null', 'scale', { ...inputs, k: null }, /it was given as null/],
+  ])('%s', async (_, entry, given, message) => {
+    await expect(m.run(entry, given as never)).rejects.toThrow(message);
+  }); // prettier-ignore
+
+  it('an unknown output, state or weight', async () => {
+    await expect(m.run('scale', inputs, { outputs: ['z'] })).rejects.toThrow(/no output of scale called "z"/);
+    await expect(m.state('z')).rejects.toThrow(/no state called "z": there are n/);
+    await expect(m.param('z')).rejects.toThrow(/no weight called "z": there are w, v/);
+    await expect(m.setState('n', [1])).rejects.toThrow(/state n is f32\[2\]: it was given 1 value/);
+  });
+});
+
+describe('weights', () => {
+  const weights = { w: [5, 7], v: Float32Array.of(1, 2, 3) };
+
+  it('come from arrays by name', async () => {
+    const m = await loaded({ weights });
+    expect((await m.run('scale', inputs)).scaled.data).toEqual(Float32Array.of(15, 42, 45, 84));
+    expect(await m.param('v')).toEqual({ data: Float32Array.of(1, 2, 3), shape: [3], dtype: 'f32' });
+    await m.setParam('w', [1, 0]);
+    expect((await m.run('scale', inputs)).scaled.data).toEqual(Float32Array.of(3, 0, 9, 0));
+    await m.dispose();
+  });
+
+  it('come from a file', async () => {
+    const file = join(folder({ 'note.txt': '' }), 'weights.safetensors');
+    const tensors = [
+      { name: 'w', dtype: 'f32' as const, shape: [2], chunks: async function* () { yield Float32Array.of(5, 7); } }, // prettier-ignore
+      { name: 'v', dtype: 'f32' as const, shape: [3], chunks: async function* () { yield Float32Array.of(1, 2, 3); } }, // prettier-ignore
+    ];
+    await writeAtomically(file, (write) => writeSafetensors(write, tensors));
+    const m = await loaded({ weights: file });
+    expect((await m.param('w')).data).toEqual(Float32Array.of(5, 7));
+    await m.dispose();
+  });
+
+  it('are drawn from the seed without', async () => {
+    const drawn = async (seed: number) => {
+      const m = await loaded({ seed });
+      const { data } = await m.param('v');
+      await m.dispose();
+      return [...data];
+    };
+    expect(await drawn(1)).toEqual(await drawn(1));
+    expect(await drawn(1)).not.toEqual(await drawn(2));
+  });
+
+  it('that are missing, left over or of another size are refused', async () => {
+    await expect(loaded({ weights: { w: [5, 7] } })).rejects.toThrow(/1 missing from the file:\s+v \[3\]/);
+    await expect(loaded({ weights: { ...weights, u: [1] } })).rejects.toThrow(/1 not used by the model:\s+u \[1\]/);
+    await expect(loaded({ weights: { ...weights, v: [1] } })).rejects.toThrow(
+      /weight v is f32\[3\]: it was given 1 value/,
+    );
+  });
+});
+
+it('an artefact in a folder is the one in memory', async () => {
+  const out = join(folder({ 'note.txt': '' }), 'built');
+  await (await compile(model, { batch: 2 })).write(out);
+  const m = await load(out, { device, entries: ['scale'] });
+  expect(Object.keys(m.entries)).toEqual(['scale']);
+  expect((await m.run('scale', inputs)).next.data[0]).toBe(4);
+  await expect(m.run('count', {})).rejects.toThrow(/no entry called "count"/);
+  await m.dispose();
+  await expect(load(join(out, 'kernels'), { device })).rejects.toThrow(/not an artefact folder/);
+});
+
+it('progress tells of kernels and weights', async () => {
+  const phases: string[] = [];
+  const m = await loaded({ onProgress: ({ phase, done, total }) => void (done === total && phases.push(phase)) });
+  expect([...new Set(phases)]).toEqual(['kernels', 'weights']);
+  await m.dispose();
+});
+
+it('what was disposed of is refused; what ran then had its end', async () => {
+  const m = await loaded();
+  const running = m.run('scale', inputs);
+  await m.dispose();
+  expect((await running).next.data[0]).toBe(4);
+  await expect(m.run('scale', inputs)).rejects.toThrow(/is disposed of; load it again/);
+  await m.dispose();
+});
