@@ -33,7 +33,7 @@ export interface CompileOptions {
 /** What was compiled: `load` of `ditc/runtime` takes it, and `write` puts it where `ditc run` and `load` find it. */
 export interface CompiledModel extends Artefact {
   /** Every file of the artefact by its path: the same bytes on every machine. */
-  files(): Map<string, string | Uint8Array>;
+  files(): ReadonlyMap<string, string | Uint8Array>;
   /** Writes the artefact to a folder, which must be new, empty or hold an artefact: whole, or not at all. */
   write(folder: string | URL): Promise<void>;
 }
@@ -45,7 +45,7 @@ export interface CompiledModel extends Artefact {
 export async function compile(model: string | URL | Model, options: CompileOptions = {}): Promise<CompiledModel> {
   const { entries, batch = 1, dtype, device = 'portable', memory } = options;
   const loaded = isModel(model) ? inMemory(model, options.name ?? 'model') : loadModel(pathOf(model));
-  const spec = typeof device === 'string' ? findDevice(device) : device;
+  const spec = typeof device === 'string' ? await findDevice(device) : device;
   const within = (most?: number) =>
     compileLoaded(loaded, {
       device: spec,
