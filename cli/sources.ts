@@ -12,7 +12,9 @@ export function sourcesFrom(folder: string, source: string): (file: string) => s
   for (let at = resolve(folder); dirname(at) !== at; at = dirname(at)) above.push(dirname(at));
   const home = above.find((at) => existsSync(join(at, source)));
   return (file) => {
-    const path = [home, PACKAGE_ROOT].flatMap((root) => (root ? [join(root, file)] : [])).find((name) => existsSync(name));
+    const path = [home, PACKAGE_ROOT]
+      .flatMap((root) => (root ? [join(root, file)] : []))
+      .find((name) => existsSync(name));
     return path && readFileSync(path, 'utf8');
   };
 }
