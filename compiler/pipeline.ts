@@ -34,6 +34,7 @@ import { crowding, reuseMemory } from './memory/reuse.ts';
 import { byteSize, nodesOf, results } from './ir/index.ts';
 import { choosePlan, type Plan } from './schedule/plan.ts';
 import { normsInPieces } from './schedule/pieces.ts';
+import { checkComputable } from './schedule/computable.ts';
 import { orderRegions } from './schedule/order.ts';
 import { formRegions, type Fusion, type Region } from './schedule/regions.ts';
 import { checkHalf, limit, type DeviceSpec } from './schedule/device.ts';
@@ -165,6 +166,7 @@ function placeKernels(graph: Graph, options: CompileOptions, passed: Remarks) {
   for (const node of nodesOf(graph)) if (isStored(node)) checkBinding(node, device);
   const { formed, regions, steps, homes } = formKernels(graph, options, remarks);
   for (const { node } of regions.flatMap((region) => region.results)) checkBinding(node, device);
+  if (checked) formed.forEach(checkComputable);
   const memory = planMemory(steps, new Set(results(graph)), limit(device, 'maxBufferSize'));
   return { graph, formed, regions, steps, homes, memory, remarks };
 }

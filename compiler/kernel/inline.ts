@@ -218,14 +218,6 @@ export function forwardIndex(ix: Indexer, views: readonly Node[], index: readonl
   );
 }
 
-/** Follows reshapes backward: from an index of the first one to an index of the last one's operand. */
-export function backwardIndex(ix: Indexer, views: readonly Node[], index: readonly Index[]): Index[] {
-  return views.reduce<Index[]>(
-    (at, view) => reshapeIndex(ix, at, view.type.shape, view.inputs[0].type.shape),
-    [...index],
-  );
-}
-
 /** The neutral element of a reduction, and how two partial results combine. */
 export function reducer(
   b: KernelBuilder,

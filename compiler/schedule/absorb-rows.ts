@@ -13,6 +13,7 @@
  */
 import { labelOf, labelsOf, sameShape, sizeOf, type Node, type Remarks } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
+import { keepsRows, whyNotComputable } from './computable.ts';
 import { TILE } from './cost.ts';
 import { limit, prefersSubgroupProducts, tooManyBuffers, type DeviceSpec } from './device.ts';
 import { tilesOf } from './plan.ts';
@@ -83,6 +84,9 @@ function staysApart(
   const isRead = (node: Node) => isStored(node) || (drafts.has(node) && node !== row.root && node !== product.root);
   const why = unfit(row, product, { node: row.root, views: row.views }, device, isRead);
   if (why) return why;
+  const kernel = { ...product, reductions: row.reductions, results: resultsOf(product) };
+  const apart = whyNotComputable(kernel, (node) => isRead(node) && !row.reductions.includes(node));
+  if (apart) return apart;
   const reads = insideOf([product.root], isRead).reads.size;
   const most = limit(device, 'maxStorageBuffersPerShaderStage') - 1;
   return reads > most ? tooManyBuffers(reads, most, `with ${labelOf(product.root)}`) : undefined;
@@ -174,10 +178,6 @@ function operandAmong(results: readonly Result[], operand: Node): Result | undef
   const found = results.find(({ node }) => node === operand);
   return found ?? (keepsRows(operand) ? operandAmong(results, operand.inputs[0]) : undefined);
 }
-
-/** Whether a view leaves rows along the last axis whole, and in order. */
-const keepsRows = ({ op, inputs: [x], type }: Node): boolean =>
-  op === 'reshape' && type.shape.at(-1) === x.type.shape.at(-1);
 
 /** Whether a product's kernel reads any of some values other than as the product's left operand. */
 function readsBesideLeft(product: Draft, values: ReadonlySet<Node>, buffers: ReadonlySet<Node>): boolean {

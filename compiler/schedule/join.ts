@@ -10,6 +10,7 @@ import { shareScores } from '../ops/index.ts';
 import { sharing } from '../rewrite/packs.ts';
 import { operandOf, remarkApart, rowsUnion } from './absorb-rows.ts';
 import type { Bundles } from './bundles.ts';
+import { whyNotComputable } from './computable.ts';
 import { tooManyBuffers, type DeviceSpec } from './device.ts';
 import { insideOf, type Inside } from './inside.ts';
 import { resultsOf, type Draft } from './regions.ts';
@@ -190,6 +191,8 @@ class Kernels {
   private obstacle(first: Draft, second: Draft, joined: Draft): string | undefined {
     const early = this.runsEarly(first, second);
     if (early) return `${labelOf(early.root)} is computed again later (compiler/recompute)`;
+    const apart = whyNotComputable({ ...joined, results: resultsOf(joined) }, this.isInMemory);
+    if (apart) return apart;
     const torn = this.tornBy(joined);
     if (torn) return `they read something of ${labelOf(torn)} and write a part of it`;
     const bound = this.bindings(first, second, joined);
@@ -198,6 +201,8 @@ class Kernels {
     const between = this.between(first, second) ?? this.between(second, first);
     return between && `${labelOf(between.root)} lies between ${labelOf(first.root)} and ${labelOf(second.root)}`;
   }
+
+  private readonly isInMemory = (node: Node): boolean => isStored(node) || this.joining.buffers.has(node);
 
   /** The one of two that would run with the other before it is wanted: a copy of what is computed twice. */
   private runsEarly(first: Draft, second: Draft): Draft | undefined {

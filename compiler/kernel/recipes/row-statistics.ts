@@ -5,24 +5,17 @@
 import { sameShape, sizeOf, type Node } from '../../ir/index.ts';
 import { attrList, opDef } from '../../ops/index.ts';
 import { ZERO, type Index } from '../index-map.ts';
-import { backwardIndex, reducer } from '../inline.ts';
+import { reducer, reshapeIndex } from '../inline.ts';
 import type { Expr, SharedArray } from '../ir.ts';
 import { builtins, byDepth, byLength, storeResults, type Site } from './common.ts';
 
-/** Index, in what the reductions reduce, of element k of row m of the left operand. */
+/**
+ * Index, in what the reductions reduce, of element k of row m of the left operand: that is made of the reduced rows, element by
+ * element, and at most regrouped (schedule/computable.ts).
+ */
 function operandIndex({ region, inline }: Site, index: readonly Index[]): Index[] {
-  const { shape } = region.reductions[0].inputs[0].type;
-  const path: Node[] = [];
-  // Only reshapes that keep rows whole lie between the operand and the normalised rows (schedule/absorb-rows.ts).
-  let node = region.anchor!.inputs[0];
-  while (node.op === 'reshape') {
-    path.push(node);
-    node = node.inputs[0];
-  }
-  const at = backwardIndex(inline.ix, path, index);
-  if (at.length !== shape.length || region.anchor!.inputs[0].type.shape.at(-1) !== shape.at(-1))
-    throw new Error('row statistics: the operand is not made of the reduced rows');
-  return at;
+  const [reduced] = region.reductions[0].inputs;
+  return reshapeIndex(inline.ix, index, region.anchor!.inputs[0].type.shape, reduced.type.shape);
 }
 
 /** Each invocation reduces its own row. */
