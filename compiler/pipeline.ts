@@ -35,10 +35,11 @@ import { byteSize, nodesOf, results } from './ir/index.ts';
 import { choosePlan, type Plan } from './schedule/plan.ts';
 import { normsInPieces } from './schedule/pieces.ts';
 import { checkComputable } from './schedule/computable.ts';
+import { checkBuffers, cutsOf } from './schedule/crowded.ts';
 import { orderRegions } from './schedule/order.ts';
 import { formRegions, type Fusion, type Region } from './schedule/regions.ts';
 import { checkHalf, limit, type DeviceSpec } from './schedule/device.ts';
-import { storesScores } from './schedule/scores.ts';
+import { crowds, storesScores } from './schedule/scores.ts';
 import { isStored } from './schedule/storage.ts';
 import { tornBy } from './schedule/wholes.ts';
 
@@ -56,9 +57,10 @@ export const pipeline: readonly Pass[] = [
   pass('gradients', 'derivatives that entries ask for', resolveGradients),
   pass('assemble', 'sums of padded pieces that fill a value become the pieces side by side', assemble),
   pass('cut', 'gradients of what was merged are computed one by one', cut),
-  pass('expand', 'composite ops (linear, layer_norm, softmax) become the ops they stand for', (graph, device) =>
-    expand(graph, (anchor) => anchor.op !== 'matmul' && storesScores(anchor, device)),
-  ),
+  pass('expand', 'composite ops (linear, layer_norm, softmax) become the ops they stand for', (graph, device) => {
+    const isCrowded = crowds(graph, device);
+    return expand(graph, (anchor) => anchor.op !== 'matmul' && (storesScores(anchor, device) || isCrowded(anchor)));
+  }),
   pass('canonical', 'canonical form of what the expansion left', canonicalise),
   pass('tile', 'values that no binding can hold are computed and read in parts', tile),
   pass('join-products', 'rules: sums of products are one product', joinProducts),
@@ -173,20 +175,27 @@ function placeKernels(graph: Graph, options: CompileOptions, passed: Remarks) {
 
 /**
  * Kernels in order, and where they write; again, with less counted on writing over what they read (while some bind too much
- * without it) and on writing into wholes (while some would read from them too).
+ * without it) and on writing into wholes (while some would read from them too), and with more stored (while some bind too much
+ * all the same).
  */
 function formKernels(graph: Graph, { device, fusion, bundles }: CompileOptions, remarks: Remarks) {
   const most = limit(device, 'maxStorageBuffersPerShaderStage');
   const copied = new Set<Node>();
   const torn = new Set<Node>();
+  const cuts = new Set<Node>();
+  const split = new Remarks();
   for (;;) {
-    const tried = new Remarks();
-    const formed = orderRegions(formRegions(graph, device, { ...fusion, copied, torn, bundles }, tried), graph);
+    const tried = new Remarks(split.list);
+    const formed = orderRegions(formRegions(graph, device, { ...fusion, copied, torn, cuts, bundles }, tried), graph);
     const reuse = reuseMemory(formed, graph, tried, bundles);
     const [before, more] = [copied.size + torn.size, crowding(reuse.regions, graph, most)];
     more.forEach((state) => copied.add(state));
     tornBy(formed).forEach((whole) => torn.add(whole));
     if (copied.size + torn.size > before) continue;
+    const crowded = cutsOf(reuse.regions, device, split);
+    crowded.forEach((node) => cuts.add(node));
+    if (crowded.length) continue;
+    reuse.regions.forEach((region) => checkBuffers(region, device));
     remarks.list.push(...tried.list);
     return { ...reuse, formed };
   }

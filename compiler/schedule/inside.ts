@@ -1,5 +1,7 @@
 /** What a kernel computes and what it reads, found from what it gives. */
 import type { Node } from '../ir/index.ts';
+import { resultsOf, type Draft } from './regions.ts';
+import { isStored } from './storage.ts';
 
 /** Both in order of first use. */
 export interface Inside {
@@ -26,4 +28,17 @@ export function insideOf(
     }
   }
   return { reads, members };
+}
+
+/** Values that a draft reads from memory. */
+export const readsOf = (draft: Draft, buffers: ReadonlySet<Node>): ReadonlySet<Node> => walk(draft, buffers).reads;
+
+/** Which copies of what is computed twice a draft has a part of. */
+export const copiesIn = (draft: Draft, buffers: ReadonlySet<Node>): Set<unknown> =>
+  new Set([...walk(draft, buffers).members].flatMap(({ attrs }) => attrs.again ?? []));
+
+/** What a draft reads from memory and what it computes. */
+function walk(draft: Draft, buffers: ReadonlySet<Node>): Inside {
+  const own = new Set(resultsOf(draft).map(({ node }) => node));
+  return insideOf(own, (node) => isStored(node) || (buffers.has(node) && !own.has(node)));
 }

@@ -12,7 +12,7 @@ import { operandOf, remarkApart, rowsUnion } from './absorb-rows.ts';
 import type { Bundles } from './bundles.ts';
 import { whyNotComputable } from './computable.ts';
 import { tooManyBuffers, type DeviceSpec } from './device.ts';
-import { insideOf, type Inside } from './inside.ts';
+import { copiesIn, readsOf } from './inside.ts';
 import { resultsOf, type Draft } from './regions.ts';
 import { isStored } from './storage.ts';
 import { fullShape, sameRows, sumUnion, union } from './union.ts';
@@ -27,6 +27,8 @@ export interface Joining {
   readonly updates: readonly Update[];
   /** State whose new values are known to need memory of their own. */
   readonly copied?: ReadonlySet<Node>;
+  /** Values that two kernels are kept apart by (crowded.ts). */
+  readonly cuts?: ReadonlySet<Node>;
   readonly bundles: Bundles;
   readonly device: DeviceSpec;
   /** Products compute the row statistics of their left operand (absorb-rows.ts). */
@@ -191,6 +193,8 @@ class Kernels {
   private obstacle(first: Draft, second: Draft, joined: Draft): string | undefined {
     const early = this.runsEarly(first, second);
     if (early) return `${labelOf(early.root)} is computed again later (compiler/recompute)`;
+    const cut = resultsOf(first).find(({ node }) => this.joining.cuts?.has(node))?.node;
+    if (cut) return `${labelOf(cut)} is stored so that kernels bind fewer buffers`;
     const apart = whyNotComputable({ ...joined, results: resultsOf(joined) }, this.isInMemory);
     if (apart) return apart;
     const torn = this.tornBy(joined);
@@ -281,19 +285,6 @@ class Kernels {
     for (const node of [...this.reads.get(draft)!].flatMap(sharing)) this.readers.get(node)!.delete(draft);
     this.reads.delete(draft);
   }
-}
-
-/** Values that a draft reads from memory. */
-const readsOf = (draft: Draft, buffers: ReadonlySet<Node>): ReadonlySet<Node> => walk(draft, buffers).reads;
-
-/** Which copies of what is computed twice a draft has a part of. */
-const copiesIn = (draft: Draft, buffers: ReadonlySet<Node>): Set<unknown> =>
-  new Set([...walk(draft, buffers).members].flatMap(({ attrs }) => attrs.again ?? []));
-
-/** What a draft reads from memory and what it computes. */
-function walk(draft: Draft, buffers: ReadonlySet<Node>): Inside {
-  const own = new Set(resultsOf(draft).map(({ node }) => node));
-  return insideOf(own, (node) => isStored(node) || (buffers.has(node) && !own.has(node)));
 }
 
 /** How many kernels may lie between sums that wait for each other. */

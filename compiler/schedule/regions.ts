@@ -147,6 +147,8 @@ export interface Fusion {
   /** State whose new values no kernel can write over the old ones (memory/reuse.ts). */
   readonly copied?: ReadonlySet<Node>;
   readonly bundles?: Bundles;
+  /** Values that are stored so that kernels bind fewer (crowded.ts). */
+  readonly cuts?: ReadonlySet<Node>;
   /** Concatenations whose parts no kernels can write into their places (wholes.ts). */
   readonly torn?: ReadonlySet<Node>;
 }
@@ -155,12 +157,13 @@ export interface Fusion {
 export function formRegions(
   graph: Graph,
   device: DeviceSpec,
-  { rowStatistics = true, severalResults = true, copied, torn, bundles = NO_BUNDLES }: Fusion = {},
+  { rowStatistics = true, severalResults = true, copied, torn, cuts, bundles = NO_BUNDLES }: Fusion = {},
   remarks?: Remarks,
 ): Region[] {
   const nodes = nodesOf(graph);
   const users = usersOf(nodes);
-  const returned = new Set(results(graph).filter((node) => !isStored(node)));
+  const given = new Set(results(graph).filter((node) => !isStored(node)));
+  const returned = new Set([...given, ...(cuts ?? [])]);
   const maxReads = limit(device, 'maxStorageBuffersPerShaderStage') - 1;
   const flow: Flow = { users, returned, ipdom: postDominators(nodes, returned), maxReads, owner: new Map(), remarks };
   for (const node of nodes) {
@@ -184,9 +187,10 @@ export function formRegions(
     ? joinDrafts([...drafts.values()], {
         buffers,
         wholes,
-        returned,
+        returned: given,
         updates: graph.updates,
         copied,
+        cuts,
         bundles,
         device,
         rowStatistics,
@@ -194,7 +198,7 @@ export function formRegions(
         remarks,
       })
     : [...drafts.values()];
-  const written = writtenBy(kernels, { buffers, wholes, returned });
+  const written = writtenBy(kernels, { buffers, wholes, returned: given });
   const regions = kernels.map((draft) => finish(draft, written, flow));
   return inOrder(regions, graph.updates);
 }
