@@ -1,93 +1,42 @@
-/**
- * Writes a folder of files (an artefact, a failed check) whole or not at all: the files go to a new folder beside it, which
- * then takes its place. What an earlier run left behind goes with the old folder.
- */
-import { existsSync, lstatSync, mkdirSync, readdirSync, realpathSync } from 'node:fs';
-import { renameSync, writeFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
-import { DitcError } from '../compiler/ir/error.ts';
-import { fileError } from './errors.ts';
-import { discard, temporaryIn } from '../runtime/node/temporary.ts';
-import { checkWritable } from './out-path.ts';
+/** The folder of an artefact: which files in it a build wrote. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { checkFolder, writeFolder, type Files, type FolderKind } from './written-folder.ts';
 
-/** A kind of folder that is replaced as a whole. */
-export interface FolderKind {
-  /** What it may hold at the top: anything else there is not ours to delete. */
-  readonly own: ReadonlySet<string>;
-  /** For errors: `cannot write the artefact`. */
-  readonly name: string;
-  /** The option that chooses another place. */
-  readonly option: string;
-}
+const MANIFEST = 'manifest.json';
+const OTHERS = ['graph.ir', 'index.ts', 'constants.safetensors', 'remarks.json', 'report.html'];
 
-/** What a build writes (compiler/emit/write.ts). */
-const ARTEFACT_FILES = [
-  'manifest.json',
-  'graph.ir',
-  'index.ts',
-  'constants.safetensors',
-  'remarks.json',
-  'report.html',
-  'kernels',
-];
-const ARTEFACT: FolderKind = { own: new Set(ARTEFACT_FILES), name: 'artefact', option: '--out' };
+const ARTEFACT: FolderKind = {
+  name: 'artefact',
+  option: '--out',
+  usual: [MANIFEST, ...OTHERS],
+  listed(folder) {
+    const names = builtFiles(folder);
+    // A manifest may come from anywhere: what it lists is ours only where a build puts files.
+    return names.filter((name) => /^(kernels\/)?\w[\w.-]*$/.test(name));
+  },
+};
 
-/**
- * Throws unless an artefact (or another such folder) can be written at `path`, before the work of making one: it must be
- * new, empty, or hold one and nothing else, because what is there will be deleted.
- */
-export function checkArtefactFolder(path: string, { own, name, option }: FolderKind = ARTEFACT): void {
-  const what = `cannot write the ${name} there`;
+/** What the manifest in the folder lists; nothing where there is none, or it is one of something else. */
+function builtFiles(folder: string): string[] {
+  let manifest: unknown;
   try {
-    if (existsSync(path)) {
-      const foreign = readdirSync(path).filter((file) => !own.has(file));
-      if (foreign.length) {
-        const shown = foreign.slice(0, 3).join(', ') + (foreign.length > 3 ? ', …' : '');
-        const why = `it would replace the whole folder, which holds other files: ${shown}`;
-        throw new DitcError({ code: 'io', where: path, what, why, fix: `choose another ${option}, or move them away` });
-      }
-    }
-    checkWritable(dirname(resolve(path)));
-  } catch (error) {
-    throw fileError(path, what, error);
+    manifest = JSON.parse(readFileSync(join(folder, MANIFEST), 'utf8'));
+  } catch {
+    return [];
   }
+  const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
+  if (!isObject(manifest) || typeof manifest.format !== 'number') return [];
+  const { entries, kernels, files } = manifest;
+  if (!isObject(entries) || !isObject(kernels)) return [];
+  if (isObject(files)) return [MANIFEST, ...Object.keys(files)];
+  // Manifests of older versions do not list them.
+  const shaders = Object.values(kernels).map((kernel) => String(isObject(kernel) ? kernel.file : ''));
+  return [MANIFEST, ...OTHERS, ...shaders];
 }
 
-/** Puts the files at `path`, replacing what is there. */
-export async function writeArtefactFolder(
-  path: string,
-  files: ReadonlyMap<string, string | Uint8Array>,
-  kind: FolderKind = ARTEFACT,
-): Promise<void> {
-  checkArtefactFolder(path, kind);
-  // Through a symbolic link, the folder it points at is replaced, not the link.
-  const target = existsSync(path) ? realpathSync(path) : resolve(path);
-  let fresh: string | undefined;
-  try {
-    mkdirSync(dirname(target), { recursive: true });
-    fresh = temporaryIn(dirname(target), 'new');
-    const folder = join(fresh, 'new');
-    for (const [name, content] of files) {
-      const file = join(folder, name);
-      mkdirSync(dirname(file), { recursive: true });
-      writeFileSync(file, content);
-    }
-    swap(folder, target, join(fresh, 'old'));
-  } catch (error) {
-    throw fileError(path, `cannot write the ${kind.name}`, error);
-  } finally {
-    if (fresh) discard(fresh);
-  }
-}
+/** Throws unless an artefact can be written at `path`: nothing that no build wrote may be in the way. */
+export const checkArtefactFolder = (path: string): void => void checkFolder(path, ARTEFACT);
 
-/** `folder` becomes `target`; what was there is moved to `old`, and back when the second step fails. */
-function swap(folder: string, target: string, old: string): void {
-  const replaced = lstatSync(target, { throwIfNoEntry: false }) !== undefined;
-  if (replaced) renameSync(target, old);
-  try {
-    renameSync(folder, target);
-  } catch (error) {
-    if (replaced) renameSync(old, target);
-    throw error;
-  }
-}
+/** Puts an artefact's files at `path`, in the place of what an earlier build wrote. */
+export const writeArtefactFolder = (path: string, files: Files): void => writeFolder(path, files, ARTEFACT);

@@ -81,7 +81,7 @@ async function build(path: string, options: Options, context: Context): Promise<
   const { recomputed } = await import('../memory.ts');
   const compiled = await compileInMemory(options, compiledFor);
   const { buildFiles } = await import('../build-files.ts');
-  await writeArtefactFolder(out, buildFiles(loaded, compiled, device, options));
+  writeArtefactFolder(out, buildFiles(loaded, compiled, device, options));
   const took = performance.now() - start;
   if (options.json) terminal.out(JSON.stringify(summary(compiled, out, took), null, 2));
   else

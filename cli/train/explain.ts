@@ -77,7 +77,7 @@ async function told({ step, check }: Extract<Finding, { check: Check }>, artefac
         `${evidence.output.dtype === 'f16' ? 'float16' : 'float32'} holds no larger numbers: ${largest(evidence)}`,
       ],
     };
-  const saved = await saveCheck(folder, check, artefact);
+  const saved = saveCheck(folder, check, artefact);
   const at = worst?.index.length ? ` at [${worst.index.join(',')}]` : '';
   const differs = worst && `${String(worst.got)}${at}, where the reference has ${String(Math.fround(worst.want))}`;
   return {

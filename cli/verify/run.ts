@@ -71,7 +71,7 @@ export async function verifyCompiled(
     const verdicts: Verdict[] = [];
     let saved: string | undefined;
     for await (const check of checkKernels(program, entries, jobs, { seed, inputs, tolerance, onProgress })) {
-      if (!check.agrees) saved ??= await saveCheck(save, check, artefact);
+      if (!check.agrees) saved ??= saveCheck(save, check, artefact);
       verdicts.push(verdictOf(check));
     }
     const first = verdicts.find((v) => !v.agrees);

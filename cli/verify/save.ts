@@ -1,28 +1,37 @@
 /** A failed check as files: everything that shows it again without the model. */
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Artefact, TensorSpec } from '../../compiler/emit/artefact.ts';
 import { printGraph } from '../../compiler/ir/index.ts';
 import { encodeNpy } from '../../runtime/checkpoint/npy.ts';
 import type { Values } from '../../runtime/weights.ts';
-import { checkArtefactFolder, writeArtefactFolder, type FolderKind } from '../artefact-folder.ts';
 import { npyOf } from '../npy.ts';
+import { checkFolder, writeFolder, type FolderKind } from '../written-folder.ts';
 import type { Check } from './check.ts';
 
-const FILES = ['inputs', 'got.npy', 'expected.npy', 'kernel.wgsl', 'region.ir'];
-const CHECK: FolderKind = { own: new Set(FILES), name: 'failed check', option: '--save' };
+const CHECK: FolderKind = {
+  name: 'failed check',
+  option: '--save',
+  usual: ['region.ir', 'got.npy', 'expected.npy', 'kernel.wgsl'],
+  listed(folder) {
+    if (!existsSync(join(folder, 'region.ir'))) return [];
+    const inputs = existsSync(join(folder, 'inputs')) ? readdirSync(join(folder, 'inputs')) : [];
+    return [...CHECK.usual, ...inputs.filter((name) => name.endsWith('.npy')).map((name) => `inputs/${name}`)];
+  },
+};
 
 export const folderOf = (dir: string, kernel: string): string => join(dir, kernel);
 
 /** Throws unless checks of these kernels can be saved in `dir`. */
 export function checkSaveFolder(dir: string, kernels: Iterable<string>): void {
-  for (const kernel of kernels) checkArtefactFolder(folderOf(dir, kernel), CHECK);
+  for (const kernel of kernels) checkFolder(folderOf(dir, kernel), CHECK);
 }
 
 /**
  * Writes `DIR/<kernel>/`: `inputs/<name>.npy`, `got.npy`, `expected.npy` (float64), `kernel.wgsl`, and `region.ir`, the graph
  * that the kernel computes, whose inputs are named as the files. Returns that folder.
  */
-export async function saveCheck(dir: string, { dispatch, evidence }: Check, { wgsl }: Artefact): Promise<string> {
+export function saveCheck(dir: string, { dispatch, evidence }: Check, { wgsl }: Artefact): string {
   const { graph, inputs, output, got, want } = evidence;
   const files = new Map<string, string | Uint8Array>();
   const array = (file: string, type: Omit<TensorSpec, 'name'>, values: Values) =>
@@ -36,6 +45,6 @@ export async function saveCheck(dir: string, { dispatch, evidence }: Check, { wg
   files.set('kernel.wgsl', wgsl.get(dispatch.kernel)!);
   files.set('region.ir', printGraph(graph));
   const folder = folderOf(dir, dispatch.kernel);
-  await writeArtefactFolder(folder, files, CHECK);
+  writeFolder(folder, files, CHECK);
   return folder;
 }

@@ -6,7 +6,7 @@ import { readdirSync, rmSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { isRunning, ownProcess, parseProcess, processText } from './process.ts';
 
-const NAME = /^\.ditc-(.+)-\d+\.(?:tmp|new)$/;
+const NAME = /^\.ditc-(.+)-\d+\.(tmp|new)$/;
 /** Age at which one of a process that cannot be asked, for it is on another machine, is taken for left behind. */
 const STALE_MS = 24 * 3600 * 1000;
 
@@ -49,16 +49,19 @@ export function discardAll(): void {
 
 /** Removes what killed processes left in a folder; gives the paths that running ones use. */
 export function sweepTemporaries(folder: string): string[] {
-  const used: string[] = [];
-  for (const name of namesIn(folder)) {
-    const text = NAME.exec(name)?.[1];
+  const [used, left] = [true, false].map((isUsed) => temporariesIn(folder).filter((found) => found.isUsed === isUsed));
+  for (const { path } of left) remove(path);
+  return used.map(({ path }) => path);
+}
+
+/** What is temporary in a folder, and whether a process that runs uses it. */
+export function temporariesIn(folder: string): { path: string; ending: string; isUsed: boolean }[] {
+  return namesIn(folder).flatMap((name) => {
+    const [, text, ending] = NAME.exec(name) ?? [];
     const maker = text === undefined ? undefined : parseProcess(text);
-    if (!maker) continue;
     const path = join(folder, name);
-    if (isRunning(maker) ?? ageOf(path) < STALE_MS) used.push(path);
-    else remove(path);
-  }
-  return used;
+    return maker ? [{ path, ending, isUsed: isRunning(maker) ?? ageOf(path) < STALE_MS }] : [];
+  });
 }
 
 function namesIn(folder: string): string[] {

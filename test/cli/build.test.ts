@@ -1,8 +1,18 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { ownProcess, processText } from '../../runtime/node/process.ts';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';
 import { BIN, ditc, spawnDitc, TINY } from './cli.ts';
 
@@ -85,14 +95,64 @@ describe('build', () => {
     expect(existsSync(join(cwd, 'real/manifest.json'))).toBe(true);
   });
 
-  it('refuses a folder with other files in it', async () => {
-    const cwd = folder({ 'tiny.ts': TINY, 'thesis/chapter1.txt': 'years of work' });
-    const { code, err } = await ditc(['build', 'tiny.ts', '--out', 'thesis'], cwd);
+  it('leaves what no build wrote where it is', async () => {
+    const cwd = folder({ 'tiny.ts': TINY, 'src/notes.txt': 'years of work', 'src/kernels/own.wgsl': 'mine' });
+    const build = (...args: string[]) => ditc(['build', 'tiny.ts', '--out', 'src', ...args], cwd);
+    expect(await build()).toMatchObject({ code: 0 });
+    expect(await build('--entry', 'count', '--no-report')).toMatchObject({ code: 0 });
+    const alone = await ditc(['build', 'tiny.ts', '--out', 'alone', '--entry', 'count', '--no-report'], cwd);
+    expect(alone.code).toBe(0);
+    for (const [name, text] of [
+      ['notes.txt', 'years of work'],
+      ['kernels/own.wgsl', 'mine'],
+    ])
+      writeFileSync(join(cwd, 'alone', name), text);
+    expect(contents(join(cwd, 'src'))).toEqual(contents(join(cwd, 'alone')));
+  });
+
+  it.each<[string, Record<string, string>]>([
+    ['index.ts', { 'src/index.ts': 'mine', 'src/kernels/own.wgsl': 'mine' }],
+    ['manifest.json', { 'src/manifest.json': '{"name": "an app"}' }],
+    ['manifest.json', { 'src/manifest.json': '{"format": 1, "entries": {}}' }],
+    ['kernels/scaled.wgsl', { 'src/kernels/scaled.wgsl': 'mine' }],
+    ['kernels', { 'src/kernels': 'a file' }],
+    ['graph.ir', { 'src/graph.ir/mine': 'a folder' }],
+  ])('refuses to write over %s that no build wrote', async (name, files) => {
+    const cwd = folder({ 'tiny.ts': TINY, ...files });
+    const before = contents(cwd);
+    const { code, err } = await ditc(['build', 'tiny.ts', '--out', 'src'], cwd);
     expect(code).toBe(1);
-    expect(err).toContain('thesis — cannot write the artefact there');
-    expect(err).toContain('chapter1.txt');
-    expect(err).toContain('fix: choose another --out');
-    expect(readdirSync(join(cwd, 'thesis'))).toEqual(['chapter1.txt']);
+    expect(err).toContain('src — cannot write the artefact there\n   it would write over what ditc did not write: ');
+    expect(err).toContain(name);
+    expect(err).toMatch(/fix: choose another --out, or move (it|them) away/);
+    expect(contents(cwd)).toEqual(before);
+  });
+
+  it('deletes nothing outside its folder, whatever the manifest there lists', async () => {
+    const cwd = folder({ 'tiny.ts': TINY, 'mine.txt': 'mine', 'out/notes.txt': 'mine' });
+    const files = { '../mine.txt': '', '/etc/mine.txt': '', 'kernels/../../mine.txt': '', '..': '' };
+    writeFileSync(join(cwd, 'out/manifest.json'), JSON.stringify({ format: 1, entries: {}, kernels: {}, files }));
+    expect(await ditc(['build', 'tiny.ts', '--out', 'out'], cwd)).toMatchObject({ code: 0 });
+    expect(readFileSync(join(cwd, 'mine.txt'), 'utf8')).toBe('mine');
+    expect(readFileSync(join(cwd, 'out/notes.txt'), 'utf8')).toBe('mine');
+  });
+
+  it('goes on where a build was killed while it put its files in place', async () => {
+    const cwd = folder({ 'tiny.ts': TINY });
+    const build = (...args: string[]) => ditc(['build', 'tiny.ts', '--out', 'out', ...args], cwd);
+    await build('--entry', 'count');
+    await ditc(['build', 'tiny.ts', '--out', 'whole'], cwd);
+    const whole = contents(join(cwd, 'whole'));
+    // Of a process that has ended: all but its manifest was moved.
+    const left = join(cwd, 'out', `.ditc-${processText({ ...ownProcess(), start: 'before' })}-0.new`);
+    mkdirSync(left);
+    for (const name of Object.keys(whole)) {
+      const to = name === 'manifest.json' ? left : join(cwd, 'out');
+      mkdirSync(join(to, name, '..'), { recursive: true });
+      copyFileSync(join(cwd, 'whole', name), join(to, name));
+    }
+    expect(await build()).toMatchObject({ code: 0 });
+    expect(contents(join(cwd, 'out'))).toEqual(whole);
   });
 
   it('says why a path cannot be written, before it compiles, and leaves nothing', async () => {

@@ -1,0 +1,10 @@
+/** A few of the kills of kills.ts: those at any moment, inside a checkpoint, and before the first. */
+import { expect, it } from 'vitest';
+import { countsOf, kills, type Outcome } from './kills.ts';
+
+it('a killed training goes on bit by bit, or begins anew, and leaves nothing behind', async () => {
+  const outcomes: Outcome[] = [];
+  await kills(4, 3, (outcome) => outcomes.push(outcome));
+  expect(outcomes.map(({ wrong }) => wrong)).toEqual([undefined, undefined, undefined, undefined]);
+  expect(countsOf(outcomes)).toHaveProperty(['inside a checkpoint']);
+}, 600_000);
