@@ -34,7 +34,7 @@ export interface CompileOptions {
 export interface CompiledModel extends Artefact {
   /** Every file of the artefact by its path: the same bytes on every machine. */
   files(): ReadonlyMap<string, string | Uint8Array>;
-  /** Writes the artefact to a folder, which must be new, empty or hold an artefact: whole, or not at all. */
+  /** Writes the artefact to a folder, over what an earlier build wrote there and over nothing else. */
   write(folder: string | URL): Promise<void>;
 }
 
@@ -56,7 +56,7 @@ export async function compile(model: string | URL | Model, options: CompileOptio
     });
   const { artefact, graphs } = memory === undefined ? within() : compileWithin(memory, within);
   const files = () => artefactFiles(artefact, graphs);
-  return { ...artefact, files, write: (folder) => writeArtefactFolder(pathOf(folder), files()) };
+  return { ...artefact, files, write: async (folder) => writeArtefactFolder(pathOf(folder), files()) };
 }
 
 const isModel = (model: string | URL | Model): model is Model => typeof model === 'object' && 'entries' in model;

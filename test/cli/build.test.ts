@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import type { Manifest } from '../../compiler/emit/artefact.ts';
 import { ownProcess, processText } from '../../runtime/node/process.ts';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';
 import { BIN, ditc, spawnDitc, TINY } from './cli.ts';
@@ -59,9 +60,13 @@ describe('build', () => {
     const { code, out } = await ditc(['build', 'tiny.ts', '--no-report', '--out', 'part'], cwd);
     expect(code).toBe(0);
     expect(out).toMatch(/\n {2}wrote +part\/ +\d+\.\d s\n$/);
-    const { 'report.html': report, ...rest } = contents(join(cwd, 'whole'));
+    const { 'report.html': report, 'manifest.json': _, ...rest } = contents(join(cwd, 'whole'));
     expect(report).toBeTypeOf('string');
-    expect(contents(join(cwd, 'part'))).toEqual(rest);
+    // The manifest has a digest of each of them.
+    const part = contents(join(cwd, 'part'));
+    expect(part).toEqual({ ...rest, 'manifest.json': part['manifest.json'] });
+    const { files } = JSON.parse(readFileSync(join(cwd, 'part/manifest.json'), 'utf8')) as Manifest;
+    expect(files).toEqual(rest);
   });
 
   it('gives the same bytes again, wherever the command runs and writes', async () => {

@@ -204,13 +204,13 @@ describe('verify', () => {
     [
       ['tiny.ts', '--save', 'mine'],
       1,
-      ['mine/scaled — cannot write the failed check there', 'other files: thesis.txt'],
+      ['mine/scaled — cannot write the failed check there', 'what ditc did not write: got.npy'],
     ],
   ])('%j is refused', async (args, code, messages) => {
     const x4 = { dtype: 'f32' as const, shape: [1, 4], data: new Float32Array(4) };
     for (const name of ['x.npy', 'x4.npy']) writeFileSync(join(cwd, name), encodeNpy(x4));
     mkdirSync(join(cwd, 'mine/scaled'), { recursive: true });
-    writeFileSync(join(cwd, 'mine/scaled/thesis.txt'), '');
+    writeFileSync(join(cwd, 'mine/scaled/got.npy'), '');
     const result = await ditc(['verify', ...args], cwd);
     expect(result, result.err).toMatchObject({ code, out: '' });
     for (const message of messages) expect(result.err).toContain(message);
