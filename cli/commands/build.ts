@@ -27,7 +27,10 @@ export const buildCommand = (context: Context): Command =>
   new Command('build')
     .description('Compiles a model file to WGSL kernels and a manifest that says how to run them.')
     .argument('<model>', 'the model file, MODEL.ts')
-    .option('-o, --out <dir>', 'folder to write; what an earlier build wrote there is replaced (default: codegen-out/NAME)')
+    .option(
+      '-o, --out <dir>',
+      'folder to write; what an earlier build wrote there is replaced (default: codegen-out/NAME)',
+    )
     .option('--entry <name>', 'compile this entry only; may be repeated', collect)
     .option('--batch <n>', 'images per run', wholeNumber('--batch', 1, 65535), 1)
     .option('--dtype <type>', 'f32 or f16, of weights and of what products read; sums are f32', precision, 'f32')
