@@ -1,0 +1,64 @@
+/** Inception v3 as pytorch-fid has it, on weights that a formula gives (test/golden/make_inception.py says which). */
+import { beforeAll, describe, expect, it } from 'vitest';
+import { traceEntry, type Model } from '../../compiler/dsl/model.ts';
+import { sizeOf } from '../../compiler/ir/index.ts';
+import { interpret } from '../../compiler/ops/index.ts';
+import network, { inception } from '../../models/inception.ts';
+import { readGolden, relativeError, type Golden } from './golden.ts';
+
+/** Of [0, 1): MurmurHash3's finaliser of the index, from FNV-1a of the name. */
+function uniform(name: string, count: number): Float64Array {
+  const seed = [...name].reduce((h, letter) => Math.imul(h ^ letter.charCodeAt(0), 0x01000193), 0x811c9dc5);
+  return Float64Array.from({ length: count }, (_, i) => {
+    let h = i ^ seed;
+    h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+    h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+    return ((h ^ (h >>> 16)) >>> 0) / 2 ** 32;
+  });
+}
+
+function weight(name: string, shape: readonly number[]): Float32Array {
+  const u = uniform(name, sizeOf(shape));
+  if (/\.running_var$|bn\.weight$/.test(name)) return Float32Array.from(u, (v) => 0.5 + v);
+  if (/bn\.bias$|\.running_mean$/.test(name)) return Float32Array.from(u, (v) => 0.4 * (v - 0.5));
+  const bound = Math.sqrt(6 / sizeOf(shape.slice(1)));
+  return Float32Array.from(u, (v) => 2 * (v - 0.5) * bound);
+}
+
+const traced = (model: Model, height: number, width: number) =>
+  traceEntry(model, 'features', { batch: 1, height, width });
+
+let golden: Golden;
+beforeAll(async () => {
+  golden = await readGolden('inception');
+});
+
+describe.each(['adm', 'pytorch-fid'] as const)('with pictures scaled as %s does', (preprocess) => {
+  it('features, channels by pixel and logits are PyTorch’s', () => {
+    const model = inception({ ...golden.config, preprocess });
+    const { graph, params } = traced(model, 40, 52);
+    const weights = params.map(({ node }) => [node.attrs.name, weight(String(node.attrs.name), node.type.shape)]);
+    const { outputs } = interpret(graph, { x: golden.values['input.x'], ...Object.fromEntries(weights) });
+    for (const name of ['pool', 'spatial', 'logits']) {
+      expect(relativeError(outputs[name].data, golden.values[`output.${preprocess}.${name}`]), name).toBeLessThan(1e-6);
+    }
+  });
+});
+
+it('has the parameters of the published network, but the bias of its classes', () => {
+  const { graph, params } = traced(network, 256, 256);
+  expect(params.reduce((sum, { node }) => sum + sizeOf(node.type.shape), 0)).toBe(23_884_384);
+  expect(graph.outputs.map(({ node }) => node.type.shape)).toEqual([
+    [1, 2048],
+    [1, 2023],
+    [1, 1008],
+  ]);
+});
+
+it.each([
+  [{ preprocess: 'keras' }, /preprocess is "keras".*adm, pytorch-fid/s],
+  [{ side: 64 }, /side is 64.*at least 75/s],
+  [{ sides: 299 }, /unknown key sides/],
+])('refuses %j', (config, message) => {
+  expect(() => inception(config as never)).toThrow(message);
+});
