@@ -8,6 +8,7 @@ import { buildCommand } from './commands/build.ts';
 import { decodeCommand } from './commands/decode.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { encodeCommand } from './commands/encode.ts';
+import { evalCommand } from './commands/eval.ts';
 import { inspectCommand } from './commands/inspect.ts';
 import { optCommand } from './commands/opt.ts';
 import { runCommand } from './commands/run.ts';
@@ -28,6 +29,7 @@ const COMMANDS = [
   trainCommand,
   encodeCommand,
   decodeCommand,
+  evalCommand,
   verifyCommand,
   inspectCommand,
   optCommand,
