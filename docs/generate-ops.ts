@@ -54,10 +54,14 @@ const gradientMark = (def: OpDef): string => (def.gradient === 'none' ? '–' : 
 
 function entry(def: OpDef): string[] {
   const { f, node, inputs, text } = example(def);
-  const lines = [`### ${def.name}`, '', def.doc, '', '```', text, '```', ''];
+  const lines = [`### ${def.name}`, '', def.doc, '', ...(def.note ? [def.note, ''] : []), '```', text, '```', ''];
   if (def.wgsl) {
     const operands = inputs.map((n) => String(n.attrs.name));
-    const code = def.wgsl.expression(operands, { output: node.type.dtype, attrs: node.attrs });
+    const code = def.wgsl.expression(operands, {
+      output: node.type.dtype,
+      inputs: inputs.map(({ type }) => type.dtype),
+      attrs: node.attrs,
+    });
     lines.push(`WGSL of one element: \`${code}\``, '');
   }
   if (def.expand) {

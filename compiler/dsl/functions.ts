@@ -33,8 +33,10 @@ export const abs = unary('abs');
 export const floor = unary('floor');
 /** Whether x is neither infinite nor NaN: bool. */
 export const isFinite = unary('is_finite');
-/** max(x, 0). */
-export const relu = (x: Tensor) => x.maximum(0);
+/** Whether x is NaN: bool. */
+export const isNaN = unary('is_nan');
+/** max(x, 0); its gradient at 0 is 0. */
+export const relu = unary('relu');
 
 /** Softmax over the last axis. */
 export const softmax = unary('softmax');

@@ -43,14 +43,14 @@ export class Tensor {
   mul = (y: Operand) => new Tensor(f().mul(this.node, raw(y)));
   /** x / y. */
   div = (y: Operand) => new Tensor(f().div(this.node, raw(y)));
-  /** xʸ. Where y is a tensor, or no whole number up to 1024, x is to be positive. */
+  /** xʸ; NaN where x < 0 and y is no whole number. */
   pow = (y: Operand) => new Tensor(typeof y === 'number' ? power(this.node, y) : f().pow(this.node, y.node));
   /** The larger of x and y, element by element (`max` is along axes). */
   maximum = (y: Operand) => new Tensor(f().max(this.node, raw(y)));
   /** The smaller of x and y. */
   minimum = (y: Operand) => new Tensor(f().min(this.node, raw(y)));
-  /** Limits every element to [lo, hi]. */
-  clamp = (lo: number, hi: number) => this.maximum(lo).minimum(hi);
+  /** Limits every element to [lo, hi]; the gradient is x's there, both ends included, and 0 beyond. */
+  clamp = (lo: number, hi: number) => new Tensor(f().op('clamp', [this.node], { lo, hi }));
   /** Whether x = y: bool. */
   eq = (y: Operand) => new Tensor(f().compare('eq', this.node, raw(y)));
   /** Whether x ≠ y. */

@@ -1,20 +1,19 @@
 /** WGSL text of a kernel. The only place where shader text is written. */
 import type { DType } from '../ir/index.ts';
-import { opDef } from '../ops/index.ts';
-import type { Buffer, Expr, Kernel, Stmt, ValueType } from '../kernel/ir.ts';
+import { literal, opDef, SPECIAL_NUMBERS } from '../ops/index.ts';
+import type { Buffer, Expr, Kernel, Stmt } from '../kernel/ir.ts';
 import { childrenOf } from '../kernel/prune.ts';
-
-const MAX_F32 = 3.4028234663852886e38;
 
 /** The shader; `header` lines become comments at its top. */
 export function printKernel(kernel: Kernel, header: readonly string[]): string {
+  const body = kernel.body.flatMap((stmt) => printStmt(stmt, '  '));
   const lines = [
     ...header.map((line) => `// ${line}`.trimEnd()),
     ...featuresOf(kernel).map((feature) => `enable ${feature === 'shader-f16' ? 'f16' : feature};`),
     '',
     ...kernel.buffers.map(printBinding),
     ...kernel.shared.map((a) => `var<workgroup> ${a.name}: array<f32, ${a.elements}>;`),
-    ...[...helpersOf(kernel)].map((helper) => helper.trimEnd()),
+    ...helpersOf(kernel, body.join('\n')),
     '',
     `@compute @workgroup_size(${kernel.workgroupSize})`,
     `fn main(@builtin(workgroup_id) group: vec3u, @builtin(${laneBuiltin(kernel)}) lane: u32) {`,
@@ -22,7 +21,12 @@ export function printKernel(kernel: Kernel, header: readonly string[]): string {
     ...(hasRolledLoop(kernel.body)
       ? ['  let zero = group.z >> 31u;  // unknown to the driver: loops stay rolled']
       : []),
-    ...kernel.body.flatMap((stmt) => printStmt(stmt, '  ')),
+    ...(body.some((line) => NOUGHT.test(line))
+      ? [
+          '  let nought = bitcast<f32>(group.z >> 31u);  // 0; of products with a 0 that drivers know NaN and ∞ are lost',
+        ]
+      : []),
+    ...body,
     '}',
     '',
   ];
@@ -129,7 +133,7 @@ function isWrapped(text: string): boolean {
 function print(expr: Expr): string {
   switch (expr.kind) {
     case 'literal':
-      return printLiteral(expr.value, expr.type);
+      return literal(expr.value, expr.type as DType);
     case 'name':
       return expr.name;
     case 'binary':
@@ -138,10 +142,11 @@ function print(expr: Expr): string {
       return `${expr.fn}(${expr.args.map(top).join(', ')})`;
     case 'op': {
       // Each operand is printed once: twice would double the work at every level of a long chain.
-      const args = expr.args.map(print).map((text) => (text.startsWith('-') ? `(${text})` : text));
+      const args = expr.args.map((arg) => printOperand(expr.op, arg));
       const code = opDef(expr.op).wgsl!;
       if (expr.type === 'vec4u') return code.vector!(args);
-      return code.expression(args, { output: expr.type as DType, attrs: expr.attrs });
+      const inputs = expr.args.map((arg) => arg.type as DType);
+      return code.expression(args, { output: expr.type as DType, inputs, attrs: expr.attrs });
     }
     case 'load':
       return fromMemory(expr.buffer.dtype, `${expr.buffer.name}[${top(expr.index)}]`);
@@ -164,37 +169,42 @@ function printBinary(op: string, a: Expr, b: Expr): string {
 const bare = (text: string, expr: Expr, ops: string[]): string =>
   expr.kind === 'binary' && ops.includes(expr.op) && isWrapped(text) ? text.slice(1, -1) : text;
 
-export function printLiteral(value: number | boolean, type: ValueType): string {
-  if (typeof value === 'boolean') return String(value);
-  if (type === 'u32') return `${value}u`;
-  if (type === 'i32') return value < 0 ? `i32(${value})` : `${value}i`;
-  const bounded = Math.max(-MAX_F32, Math.min(MAX_F32, value));
-  const target = Math.fround(bounded);
-  for (let digits = 1; digits < 17; digits++) {
-    const text = bounded.toPrecision(digits);
-    // WGSL rejects a literal above the largest float even where rounding would bring it back.
-    if (Math.fround(Number(text)) === target && Math.abs(Number(text)) <= MAX_F32)
-      return withPoint(String(Number(text)));
-  }
-  return withPoint(String(target));
+/** The name of a float zero that drivers do not know. */
+const NOUGHT = /\bnought\b/;
+
+function printOperand(op: string, arg: Expr): string {
+  const isZero = arg.kind === 'literal' && arg.type === 'f32' && arg.value === 0;
+  const text =
+    isZero && (op === 'mul' || op === 'div') ? (Object.is(arg.value, -0) ? '-nought' : 'nought') : print(arg);
+  return text.startsWith('-') ? `(${text})` : text;
 }
 
-const withPoint = (text: string): string => (/[.e]/.test(text) ? text.replace('e+', 'e') : `${text}.0`);
-
-/** Helper functions of the pointwise ops used, each once. */
-function helpersOf(kernel: Kernel): Set<string> {
+/** Helper functions of the ops used, and of numbers without a literal, that the text or another of them calls. */
+function helpersOf(kernel: Kernel, body: string): string[] {
   const functions = new Map<string, string>();
+  const offer = (text: string) => splitFunctions(text).forEach((fn) => functions.set(/fn (\w+)/.exec(fn)![1], fn));
   const visit = (expr: Expr): void => {
-    if (expr.kind === 'op') {
-      for (const fn of splitFunctions(opDef(expr.op).wgsl!.helper ?? '')) functions.set(/fn (\w+)/.exec(fn)![1], fn);
-    }
+    if (expr.kind === 'op') offer(opDef(expr.op).wgsl!.helper ?? '');
     childrenOf(expr).forEach(visit);
   };
+  offer(SPECIAL_NUMBERS);
   forEachExpr(kernel.body, visit);
-  return new Set(functions.values());
+  const calls = (text: string, name: string) => new RegExp(`\\b${name}\\(`).test(text);
+  const needed = new Set<string>();
+  const need = (text: string): void => {
+    for (const [name, fn] of functions) {
+      if (needed.has(name) || !calls(text, name)) continue;
+      needed.add(name);
+      need(fn);
+    }
+  };
+  need(body);
+  return [...functions].flatMap(([name, fn]) => (needed.has(name) ? [fn.trimEnd()] : []));
 }
 
-const splitFunctions = (text: string): string[] => text.split(/^(?=fn )/m).filter((part) => part.startsWith('fn '));
+/** A function begins with the variable that it reads, if any. */
+const splitFunctions = (text: string): string[] =>
+  text.split(/(?<=^}\n)/m).flatMap((part) => (part.includes('fn ') ? [part.trim()] : []));
 
 function forEachExpr(stmts: readonly Stmt[], visit: (expr: Expr) => void): void {
   for (const stmt of stmts) {

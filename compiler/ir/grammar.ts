@@ -25,7 +25,7 @@ Graph {
   value     = "%" ("a".."z" | "A".."Z" | "0".."9" | "_" | "." | "$" | letter)+
   ident     = ("a".."z" | "A".."Z" | "_" | letter) ("a".."z" | "A".."Z" | "0".."9" | "_" | "." | letter)*
   integer   = ("0".."9")+
-  number    = "-"? (decimal | "Infinity")
+  number    = "-"? (decimal | "Infinity" | "NaN")
   decimal   = ("0".."9")+ ("." ("0".."9")+)? exponent?
   exponent  = ("e" | "E") ("+" | "-")? digit+
   bool      = ("true" | "false") ~alnum

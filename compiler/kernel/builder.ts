@@ -3,7 +3,7 @@
  * it reads is defined (its level), which hoists loop-invariant work as it is written; asking for the same `let` twice while
  * it is in scope gives the first one.
  */
-import type { Attrs, DType } from '../ir/index.ts';
+import { attrsKey, type Attrs, type DType } from '../ir/index.ts';
 import { withoutNeedlessLets } from './prune.ts';
 import { RESERVED } from './reserved.ts';
 import type {
@@ -94,7 +94,7 @@ export class KernelBuilder {
   }
 
   op(op: string, args: readonly Expr[], attrs: Attrs, dtype: DType): Expr {
-    const suffix = Object.keys(attrs).length ? JSON.stringify(attrs) : '';
+    const suffix = Object.keys(attrs).length ? attrsKey(attrs) : '';
     const type = computeType(dtype);
     return this.intern(`${op}${suffix}:${type}(${ids(args)})`, {
       kind: 'op',

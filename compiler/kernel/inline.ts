@@ -218,15 +218,25 @@ export function forwardIndex(ix: Indexer, views: readonly Node[], index: readonl
   );
 }
 
-/** The neutral element of a reduction, and how two partial results combine. */
+/** The neutral element of a reduction, and how partial results combine: two of an invocation, and those of a subgroup. */
 export function reducer(
   b: KernelBuilder,
   op: string,
-): { neutral: Expr; combine(a: Expr, x: Expr): Expr; across: 'subgroupAdd' | 'subgroupMax' } {
-  if (op === 'reduce_sum') {
-    return { neutral: b.literal(0, 'f32'), combine: (a, x) => b.binary('+', a, x), across: 'subgroupAdd' };
+): { neutral: Expr; combine(a: Expr, x: Expr): Expr; across(partial: Expr): Expr } {
+  const { reduction } = opDef(op);
+  if (!reduction) throw new Error(`${op} is no reduction`);
+  const { identity, combine } = reduction;
+  const neutral = b.literal(identity, 'f32');
+  switch (combine) {
+    case 'add':
+      return { neutral, combine: (a, x) => b.binary('+', a, x), across: (x) => b.call('subgroupAdd', [x]) };
+    case 'max':
+      return { neutral, combine: (a, x) => b.op('max', [a, x], {}, 'f32'), across: (x) => largestAcross(b, x) };
   }
-  // −Infinity cannot be written in WGSL; the lowest finite float is below every finite value.
-  const lowest = b.literal(-3.4028234663852886e38, 'f32');
-  return { neutral: lowest, combine: (a, x) => b.call('max', [a, x]), across: 'subgroupMax' };
+}
+
+/** The maximum of a subgroup may drop a NaN, a sum does not. */
+function largestAcross(b: KernelBuilder, x: Expr): Expr {
+  const spoilt = b.call('select', [b.literal(0, 'f32'), x, b.op('is_nan', [x], {}, 'bool')]);
+  return b.binary('+', b.call('subgroupMax', [x]), b.call('subgroupAdd', [spoilt]));
 }

@@ -18,6 +18,7 @@ const WORDS =
   'min max fma select exp log sqrt inverseSqrt sin cos tanh abs floor ceil ' +
   'round sign clamp pow dot cross length step mix all any subgroupAdd subgroupMax subgroupBroadcast ' +
   'workgroupBarrier ' +
-  'main lane group zero sine cosine sine_quadrant tanh_ sigmoid silu gelu erf philox mul_hi';
+  'main lane group zero sine cosine sine_quadrant tanh_ sigmoid silu gelu erf philox mul_hi ' +
+  'infinity infinity_bits not_a_number not_a_number_bits nought is_nan maximum minimum relu clamped to_i32 to_u32 exp_ log_ power';
 
 export const RESERVED: ReadonlySet<string> = new Set(WORDS.trim().split(/\s+/));

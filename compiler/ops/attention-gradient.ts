@@ -1,8 +1,9 @@
 /**
- * The derivative of attention without its weights in memory: they are computed again, score by score, from the logarithm of
- * each row's sum of exponentials. Dao et al. 2022, appendix B.
+ * The derivative of attention without its weights in memory: they are computed again, score by score, from each row's largest
+ * score and sum of exponentials. Dao et al. 2022, appendix B, has the logarithm of both as one number, which float32 cannot
+ * hold where scores are large: beside −10⁹, a fill, log n is nothing.
  *
- * With P = exp(scores − lse), dP = dy·vᵀ and δ = Σ dy∘out over a row: dS = P∘(dP − δ), dq = scale·dS·k, dk = scale·dSᵀ·q,
+ * With P = exp(scores − largest)/sum, dP = dy·vᵀ and δ = Σ dy∘out over a row: dS = P∘(dP − δ), dq = scale·dS·k, dk = scale·dSᵀ·q,
  * dv = Pᵀ·dy. Where a mask does not hold, the score is a constant: dS is 0 there. With a cap, dS is first multiplied by the slope of
  * cap·tanh there.
  */
@@ -16,19 +17,28 @@ import {
   type Node,
   type TensorType,
 } from '../ir/index.ts';
-import { attentionDims, checkNumbers, drawAttention, scoreOf, scoreOperands, scoresOf, slopeOf } from './attention.ts';
+import {
+  attentionDims,
+  checkNumbers,
+  drawAttention,
+  LOWEST,
+  scoreOf,
+  scoreOperands,
+  scoresOf,
+  slopeOf,
+} from './attention.ts';
 import { attrNumber, contractedDType, defineOp, shapeError, type OpDef } from './define.ts';
 import { broadcastStrides, dense, dot, forEachIndex, type Dense } from './dense.ts';
 import type { Functional } from './functional.ts';
 
-/** What follows attention's own operands in those of its derivatives: dy, the result, the logarithms of the rows' sums. */
+/** What follows attention's own operands in those of its derivatives: dy, the result, the rows' statistics. */
 const MORE = 3;
 
 /** Operands of an attention's derivative, by what they are. */
 export function gradientOperands<T>(inputs: readonly T[]) {
   const own = inputs.slice(0, -MORE);
-  const [dy, out, lse] = inputs.slice(-MORE);
-  return { own, dy, out, lse };
+  const [dy, out, stats] = inputs.slice(-MORE);
+  return { own, dy, out, stats };
 }
 
 /** Whether two contractions walk over the same scores, so that one kernel computes both. */
@@ -37,7 +47,7 @@ export function shareScores(a: Node, b: Node): boolean {
   const isDerivative = (node: Node) => DERIVATIVES.has(node.op);
   if (isDerivative(a) && isDerivative(b)) return a.inputs.every((input, i) => input === b.inputs[i]);
   const [main, sums] = a.op === 'attention' ? [a, b] : [b, a];
-  if (main.op !== 'attention' || sums.op !== 'attention_lse') return false;
+  if (main.op !== 'attention' || sums.op !== 'attention_stats') return false;
   const scored = main.inputs.filter((_, i) => i !== 2);
   return scored.length === sums.inputs.length && scored.every((input, i) => input === sums.inputs[i]);
 }
@@ -60,11 +70,12 @@ function eachScore(
   const at = (x: Dense, index: readonly number[]) => x.data[dot(index, broadcastStrides(x.shape, rank))];
   forEachIndex([...batch, m, n], (index) => {
     const [outer, i, j] = [index.slice(0, -2), ...index.slice(-2)];
-    if (mask && !at(mask, index)) return visit(outer, i, j, attrNumber(attrs, 'fill'), 0);
+    if (mask && !at(mask, index)) return visit(outer, i, j, Math.max(attrNumber(attrs, 'fill'), LOWEST), 0);
     const [q0, k0] = [dot([...outer, i, 0], q.strides), dot([...outer, j, 0], k.strides)];
     let score = 0;
     for (let l = 0; l < d; l++) score += q.data[q0 + l] * k.data[k0 + l];
-    visit(outer, i, j, scoreOf(attrs, score) + (bias ? at(bias, index) : 0), slopeOf(attrs, score));
+    const biased = scoreOf(attrs, score) + (bias ? at(bias, index) : 0);
+    visit(outer, i, j, Math.max(biased, LOWEST), slopeOf(attrs, score));
   });
 }
 
@@ -83,27 +94,39 @@ const maskOf = (inputs: readonly TensorType[]) => scoreOperands(inputs, (t) => t
 
 const withValues = <T>([q, k, ...more]: readonly T[]): T[] => [q, k, k, ...more];
 
-export const attentionLse = defineOp({
-  name: 'attention_lse',
-  doc: 'log Σ exp of the scores of each query, […, m, 1]: of q […, m, d], k […, n, d], bias and mask as attention has them.',
+/** Column i, the last axis staying. */
+function columnOf(f: Functional, x: Node, i: number): Node {
+  const { shape } = x.type;
+  const last = shape.length - 1;
+  return f.slice(
+    x,
+    shape.map((_, axis) => (axis === last ? i : 0)),
+    shape.with(last, 1),
+  );
+}
+
+export const attentionStats = defineOp({
+  name: 'attention_stats',
+  doc: 'Of each query its largest score and 1/Σ exp(score − largest), […, m, 2]: of q […, m, d], k […, n, d], bias and mask as attention has them.',
   kind: 'contract',
   type: (inputs, attrs) => {
-    const { batch, m } = dimsFor('attention_lse', 'takes q, k, maybe a bias, maybe a mask', withValues(inputs));
-    checkNumbers('attention_lse', attrs, maskOf(withValues(inputs)));
-    return { dtype: contractedDType('attention_lse', inputs, attrs), shape: [...batch, m, 1] };
+    const { batch, m } = dimsFor('attention_stats', 'takes q, k, maybe a bias, maybe a mask', withValues(inputs));
+    checkNumbers('attention_stats', attrs, maskOf(withValues(inputs)));
+    return { dtype: contractedDType('attention_stats', inputs, attrs), shape: [...batch, m, 2] };
   },
   reference: (inputs, attrs, type) => {
-    const { m, n } = scoreDims(inputs);
+    const { n } = scoreDims(inputs);
     const out = dense(type);
-    const scores = new Float64Array(out.data.length * n);
+    const rows = out.data.length / 2;
+    const scores = new Float64Array(rows * n);
     let next = 0;
     eachScore(withValues(inputs), attrs, (_outer, _i, _j, score) => (scores[next++] = score));
-    for (let row = 0; row < out.data.length; row++) {
+    for (let row = 0; row < rows; row++) {
       const own = scores.subarray(row * n, (row + 1) * n);
       const max = own.reduce((a, b) => Math.max(a, b));
-      out.data[row] = max + Math.log(own.reduce((sum, score) => sum + Math.exp(score - max), 0));
+      out.data.set([max, 1 / own.reduce((sum, score) => sum + Math.exp(score - max), 0)], 2 * row);
     }
-    return m ? out : dense(type);
+    return out;
   },
   gradient: 'none',
   factors: 2,
@@ -112,10 +135,10 @@ export const attentionLse = defineOp({
     return { macs: sizeOf(batch) * m * n * d, flops: 6 * sizeOf(batch) * m * n };
   },
   expand: (f, inputs, attrs, { dtype }) => {
-    const scores = scoresOf(f, withValues(inputs), attrs, dtype);
+    const scores = f.max(scoresOf(f, withValues(inputs), attrs, dtype), LOWEST);
     const axes = [scores.type.shape.length - 1];
-    const max = f.op('reduce_max', [scores], { axes });
-    return f.add(f.unary('log', f.sum(f.unary('exp', f.sub(scores, max)), axes)), max);
+    const largest = f.reduceMax(scores, axes);
+    return f.concat([largest, f.div(1, f.sum(f.exp(f.sub(scores, largest)), axes))], axes[0]);
   },
   sample: (random) => {
     const { inputs, attrs } = drawAttention(random, true);
@@ -141,20 +164,20 @@ function slopesOf(f: Functional, [q, k]: readonly Node[], attrs: Attrs, dtype: D
 function defineDerivative(name: string, { of, doc, macs }: Derivative): OpDef {
   return defineOp({
     name,
-    doc: `${doc} Operands: those of the attention, then dy, its result, and its attention_lse.`,
+    doc: `${doc} Operands: those of the attention, then dy, its result, and its attention_stats.`,
     kind: 'contract',
     type: (inputs, attrs) => {
-      const { own, dy, out, lse } = gradientOperands(inputs);
+      const { own, dy, out, stats } = gradientOperands(inputs);
       const { batch, m, n, d, e } = dimsFor(
         name,
-        'takes the operands of an attention, dy, its result and its lse',
+        'takes the operands of an attention, dy, its result and its statistics',
         own,
       );
       checkNumbers(name, attrs, maskOf(own));
       for (const [what, t, shape] of [
         ['dy', dy, [...batch, m, e]] as const,
         ['the result', out, [...batch, m, e]] as const,
-        ['the lse', lse, [...batch, m, 1]] as const,
+        ['the statistics', stats, [...batch, m, 2]] as const,
       ]) {
         if (sameShape(t.shape, shape)) continue;
         throw shapeError(name, `${what} does not fit`, `it is ${formatShape(t.shape)}, not ${formatShape(shape)}`);
@@ -162,7 +185,7 @@ function defineDerivative(name: string, { of, doc, macs }: Derivative): OpDef {
       return { dtype: contractedDType(name, own, attrs), shape: [...batch, of === 'q' ? m : n, of === 'v' ? e : d] };
     },
     reference: (inputs, attrs, type) => {
-      const { own, dy, out, lse } = gradientOperands(inputs);
+      const { own, dy, out, stats } = gradientOperands(inputs);
       const { batch, m, n, d, e } = attentionDims(own);
       const rank = batch.length + 2;
       const row = (x: Dense, outer: readonly number[], i: number) => {
@@ -176,7 +199,8 @@ function defineDerivative(name: string, { of, doc, macs }: Derivative): OpDef {
         for (let l = 0; l < x.length; l++) to[l] += factor * x[l];
       };
       eachScore(own, attrs, (outer, i, j, score, steep) => {
-        const weight = Math.exp(score - row(lse, outer, i)[0]);
+        const [largest, share] = row(stats, outer, i);
+        const weight = Math.exp(score - largest) * share;
         const [dyRow, outRow] = [row(dy, outer, i), row(out, outer, i)];
         if (of === 'v') return add(outer, j, weight, dyRow);
         const slope = weight * (inner(dyRow, row(own[2], outer, j)) - inner(dyRow, outRow));
@@ -193,11 +217,13 @@ function defineDerivative(name: string, { of, doc, macs }: Derivative): OpDef {
       return { macs: scores * macs(d, e), flops: 6 * scores };
     },
     expand: (f, inputs, attrs, type) => {
-      const { own, dy, out, lse } = gradientOperands(inputs);
+      const { own, dy, out, stats } = gradientOperands(inputs);
       const [q, k, v] = own;
-      const { dtype } = lse.type;
+      const { dtype } = stats.type;
       const narrow = (x: Node) => f.cast(x, q.type.dtype);
-      const weights = f.unary('exp', f.sub(scoresOf(f, own, attrs, dtype), lse));
+      const scores = f.max(scoresOf(f, own, attrs, dtype), LOWEST);
+      const [largest, share] = [0, 1].map((i) => columnOf(f, stats, i));
+      const weights = f.mul(f.exp(f.sub(scores, largest)), share);
       if (of === 'v') return f.matmul(f.transpose(narrow(weights)), narrow(dy), type.dtype);
       const projected = f.sum(f.mul(dy, out), [dy.type.shape.length - 1]);
       const dFilled = f.mul(weights, f.sub(f.matmul(narrow(dy), f.transpose(v), dtype), projected));
@@ -210,7 +236,7 @@ function defineDerivative(name: string, { of, doc, macs }: Derivative): OpDef {
       const { inputs, attrs } = drawAttention(random);
       const { batch, m, e } = attentionDims(inputs);
       const f32 = (shape: readonly number[]) => ({ dtype: 'f32' as const, shape });
-      return { inputs: [...inputs, f32([...batch, m, e]), f32([...batch, m, e]), f32([...batch, m, 1])], attrs };
+      return { inputs: [...inputs, f32([...batch, m, e]), f32([...batch, m, e]), f32([...batch, m, 2])], attrs };
     },
   });
 }

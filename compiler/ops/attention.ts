@@ -82,6 +82,18 @@ export function slopeOf({ scale, cap }: Attrs, product: number): number {
   return cap === undefined ? factor : factor * (cap as number) * (1 - Math.tanh(factor * product) ** 2);
 }
 
+/**
+ * What −∞ counts as in a softmax: the lowest number. It is still nothing beside any other score, and a row of nothing else is a
+ * mean over its keys, as with any other fill.
+ */
+export const LOWEST = -3.4028234663852886e38;
+
+/** The same, for docs/ops.md. */
+export const LOWEST_NOTE =
+  'A score of −∞ counts as the lowest float32, −3.4·10³⁸: nothing beside any other, and where a row has no other (a query that sees no key) ' +
+  'the weights are even, as with any finite fill, and the gradients are those of that mean. PyTorch gives NaN there, its ' +
+  'scaled_dot_product_attention 0. A score of NaN or +∞ makes its row NaN, as in PyTorch.';
+
 /** Checks the numbers of an attention. */
 export function checkNumbers(op: string, { scale, cap, fill }: Attrs, mask: unknown): void {
   if (!Number.isFinite(scale)) throw shapeError(op, 'scale is a finite number');
@@ -132,7 +144,7 @@ export function drawAttention(random: Random, alwaysBiased = false): Pick<Sample
 
 export const attention = defineOp({
   name: 'attention',
-  doc: 'softmax(s + bias)·v, with s = scale·q·kᵀ, or cap·tanh(scale·q·kᵀ): q […, m, d], k […, n, d], v […, n, e]; bias […, m, n] is optional, as is a bool mask: where it does not hold, the score is `fill`.',
+  doc: "softmax(s + bias)·v, with s = scale·q·kᵀ, or cap·tanh(scale·q·kᵀ): q […, m, d], k […, n, d], v […, n, e]; bias […, m, n] is optional, as is a bool mask: where it does not hold, the score is `fill`.'s.",
   kind: 'contract',
   type: (inputs, attrs) => {
     const dtype = checkOperands(inputs, attrs);
@@ -156,10 +168,10 @@ export const attention = defineOp({
         dot([...outer, 0, 0], strides[2]),
       ];
       const scores = Float64Array.from({ length: n }, (_, j) => {
-        if (mask && !at(mask, [...index, j])) return attrNumber(attrs, 'fill');
+        if (mask && !at(mask, [...index, j])) return Math.max(attrNumber(attrs, 'fill'), LOWEST);
         let score = 0;
         for (let l = 0; l < d; l++) score += q[q0 + l] * k[k0 + j * d + l];
-        return scoreOf(attrs, score) + (bias ? at(bias, [...index, j]) : 0);
+        return Math.max(scoreOf(attrs, score) + (bias ? at(bias, [...index, j]) : 0), LOWEST);
       });
       const max = scores.reduce((a, b) => Math.max(a, b));
       const weights = scores.map((score) => Math.exp(score - max));
@@ -173,12 +185,12 @@ export const attention = defineOp({
   // The weights are computed again (attention-gradient.ts). A bias alone has a derivative as large as the scores.
   gradient: ({ f, inputs, attrs, out, dy }) => {
     const { bias, mask } = scoreOperands(inputs, dtypeOfNode);
-    const lse = f.op(
-      'attention_lse',
+    const stats = f.op(
+      'attention_stats',
       inputs.filter((_, i) => i !== 2),
       attrs,
     );
-    const operands = [...inputs, dy, out, lse];
+    const operands = [...inputs, dy, out, stats];
     // They have their operands' dtype.
     const { dtype: _ofSum, ...rest } = attrs;
     const [dq, dk, dv] = ['attention_dq', 'attention_dk', 'attention_dv'].map((op) => f.op(op, operands, rest));

@@ -10,6 +10,7 @@ import {
   shapeError,
 } from './define.ts';
 import { dense } from './dense.ts';
+import { LOWEST, LOWEST_NOTE } from './attention.ts';
 import type { Random } from './random.ts';
 
 /** Σ a[i+l]·b[j+l] over l < n. Four sums at a time: one would wait for each addition, and large models take minutes. */
@@ -101,6 +102,7 @@ function byRow(x: Float64Array, length: number, out: Float64Array, f: (row: Floa
 export const softmax = defineOp({
   name: 'softmax',
   doc: 'eˣ / Σeˣ over the last axis, with the row maximum subtracted first.',
+  note: LOWEST_NOTE,
   kind: 'composite',
   type: (inputs) => {
     expectArity('softmax', inputs, 1);
@@ -110,8 +112,9 @@ export const softmax = defineOp({
   },
   reference: ([x], _attrs, type) => {
     const out = dense(type);
-    byRow(x.data, x.shape[x.shape.length - 1], out.data, (row) => {
-      const max = Math.max(...row);
+    byRow(x.data, x.shape[x.shape.length - 1], out.data, (given) => {
+      const row = given.map((v) => Math.max(v, LOWEST));
+      const max = row.reduce((a, b) => Math.max(a, b));
       const e = row.map((v) => Math.exp(v - max));
       const sum = e.reduce((a, b) => a + b, 0);
       return e.map((v) => v / sum);
@@ -127,7 +130,8 @@ export const softmax = defineOp({
   sample: (random) => ({ ...rowSample(random), attrs: {} }),
   expand: (f, [x]) => {
     const axes = [x.type.shape.length - 1];
-    const e = f.exp(f.sub(x, f.reduceMax(x, axes)));
+    const raised = f.max(x, LOWEST);
+    const e = f.exp(f.sub(raised, f.reduceMax(raised, axes)));
     return f.div(e, f.sum(e, axes));
   },
 });

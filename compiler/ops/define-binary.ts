@@ -8,6 +8,7 @@ import {
   expectSameDType,
   perElement,
   shapeError,
+  type CodeContext,
   type GradientContext,
   type OpDef,
 } from './define.ts';
@@ -17,7 +18,8 @@ export interface Binary {
   f: (x: number, y: number) => number;
   /** The same on integers, where `f` would lose bits. */
   integer?: (x: number, y: number) => number;
-  wgsl: (x: string, y: string) => string;
+  wgsl: (x: string, y: string, context: CodeContext) => string;
+  helper?: string;
   gradient: ((context: GradientContext) => (Node | null)[]) | 'none';
   flops?: number;
   accepts?: (dtype: DType) => boolean;
@@ -48,7 +50,7 @@ export function binary(name: string, def: Binary): OpDef {
       const shapes = random.next() < 0.5 ? [shape, random.broadcastable(shape)] : [random.broadcastable(shape), shape];
       return { inputs: shapes.map((s) => ({ dtype, shape: s })), attrs: {}, ranges: def.ranges };
     },
-    wgsl: { expression: ([x, y]) => def.wgsl(x, y) },
+    wgsl: { expression: ([x, y], context) => def.wgsl(x, y, context), helper: def.helper },
   });
 }
 

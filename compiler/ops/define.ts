@@ -56,6 +56,8 @@ export interface Cost {
 export interface OpDef {
   readonly name: string;
   readonly doc: string;
+  /** What it does at the edges, and why. */
+  readonly note?: string;
   readonly kind: OpKind;
   /** Type of the result; throws a DitcError naming the rule that the operands break. */
   type(inputs: readonly TensorType[], attrs: Attrs): TensorType;
@@ -69,17 +71,33 @@ export interface OpDef {
   sample(random: Random): Sample;
   /** Pointwise ops, always: the WGSL of one element, and the helper functions it calls. */
   readonly wgsl?: ScalarCode;
+  /** Reductions, always: how results of parts become the result of all. */
+  readonly reduction?: Combiner;
   /** Composite ops, always: the same value by smaller ops. */
   expand?(f: Functional, inputs: readonly Node[], attrs: Attrs, type: TensorType): Node;
 }
 
+export interface Combiner {
+  /** Of no elements. */
+  readonly identity: number;
+  /** The pointwise op of two partial results. */
+  readonly combine: 'add' | 'max';
+}
+
+export interface CodeContext {
+  /** Types of the result and of the operands, as they are in registers: f16 is a matter of memory. */
+  readonly output: DType;
+  readonly inputs: readonly DType[];
+  readonly attrs: Attrs;
+}
+
 export interface ScalarCode {
-  expression(operands: readonly string[], context: { output: DType; attrs: Attrs }): string;
+  expression(operands: readonly string[], context: CodeContext): string;
   /** Where four results come at once (a vec4u): the call that nodes differing only in their component share. */
   vector?(operands: readonly string[]): string;
   /** Which of the four. */
   component?(attrs: Attrs): number;
-  /** WGSL function text, emitted once per kernel that needs it. */
+  /** WGSL functions that the expression calls, each emitted once per kernel that does. */
   readonly helper?: string;
 }
 

@@ -53,7 +53,7 @@ export const constant = defineOp({
   type: (inputs, attrs) => {
     const type = declaredType('constant', inputs, attrs);
     const { data, value } = attrs;
-    if (!(data instanceof Float64Array) && (typeof value !== 'number' || Number.isNaN(value))) {
+    if (!(data instanceof Float64Array) && typeof value !== 'number') {
       throw shapeError('constant', 'has a value that is a number, or data', `got ${String(value)}`);
     }
     if (isInteger(type.dtype) && typeof value === 'number' && !Number.isInteger(value)) {

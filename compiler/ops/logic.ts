@@ -1,15 +1,22 @@
 /** Comparisons, logic and bits. */
 import type { DType } from '../ir/index.ts';
-import { defineOp, elementwise, expectArity, expectFloat, perElement, shapeError } from './define.ts';
+import { defineOp, elementwise, expectArity, expectFloat, perElement, shapeError, type CodeContext } from './define.ts';
 import { binary, infix } from './define-binary.ts';
+import { IS_NAN } from './wgsl-helpers.ts';
 
 const notBool = (dtype: DType) => dtype !== 'bool';
 
-const comparison = (name: string, doc: string, symbol: string, f: (x: number, y: number) => boolean) =>
+/** Nothing compares with NaN, which differs from everything. */
+const comparison = (
+  name: string,
+  doc: string,
+  wgsl: (x: string, y: string, context: CodeContext) => string,
+  f: (x: number, y: number) => boolean,
+) =>
   binary(name, {
     doc,
     f: (x, y) => Number(f(x, y)),
-    wgsl: infix(symbol),
+    wgsl,
     gradient: 'none',
     result: 'bool',
     accepts: notBool,
@@ -19,12 +26,18 @@ const comparison = (name: string, doc: string, symbol: string, f: (x: number, y:
       [-3, 4],
     ],
   });
-export const eq = comparison('eq', 'x = y', '==', (x, y) => x === y);
-export const ne = comparison('ne', 'x ≠ y', '!=', (x, y) => x !== y);
-export const lt = comparison('lt', 'x < y', '<', (x, y) => x < y);
-export const le = comparison('le', 'x ≤ y', '<=', (x, y) => x <= y);
-export const gt = comparison('gt', 'x > y', '>', (x, y) => x > y);
-export const ge = comparison('ge', 'x ≥ y', '>=', (x, y) => x >= y);
+export const eq = comparison('eq', 'x = y', infix('=='), (x, y) => x === y);
+export const ne = comparison(
+  'ne',
+  'x ≠ y',
+  // Drivers are told that NaN != NaN need not hold; they do keep that NaN == NaN does not.
+  (x, y, { inputs: [dtype] }) => (dtype === 'f32' ? `!(${x} == ${y})` : `(${x} != ${y})`),
+  (x, y) => x !== y,
+);
+export const lt = comparison('lt', 'x < y', infix('<'), (x, y) => x < y);
+export const le = comparison('le', 'x ≤ y', infix('<='), (x, y) => x <= y);
+export const gt = comparison('gt', 'x > y', infix('>'), (x, y) => x > y);
+export const ge = comparison('ge', 'x ≥ y', infix('>='), (x, y) => x >= y);
 
 const logical = (name: string, doc: string, symbol: string, f: (x: boolean, y: boolean) => boolean) =>
   binary(name, {
@@ -69,6 +82,22 @@ export const isFinite = defineOp({
   sample: (random) => ({ inputs: [{ dtype: 'f32', shape: random.shape(0, 4) }], attrs: {} }),
   // By its bits: WGSL lets compilers assume that no float is infinite or NaN, and drop comparisons that tell.
   wgsl: { expression: ([x]) => `((bitcast<u32>(${x}) & 0x7f800000u) != 0x7f800000u)` },
+});
+
+export const isNaN = defineOp({
+  name: 'is_nan',
+  doc: 'x is NaN.',
+  kind: 'pointwise',
+  type: (inputs) => {
+    expectArity('is_nan', inputs, 1);
+    expectFloat('is_nan', ...inputs);
+    return { dtype: 'bool', shape: inputs[0].shape };
+  },
+  reference: elementwise((x) => Number(Number.isNaN(x))),
+  gradient: 'none',
+  cost: perElement(2),
+  sample: (random) => ({ inputs: [{ dtype: 'f32', shape: random.shape(0, 4) }], attrs: {} }),
+  wgsl: { expression: ([x]) => `is_nan(${x})`, helper: IS_NAN },
 });
 
 const bitwise = (name: string, doc: string, symbol: string, f: (x: number, y: number) => number) =>

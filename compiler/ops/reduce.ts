@@ -7,15 +7,15 @@ import {
   expectFloat,
   isAxis,
   shapeError,
+  type Combiner,
   type GradientContext,
   type OpDef,
 } from './define.ts';
 import { dense, dot, forEachIndex } from './dense.ts';
 
-interface Reduction {
+interface Reduction extends Combiner {
   doc: string;
-  initial: number;
-  combine: (accumulated: number, x: number) => number;
+  f: (accumulated: number, x: number) => number;
   gradient: (context: GradientContext) => (Node | null)[];
 }
 
@@ -40,13 +40,14 @@ function reduction(name: string, def: Reduction): OpDef {
       const axes = attrList(attrs, 'axes');
       const strides = stridesOf(type.shape).map((s, i) => (axes.includes(i) ? 0 : s));
       const out = dense(type);
-      out.data.fill(def.initial);
+      out.data.fill(def.identity);
       forEachIndex(x.shape, (index, flat) => {
         const at = dot(index, strides);
-        out.data[at] = def.combine(out.data[at], x.data[flat]);
+        out.data[at] = def.f(out.data[at], x.data[flat]);
       });
       return out;
     },
+    reduction: { identity: def.identity, combine: def.combine },
     gradient: def.gradient,
     cost: (inputs) => ({ macs: 0, flops: sizeOf(inputs[0].shape) }),
     sample: (random) => {
@@ -59,15 +60,17 @@ function reduction(name: string, def: Reduction): OpDef {
 
 export const reduceSum = reduction('reduce_sum', {
   doc: 'Sum over `axes`.',
-  initial: 0,
-  combine: (sum, x) => sum + x,
+  identity: 0,
+  combine: 'add',
+  f: (sum, x) => sum + x,
   gradient: ({ f, inputs: [x], dy }) => [f.broadcast(dy, x.type.shape)],
 });
 
 export const reduceMax = reduction('reduce_max', {
-  doc: 'Maximum over `axes`; equal maxima share the gradient.',
-  initial: -Infinity,
-  combine: Math.max,
+  doc: 'Maximum over `axes`, NaN where an element is; equal maxima share the gradient.',
+  identity: -Infinity,
+  combine: 'max',
+  f: Math.max,
   gradient: ({ f, inputs: [x], attrs, out, dy }) => {
     const hit = f.cast(f.compare('eq', x, out), x.type.dtype);
     const ties = f.sum(hit, attrList(attrs, 'axes'));

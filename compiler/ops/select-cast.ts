@@ -1,5 +1,5 @@
 /** Pointwise choice between values, and conversion between dtypes. */
-import { DTYPES, isFloat, type DType } from '../ir/index.ts';
+import { DTYPES, isFloat, isInteger, type DType } from '../ir/index.ts';
 import {
   attrString,
   broadcastOrThrow,
@@ -11,6 +11,8 @@ import {
   shapeError,
 } from './define.ts';
 import { dense, forEachIndex } from './dense.ts';
+import { CLAMPED, TO_INTEGER } from './wgsl-helpers.ts';
+import { literal } from './wgsl-literal.ts';
 
 export const select = defineOp({
   name: 'select',
@@ -45,7 +47,7 @@ export const select = defineOp({
 
 export const cast = defineOp({
   name: 'cast',
-  doc: 'Converts to `dtype`: floats truncate towards zero to integers and saturate; integers keep their bits; bool is 0 or 1.',
+  doc: 'Converts to `dtype`: floats truncate towards zero to integers and saturate, NaN becomes 0; integers keep their bits; bool is 0 or 1, and NaN holds.',
   kind: 'pointwise',
   type: (inputs, attrs) => {
     expectArity('cast', inputs, 1);
@@ -69,17 +71,59 @@ export const cast = defineOp({
     const range: [number, number] = from === 'u32' || dtype === 'u32' ? [0, 100] : [-100, 100];
     return { inputs: [{ dtype: from, shape: random.shape(0, 3) }], attrs: { dtype }, ranges: [range] };
   },
-  wgsl: { expression: ([x], { output }) => `${output === 'f16' ? 'f32' : output}(${x})` },
+  wgsl: {
+    expression: ([x], { output, inputs: [from] }) => {
+      const whole = from === 'f32' && (output === 'i32' || output === 'u32');
+      return whole ? `to_${output}(${x})` : `${output}(${x})`;
+    },
+    helper: TO_INTEGER,
+  },
 });
 
 /** As WGSL converts: an integer becomes another by its bits, a float by the nearest value of the range. */
 function castTo(dtype: DType, saturate: boolean): (x: number) => number {
-  const within = (lo: number, hi: number) => (x: number) => Math.min(Math.max(Math.trunc(x), lo), hi);
+  const within = (lo: number, hi: number) => (x: number) => Math.min(Math.max(Math.trunc(x) || 0, lo), hi);
   if (dtype === 'bool') return (x) => Number(x !== 0);
   if (dtype === 'u32') return saturate ? within(0, 2 ** 32 - 1) : (x) => x >>> 0;
   if (dtype === 'i32') return saturate ? within(-(2 ** 31), 2 ** 31 - 1) : (x) => x | 0;
   return (x) => x;
 }
+
+export const clamp = defineOp({
+  name: 'clamp',
+  doc: 'min(max(x, lo), hi), NaN where x is. The gradient is that of x from lo to hi, both included, and 0 elsewhere.',
+  kind: 'pointwise',
+  type: (inputs, { lo, hi }) => {
+    expectArity('clamp', inputs, 1);
+    if (inputs[0].dtype === 'bool') throw shapeError('clamp', 'does not take bool');
+    const bad = [lo, hi].find((bound) => typeof bound !== 'number' || Number.isNaN(bound));
+    if (bad !== undefined) throw shapeError('clamp', 'lo and hi are numbers', `got ${String(bad)}`);
+    if (isInteger(inputs[0].dtype) && ![lo, hi].every((bound) => withinType(inputs[0].dtype, bound as number)))
+      throw shapeError('clamp', `lo and hi are values of ${inputs[0].dtype}`, `got ${String(lo)} and ${String(hi)}`);
+    return inputs[0];
+  },
+  reference: (inputs, { lo, hi }, type) =>
+    elementwise((x) => Math.min(Math.max(x, lo as number), hi as number))(inputs, {}, type),
+  gradient: ({ f, inputs: [x], attrs, dy }) => {
+    const [above, below] = [f.compare('ge', x, attrs.lo as number), f.compare('le', x, attrs.hi as number)];
+    return [f.select(f.op('and', [above, below]), dy, f.constant(0, dy.type.dtype))];
+  },
+  cost: perElement(2),
+  sample: (random) => {
+    const lo = random.uniform(-1.5, 0.5);
+    return { inputs: [{ dtype: 'f32', shape: random.shape(0, 4) }], attrs: { lo, hi: lo + random.uniform(0, 1.5) } };
+  },
+  wgsl: {
+    expression: ([x], { output, attrs }) => {
+      const [lo, hi] = [attrs.lo, attrs.hi].map((bound) => literal(bound as number, output));
+      return output === 'f32' ? `clamped(${x}, ${lo}, ${hi})` : `min(max(${x}, ${lo}), ${hi})`;
+    },
+    helper: CLAMPED,
+  },
+});
+
+const withinType = (dtype: DType, x: number): boolean =>
+  Number.isInteger(x) && (dtype === 'u32' ? x >>> 0 : x | 0) === x;
 
 export const copy = defineOp({
   name: 'copy',

@@ -2,7 +2,7 @@
 import type { Node } from '../ir/index.ts';
 import { defineOp, elementwise, expectArity, expectFloat, perElement, type OpDef } from './define.ts';
 import type { Functional } from './functional.ts';
-import { ERF, GELU, SIGMOID, SILU, SIN_COS, TANH } from './wgsl-helpers.ts';
+import { ERF, EXP, GELU, LOG, RELU, SIGMOID, SILU, SIN_COS, TANH } from './wgsl-helpers.ts';
 
 interface Unary {
   doc: string;
@@ -53,24 +53,40 @@ export const detach = unary('detach', {
   flops: 0,
 });
 export const abs = unary('abs', {
-  doc: '|x|',
+  doc: '|x|; at 0 the gradient is 0.',
   f: Math.abs,
   wgsl: (x) => `abs(${x})`,
-  slope: (f, x) => f.select(f.compare('lt', x, 0), f.constant(-1, x.type.dtype), f.constant(1, x.type.dtype)),
+  slope: (f, x) => {
+    const [minus, none, plus] = [-1, 0, 1].map((value) => f.constant(value, x.type.dtype));
+    return f.select(f.compare('lt', x, 0), minus, f.select(f.compare('gt', x, 0), plus, none));
+  },
+  flops: 1,
+});
+export const relu = unary('relu', {
+  doc: 'x where x > 0, else 0; NaN stays. At 0 the gradient is 0.',
+  f: (x) => Math.max(x, 0),
+  wgsl: (x) => `relu(${x})`,
+  helper: RELU,
+  slope: (f, x) => {
+    const [none, plus] = [0, 1].map((value) => f.constant(value, x.type.dtype));
+    return f.select(f.compare('le', x, 0), none, plus);
+  },
   flops: 1,
 });
 export const floor = unary('floor', { doc: '⌊x⌋', f: Math.floor, wgsl: (x) => `floor(${x})`, slope: 'none', flops: 1 });
 export const exp = unary('exp', {
   doc: 'eˣ',
   f: Math.exp,
-  wgsl: (x) => `exp(${x})`,
+  wgsl: (x) => `exp_(${x})`,
+  helper: EXP,
   slope: (_f, _x, y) => y,
   flops: 8,
 });
 export const log = unary('log', {
   doc: 'Natural logarithm.',
   f: Math.log,
-  wgsl: (x) => `log(${x})`,
+  wgsl: (x) => `log_(${x})`,
+  helper: LOG,
   slope: (f, x) => f.div(1, x),
   flops: 8,
   range: [0.1, 4],

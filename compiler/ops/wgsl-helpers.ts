@@ -1,4 +1,89 @@
-/** WGSL helper functions of pointwise ops whose built-in is missing, overflows or promises too little accuracy. */
+/** WGSL helper functions of pointwise ops whose built-in is missing, overflows, drops a NaN or promises too little accuracy. */
+import { SPECIAL_NUMBERS } from './wgsl-literal.ts';
+
+/** By its bits: WGSL lets compilers assume that no float is NaN, and drop comparisons that tell. */
+export const IS_NAN = /* wgsl */ `
+fn is_nan(x: f32) -> bool {
+  return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}
+`;
+
+/** WGSL's max, min and clamp may drop a NaN, and do. */
+export const MAXIMUM = /* wgsl */ `
+${IS_NAN}
+fn maximum(x: f32, y: f32) -> f32 {
+  return select(max(x, y), x + y, is_nan(x) || is_nan(y));
+}
+`;
+
+export const MINIMUM = /* wgsl */ `
+${IS_NAN}
+fn minimum(x: f32, y: f32) -> f32 {
+  return select(min(x, y), x + y, is_nan(x) || is_nan(y));
+}
+`;
+
+export const RELU = /* wgsl */ `
+${IS_NAN}
+fn relu(x: f32) -> f32 {
+  return select(max(x, 0.0), x, is_nan(x));
+}
+`;
+
+export const CLAMPED = /* wgsl */ `
+${IS_NAN}
+fn clamped(x: f32, lo: f32, hi: f32) -> f32 {
+  return select(min(max(x, lo), hi), x, is_nan(x));
+}
+`;
+
+/** What WGSL makes of a NaN is open. */
+export const TO_INTEGER = /* wgsl */ `
+${IS_NAN}
+fn to_i32(x: f32) -> i32 {
+  return select(i32(x), 0, is_nan(x));
+}
+fn to_u32(x: f32) -> u32 {
+  return select(u32(x), 0u, is_nan(x));
+}
+`;
+
+/** SwiftShader's exp(NaN) is ∞. */
+export const EXP = /* wgsl */ `
+${IS_NAN}
+fn exp_(x: f32) -> f32 {
+  return select(exp(x), x, is_nan(x));
+}
+`;
+
+/** SwiftShader's log of 0, of a negative number and of NaN is a number, and no driver's log knows subnormal ones. */
+export const LOG = /* wgsl */ `
+${SPECIAL_NUMBERS}
+fn log_(x: f32) -> f32 {
+  let bits = bitcast<u32>(x);
+  let is_tiny = bits < 0x00800000u;  // bits·2⁻¹⁴⁹
+  let y = log(select(x, f32(bits), is_tiny)) - select(0.0, 103.278929, is_tiny);
+  let of_zero = select(y, -infinity(), (bits & 0x7fffffffu) == 0u);
+  return select(of_zero, not_a_number(), bits > 0x7f800000u && bits != 0x80000000u);
+}
+`;
+
+/** WGSL's pow knows positive numbers, and of those drivers forget 0 and ∞. Whole powers beyond 2²⁴ are even. */
+export const POWER = /* wgsl */ `
+${SPECIAL_NUMBERS}
+${IS_NAN}
+fn power(x: f32, y: f32) -> f32 {
+  let size = abs(x);
+  let is_whole = floor(y) == y;
+  let is_odd = is_whole && abs(y) < 16777216.0 && floor(0.5 * y) != 0.5 * y;
+  let is_end = size == 0.0 || size > 3.4028234e38 || abs(y) > 3.4028234e38;
+  let at_end = select(0.0, infinity(), (size > 1.0) == (y > 0.0));
+  let known = select(select(pow(size, y), at_end, is_end), 1.0, size == 1.0);
+  let signed = select(known, -known, is_odd && (bitcast<u32>(x) >> 31u) == 1u);
+  let has_none = is_nan(x) || is_nan(y) || (x < 0.0 && size <= 3.4028234e38 && !is_whole);
+  return select(select(signed, not_a_number(), has_none), 1.0, y == 0.0 || x == 1.0);
+}
+`;
 
 /** tanh by expm1-like rational form near 0 and by exp beyond; WGSL's own may overflow for large |x| on some drivers. */
 export const TANH = /* wgsl */ `
@@ -10,22 +95,24 @@ fn tanh_(x: f32) -> f32 {
 }
 `;
 
+/** Where the exponential is infinite the quotients of these three are 0, as they should be. */
 export const SIGMOID = /* wgsl */ `
+${EXP}
 fn sigmoid(x: f32) -> f32 {
-  return 1.0 / (1.0 + exp(-clamp(x, -87.0, 87.0)));
+  return 1.0 / (1.0 + exp_(-x));
 }
 `;
 
 export const SILU = /* wgsl */ `
 fn silu(x: f32) -> f32 {
-  return x / (1.0 + exp(-clamp(x, -87.0, 87.0)));
+  return x / (1.0 + exp(-x));
 }
 `;
 
 export const GELU = /* wgsl */ `
 fn gelu(x: f32) -> f32 {
   // ½(1 + tanh u) = 1/(1 + e⁻²ᵘ), which loses nothing where tanh nears −1.
-  return x / (1.0 + exp(-clamp(1.5957691216 * (x + 0.044715 * x * x * x), -87.0, 87.0)));
+  return x / (1.0 + exp(-1.5957691216 * (x + 0.044715 * x * x * x)));
 }
 `;
 

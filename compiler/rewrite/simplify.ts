@@ -144,7 +144,7 @@ function fold(f: Functional, inputs: readonly Node[], node: Node): Node | undefi
     dense({ dtype: n.type.dtype, shape: scalar }, Float64Array.of(attrNumber(n.attrs, 'value'))),
   );
   const [value] = opDef(node.op).reference(scalars, node.attrs, { dtype: node.type.dtype, shape: scalar }).data;
-  return Number.isFinite(value) ? f.constant(value, node.type.dtype, node.type.shape) : undefined;
+  return f.constant(value, node.type.dtype, node.type.shape);
 }
 
 const simplifying =

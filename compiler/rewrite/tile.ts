@@ -141,7 +141,8 @@ class Tiler {
     const cut = this.cut(x)!;
     const reduced = this.each(cut, (i) => this.f.op(node.op, [this.part(x, cut, i)], node.attrs));
     if (!attrList(node.attrs, 'axes').includes(x.type.shape.length + cut.axis)) return reduced;
-    return reduced.nodes.reduce(node.op === 'reduce_sum' ? this.f.add : this.f.max);
+    const { combine } = opDef(node.op).reduction!;
+    return reduced.nodes.reduce((a, b) => this.f.op(combine, [a, b]));
   }
 
   /** A matrix product; attention and the like read their operands whole. */

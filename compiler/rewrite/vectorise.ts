@@ -59,9 +59,9 @@ export function vectorise(
       return apply(operands.map((operand) => aligned(f, operand, rank)));
     // The queries carry the axis in any case: a bias or a mask broadcasts to the scores, and does not widen them.
     case 'attention':
-    case 'attention_lse':
+    case 'attention_stats':
       return apply([widened(f, x, rank, count), ...operands.slice(1).map((operand) => aligned(f, operand, rank))]);
-    // dy, the result and the rows' sums have the batch of the scores.
+    // dy, the result and the rows' statistics have the batch of the scores.
     case 'attention_dq':
     case 'attention_dk':
     case 'attention_dv':

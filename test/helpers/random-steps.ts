@@ -13,7 +13,22 @@ export interface StepContext {
 
 type Step = (context: StepContext) => Node;
 
-const UNARY = ['neg', 'abs', 'exp', 'sin', 'cos', 'tanh', 'erf', 'sigmoid', 'silu', 'gelu', 'floor', 'detach', 'copy'];
+const UNARY = [
+  'neg',
+  'abs',
+  'relu',
+  'exp',
+  'sin',
+  'cos',
+  'tanh',
+  'erf',
+  'sigmoid',
+  'silu',
+  'gelu',
+  'floor',
+  'detach',
+  'copy',
+];
 const COMPARISONS = ['eq', 'ne', 'lt', 'le', 'gt', 'ge'] as const;
 
 const unary: Step = ({ f, random, pick }) => f.unary(random.pick(UNARY), pick());
@@ -53,13 +68,20 @@ function pair({ random, pick, leaf }: StepContext): [Node, Node] {
   return random.next() < 0.5 ? [x, y] : [y, x];
 }
 
-const scalar: Step = ({ f, random, pick }) => f.mul(f.add(pick(), 0.25), Math.fround(random.uniform(0.5, 1.5)));
+const scalar: Step = ({ f, random, pick }) => {
+  const [x, by] = [pick(), Math.fround(random.uniform(0.5, 1.5))];
+  return random.next() < 0.7 ? f.mul(f.add(x, 0.25), by) : f.op('clamp', [x], { lo: -by, hi: 2 * by });
+};
+
+/** Holds, as all values are finite. */
+const known = ({ f, random }: StepContext, x: Node): Node =>
+  random.next() < 0.5 ? f.op('is_finite', [x]) : f.op('not', [f.op('is_nan', [x])]);
 
 const choose: Step = (context) => {
   const [x, y] = pair(context);
   const { f, random } = context;
   const holds = f.compare(random.pick(COMPARISONS), x, y);
-  return f.select(random.next() < 0.3 ? f.op('not', [holds]) : f.op('and', [holds, f.op('is_finite', [x])]), x, y);
+  return f.select(random.next() < 0.3 ? f.op('not', [holds]) : f.op('and', [known(context, x), holds]), x, y);
 };
 
 /** Integers: bits, arithmetic and comparison, and back to floats. */

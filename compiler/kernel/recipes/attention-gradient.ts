@@ -6,11 +6,11 @@
 import { sizeOf, type Node } from '../../ir/index.ts';
 import { attentionDims, gradientOperands, scoreOperands } from '../../ops/index.ts';
 import type { AttentionGradientPlan } from '../../schedule/plan.ts';
-import { ZERO, type Index } from '../index-map.ts';
+import { fixedIndex, type Index } from '../index-map.ts';
 import { broadcastIndex } from '../inline.ts';
 import type { Expr, Variable } from '../ir.ts';
 import { batchIndex, builtins, storeElement, type Launch, type Site } from './common.ts';
-import { adjustScore, LOWEST, scaledScore, scoreSlope } from './scores.ts';
+import { adjustScore, lowest, rowShare, scaledScore, scoreSlope } from './scores.ts';
 
 interface Rows {
   readonly site: Site;
@@ -27,7 +27,7 @@ export function attentionGradient(site: Site, plan: AttentionGradientPlan): Laun
   const { b, inline, region, outputs } = site;
   const { ix } = inline;
   const anchor = region.anchor!;
-  const isSum = anchor.op === 'attention_lse';
+  const isSum = anchor.op === 'attention_stats';
   const own = isSum ? withValues(anchor.inputs) : gradientOperands(anchor.inputs).own;
   const dims = attentionDims(own.map(({ type }) => type));
   const anchors = new Map(outputs.map((output) => output.anchor ?? anchor).map((node) => [node.op, node]));
@@ -37,7 +37,7 @@ export function attentionGradient(site: Site, plan: AttentionGradientPlan): Laun
   const { groupX, lane } = builtins(b);
   const mine = ix.add(ix.scale(ix.atom(groupX, gridX - 1), plan.lanes), ix.atom(lane, plan.lanes - 1));
   const rows: Rows = { site, plan, own, dims, batch: batchIndex(site, dims.batch), mine };
-  if (isSum) logSums(rows, anchor);
+  if (isSum) statistics(rows, anchor);
   else {
     const more = gradientOperands(anchor.inputs);
     if (dq) byQuery(rows, more, dq);
@@ -48,7 +48,7 @@ export function attentionGradient(site: Site, plan: AttentionGradientPlan): Laun
 
 const withValues = ([q, k, ...more]: readonly Node[]): Node[] => [q, k, k, ...more];
 
-type More = Pick<ReturnType<typeof gradientOperands<Node>>, 'dy' | 'out' | 'lse'>;
+type More = Pick<ReturnType<typeof gradientOperands<Node>>, 'dy' | 'out' | 'stats'>;
 
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
@@ -99,12 +99,12 @@ function scoreOf(rows: Rows, i: Index, j: Index): { score: Expr; scaled: Expr } 
 }
 
 /** P of query i and key j, and the derivative by their product. */
-function weightAndSlope(rows: Rows, { dy, out, lse }: More, i: Index, j: Index) {
+function weightAndSlope(rows: Rows, { dy, out, stats }: More, i: Index, j: Index) {
   const { site, own, batch } = rows;
   const { b } = site;
-  const sum = at(rows, lse, [...batch, i, ZERO]);
+  const [largest, share] = [0, 1].map((c) => at(rows, stats, [...batch, i, fixedIndex(c)]));
   const { score, scaled } = scoreOf(rows, i, j);
-  const weight = b.bind('weight', b.call('exp', [b.binary('-', score, sum)]));
+  const weight = b.bind('weight', b.binary('*', b.call('exp', [b.binary('-', score, largest)]), share));
   const slope = () => {
     const spent = dotRows(rows, 'spent', [dy, i], [out, i]);
     const gained = dotRows(rows, 'gained', [dy, i], [own[2], j]);
@@ -214,13 +214,13 @@ function write(rows: Rows, { anchor, width }: Sum, acc: readonly Variable[], fir
   );
 }
 
-/** log Σ exp of the own query's scores. */
-function logSums(rows: Rows, anchor: Node): void {
+/** The own query's largest score, and one over its sum of exponentials. */
+function statistics(rows: Rows, anchor: Node): void {
   const { site, plan, dims, mine, batch } = rows;
   const { b, inline } = site;
   const { ix } = inline;
   const row = ix.clamp(mine, dims.m - 1, 'own');
-  const largest = b.variable('largest', b.literal(LOWEST, 'f32'));
+  const largest = b.variable('largest', lowest(site));
   const total = b.variable('total', b.literal(0, 'f32'));
   b.loop(
     'key',
@@ -234,6 +234,6 @@ function logSums(rows: Rows, anchor: Node): void {
     },
     plan.rolled,
   );
-  const sum = b.bind('lse', b.binary('+', b.read(largest), b.op('log', [b.read(total)], {}, 'f32')));
-  storeElement(site, batch, [mine, dims.m], [ZERO, 1], sum, anchor);
+  const stats = [b.read(largest), b.bind('share', rowShare(site, b.read(total)))];
+  stats.forEach((value, i) => storeElement(site, batch, [mine, dims.m], [fixedIndex(i), 2], value, anchor));
 }

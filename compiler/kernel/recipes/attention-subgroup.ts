@@ -6,11 +6,11 @@
 import { sizeOf, type Node } from '../../ir/index.ts';
 import { attrNumber } from '../../ops/index.ts';
 import type { SubgroupAttentionPlan } from '../../schedule/plan.ts';
-import { ZERO, type Index } from '../index-map.ts';
+import { fixedIndex, type Index } from '../index-map.ts';
 import { broadcastIndex } from '../inline.ts';
 import type { Expr, Intrinsic, Variable } from '../ir.ts';
 import { batchIndex, builtins, storeElement, type Launch, type Site } from './common.ts';
-import { adjustScore, isAdjusted, LOWEST, scaledScore } from './scores.ts';
+import { absent, adjustScore, isAdjusted, lowest, rowShare, scaledScore } from './scores.ts';
 
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
@@ -44,7 +44,7 @@ export function subgroupAttention(site: Site, plan: SubgroupAttentionPlan): Laun
   const row0 = ix.scale(ix.atom(builtins(b).groupX, gridX - 1), plan.rows);
   const perLane = range(Math.ceil(e / plan.lanes));
   const columns = perLane.map((j) => ix.clamp(ix.offset(lane, j * plan.lanes), e - 1, `column_${j}`));
-  const lowest = splat(site, b.literal(LOWEST, 'f32'));
+  const none = splat(site, lowest(site));
   const block: Block = {
     site,
     plan,
@@ -53,7 +53,7 @@ export function subgroupAttention(site: Site, plan: SubgroupAttentionPlan): Laun
     batch,
     row0,
     lane,
-    top: quads.map((g) => b.variable(`top_${g}`, lowest)),
+    top: quads.map((g) => b.variable(`top_${g}`, none)),
     sum: quads.map((g) => b.variable(`sum_${g}`, zero(site))),
     output: perLane.map((j) => quads.map((g) => b.variable(`out_${j}_${g}`, zero(site)))),
     columns,
@@ -123,8 +123,8 @@ function scoreBlock(block: Block, key0: Index): Variable[][] {
     quad.forEach((score, g) => {
       const adjusted = adjustFour(block, b.read(score), 4 * g, keys[c]);
       const beyond = () => b.binary('>=', ix.expr(mine[c]), b.u32(n));
-      const lowest = splat(site, b.literal(LOWEST, 'f32'));
-      b.assign(score, keys[c] === mine[c] ? adjusted : b.call('select', [adjusted, lowest, beyond()]));
+      const away = splat(site, absent(site));
+      b.assign(score, keys[c] === mine[c] ? adjusted : b.call('select', [adjusted, away, beyond()]));
     }),
   );
   return scores;
@@ -183,7 +183,7 @@ function writeOutput(block: Block, e: number): void {
   const { b, inline } = site;
   const { ix } = inline;
   const totals = sum.map((part, g) => b.bind(`total_${g}`, acrossLanes(site, 'subgroupAdd', part)));
-  writeLogSums(block, totals);
+  writeStats(block, totals);
   const quotients = output.map((column, j) =>
     column.map((part, g) => b.bind(`attended_${j}_${g}`, b.binary('/', b.read(part), totals[g]))),
   );
@@ -199,22 +199,27 @@ function writeOutput(block: Block, e: number): void {
   b.loop('j', output.length, (j) => b.loop('r', plan.rows, (r) => store(j, r), true), true);
 }
 
-/** Where a derivative wants it: the logarithm of each row's sum of exponentials, by the first lane. */
-function writeLogSums({ site, plan, m, batch, row0, lane, top }: Block, totals: readonly Expr[]): void {
+/** Where a derivative wants them: each row's largest score, and one over its sum of exponentials, by the first lane. */
+function writeStats({ site, plan, m, batch, row0, lane, top }: Block, totals: readonly Expr[]): void {
   const { b, inline, outputs } = site;
   const { ix } = inline;
   const anchor = outputs.find((output) => output.anchor)?.anchor;
   if (!anchor) return;
-  const log = (g: number, r: number) => b.op('log', [b.component(totals[g], r)], {}, 'f32');
-  const sums = range(plan.rows).map((r) => b.binary('+', b.component(b.read(top[r >> 2]), r % 4), log(r >> 2, r % 4)));
-  const tile = b.privateArray('sums', sums);
+  const stats = range(plan.rows).flatMap((r) => [
+    b.component(b.read(top[r >> 2]), r % 4),
+    rowShare(site, b.component(totals[r >> 2], r % 4)),
+  ]);
+  const tile = b.privateArray('stats', stats);
   b.when(b.binary('==', ix.expr(lane), b.u32(0)), () =>
     b.loop(
       'r',
       plan.rows,
       (r) => {
-        const value = b.bind('lse', b.loadShared(tile, r));
-        storeElement(site, batch, [ix.add(row0, ix.atom(r, plan.rows - 1)), m], [ZERO, 1], value, anchor);
+        const local = ix.atom(r, plan.rows - 1);
+        range(2).forEach((i) => {
+          const value = b.bind('stat', b.loadShared(tile, ix.expr(ix.offset(ix.scale(local, 2), i))));
+          storeElement(site, batch, [ix.add(row0, local), m], [fixedIndex(i), 2], value, anchor);
+        });
       },
       true,
     ),

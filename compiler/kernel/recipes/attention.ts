@@ -5,11 +5,11 @@
  */
 import { sizeOf, type Shape } from '../../ir/index.ts';
 import type { AttentionPlan } from '../../schedule/plan.ts';
-import { fixedIndex, ZERO, type Index } from '../index-map.ts';
+import { fixedIndex, type Index } from '../index-map.ts';
 import { broadcastIndex } from '../inline.ts';
 import type { Expr, SharedArray, Variable } from '../ir.ts';
 import { batchIndex, builtins, storeElement, type Launch, type Site } from './common.ts';
-import { adjustScore, LOWEST, scaledScore } from './scores.ts';
+import { absent, adjustScore, lowest, rowShare, scaledScore } from './scores.ts';
 
 interface Block {
   readonly site: Site;
@@ -77,7 +77,7 @@ export function attentionKernel(site: Site, plan: AttentionPlan): Launch {
     plan.rolled,
   );
   writeOutput(block, columns);
-  writeLogSums(block);
+  writeStats(block);
   return { workgroupSize: plan.lanes, grid: [gridX, 1, sizeOf(batchShape)] };
 }
 
@@ -103,7 +103,7 @@ function clear(block: Block, columns: number): void {
     );
   }
   eachOwnRow(block, (row) => {
-    b.storeShared(block.largest, row, b.literal(LOWEST, 'f32'));
+    b.storeShared(block.largest, row, lowest(site));
     b.storeShared(block.total, row, zero);
   });
 }
@@ -154,7 +154,7 @@ function scoreBlock(block: Block, key0: Index): void {
     const position = [ix.clamp(ix.add(row0, row), m - 1, 'row'), ix.clamp(ix.add(key0, key), n - 1, 'key')];
     const score = adjustScore(site, scaledScore(site, product), [...batch, ...position]);
     const beyond = () => b.binary('>=', ix.expr(ix.add(key0, key)), b.u32(n));
-    const masked = n % plan.keys ? b.call('select', [score, b.literal(LOWEST, 'f32'), beyond()]) : score;
+    const masked = n % plan.keys ? b.call('select', [score, absent(site), beyond()]) : score;
     b.storeShared(block.scores, ix.expr(ix.add(ix.scale(key, plan.rows), row)), masked);
   };
   b.loop('i', perLane, (i) => b.loop('r', plan.rows, (r) => store(i, r), plan.rolled), plan.rolled);
@@ -169,7 +169,7 @@ function exponentiate(block: Block): void {
   const { site, plan } = block;
   const { b, inline } = site;
   const { ix } = inline;
-  const exp = (x: Expr) => b.op('exp', [x], {}, 'f32');
+  const exp = (x: Expr) => b.call('exp', [x]);
   eachOwnRow(block, (row) => {
     const at = (key: Expr) =>
       ix.expr(ix.add(ix.scale(ix.atom(key, plan.keys - 1), plan.rows), ix.atom(row, plan.rows - 1)));
@@ -258,17 +258,17 @@ function accumulate(block: Block, key0: Index, columns: number): void {
   );
 }
 
-/** Where a derivative wants it: the logarithm of each row's sum of exponentials. */
-function writeLogSums(block: Block): void {
+/** Where a derivative wants them: each row's largest score, and one over its sum of exponentials. */
+function writeStats(block: Block): void {
   const { site, plan, m, batch, row0 } = block;
   const { b, inline, outputs } = site;
   const anchor = outputs.find((output) => output.anchor)?.anchor;
   if (!anchor) return;
   eachOwnRow(block, (row) => {
-    const log = b.op('log', [b.loadShared(block.total, row)], {}, 'f32');
-    const sum = b.bind('lse', b.binary('+', b.loadShared(block.largest, row), log));
     const place = inline.ix.add(row0, inline.ix.atom(row, plan.rows - 1));
-    storeElement(site, batch, [place, m], [ZERO, 1], sum, anchor);
+    const total = b.bind('total_v', b.loadShared(block.total, row));
+    const stats = [b.bind('largest_v', b.loadShared(block.largest, row)), b.bind('share', rowShare(site, total))];
+    stats.forEach((value, i) => storeElement(site, batch, [place, m], [fixedIndex(i), 2], value, anchor));
   });
 }
 

@@ -109,7 +109,7 @@ function combineLanes({ b }: Site, plan: RowPlan, node: Node, partial: Expr): Ex
   const { combine, across } = reducer(b, node.op);
   const name = node.name ?? (node.op === 'reduce_max' ? 'row_max' : 'row_sum');
   if (plan.combine === 'serial') return b.bind(name, partial);
-  if (plan.combine === 'subgroup') return b.bind(name, b.call(across, [partial]));
+  if (plan.combine === 'subgroup') return b.bind(name, across(partial));
   const { lane } = builtins(b);
   const scratch = b.sharedArray('scratch', plan.lanes);
   b.storeShared(scratch, lane, partial);

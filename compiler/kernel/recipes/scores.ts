@@ -1,15 +1,15 @@
-/** What both attention recipes do to a score before the softmax: bias, mask, and the bounds that keep it finite. */
+/** What all attention recipes do to a score before the softmax: cap, bias, mask, and −∞ counted as the lowest number. */
 import type { Node } from '../../ir/index.ts';
-import { attrNumber, scoreOperands } from '../../ops/index.ts';
+import { attrNumber, LOWEST, scoreOperands } from '../../ops/index.ts';
 import type { Index } from '../index-map.ts';
 import { broadcastIndex } from '../inline.ts';
 import type { Expr } from '../ir.ts';
 import type { Site } from './common.ts';
 
-/** The score of a key that is not there: below every score, with room to subtract. */
-export const LOWEST = -1e30;
-/** Scores of hidden keys (−∞, the lowest float) are raised to this: a row that may see no key at all takes their mean. */
-const HIDDEN = -1e29;
+/** What the largest score of no keys is: no score is below. */
+export const lowest = ({ b }: Site): Expr => b.literal(LOWEST, 'f32');
+/** The score of a key that is not there: nothing beside any score, the lowest too. */
+export const absent = ({ b }: Site): Expr => b.literal(-Infinity, 'f32');
 
 const literal = ({ b, region }: Site, name: string): Expr => b.literal(attrNumber(region.anchor!.attrs, name), 'f32');
 
@@ -49,9 +49,13 @@ export function adjustScore(
   const biased = bias ? b.binary('+', score, at(bias)) : score;
   const fill = () => b.literal(attrNumber(anchor.attrs, 'fill'), 'f32');
   const filled = mask ? b.call('select', [fill(), biased, at(mask)]) : biased;
-  if (!bias && !mask) return filled;
-  // Not max: that might hide a NaN.
-  const hidden = b.literal(HIDDEN, 'f32');
-  const value = b.bind('score', filled);
-  return b.call('select', [value, hidden, b.binary('<', value, hidden)]);
+  return bias || mask ? b.op('max', [b.bind('score', filled), lowest(site)], {}, 'f32') : filled;
+}
+
+/**
+ * What is kept of a row for its derivative. Not 1/total: where a score is NaN some devices have the sum of exponentials infinite,
+ * which this keeps NaN.
+ */
+export function rowShare({ b }: Site, total: Expr): Expr {
+  return b.binary('/', total, b.binary('*', total, total));
 }

@@ -36,7 +36,11 @@ describe('a mistake', () => {
       '2:3: the attribute shape is a list',
     ],
     ['an attribute that is missing', body('%y = permute %x : f32[4]'), '2:3: the attribute perm is a list'],
-    ['NaN', body('%y = constant {dtype = "f32", shape = [4], value = NaN} : f32[4]'), '2:54: syntax error'],
+    [
+      'NaN as an integer',
+      body('%y = constant {dtype = "i32", shape = [4], value = NaN} : i32[4]'),
+      'constant: a value of i32 is a whole number',
+    ],
     ['no size at all', body('%y = reshape %x {shape = [0]} : f32[0]'), '2:3: reshape'],
     [
       'a tensor no index reaches',

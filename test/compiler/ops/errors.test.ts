@@ -15,7 +15,7 @@ const CASES: [string, TensorType[], Attrs, string][] = [
   ['linear', [f(2, 3), f(5, 4)], {}, 'linear: inner sizes differ: x is [2,3], weight is [5,4]'],
   ['linear', [f(2, 3), f(5, 3), f(4)], {}, 'linear: bias does not fit: weight is [5,3], bias is [4]'],
   ['linear', [f(2, 3)], {}, 'linear: takes x, weight and maybe bias: got 1'],
-  ['attention_lse', [f(2, 3), f(4, 5)], { scale: 1 }, 'attention_lse: takes q, k, maybe a bias, maybe a mask: attention: queries and keys differ in length'],
+  ['attention_stats', [f(2, 3), f(4, 5)], { scale: 1 }, 'attention_stats: takes q, k, maybe a bias, maybe a mask: attention: queries and keys differ in length'],
   ...['attention_dq', 'attention_dk', 'attention_dv'].map((op): (typeof CASES)[number] => [op, [f(2, 3), f(4, 3), f(4, 5), f(2, 3), f(2, 5), f(2, 1)], { scale: 1 }, `${op}: dy does not fit: it is [2,3], not [2,5]`]),
   ['attention', [f(2, 3), f(4, 5), f(4, 3)], { scale: 1 }, 'attention: queries and keys differ in length: q is [2,3], k is [4,5], v is [4,3]'],
   ['add', [f(2, 3), f(2)], {}, 'add: shapes do not broadcast: [2,3] and [2]; unsqueeze or reshape one of them'],
@@ -57,7 +57,9 @@ const CASES: [string, TensorType[], Attrs, string][] = [
   ['param', [], { name: 'w', dtype: 'f8', shape: [1] }, 'param: unknown dtype f8'],
   ['constant', [], { dtype: 'f32', shape: [2], data: Float64Array.of(1) }, 'constant: data does not fill the shape: 1 elements for [2]'],
   ['constant', [], { dtype: 'i32', shape: [2], value: 0.5 }, "constant: a value of i32 is a whole number: got 0.5; cast the other operand to 'f32' first"],
-  ['constant', [], { dtype: 'f32', shape: [2], value: NaN }, 'constant: has a value that is a number, or data: got NaN'],
+  ['constant', [], { dtype: 'f32', shape: [2], value: 'NaN' }, 'constant: has a value that is a number, or data: got NaN'],
+  ['clamp', [f(2)], { lo: NaN, hi: 1 }, 'clamp: lo and hi are numbers: got NaN'],
+  ['clamp', [{ dtype: 'i32', shape: [2] }], { lo: 0, hi: 1.5 }, 'clamp: lo and hi are values of i32: got 0 and 1.5'],
 ]; // prettier-ignore
 
 describe('op errors', () => {
