@@ -5,11 +5,13 @@
 import type { Buffer, Kernel } from '../kernel/ir.ts';
 import { printKernel } from './wgsl.ts';
 
+/** What the body calls by name, and what has names of its own. */
+const HELPER = /^(?:var<private> .*\n|fn (?!main\b)\w+\([^]*?^}\n)/gm;
 const DECLARATION = /(?:var(?:<[^>]*>)?|let|fn) (\w+)/g;
 
 /** What a kernel does, without the names that it has for things and without the lengths of its buffers. */
 export function fingerprint(kernel: Kernel): string {
-  const text = printKernel({ ...kernel, buffers: kernel.buffers.map(unsized) }, []);
+  const text = printKernel({ ...kernel, buffers: kernel.buffers.map(unsized) }, []).replace(HELPER, '');
   const declared = new Set([...text.matchAll(DECLARATION)].map(([, name]) => name));
   const numbers = new Map<string, number>();
   // Not what follows a digit or a point: the exponent of 1e21 and the x of group.x are no names.

@@ -103,7 +103,7 @@ export const rsqrt = unary('rsqrt', {
   doc: '1/√x',
   f: (x) => 1 / Math.sqrt(x),
   wgsl: (x) => `inverseSqrt(${x})`,
-  slope: (f, x, y) => f.div(f.mul(y, -0.5), x),
+  slope: (f, _x, y) => f.mul(f.mul(y, -0.5), f.square(y)),
   flops: 4,
   range: [0.1, 4],
 });
@@ -165,11 +165,12 @@ export const gelu = unary('gelu', {
   f: (x) => 0.5 * x * (1 + Math.tanh(SQRT_2_OVER_PI * (x + 0.044715 * x ** 3))),
   wgsl: (x) => `gelu(${x})`,
   helper: GELU,
+  // By s = ½(1 + tanh u), which loses nothing where tanh nears −1: (x·s)' = s + x·s·(1 − s)·2u'.
   slope: (f, x) => {
     const x2 = f.square(x);
-    const t = f.tanh(f.mul(f.mul(x, f.add(1, f.mul(x2, 0.044715))), SQRT_2_OVER_PI));
-    const inner = f.mul(f.add(1, f.mul(x2, 3 * 0.044715)), SQRT_2_OVER_PI);
-    return f.mul(f.add(f.add(1, t), f.mul(f.mul(x, f.sub(1, f.square(t))), inner)), 0.5);
+    const s = f.sigmoid(f.mul(f.mul(x, f.add(1, f.mul(x2, 0.044715))), 2 * SQRT_2_OVER_PI));
+    const inner = f.mul(f.add(1, f.mul(x2, 3 * 0.044715)), 2 * SQRT_2_OVER_PI);
+    return f.mul(s, f.add(1, f.mul(f.mul(x, f.sub(1, s)), inner)));
   },
   flops: 20,
 });

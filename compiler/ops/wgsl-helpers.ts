@@ -78,7 +78,8 @@ fn power(x: f32, y: f32) -> f32 {
   let is_odd = is_whole && abs(y) < 16777216.0 && floor(0.5 * y) != 0.5 * y;
   let is_end = size == 0.0 || size > 3.4028234e38 || abs(y) > 3.4028234e38;
   let at_end = select(0.0, infinity(), (size > 1.0) == (y > 0.0));
-  let known = select(select(pow(size, y), at_end, is_end), 1.0, size == 1.0);
+  let inside = select(pow(size, y), size, size == 1.0 || y == 1.0);
+  let known = select(inside, at_end, is_end && y != 1.0 && size != 1.0);
   let signed = select(known, -known, is_odd && (bitcast<u32>(x) >> 31u) == 1u);
   let has_none = is_nan(x) || is_nan(y) || (x < 0.0 && size <= 3.4028234e38 && !is_whole);
   return select(select(signed, not_a_number(), has_none), 1.0, y == 0.0 || x == 1.0);

@@ -1,0 +1,131 @@
+/**
+ * Attention by a mask, written in seven ways, where some queries see no key: values and gradients of the interpreter and of every
+ * recipe against PyTorch's (test/golden/make_masked.py). Float32 cannot hold the logarithm of a row's sum beside −10⁹.
+ */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { resolveGradients } from '../../compiler/autodiff/resolve.ts';
+import { defineModel, gradients, softmax, where, type Entry, type Tensor } from '../../compiler/dsl/index.ts';
+import { traceEntry } from '../../compiler/dsl/model.ts';
+import { interpret } from '../../compiler/ops/index.ts';
+import { compileModel } from '../../compiler/pipeline.ts';
+import type { DeviceSpec } from '../../compiler/schedule/device.ts';
+import { relativeError, TestGpu } from '../helpers/gpu.ts';
+import { bindingsOf, readGolden, type Golden } from '../models/golden.ts';
+
+const LOWEST = -3.4028234663852886e38;
+const filled = (value: number) => (scores: Tensor, mask: Tensor) => where(mask, scores, value);
+const biased = (value: number) => (scores: Tensor, mask: Tensor) => scores.add(where(mask, 0, value));
+
+/** How the scores are masked, and the golden that says what is right. */
+const KINDS: Record<string, { mask: (scores: Tensor, mask: Tensor) => Tensor; right?: string }> = {
+  fill1e9: { mask: filled(-1e9) },
+  fill1e4: { mask: filled(-1e4) },
+  fillMin: { mask: filled(LOWEST) },
+  bias1e9: { mask: biased(-1e9) },
+  bias1e4: { mask: biased(-1e4) },
+  biasMin: { mask: biased(LOWEST) },
+  // PyTorch has NaN where a query sees no key; −∞ counts as the lowest number here (docs/ops.md).
+  biasInf: { mask: biased(-Infinity), right: 'biasMin' },
+  fillInf: { mask: filled(-Infinity), right: 'fillMin' },
+};
+
+/** DESIGN.md section 4. */
+const TOLERANCE = { f32: 1e-5, f16: 5e-3 };
+
+let gpu: TestGpu;
+let golden: Golden;
+beforeAll(async () => {
+  golden = await readGolden('masked-attention');
+  gpu = await TestGpu.open();
+});
+afterAll(() => gpu?.close());
+
+/** As users write it; with `stored`, the weights are a result too, and no rule makes one kernel of it. */
+function entryOf(kind: string, shapes: Golden['shapes'], stored: boolean) {
+  return (e: Entry) => {
+    const [q, k, v, w] = ['q', 'k', 'v', 'w'].map((name) => e.input(name, [...shapes[`input.${name}`]]));
+    const mask = e.input('mask', [...shapes['input.mask']], 'i32').ne(0);
+    const weights = softmax(KINDS[kind].mask(q.matmul(k.transpose()), mask));
+    const y = weights.matmul(v);
+    const [dq, dk, dv] = gradients(y.mul(w).sum(), [q, k, v]);
+    return { y, dq, dk, dv, ...(stored && { weights }) };
+  };
+}
+const modelOf = (stored: boolean) => {
+  const entries = Object.keys(KINDS).map((kind) => [kind, entryOf(kind, golden.shapes, stored)] as const);
+  return defineModel({ config: {}, entries: Object.fromEntries(entries) });
+};
+
+function expectRight(kind: string, got: Record<string, ArrayLike<number>>, width: 'f64' | 'f32', most: number): void {
+  const right = KINDS[kind].right ?? (width === 'f32' && kind === 'bias1e9' ? 'f32.bias1e9' : kind);
+  for (const name of ['y', 'dq', 'dk', 'dv'])
+    expect(relativeError(got[name], golden.values[`${right}.${name}`]), `${kind} ${name}`).toBeLessThan(most);
+}
+
+describe('the interpreter agrees with PyTorch in float64', () => {
+  it.each(Object.keys(KINDS))('%s', (kind) => {
+    const graph = resolveGradients(traceEntry(modelOf(false), kind, { batch: 1 }).graph);
+    const { outputs } = interpret(graph, bindingsOf(golden));
+    const data = Object.fromEntries(Object.entries(outputs).map(([name, value]) => [name, value.data]));
+    expectRight(kind, data, 'f64', 1e-6);
+  });
+});
+
+/** Recipes that an attention and its derivatives are computed by. */
+interface Way {
+  readonly stored?: boolean;
+  readonly device?: (spec: DeviceSpec) => DeviceSpec;
+  readonly dtype?: 'f16';
+}
+const WAYS: Record<string, Way> = {
+  'one kernel': { device: (spec) => ({ ...spec, cacheBytes: 0 }) },
+  'one kernel, by workgroup memory': { device: (spec) => ({ ...spec, cacheBytes: 0, subgroups: null }) },
+  'scores in memory': {},
+  'weights that are a result': { stored: true },
+  'one kernel in f16': { device: (spec) => ({ ...spec, cacheBytes: 0 }), dtype: 'f16' },
+  'one kernel in f16, by workgroup memory': {
+    device: (spec) => ({ ...spec, cacheBytes: 0, subgroups: null }),
+    dtype: 'f16',
+  },
+  'scores in memory in f16': { dtype: 'f16' },
+};
+
+describe.each(Object.entries(WAYS))('kernels agree with PyTorch: %s', (way, { stored = false, device, dtype }) => {
+  it.each(Object.keys(KINDS))('%s', async (kind) => {
+    if (dtype === 'f16' && !gpu.spec.features.includes('shader-f16')) return;
+    const spec = device?.(gpu.spec) ?? gpu.spec;
+    const options = { name: 'masked', source: '', device: spec, verify: true, entryOptions: { batch: 1 }, dtype };
+    const artefact = compileModel(modelOf(stored), { ...options, entries: [kind] });
+    const families = Object.values(artefact.manifest.kernels).map(({ plan }) => String(plan.family));
+    expect(families.some((family) => family.startsWith('attention'))).toBe(way.startsWith('one kernel'));
+    const { outputs } = await gpu.run(artefact, kind, bindingsOf(golden));
+    expectRight(kind, outputs, 'f32', TOLERANCE[dtype ?? 'f32']);
+  });
+});
+
+describe('a score of NaN makes its row NaN, and no other', () => {
+  it.each(Object.entries(WAYS))('%s', async (_way, { stored = false, device, dtype }) => {
+    if (dtype === 'f16') return;
+    const artefact = compileModel(modelOf(stored), {
+      name: 'masked',
+      source: '',
+      device: device?.(gpu.spec) ?? gpu.spec,
+      entryOptions: { batch: 1 },
+      entries: ['bias1e4'],
+    });
+    const bindings = bindingsOf(golden);
+    const [rows, width] = golden.shapes['input.q'];
+    const q = Float32Array.from(bindings.q).fill(NaN, 4 * width, 5 * width);
+    const { y, dq, dk, dv } = (await gpu.run(artefact, 'bias1e4', { ...bindings, q })).outputs;
+    const spoilt = (x: ArrayLike<number>) =>
+      Array.from({ length: rows }, (_, row) => {
+        const size = x.length / rows;
+        return Array.from(x).slice(row * size, (row + 1) * size);
+      }).map((row) => (row.every(Number.isNaN) ? true : row.some(Number.isNaN) ? 'in part' : false));
+    const want = Array.from({ length: rows }, (_, row) => row === 4);
+    expect(spoilt(y)).toEqual(want);
+    expect(spoilt(dq)).toEqual(want);
+    // Every key and value has part in the row.
+    for (const x of [dk, dv]) expect(Array.from(x).every(Number.isNaN)).toBe(true);
+  });
+});
