@@ -144,7 +144,7 @@ export function drawAttention(random: Random, alwaysBiased = false): Pick<Sample
 
 export const attention = defineOp({
   name: 'attention',
-  doc: "softmax(s + bias)·v, with s = scale·q·kᵀ, or cap·tanh(scale·q·kᵀ): q […, m, d], k […, n, d], v […, n, e]; bias […, m, n] is optional, as is a bool mask: where it does not hold, the score is `fill`.'s.",
+  doc: "softmax(s + bias)·v, with s = scale·q·kᵀ, or cap·tanh(scale·q·kᵀ): q […, m, d], k […, n, d], v […, n, e]; bias […, m, n] is optional, as is a bool mask: where it fails, the score is `fill`.'s.",
   kind: 'contract',
   type: (inputs, attrs) => {
     const dtype = checkOperands(inputs, attrs);
