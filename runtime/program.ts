@@ -15,6 +15,7 @@ import { Preludes, withPreludes } from './preludes.ts';
 import { bind, encode as encodeRun, profile, validate } from './replay.ts';
 import type { Replay } from './replay.ts';
 import { Stepper } from './stepper.ts';
+import { checkRange } from './values.ts';
 import { decode, download, encode, Uploader, wrongLength } from './weights.ts';
 import type { Chunks, Values } from './weights.ts';
 
@@ -106,10 +107,12 @@ export class Program {
 
   /**
    * Sets an input of the entries; inputs never set are zero. f16 inputs take f32 values, bool inputs u32.
-   * @throws RuntimeError `not-found`, or `mismatch` for another length or type of array.
+   * @throws RuntimeError `not-found`, `mismatch` for another length or type of array, or `out-of-range` for an index beyond
+   * its table.
    */
   write(input: string, data: Values): void {
     const all = this.entries.flatMap((entry) => this.manifest.entries[entry].inputs);
+    for (const spec of all) if (spec.name === input && countOf(spec) === data.length) checkRange(spec, data);
     this.#put('input', all, input, data);
     this.#inputLengths.set(input, data.length);
   }

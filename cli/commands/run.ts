@@ -64,7 +64,7 @@ async function run(path: string, options: Options, { terminal }: Context): Promi
   checkOutputFolder(options.out);
   const artefactFor = await source(path, options);
   const arrays = new Map<string, Awaited<ReturnType<typeof readNpy>>>();
-  for (const [name, file] of options.input) arrays.set(name, await readNpy(file));
+  for (const [name, file] of options.input) arrays.set(name, await readNpy(file, name));
 
   const written = await gpu.withWeights(options.weights, (weights) =>
     gpu.withDevice(async (open) => {

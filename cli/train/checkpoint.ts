@@ -11,8 +11,9 @@ import { writeSafetensors, type TensorToWrite } from '../../runtime/checkpoint/s
 import type { TensorFile } from '../../runtime/checkpoint/source.ts';
 import { writeAtomically } from '../../runtime/node/file.ts';
 import type { Program } from '../../runtime/program.ts';
+import { allFinite } from '../../runtime/values.ts';
 import type { OnWeights, Values } from '../../runtime/weights.ts';
-import { allFinite, NotFinite } from './not-finite.ts';
+import { NotFinite } from './not-finite.ts';
 import { RECORD, type TrainingRecord } from './record.ts';
 
 const FILE = /^(\d{7,})\.safetensors$/;

@@ -33,7 +33,7 @@ export async function withLatents<T>(
   };
   const unscaled = (values: Float32Array) => values.map((value) => value / scale);
   if (/\.npy$/i.test(path)) {
-    const array = await readNpy(path);
+    const array = await readNpy(path, 'latents');
     check('it', array.shape, latent);
     const values = npyToF32(array);
     return work({

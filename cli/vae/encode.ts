@@ -12,7 +12,7 @@ import { writeAtomically } from '../../runtime/node/file.ts';
 import { UsageError } from '../errors.ts';
 import { withWeights } from '../gpu.ts';
 import type { Progress } from '../progress.ts';
-import { allFinite } from '../train/not-finite.ts';
+import { allFinite } from '../../runtime/values.ts';
 import type { Autoencoder, Coder } from './autoencoder.ts';
 
 /** A file to be written: examples first … first + count − 1. */

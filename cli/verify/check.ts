@@ -18,7 +18,7 @@ import type { Program } from '../../runtime/program.ts';
 import type { Stepper } from '../../runtime/stepper.ts';
 import type { Values } from '../../runtime/weights.ts';
 import { compare, toleranceOf, type Difference } from './compare.ts';
-import { drawInputs, inputBounds } from './values.ts';
+import { drawInputs } from './values.ts';
 
 /** One dispatch to check. */
 export interface Job {
@@ -95,10 +95,9 @@ export async function* checkKernels(
   });
   const needed = parts.slice(0, parts.findLastIndex(({ own }) => own.length) + 1);
   const total = needed.reduce((sum, { spec }) => sum + spec.dispatches.length, 0);
-  const bounds = inputBounds(entries.map(({ graph }) => graph));
   let before = 0;
   for (const { name, own, spec } of needed) {
-    for (const [input, values] of drawInputs(spec, bounds, options.seed))
+    for (const [input, values] of drawInputs(program.manifest, name, options.seed))
       program.write(input, options.inputs?.get(input) ?? values);
     const stepper = program.stepper(name);
     const tell = (index: number) =>

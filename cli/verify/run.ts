@@ -34,7 +34,7 @@ interface GivenArray {
 
 export async function readInputs(files: ReadonlyMap<string, string> = new Map()): Promise<Map<string, GivenArray>> {
   const arrays = new Map<string, GivenArray>();
-  for (const [name, file] of files) arrays.set(name, { file, array: await readNpy(file) });
+  for (const [name, file] of files) arrays.set(name, { file, array: await readNpy(file, name) });
   return arrays;
 }
 

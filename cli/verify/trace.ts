@@ -10,7 +10,7 @@ import type { Region } from '../../compiler/schedule/regions.ts';
 import type { Program } from '../../runtime/program.ts';
 import type { Stepper } from '../../runtime/stepper.ts';
 import { resourcesOf } from './resources.ts';
-import { allFinite } from '../train/not-finite.ts';
+import { allFinite } from '../../runtime/values.ts';
 
 /** A dispatch whose result is not finite, and what that is computed from that was not. */
 interface Spoilt {

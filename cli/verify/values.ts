@@ -2,9 +2,8 @@
  * What kernels are tried on when nothing else is given: values that leave no term of a formula out. Weights that start at
  * zero (gates, output heads) would make the check of whatever they multiply an empty one.
  */
-import type { EntrySpec, ParamSpec, TensorSpec } from '../../compiler/emit/artefact.ts';
-import { isFloat, isInteger, nodesOf, sizeOf, usersOf, type Graph, type Node } from '../../compiler/ir/index.ts';
-import { opDef } from '../../compiler/ops/index.ts';
+import type { Manifest, ParamSpec, TensorSpec } from '../../compiler/emit/artefact.ts';
+import { isFloat, sizeOf } from '../../compiler/ir/index.ts';
 import { fillNormal, fillUniform, keyOf } from '../../runtime/random.ts';
 import type { Program } from '../../runtime/program.ts';
 import type { Values } from '../../runtime/weights.ts';
@@ -51,46 +50,28 @@ function* drawn({ name, shape }: ParamSpec, [middle, radius]: Range, seed: numbe
   }
 }
 
-/** Values of an entry's inputs: N(0,1), or whole numbers below their bound. */
-export function drawInputs(entry: EntrySpec, bounds: ReadonlyMap<string, number>, seed: number): Map<string, Values> {
+/** Values of an entry's inputs: N(0,1), or whole numbers that are rows of the tables that they choose from. */
+export function drawInputs({ entries }: Manifest, entry: string, seed: number): Map<string, Values> {
+  // Entries share their inputs.
+  const all = Object.values(entries).flatMap(({ inputs }) => inputs);
   return new Map(
-    entry.inputs.map((spec) => [spec.name, drawInput(spec, bounds.get(spec.name) ?? WHOLE_NUMBERS, seed)]),
+    entries[entry].inputs.map((spec) => {
+      const ranges = all.flatMap(({ name, range }) => (name === spec.name && range ? [range] : []));
+      return [spec.name, drawInput(spec, ranges, seed)];
+    }),
   );
 }
 
-/** Bounds of the inputs that are rows of tables, by name: entries share their inputs. */
-export function inputBounds(graphs: readonly Graph[]): Map<string, number> {
-  const bounds = new Map<string, number>();
-  for (const graph of graphs) {
-    const users = usersOf(nodesOf(graph));
-    for (const node of graph.inputs) {
-      const name = String(node.attrs.name);
-      const rows = Math.min(tableRows(node, users) ?? Infinity, bounds.get(name) ?? Infinity);
-      if (rows < Infinity) bounds.set(name, rows);
-    }
-  }
-  return bounds;
-}
-
-function drawInput({ name, shape, dtype }: TensorSpec, below: number, seed: number): Values {
+function drawInput({ name, shape, dtype }: TensorSpec, ranges: readonly (readonly [number, number])[], seed: number) {
   const values = new Float32Array(sizeOf(shape));
   if (dtype === 'f32' || dtype === 'f16') {
     fillNormal(values, keyOf(seed, name), 0, 1);
     return values;
   }
   fillUniform(values, keyOf(seed, name), 0, 1);
-  const count = dtype === 'bool' ? 2 : below;
-  const whole = values.map((u) => Math.min(count - 1, Math.floor(((u + 1) / 2) * count)));
+  const end = Math.min(...ranges.map(([, end]) => end), dtype === 'bool' ? 2 : 2 ** 31);
+  const least = Math.max(...ranges.map(([least]) => least), Math.min(0, end - 1));
+  const count = end < 2 ** 31 ? end - least : WHOLE_NUMBERS;
+  const whole = values.map((u) => least + Math.min(count - 1, Math.floor(((u + 1) / 2) * count)));
   return dtype === 'i32' ? Int32Array.from(whole) : Uint32Array.from(whole);
-}
-
-/** Rows of the smallest table that the elements of a whole-number value choose from, unchanged; undefined when there is none. */
-function tableRows(node: Node, users: ReadonlyMap<Node, readonly Node[]>): number | undefined {
-  if (!isInteger(node.type.dtype)) return undefined;
-  const rows = users.get(node)!.map((user) => {
-    if (user.op === 'gather' && user.inputs[1] === node) return user.inputs[0].type.shape[0];
-    return opDef(user.op).kind === 'view' || user.op === 'cast' ? tableRows(user, users) : undefined;
-  });
-  const known = rows.filter((n) => n !== undefined);
-  return known.length ? Math.min(...known) : undefined;
 }

@@ -10,6 +10,11 @@ export interface TensorSpec {
   readonly dtype: DType;
 }
 
+/** An input. Of whole numbers that choose rows of a table, the least and the end of those that are rows. */
+export interface InputSpec extends TensorSpec {
+  readonly range?: readonly [least: number, end: number];
+}
+
 /** How a parameter or state starts when no checkpoint gives it; `file` is tensor `init.<name>` of constants.safetensors. */
 export type InitSpec =
   | { readonly kind: 'zeros' | 'ones' | 'file' }
@@ -54,7 +59,7 @@ export interface MemorySpec {
 }
 
 export interface EntrySpec {
-  readonly inputs: readonly TensorSpec[];
+  readonly inputs: readonly InputSpec[];
   readonly outputs: readonly (TensorSpec & { readonly resource: Resource })[];
   readonly macs: number;
   readonly paramCount: number;

@@ -21,6 +21,7 @@ import type {
   Dispatch,
   EntrySpec,
   InitSpec,
+  InputSpec,
   KernelSpec,
   PackSpec,
   ParamSpec,
@@ -32,6 +33,7 @@ import { isPack } from '../rewrite/packs.ts';
 import { bindingsOf, isBundle, type Bound, type Region } from '../schedule/regions.ts';
 import { windowOffset } from '../schedule/windows.ts';
 import { bytesRead, headerOf, kernelName, macsOf, opsOf, placesOf, type Use } from './describe.ts';
+import { inputRanges } from './input-range.ts';
 import { signatureOf } from './signature.ts';
 import { fingerprint, forBoth } from './sharing.ts';
 import { featuresOf, printKernel } from './wgsl.ts';
@@ -165,9 +167,10 @@ class Emitter {
       from: this.resource(node, places),
       bytes: byteSize(state.type),
     }));
+    const ranges = inputRanges(entry.traced);
     const bytes = (list: readonly Declared[]) => list.reduce((sum, p) => sum + byteSize(p.node.type), 0);
     return {
-      inputs: graph.inputs.map((n) => tensorSpec(String(n.attrs.name), n)),
+      inputs: graph.inputs.map((n) => inputSpec(n, ranges)),
       outputs,
       macs: macsOfGraph(resolveGradients(entry.traced)),
       paramCount: entry.params.reduce((sum, p) => sum + sizeOf(p.node.type.shape), 0),
@@ -298,6 +301,12 @@ function partOf(from: Resource, offset: number, bytes: number): Resource {
 }
 
 const tensorSpec = (name: string, { type }: Node): TensorSpec => ({ name, shape: type.shape, dtype: type.dtype });
+
+function inputSpec(node: Node, ranges: ReturnType<typeof inputRanges>): InputSpec {
+  const spec = tensorSpec(String(node.attrs.name), node);
+  const range = ranges.get(spec.name);
+  return range ? { ...spec, range } : spec;
+}
 
 function typedData(node: Node, data: Float64Array): Float32Array | Int32Array | Uint32Array {
   if (node.type.dtype === 'i32') return Int32Array.from(data);

@@ -4,17 +4,21 @@
  */
 import { RuntimeError } from '../error.ts';
 
-export type DType = 'f32' | 'f16' | 'bf16' | 'f64' | 'i64' | 'i32' | 'i16' | 'i8' | 'u8' | 'bool';
+export type DType =
+  'f32' | 'f16' | 'bf16' | 'f64' | 'i64' | 'i32' | 'i16' | 'i8' | 'u64' | 'u32' | 'u16' | 'u8' | 'bool';
 
 /** Bytes of one element. */
 export const DTYPE_BYTES: Readonly<Record<DType, number>> = {
   f64: 8,
   i64: 8,
+  u64: 8,
   f32: 4,
   i32: 4,
+  u32: 4,
   f16: 2,
   bf16: 2,
   i16: 2,
+  u16: 2,
   i8: 1,
   u8: 1,
   bool: 1,
@@ -68,8 +72,15 @@ function halfValues(): Float32Array {
   return halfTable;
 }
 
-/** Little-endian elements as f32. f64 and i64 are rounded to nearest; bool is 0 or 1. */
-export function decodeF32(dtype: DType, bytes: Uint8Array): Float32Array {
+/** Elements of `size` bytes in the other byte order. */
+export function swapped(bytes: Uint8Array, size: number): Uint8Array {
+  const out = new Uint8Array(bytes);
+  for (let i = 0; i + size <= out.length; i += size) out.subarray(i, i + size).reverse();
+  return out;
+}
+
+/** Little-endian elements as they are: f16 and bf16 widened to f32, bool as 0 or 1. */
+export function decodeNumbers(dtype: DType, bytes: Uint8Array) {
   switch (dtype) {
     case 'f32':
       return view(bytes, Float32Array);
@@ -86,66 +97,55 @@ export function decodeF32(dtype: DType, bytes: Uint8Array): Float32Array {
       return new Float32Array(wide.buffer);
     }
     case 'f64':
-      return new Float32Array(view(bytes, Float64Array));
-    case 'i64': {
-      const wide = view(bytes, BigInt64Array);
-      const out = new Float32Array(wide.length);
-      for (let i = 0; i < out.length; i++) out[i] = Number(wide[i]);
-      return out;
-    }
+      return view(bytes, Float64Array);
+    case 'i64':
+      return view(bytes, BigInt64Array);
+    case 'u64':
+      return view(bytes, BigUint64Array);
     case 'i32':
-      return new Float32Array(view(bytes, Int32Array));
+      return view(bytes, Int32Array);
+    case 'u32':
+      return view(bytes, Uint32Array);
     case 'i16':
-      return new Float32Array(view(bytes, Int16Array));
+      return view(bytes, Int16Array);
+    case 'u16':
+      return view(bytes, Uint16Array);
     case 'i8':
-      return new Float32Array(view(bytes, Int8Array));
+      return view(bytes, Int8Array);
     case 'u8':
-      return new Float32Array(bytes);
+      return bytes;
     case 'bool':
-      return new Float32Array(bytes.map((byte) => (byte ? 1 : 0)));
+      return bytes.map((byte) => (byte ? 1 : 0));
   }
 }
 
+/** Little-endian elements as f32, rounded to nearest; bool is 0 or 1. */
+export function decodeF32(dtype: DType, bytes: Uint8Array): Float32Array {
+  const numbers = decodeNumbers(dtype, bytes);
+  if (numbers instanceof Float32Array) return numbers;
+  if (!(numbers instanceof BigInt64Array || numbers instanceof BigUint64Array)) return new Float32Array(numbers);
+  const out = new Float32Array(numbers.length);
+  for (let i = 0; i < out.length; i++) out[i] = Number(numbers[i]);
+  return out;
+}
+
 /**
- * Little-endian integer elements as i32.
- * @throws RuntimeError `unsupported` for a float type, `out-of-range` for an i64 beyond ±2^31; both name `where`.
+ * Little-endian elements as i32: whole numbers of any type, floats too.
+ * @throws RuntimeError `out-of-range` naming `where` and the first that is a fraction or beyond ±2^31; `first` is the
+ * number of the first element, where they are a tensor's in order.
  */
-export function decodeI32(dtype: DType, bytes: Uint8Array, where: string): Int32Array {
-  switch (dtype) {
-    case 'i64': {
-      const wide = view(bytes, BigInt64Array);
-      const out = new Int32Array(wide.length);
-      for (let i = 0; i < out.length; i++) {
-        out[i] = Number(BigInt.asIntN(32, wide[i]));
-        if (BigInt(out[i]) !== wide[i]) {
-          throw new RuntimeError({
-            code: 'out-of-range',
-            where,
-            what: `the value ${wide[i]} does not fit i32`,
-            why: 'the GPU has no 64-bit integers, so i64 tensors are read as i32',
-            fix: 'store values between -2147483648 and 2147483647',
-          });
-        }
-      }
-      return out;
-    }
-    case 'i32':
-      return view(bytes, Int32Array);
-    case 'i16':
-      return new Int32Array(view(bytes, Int16Array));
-    case 'i8':
-      return new Int32Array(view(bytes, Int8Array));
-    case 'u8':
-      return new Int32Array(bytes);
-    case 'bool':
-      return new Int32Array(bytes.map((byte) => (byte ? 1 : 0)));
-    default:
-      throw new RuntimeError({
-        code: 'unsupported',
-        where,
-        what: `a ${dtype} tensor was read as integers`,
-        why: 'the fraction would be lost silently',
-        fix: 'read it with readF32',
-      });
+export function decodeI32(dtype: DType, bytes: Uint8Array, where: string, first?: number): Int32Array {
+  const numbers = decodeNumbers(dtype, bytes);
+  if (numbers instanceof Int32Array) return numbers;
+  const out = new Int32Array(numbers.length);
+  for (let i = 0; i < out.length; i++) {
+    out[i] = Number(numbers[i]);
+    if (Number(numbers[i]) === out[i]) continue;
+    const element = first === undefined ? 'an element' : `element ${first + i}`;
+    const what = `${element} is ${numbers[i]}, which does not fit i32`;
+    const why = 'the GPU has no 64-bit integers, so whole numbers are read as i32';
+    const fix = 'store whole numbers from -2147483648 to 2147483647';
+    throw new RuntimeError({ code: 'out-of-range', where, what, why, fix });
   }
+  return out;
 }

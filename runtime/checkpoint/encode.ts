@@ -3,12 +3,25 @@ import { RuntimeError } from '../error.ts';
 import type { DType } from './dtype.ts';
 
 /** Values to store. A Uint8Array for any dtype but u8 and bool is taken as bytes already encoded. */
-export type Values = Float32Array | Float64Array | Int32Array | BigInt64Array | Int16Array | Int8Array | Uint8Array;
+export type Values =
+  | Float32Array
+  | Float64Array
+  | BigInt64Array
+  | BigUint64Array
+  | Int32Array
+  | Uint32Array
+  | Int16Array
+  | Uint16Array
+  | Int8Array
+  | Uint8Array;
 
 const INTEGER_RANGE: Partial<Record<DType, [number, number]>> = {
   i64: [-(2 ** 63), 2 ** 63 - 1024],
+  u64: [0, 2 ** 64 - 2048],
   i32: [-(2 ** 31), 2 ** 31 - 1],
+  u32: [0, 2 ** 32 - 1],
   i16: [-32768, 32767],
+  u16: [0, 65535],
   i8: [-128, 127],
   u8: [0, 255],
   bool: [0, 1],
@@ -48,7 +61,7 @@ function narrow16(values: Float32Array, fromBits: (bits: number) => number): Uin
   return out;
 }
 
-function checkIntegers(values: Exclude<Values, BigInt64Array>, dtype: DType, where: string): void {
+function checkIntegers(values: Exclude<Values, BigInt64Array | BigUint64Array>, dtype: DType, where: string): void {
   const [low, high] = INTEGER_RANGE[dtype]!;
   for (const value of values) {
     if (Number.isInteger(value) && value >= low && value <= high) continue;
@@ -79,10 +92,16 @@ function encodeTyped(dtype: DType, values: Values): ArrayBufferView {
       return narrow16(asF32(values), bfloat16FromBits);
     case 'i64':
       return values instanceof BigInt64Array ? values : BigInt64Array.from(numbers as Iterable<number>, BigInt);
+    case 'u64':
+      return values instanceof BigUint64Array ? values : BigUint64Array.from(numbers as Iterable<number>, BigInt);
     case 'i32':
       return new Int32Array(numbers);
+    case 'u32':
+      return new Uint32Array(numbers);
     case 'i16':
       return new Int16Array(numbers);
+    case 'u16':
+      return new Uint16Array(numbers);
     case 'i8':
       return new Int8Array(numbers);
     case 'u8':
@@ -93,12 +112,12 @@ function encodeTyped(dtype: DType, values: Values): ArrayBufferView {
 
 /**
  * `values` as the bytes of `dtype`; f16 and bf16 round to nearest even.
- * @throws RuntimeError `out-of-range` for a value an integer type cannot hold (or a bigint for anything but i64).
+ * @throws RuntimeError `out-of-range` for a value an integer type cannot hold (or bigints for another type than their own).
  */
 export function encodeValues(dtype: DType, values: Values, where: string): Uint8Array {
   if (values instanceof Uint8Array && dtype !== 'bool') return values;
-  if (values instanceof BigInt64Array) {
-    if (dtype !== 'i64') {
+  if (values instanceof BigInt64Array || values instanceof BigUint64Array) {
+    if (dtype !== (values instanceof BigInt64Array ? 'i64' : 'u64')) {
       throw new RuntimeError({ code: 'unsupported', where, what: `64-bit integers cannot be stored as ${dtype}` });
     }
   } else if (dtype in INTEGER_RANGE) checkIntegers(values, dtype, where);

@@ -3,7 +3,7 @@
  * large files are safetensors and `.pt`.
  */
 import { RuntimeError } from '../error.ts';
-import { decodeF32, decodeI32, DTYPE_BYTES, elementCount } from './dtype.ts';
+import { decodeNumbers, DTYPE_BYTES, elementCount, swapped } from './dtype.ts';
 import type { DType } from './dtype.ts';
 import { encodeValues } from './encode.ts';
 import type { Values } from './encode.ts';
@@ -15,10 +15,6 @@ export interface NpyArray {
   /** Row-major; `[]` is a scalar. */
   shape: number[];
   data: Values;
-}
-
-function swapBytes(bytes: Uint8Array, size: number): void {
-  for (let i = 0; i < bytes.length; i += size) bytes.subarray(i, i + size).reverse();
 }
 
 /** Column-major elements of `size` bytes to row-major. */
@@ -44,28 +40,6 @@ function fromFortran(bytes: Uint8Array, shape: readonly number[], size: number):
   return out;
 }
 
-function typed(dtype: NpyArray['dtype'], bytes: Uint8Array): Values {
-  switch (dtype) {
-    case 'f64':
-      return new Float64Array(bytes.buffer);
-    case 'f32':
-    case 'f16':
-      return decodeF32(dtype, bytes);
-    case 'i64':
-      return new BigInt64Array(bytes.buffer);
-    case 'i32':
-      return new Int32Array(bytes.buffer);
-    case 'i16':
-      return new Int16Array(bytes.buffer);
-    case 'i8':
-      return new Int8Array(bytes.buffer);
-    case 'u8':
-      return bytes;
-    case 'bool':
-      return bytes.map((byte) => (byte ? 1 : 0));
-  }
-}
-
 /**
  * The array in a `.npy` file's bytes; Fortran order and big-endian values are converted.
  * @throws RuntimeError naming `where` for a malformed, truncated or oversized file and for dtypes not read.
@@ -80,36 +54,14 @@ export function parseNpy(bytes: Uint8Array, where: string): NpyArray {
     throw npyError(where, 'shape and data disagree', why, undefined, short ? 'truncated' : 'bad-format');
   }
   let data: Uint8Array = new Uint8Array(bytes.subarray(dataStart)); // a copy: aligned, and the caller's bytes stay as they are
-  if (bigEndian && size > 1) swapBytes(data, size);
+  if (bigEndian) data = swapped(data, size);
   if (fortranOrder && shape.length > 1) data = fromFortran(data, shape, size);
-  return { dtype: dtype as NpyArray['dtype'], shape, data: typed(dtype as NpyArray['dtype'], data) };
+  return { dtype: dtype as NpyArray['dtype'], shape, data: decodeNumbers(dtype, data) };
 }
 
-/** What the values are held as, which is f32 for an f16 array. */
-function heldAs(data: Values): DType {
-  if (data instanceof Float32Array) return 'f32';
-  if (data instanceof Float64Array) return 'f64';
-  if (data instanceof BigInt64Array) return 'i64';
-  if (data instanceof Int32Array) return 'i32';
-  if (data instanceof Int16Array) return 'i16';
-  return data instanceof Int8Array ? 'i8' : 'u8';
-}
-
-function bytesOf(data: Values): Uint8Array {
-  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-}
-
-/** An array's values as f32, whatever their dtype. May share memory with it. */
-export function npyToF32(array: NpyArray): Float32Array {
-  return decodeF32(heldAs(array.data), bytesOf(array.data));
-}
-
-/**
- * An integer or bool array's values as i32.
- * @throws RuntimeError naming `where` for a float array or an i64 that does not fit.
- */
-export function npyToI32(array: NpyArray, where: string): Int32Array {
-  return decodeI32(heldAs(array.data), bytesOf(array.data), where);
+/** An array's values as f32, rounded to nearest. May share memory with it. */
+export function npyToF32({ data }: NpyArray): Float32Array {
+  return data instanceof Float32Array ? data : Float32Array.from(data as ArrayLike<number>, Number);
 }
 
 /**

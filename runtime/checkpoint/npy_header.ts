@@ -18,6 +18,9 @@ const DESCRIPTORS = new Map<string, DType>([
   ['i4', 'i32'],
   ['i2', 'i16'],
   ['i1', 'i8'],
+  ['u8', 'u64'],
+  ['u4', 'u32'],
+  ['u2', 'u16'],
   ['u1', 'u8'],
   ['b1', 'bool'],
 ]);

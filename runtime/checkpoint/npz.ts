@@ -1,6 +1,7 @@
 /** NumPy's `.npy` and `.npz` (a ZIP of `.npy`) as files of named tensors, read in place: no array is taken in whole. */
 import { RuntimeError, quote } from '../error.ts';
 import { DTYPE_BYTES, elementCount } from './dtype.ts';
+import { parseNpy, type NpyArray } from './npy.ts';
 import { npyError, parseNpyHeader } from './npy_header.ts';
 import type { ByteSource, TensorFile } from './source.ts';
 import { StoredTensorFile, type StoredTensor } from './stored.ts';
@@ -13,10 +14,6 @@ const HEAD_BYTES = 2 ** 17;
 async function storedNpy(name: string, source: ByteSource): Promise<StoredTensor> {
   const head = await source.read(0, Math.min(source.size, HEAD_BYTES));
   const { dtype, bigEndian, fortranOrder, shape, dataStart } = parseNpyHeader(head, source.name);
-  if (bigEndian && DTYPE_BYTES[dtype] > 1) {
-    const fix = "convert it: array.astype(array.dtype.newbyteorder('<'))";
-    throw npyError(source.name, 'the values are big-endian', 'only little-endian ones are read', fix, 'unsupported');
-  }
   const expected = elementCount(shape) * DTYPE_BYTES[dtype];
   const held = source.size - dataStart;
   if (held !== expected) {
@@ -30,7 +27,8 @@ async function storedNpy(name: string, source: ByteSource): Promise<StoredTensor
     step *= Math.max(size, 1);
     return stride;
   });
-  return { name, dtype, shape, source, byteOffset: dataStart, ...(fortranOrder && { strides: columnMajor }) };
+  const strides = fortranOrder ? columnMajor : undefined;
+  return { name, dtype, shape, source, byteOffset: dataStart, strides, bigEndian };
 }
 
 /** A `.npy` file as a file of one tensor. On success it owns `source`. */
@@ -44,6 +42,13 @@ export async function openNpy(source: ByteSource, name: string): Promise<TensorF
  */
 export async function openNpz(source: ByteSource): Promise<TensorFile> {
   const tensors = new Map<string, StoredTensor>();
+  for (const [name, entry] of await arraysIn(source)) tensors.set(name, await storedNpy(name, entry));
+  return new StoredTensorFile(source, tensors, {});
+}
+
+/** The `.npy` files in a `.npz`, by the names of their arrays. */
+async function arraysIn(source: ByteSource): Promise<Map<string, ByteSource>> {
+  const arrays = new Map<string, ByteSource>();
   for (const [file, entry] of await openZip(source)) {
     if (!file.endsWith('.npy')) {
       throw new RuntimeError({
@@ -54,8 +59,26 @@ export async function openNpz(source: ByteSource): Promise<TensorFile> {
         fix: 'write it with numpy.savez',
       });
     }
-    const name = file.slice(0, -'.npy'.length);
-    tensors.set(name, await storedNpy(name, entry));
+    arrays.set(file.slice(0, -'.npy'.length), entry);
   }
-  return new StoredTensorFile(source, tensors, {});
+  return arrays;
+}
+
+/**
+ * One array whole: of a `.npy` file, or of a `.npz` the one called `name`, or the only one.
+ * @throws RuntimeError `not-found` when a `.npz` holds several others.
+ */
+export async function readArray(source: ByteSource, name: string): Promise<NpyArray> {
+  const head = await source.read(0, Math.min(2, source.size));
+  if (head[0] !== 0x50 || head[1] !== 0x4b) return parseNpy(await source.read(0, source.size), source.name);
+  const arrays = await arraysIn(source);
+  const entry = arrays.get(name) ?? (arrays.size === 1 ? [...arrays.values()][0] : undefined);
+  if (entry) return parseNpy(await entry.read(0, entry.size), entry.name);
+  throw new RuntimeError({
+    code: 'not-found',
+    where: source.name,
+    what: `it holds no array ${quote(name)}`,
+    why: `its arrays are ${[...arrays.keys()].slice(0, 8).map((n) => quote(n)).join(', ') || 'none'}`,
+    fix: `save it under that name: numpy.savez(FILE, ${/^[A-Za-z_]\w*$/.test(name) ? name : 'x'}=array)`,
+  });
 }

@@ -15,15 +15,18 @@ import type { StoredTensor } from './stored.ts';
 /** The reference implementation's limit. */
 export const MAX_HEADER_BYTES = 100_000_000;
 
-/** The format's dtype names. The f8, unsigned 16..64-bit and complex ones have no use here and are refused by name. */
+/** The format's names of the dtypes that are read. */
 export const SAFETENSORS_DTYPES: Readonly<Record<DType, string>> = {
   f32: 'F32',
   f16: 'F16',
   bf16: 'BF16',
   f64: 'F64',
   i64: 'I64',
+  u64: 'U64',
   i32: 'I32',
+  u32: 'U32',
   i16: 'I16',
+  u16: 'U16',
   i8: 'I8',
   u8: 'U8',
   bool: 'BOOL',

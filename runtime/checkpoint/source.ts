@@ -46,8 +46,8 @@ export interface TensorFile {
   /** The whole tensor as f32, row-major. */
   readF32(name: string): Promise<Float32Array>;
   /**
-   * The whole integer or bool tensor as i32, row-major.
-   * @throws RuntimeError `out-of-range` when an i64 does not fit, `unsupported` for a float tensor.
+   * The whole tensor as i32, row-major.
+   * @throws RuntimeError `out-of-range` for a fraction, or a number that does not fit.
    */
   readI32(name: string): Promise<Int32Array>;
   close(): Promise<void>;

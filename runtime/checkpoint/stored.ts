@@ -3,7 +3,7 @@
  * are decoded in bounded chunks; a non-contiguous view is gathered block by block, so memory stays bounded there too.
  */
 import { RuntimeError, quote } from '../error.ts';
-import { decodeF32, decodeI32, DTYPE_BYTES, elementCount } from './dtype.ts';
+import { decodeF32, decodeI32, DTYPE_BYTES, elementCount, swapped } from './dtype.ts';
 import type { ByteSource, TensorFile, TensorInfo } from './source.ts';
 import { collapse, forEachRow, isContiguous, rowMajorStrides } from './strided.ts';
 import type { Dims } from './strided.ts';
@@ -15,6 +15,9 @@ export interface StoredTensor extends TensorInfo {
   byteOffset: number;
   /** In elements, none negative; row-major when absent. */
   strides?: number[];
+  bigEndian?: boolean;
+  /** The values are those stored times −1. */
+  negated?: boolean;
 }
 
 /** 1 Mi elements: 4 MiB of f32, large enough that a read costs more than its call. */
@@ -23,11 +26,24 @@ const DEFAULT_CHUNK = 1 << 20;
 const GATHER = 1 << 24;
 
 type Decoded = Float32Array | Int32Array;
-type Decode<T extends Decoded> = (bytes: Uint8Array) => T;
+/** Stored bytes as values; `first` is the number of the first, where they are the tensor's in order. */
+type Decode<T extends Decoded> = (bytes: Uint8Array, first?: number) => T;
+
+/** The bytes of stored elements, little-endian. */
+async function readElements({ source, dtype, byteOffset, bigEndian }: StoredTensor, first: number, count: number) {
+  const size = DTYPE_BYTES[dtype];
+  const bytes = await source.read(byteOffset + first * size, count * size);
+  return bigEndian ? swapped(bytes, size) : bytes;
+}
+
+/** Stored floats, or whole numbers, as f32. */
+const asF32 =
+  ({ dtype, negated }: StoredTensor): Decode<Float32Array> =>
+  (bytes) =>
+    negated ? decodeF32(dtype, bytes).map((value) => -value) : decodeF32(dtype, bytes);
 
 /** Fills `out` with the row-major elements of the view from `first` on, reading storage in ascending windows. */
 async function gather<T extends Decoded>(t: StoredTensor, dims: Dims, first: number, out: T, decode: Decode<T>) {
-  const size = DTYPE_BYTES[t.dtype];
   const stride = dims.strides[dims.strides.length - 1];
   /** How many of a run's elements lie before storage element `limit`. */
   const before = (limit: number, offset: number, count: number) =>
@@ -44,7 +60,7 @@ async function gather<T extends Decoded>(t: StoredTensor, dims: Dims, first: num
       if (n > 0) stop = Math.max(stop, offset + (n - 1) * stride + 1);
       if (n < count) next = Math.min(next, offset + n * stride);
     });
-    const window = decode(await t.source.read(t.byteOffset + start * size, (stop - start) * size));
+    const window = decode(await readElements(t, start, stop - start));
     forEachRow(dims, first, out.length, (offset, count, position) => {
       const end = before(limit, offset, count);
       for (let i = before(start, offset, count); i < end; i++) out[position + i] = window[offset + i * stride - start];
@@ -60,12 +76,11 @@ async function* stream<T extends Decoded>(
   allocate: (count: number) => T,
 ): AsyncGenerator<T> {
   const total = elementCount(t.shape);
-  const size = DTYPE_BYTES[t.dtype];
   if (total === 0) return;
   const dims = collapse(t.shape, t.strides ?? rowMajorStrides(t.shape));
   if (isContiguous(dims)) {
     for (let at = 0; at < total; at += chunk) {
-      yield decode(await t.source.read(t.byteOffset + at * size, Math.min(chunk, total - at) * size));
+      yield decode(await readElements(t, at, Math.min(chunk, total - at)), at);
     }
     return;
   }
@@ -105,7 +120,7 @@ export class StoredTensorFile implements TensorFile {
     yield* stream(
       t,
       Math.min(chunkElements, GATHER),
-      (bytes) => decodeF32(t.dtype, bytes),
+      asF32(t),
       (n) => new Float32Array(n),
     );
   }
@@ -127,10 +142,9 @@ export class StoredTensorFile implements TensorFile {
         why: `it has ${total}`,
       });
     }
-    const decode = (bytes: Uint8Array) => decodeF32(t.dtype, bytes);
+    const decode = asF32(t);
     const dims = collapse(t.shape, t.strides ?? rowMajorStrides(t.shape));
-    const size = DTYPE_BYTES[t.dtype];
-    if (isContiguous(dims)) return decode(await t.source.read(t.byteOffset + first * size, count * size));
+    if (isContiguous(dims)) return decode(await readElements(t, first, count));
     const out = new Float32Array(count);
     await gather(t, dims, first, out, decode);
     return out;
@@ -149,9 +163,11 @@ export class StoredTensorFile implements TensorFile {
   async readI32(name: string): Promise<Int32Array> {
     const t = this.find(name);
     const where = `${this.name}: ${quote(name)}`;
-    decodeI32(t.dtype, new Uint8Array(0), where); // refuses a float tensor even when it is empty
     const out = new Int32Array(elementCount(t.shape));
-    const decode = (bytes: Uint8Array) => decodeI32(t.dtype, bytes, where);
+    const decode: Decode<Int32Array> = (bytes, first) => {
+      const values = decodeI32(t.dtype, bytes, where, first);
+      return t.negated ? values.map((value) => -value) : values;
+    };
     let at = 0;
     for await (const chunk of stream(t, DEFAULT_CHUNK, decode, (n) => new Int32Array(n))) {
       out.set(chunk, at);
