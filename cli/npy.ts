@@ -56,7 +56,8 @@ function converted(spec: TensorSpec, array: NpyArray, path: string, batch: numbe
     return spec.dtype === 'f16' ? floats(data, 'f32') : values;
   }
   const { least, most, array: Type, numpy } = WHOLE[spec.dtype];
-  const values = Type.from(data as ArrayLike<number>, Number);
+  const values = new Type(data.length);
+  for (let i = 0; i < data.length; i++) values[i] = Number(data[i]);
   const wrong = values.findIndex((value, i) => !same(value, data[i]) || value < least || value > most);
   if (wrong < 0) return values;
   const isFraction = typeof data[wrong] === 'number' && data[wrong] % 1 !== 0 && Number.isFinite(data[wrong]);

@@ -29,7 +29,7 @@ interface Options {
 export const runCommand = (context: Context): Command =>
   new Command('run')
     .description(
-      'Runs one entry of a model: inputs from .npy files, outputs to .npy files. What the run leaves in states is written too, and, ' +
+      'Runs one entry of a model: inputs from .npy or .npz files, outputs to .npy files. What the run leaves in states is written too, and, ' +
         'where it changes weights, weights.safetensors: --weights takes it.',
     )
     .argument('<model>', 'the model file, MODEL.ts, or a folder that `ditc build` wrote')
@@ -44,7 +44,12 @@ export const runCommand = (context: Context): Command =>
       wholeNumber('--runs', 1, 1_000_000),
       1,
     )
-    .option('--input <name=file>', 'an input of the entry, as .npy; once for each', collectInput, new Map())
+    .option(
+      '--input <name=file>',
+      'an input of the entry: .npy, or .npz with an array of that name; any type that holds its values exactly (fractions are rounded to float32); once for each',
+      collectInput,
+      new Map(),
+    )
     .requiredOption('-o, --out <dir>', 'folder for the outputs: OUTPUT.npy for each')
     .option('--json', 'print what was written as JSON')
     .addHelpText(

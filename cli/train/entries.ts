@@ -4,6 +4,7 @@
  */
 import { traceEntry, type EntryOptions } from '../../compiler/dsl/model.ts';
 import type { TensorSpec } from '../../compiler/emit/artefact.ts';
+import { inputRanges } from '../../compiler/emit/input-range.ts';
 import { guard } from '../../compiler/frontend/index.ts';
 import { DitcError } from '../../compiler/ir/index.ts';
 import type { ImageShape } from '../../runtime/data/fit.ts';
@@ -13,8 +14,16 @@ import type { LoadedModel } from '../model.ts';
 
 export const TRAINING_ENTRIES = ['trainStart', 'trainStep'] as const;
 
-/** Throws unless the model can be trained; gives the shape [C,H,W] of an example. */
-export function checkTrainer(loaded: LoadedModel, options: EntryOptions): ImageShape {
+/** What the model is trained on. */
+export interface Trained {
+  /** [C,H,W] of an example. */
+  readonly shape: ImageShape;
+  /** Labels are below it: rows of the table that they choose from. */
+  readonly labels?: number;
+}
+
+/** Throws unless the model can be trained. */
+export function checkTrainer(loaded: LoadedModel, options: EntryOptions): Trained {
   const { model, source } = loaded;
   const missing = TRAINING_ENTRIES.filter((name) => !Object.hasOwn(model.entries, name));
   if (missing.length) {
@@ -32,7 +41,7 @@ export function checkTrainer(loaded: LoadedModel, options: EntryOptions): ImageS
   const loss = graph.outputs.find(({ name }) => name === 'loss')?.node.type;
   if (loss?.dtype !== 'f32' || loss.shape.length) throw wrongSignature(source, 'it has no output loss f32[]', 'loss');
   const [, channels, height, width] = images.shape;
-  return [channels, height, width];
+  return { shape: [channels, height, width], labels: inputRanges(graph).get('labels')?.[1] };
 }
 
 const described = ({ name, dtype, shape }: TensorSpec): string => `${name} ${dtype}[${shape.join(',')}]`;

@@ -38,12 +38,16 @@ export async function train(
       const record = checkpoint?.record;
       if (checkpoint) checkResumable(loaded, checkpoint, request);
       const { settings, notes } = settle(request.given, record?.settings);
-      const shape = checkTrainer(loaded, { ...settings.options, batch: settings.batch, dtype: settings.dtype });
+      const { shape, labels } = checkTrainer(loaded, {
+        ...settings.options,
+        batch: settings.batch,
+        dtype: settings.dtype,
+      });
       const preview = previewOf(loaded, request.preview, settings.seed);
       const { numClasses } = loaded.model.config;
       const data = await openData(request.data, {
         shape,
-        classes: typeof numClasses === 'number' ? numClasses : undefined,
+        classes: typeof numClasses === 'number' ? numClasses : labels,
         labels: record?.data.classes,
         flip: settings.flip,
         onBad: request.onBad,

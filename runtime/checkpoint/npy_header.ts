@@ -108,13 +108,9 @@ export function parseNpyHeader(bytes: Uint8Array, where: string): NpyHeader {
   const dtype = DESCRIPTORS.get(descr.slice(1));
   if (!dtype || !'<>|='.includes(descr[0])) {
     const why = `known are ${[...DESCRIPTORS.keys()].join(', ')}, with < or > before them`;
-    throw npyError(
-      where,
-      `the dtype is ${quote(descr)}`,
-      why,
-      'convert it first: array.astype(numpy.float32)',
-      'unsupported',
-    );
+    const fix =
+      descr[1] === 'c' ? 'save its parts apart: array.real, array.imag' : 'convert it: array.astype(numpy.float64)';
+    throw npyError(where, `the dtype is ${quote(descr)}`, why, fix, 'unsupported');
   }
   return {
     dtype,

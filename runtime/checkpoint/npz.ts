@@ -78,7 +78,12 @@ export async function readArray(source: ByteSource, name: string): Promise<NpyAr
     code: 'not-found',
     where: source.name,
     what: `it holds no array ${quote(name)}`,
-    why: `its arrays are ${[...arrays.keys()].slice(0, 8).map((n) => quote(n)).join(', ') || 'none'}`,
+    why: `its arrays are ${
+      [...arrays.keys()]
+        .slice(0, 8)
+        .map((n) => quote(n))
+        .join(', ') || 'none'
+    }`,
     fix: `save it under that name: numpy.savez(FILE, ${/^[A-Za-z_]\w*$/.test(name) ? name : 'x'}=array)`,
   });
 }

@@ -117,12 +117,7 @@ export class StoredTensorFile implements TensorFile {
       });
     }
     const t = this.find(name);
-    yield* stream(
-      t,
-      Math.min(chunkElements, GATHER),
-      asF32(t),
-      (n) => new Float32Array(n),
-    );
+    yield* stream(t, Math.min(chunkElements, GATHER), asF32(t), (n) => new Float32Array(n));
   }
 
   async readF32Range(name: string, first: number, count: number): Promise<Float32Array> {

@@ -102,6 +102,9 @@ export function mirrored<T extends Example>(values: T, width: number): T {
   return out;
 }
 
+/** More classes than any data set has; a label beyond is damage. */
+const MOST_CLASSES = 1_000_000;
+
 /**
  * The names of the classes: those given, else the numbers of the labels. `nameOf` names an example.
  * @throws RuntimeError `labels` when a label has no name, or the model no class for it.
@@ -112,20 +115,32 @@ export function checkLabels(
   source: string,
   nameOf: (index: number) => string,
 ): readonly string[] {
+  const known = Math.min(given.labels?.length ?? MOST_CLASSES, given.classes ?? MOST_CLASSES);
+  const wrong = labels.findIndex((label) => label < 0 || label >= known);
   const most = labels.reduce((a, b) => Math.max(a, b), 0);
-  const names = given.labels ?? Array.from({ length: most + 1 }, (_, i) => String(i));
-  const classes = Math.min(names.length, given.classes ?? Infinity);
-  const wrong = labels.findIndex((label) => label < 0 || label >= classes);
-  if (wrong < 0) return names;
-  const fix =
-    labels[wrong] < 0
-      ? 'number the classes from 0'
-      : `give the model numClasses: ${most + 1}, or number the classes from 0 to ${classes - 1}`;
-  throw new RuntimeError({
+  if (wrong >= 0) throw wrongLabel(labels[wrong], most, given, source, nameOf(wrong));
+  return given.labels ?? Array.from({ length: most + 1 }, (_, i) => String(i));
+}
+
+function wrongLabel(
+  label: number,
+  most: number,
+  { labels, classes }: { readonly labels?: readonly string[]; readonly classes?: number },
+  where: string,
+  example: string,
+): RuntimeError {
+  const named = labels !== undefined && labels.length < (classes ?? Infinity);
+  const known = named ? labels.length : (classes ?? MOST_CLASSES);
+  const has = named ? 'the data names' : classes === undefined ? 'no model has more than' : 'the model has';
+  const why = `${has} ${known} ${known === 1 ? 'class' : 'classes'}`;
+  const what = `the label of ${example} is ${label}`;
+  const grow = !named && classes !== undefined && label >= 0 && most < MOST_CLASSES;
+  const fix = grow ? `give the model numClasses: ${most + 1}, or number the classes` : 'number the classes';
+  return new RuntimeError({
     code: 'labels',
-    where: source,
-    what: `the label of ${nameOf(wrong)} is ${labels[wrong]}`,
-    why: `the model has ${classes} ${classes === 1 ? 'class' : 'classes'}`,
-    fix,
+    where,
+    what,
+    why,
+    fix: `${fix} from 0${label < 0 ? '' : ` to ${known - 1}`}`,
   });
 }

@@ -107,7 +107,7 @@ describe('run', () => {
       save('x2.npy', { dtype: 'f32', shape: [2, 3], data: new Float32Array(6) });
       save('x4.npy', { dtype: 'f32', shape: [1, 4], data: new Float32Array(4) });
       save('xi.npy', { dtype: 'i64', shape: [1, 3], data: BigInt64Array.of(1n, 16777217n, 0n) });
-      save('kf.npy', { dtype: 'f32', shape: [3], data: new Float32Array(3) });
+      save('kf.npy', { dtype: 'f32', shape: [3], data: Float32Array.of(1, 0.5, 2) });
       save('big.npy', { dtype: 'i64', shape: [3], data: BigInt64Array.of(0n, 2n ** 40n, 0n) });
       save('two.npy', { dtype: 'i32', shape: [3], data: Int32Array.of(0, 2, 1) });
       writeFileSync(join(cwd, 'cut.npy'), readFileSync(join(cwd, 'x.npy')).subarray(0, 140));
@@ -122,10 +122,14 @@ describe('run', () => {
       [[...inputs(), '--input', 'z=x.npy'], 2, ['scale has no input z', 'x f32[1, 3]']],
       [inputs('x2'), 1, ['x2.npy — it does not fit the input x f32[1, 3]', 'f32[2, 3]', 'fix: run it with --batch 2']],
       [inputs('x4'), 1, ['the file holds f32[1, 4]', 'fix: save an array of shape (1, 3)']],
-      [inputs('xi'), 1, ['element 1 is 16777217, which f32 cannot hold']],
-      [inputs('x', 'kf'), 1, ['kf.npy — it does not fit', 'fix: convert it: array.astype(numpy.int32)']],
-      [inputs('x', 'big'), 1, ['1099511627776 does not fit i32']],
-      [inputs('x', 'k', 'two'), 1, ['element 1 is 2', 'from 0 to 1']],
+      [inputs('xi'), 1, ['element [0, 1] is 16777217, which f32 cannot hold']],
+      [
+        inputs('x', 'kf'),
+        1,
+        ['kf.npy — it does not fit', 'element [1] is 0.5, which i32 cannot hold', 'numpy.rint(array)'],
+      ],
+      [inputs('x', 'big'), 1, ['element [1] is 1099511627776, which i32 cannot hold']],
+      [inputs('x', 'k', 'two'), 1, ['element [1] is 2', 'from 0 to 1']],
       [inputs('cut'), 1, ['cut.npy — shape and data disagree']],
       [inputs('none'), 1, ['none.npy — cannot open the file', 'no such file']],
       [[...inputs(), '--weights', 'none.pt'], 1, ['none.pt — cannot open the file']],

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { drawInputs, fillConstants, inputBounds } from '../../../cli/verify/values.ts';
+import { drawInputs, fillConstants } from '../../../cli/verify/values.ts';
 import { compileModel } from '../../../compiler/pipeline.ts';
-import { traceEntry } from '../../../compiler/dsl/model.ts';
 import { concat, constant, defineModel, ones, zeros } from '../../../compiler/dsl/index.ts';
 import type { Program } from '../../../runtime/program.ts';
 import type { Chunks } from '../../../runtime/weights.ts';
@@ -30,13 +29,11 @@ const model = defineModel({
 });
 
 describe('what kernels are tried on', () => {
-  const { graph } = traceEntry(model, 'f', { batch: 1 });
-  const bounds = inputBounds([graph]);
   const options = { name: 'm', source: '', device: PORTABLE, entryOptions: { batch: 1 } };
   const { manifest } = compileModel(model, options);
 
   it('labels are rows of the table they choose from, and all rows come', () => {
-    const inputs = drawInputs(manifest.entries.f, bounds, 7);
+    const inputs = drawInputs(manifest, 'f', 7);
     expect(new Set(inputs.get('label'))).toEqual(new Set([0, 1, 2]));
     expect(inputs.get('label')).toBeInstanceOf(Int32Array);
     expect(new Set(inputs.get('flag'))).toEqual(new Set([0, 1]));
@@ -45,8 +42,8 @@ describe('what kernels are tried on', () => {
   });
 
   it('the seed alone decides', () => {
-    expect(drawInputs(manifest.entries.f, bounds, 7)).toEqual(drawInputs(manifest.entries.f, bounds, 7));
-    expect(drawInputs(manifest.entries.f, bounds, 7)).not.toEqual(drawInputs(manifest.entries.f, bounds, 8));
+    expect(drawInputs(manifest, 'f', 7)).toEqual(drawInputs(manifest, 'f', 7));
+    expect(drawInputs(manifest, 'f', 7)).not.toEqual(drawInputs(manifest, 'f', 8));
   });
 
   it('nothing starts at one value everywhere, and what may be a variance is positive', async () => {

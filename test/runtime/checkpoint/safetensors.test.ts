@@ -67,7 +67,7 @@ describe('safetensors reader', () => {
     ]);
     const opened = await openSafetensors(new MemorySource('x', bytes));
     expect((await failure(() => opened.readI32('ids'))).message).toMatch(
-      /^x: "ids": the value 1099511627776 does not fit i32/,
+      /^x: "ids": element 0 is 1099511627776, which does not fit i32/,
     );
     expect([...(await opened.readF32('ids'))]).toEqual([2 ** 40]);
   });

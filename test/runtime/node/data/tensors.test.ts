@@ -126,6 +126,21 @@ describe('a tensor file', () => {
   });
 });
 
+describe('labels', () => {
+  it.each<[string, Tensors[string]]>([
+    ['u8', ['u8', [3], Uint8Array.of(2, 0, 1)]],
+    ['u16', ['u16', [3], Uint16Array.of(2, 0, 1)]],
+    ['u32', ['u32', [3], Uint32Array.of(2, 0, 1)]],
+    ['u64', ['u64', [3], BigUint64Array.of(2n, 0n, 1n)]],
+    ['whole f64', ['f64', [3, 1], Float64Array.of(2, 0, 1)]],
+  ])('may be %s', async (_name, y) => {
+    const folder = folderOf({ 'a.safetensors': await safetensors({ x, y }) });
+    const data = await openData(`${folder}/a.safetensors`, { ...options, classes: 3 });
+    expect([...data.labels]).toEqual([2, 0, 1]);
+    await data.close();
+  });
+});
+
 describe('tensors that do not fit', () => {
   const message = async (tensors: Tensors, more: Partial<DataOptions> = {}) => {
     const folder = folderOf({ 'a.safetensors': await safetensors(tensors) });
@@ -139,12 +154,18 @@ describe('tensors that do not fit', () => {
     expect(await message({ x, y }, { classes: 2 })).toMatch(
       /label of row 0 of x in .*a\.safetensors is 2.*numClasses: 3/,
     );
-    expect(await message({ x, y }, { labels: ['cat', 'dog'] })).toMatch(/row 0 .* is 2: the model has 2 classes/);
+    expect(await message({ x, y }, { labels: ['cat', 'dog'] })).toMatch(/row 0 .* is 2: the data names 2 classes/);
     expect(await message({ x, y: ['i32', [3], Int32Array.of(0, -1, 0)] })).toMatch(
       /row 1 .* is -1.*number the classes from 0/,
     );
     expect(await message({ x, y: ['i32', [2], Int32Array.of(0, 1)] })).toMatch(/y is \[2\] and there are 3 examples/);
-    expect(await message({ x, y: ['f32', [3], Float32Array.of(0, 1, 2)] })).toMatch(/f32 tensor was read as integers/);
+    expect(await message({ x, y: ['f32', [3], Float32Array.of(0, 1.5, 2)] })).toMatch(/"y": element 1 is 1\.5/);
+    expect(await message({ x, y: ['u32', [3], Uint32Array.of(0, 1, 2 ** 31)] })).toMatch(
+      /"y": element 2 is 2147483648/,
+    );
+    const most = ['i32', [3], Int32Array.of(0, 1, 2 ** 31 - 1)] as Tensors[string];
+    expect(await message({ x, y: most })).toMatch(/row 2 .* is 2147483647: no model has more than 1000000 classes/);
+    expect(await message({ x, y: most }, { classes: 2 })).toMatch(/is 2147483647: the model has 2 classes/);
     expect(await message({ x }, { classes: 10 })).toMatch(/no labels: the model has 10 classes; add a tensor y \[3\]/);
     expect(await message({ weight: x })).toMatch(/holds no examples: its tensors are "weight"; name the tensor/);
     expect(await message({ x, latents: x })).toMatch(/holds x and latents: only one/);
