@@ -74,7 +74,7 @@ export function dslSections(): Section[] {
     {
       title: 'Functions',
       about: 'Of tensors, to import by name.',
-      members: [...exportedOf('functions'), ...exportedOf('tensor')],
+      members: [...exportedOf('functions'), ...exportedOf('constants')],
     },
     {
       title: 'Initial values',

@@ -1,16 +1,31 @@
 /** Functions of tensors that read better outside the method chain. */
+import { formatShape, formatType } from '../ir/index.ts';
+import {
+  argument,
+  finite,
+  kindOf,
+  operand,
+  optional,
+  takes,
+  tensor,
+  tensors,
+  whole,
+  type Argument,
+} from './arguments.ts';
+import { constant, iota } from './constants.ts';
+import { axisOf, misuse, Tensor, type Operand } from './tensor.ts';
 import { currentTrace } from './trace.ts';
-import { constant, iota, Tensor, type Operand } from './tensor.ts';
 
 const f = () => currentTrace().f;
-const unary = (op: string) => (x: Tensor) => new Tensor(f().unary(op, x.node));
+const ofOne = (name: string, of: (x: Tensor) => Tensor) => takes(name, [tensor('x')], of);
+const unary = (name: string, op = name) => ofOne(name, (x) => new Tensor(f().unary(op, x.node)));
 
 /** x·sigmoid(x). */
 export const silu = unary('silu');
 /** ½x(1+tanh(√(2/π)(x+0.044715x³))), the tanh form. */
 export const gelu = unary('gelu');
 /** ½x(1+erf(x/√2)). */
-export const geluExact = (x: Tensor) => x.mul(0.5).mul(erf(x.mul(Math.SQRT1_2)).add(1));
+export const geluExact = ofOne('geluExact', (x) => x.mul(0.5).mul(erf(x.mul(Math.SQRT1_2)).add(1)));
 /** The error function. */
 export const erf = unary('erf');
 /** 1/(1 + e⁻ˣ). */
@@ -32,53 +47,88 @@ export const abs = unary('abs');
 /** The largest whole number that is not above x. */
 export const floor = unary('floor');
 /** Whether x is neither infinite nor NaN: bool. */
-export const isFinite = unary('is_finite');
+export const isFinite = unary('isFinite', 'is_finite');
 /** Whether x is NaN: bool. */
-export const isNaN = unary('is_nan');
+export const isNaN = unary('isNaN', 'is_nan');
 /** max(x, 0); its gradient at 0 is 0. */
 export const relu = unary('relu');
 
 /** Softmax over the last axis. */
 export const softmax = unary('softmax');
 
+const NORMED = [tensor('x'), optional(finite('eps', 0))];
+
 /** (x − mean)/√(var + eps) over the last axis, without an affine part; eps is DiT's 1e-6 unless told. */
-export const layerNorm = (x: Tensor, eps = 1e-6) => new Tensor(f().op('layer_norm', [x.node], { eps }));
+export const layerNorm = takes(
+  'layerNorm',
+  NORMED,
+  (x: Tensor, eps = 1e-6) => new Tensor(f().op('layer_norm', [x.node], { eps })),
+);
 
 /** x/√(mean(x²) + eps) over the last axis. Zhang & Sennrich 2019. */
-export const rmsNorm = (x: Tensor, eps = 1e-6) => x.mul(x.square().mean(-1, { keepDims: true }).add(eps).rsqrt());
+export const rmsNorm = takes('rmsNorm', NORMED, (x: Tensor, eps = 1e-6) =>
+  x.mul(x.square().mean(-1, { keepDims: true }).add(eps).rsqrt()),
+);
 
 /** x·Wᵀ + b: x […, k], W [n, k], b [n]. */
-export const linear = (x: Tensor, weight: Tensor, bias?: Tensor) =>
-  new Tensor(f().op('linear', bias ? [x.node, weight.node, bias.node] : [x.node, weight.node]));
+export const linear = takes(
+  'linear',
+  [tensor('x'), tensor('weight'), optional(tensor('bias'))],
+  (x: Tensor, weight: Tensor, bias?: Tensor) =>
+    new Tensor(f().op('linear', bias ? [x.node, weight.node, bias.node] : [x.node, weight.node])),
+);
 
 /** Joins tensors along an axis that they have, the last unless told. */
-export const concat = (xs: Tensor[], axis = -1) =>
-  new Tensor(
+export const concat = takes('concat', [tensors('xs'), optional(whole('axis'))], (xs: Tensor[], axis = -1) => {
+  const at = axisOf(axis, xs[0].rank, formatShape(xs[0].shape));
+  return new Tensor(
     f().concat(
       xs.map((x) => x.node),
-      axis < 0 ? axis + xs[0].rank : axis,
+      at,
     ),
   );
+});
 
 /** Joins tensors of one shape along a new axis. */
-export const stack = (xs: Tensor[], axis = 0) =>
-  concat(
+export const stack = takes('stack', [tensors('xs'), optional(whole('axis'))], (xs: Tensor[], axis = 0) => {
+  const other = xs.find((x) => formatShape(x.shape) !== formatShape(xs[0].shape));
+  if (other) {
+    const why = `${formatType(xs[0].node.type)} and ${formatType(other.node.type)}`;
+    throw misuse('stack: the tensors have different shapes', why, 'broadcast or reshape them, or use concat');
+  }
+  return concat(
     xs.map((x) => x.unsqueeze(axis)),
     axis,
   );
+});
 
 /** x where the condition (a bool tensor) holds, else y; all broadcast. */
-export function where(condition: Tensor, x: Operand, y: Operand): Tensor {
-  const dtype = [x, y].find((v) => v instanceof Tensor)?.dtype ?? 'f32';
-  const [a, b] = [x, y].map((v) => (v instanceof Tensor ? v : constant(v, [], dtype)));
-  return new Tensor(f().select(condition.node, a.node, b.node));
-}
+export const where = takes(
+  'where',
+  [tensor('condition'), operand('x'), operand('y')],
+  (condition: Tensor, x: Operand, y: Operand) => {
+    const dtype = [x, y].find((v) => v instanceof Tensor)?.dtype ?? 'f32';
+    const [a, b] = [x, y].map((v) => (v instanceof Tensor ? v : constant(v, [], dtype)));
+    return new Tensor(f().select(condition.node, a.node, b.node));
+  },
+);
 
 /** Where random numbers come from: a key and three counters (u32, broadcast together). Same values, same numbers. */
 export interface RandomSource {
   readonly key: readonly [Tensor, Tensor];
   readonly counter: readonly [Tensor, Tensor, Tensor];
 }
+
+const SOURCE: Argument = {
+  name: 'source',
+  expects: (value) => {
+    const { key, counter } = (value ?? {}) as Partial<RandomSource>;
+    const what = 'a source of random numbers, { key: [k0, k1], counter: [c0, c1, c2] } of u32 tensors';
+    if (!Array.isArray(key) || !Array.isArray(counter) || key.length !== 2 || counter.length !== 3) return what;
+    const wrong = [...key, ...counter].find((x: unknown) => tensor('').expects(x) ?? (x as Tensor).dtype !== 'u32');
+    return wrong === undefined ? undefined : `${what}: one is ${wrong instanceof Tensor ? wrong.dtype : kindOf(wrong)}`;
+  },
+};
 
 const philox = ({ key, counter }: RandomSource, lane: number) =>
   new Tensor(
@@ -89,26 +139,41 @@ const philox = ({ key, counter }: RandomSource, lane: number) =>
     ),
   );
 
+const LANE = argument('lane', '0, 1, 2 or 3', (value) => [0, 1, 2, 3].includes(value as number));
+
 /** U(0, 1], never 0: the top 24 bits of a Philox word, centred (float32 rounds the last of them up to 1). */
-export function randomUniform(source: RandomSource, lane = 0): Tensor {
+export const randomUniform = takes('randomUniform', [SOURCE, optional(LANE)], (source: RandomSource, lane = 0) => {
   const bits = f().op('shift_right', [philox(source, lane).node, f().constant(8, 'u32')]);
   return new Tensor(bits)
     .cast('f32')
     .add(0.5)
     .mul(2 ** -24);
-}
+});
 
 /** N(0, 1) by Box & Muller 1958. */
-export function randomNormal(source: RandomSource): Tensor {
+export const randomNormal = takes('randomNormal', [SOURCE], (source: RandomSource) => {
   const radius = randomUniform(source, 0).log().mul(-2).sqrt();
   return radius.mul(cos(randomUniform(source, 1).mul(2 * Math.PI)));
-}
+});
 
 /**
  * dloss/dx for each x: parameters, states or inputs. `loss` has one element. Zeros where the loss does not depend on x, or only
  * through integers, comparisons or `detach`.
  */
-export const gradients = (loss: Tensor, xs: readonly Tensor[]): Tensor[] =>
-  xs.map((x) => new Tensor(f().op('gradient', [loss.node, x.node])));
+export const gradients = takes(
+  'gradients',
+  [tensor('loss'), tensors('xs', 0)],
+  (loss: Tensor, xs: readonly Tensor[]): Tensor[] =>
+    xs.map((x) => {
+      if (VARIABLES.has(x.node.op)) return new Tensor(f().op('gradient', [loss.node, x.node]));
+      const why = `one is ${x.node.name ?? x.node.op}`;
+      throw misuse(
+        'gradients: xs must be parameters, states or inputs',
+        why,
+        'differentiate with respect to one of those',
+      );
+    }),
+);
+const VARIABLES = new Set(['param', 'state', 'input']);
 
 export { constant, iota };

@@ -3,16 +3,32 @@ import {
   checkName,
   DitcError,
   formatType,
+  sizeOf,
   type Attrs,
   type DType,
   type Graph,
   type Node,
   type Shape,
 } from '../ir/index.ts';
+import {
+  argument,
+  dtype,
+  flag,
+  init,
+  methodsTake,
+  options,
+  optional,
+  rest,
+  shape,
+  tensor,
+  text,
+  valueOf,
+  whole,
+} from './arguments.ts';
 import { xavierUniform, zeros, type Init } from './init.ts';
 import { linear } from './functions.ts';
 import { outputsOf } from './outputs.ts';
-import { Tensor } from './tensor.ts';
+import { misuse, Tensor } from './tensor.ts';
 import { currentPlace, Trace, withTrace, type DeclaredParam } from './trace.ts';
 
 /** Parameters under a name prefix: `p.at('blocks', 3).linear('attn.qkv', …)` declares `blocks.3.attn.qkv.weight`. */
@@ -41,6 +57,7 @@ export class Scope {
   /** x·Wᵀ + b with `name.weight` [out, in] (Xavier-uniform unless told) and `name.bias` [out] (zeros unless told). */
   linear(name: string, x: Tensor, out: number, options: { init?: Init; bias?: boolean; biasInit?: Init } = {}): Tensor {
     const scope = this.at(name);
+    if (!x.rank) throw misuse('linear: x has no axis to multiply', 'it is of rank 0', 'reshape it, to [1] at least');
     const fanIn = x.shape[x.rank - 1];
     const weight = scope.param('weight', [out, fanIn], options.init ?? xavierUniform(fanIn, out));
     const bias = (options.bias ?? true) ? scope.param('bias', [out], options.biasInit ?? zeros) : undefined;
@@ -54,6 +71,17 @@ export class Scope {
   }
 }
 
+methodsTake(Scope, {
+  at: [rest(argument('names', 'a name or a number', (n) => typeof n === 'string' || Number.isSafeInteger(n)))],
+  param: [text('name'), shape('shape'), optional(init('init')), options('options', [flag('frozen')])],
+  linear: [
+    text('name'),
+    tensor('x'),
+    whole('out', 1),
+    options('options', [init('init'), flag('bias'), init('biasInit')]),
+  ],
+});
+
 function declare(
   trace: Trace,
   table: Map<string, DeclaredParam>,
@@ -65,8 +93,22 @@ function declare(
   more: Attrs = {},
 ) {
   const node = leaf(trace, op, name, { dtype, shape: [...shape], ...more });
+  checkInit(name, node, init);
   if (!table.has(name)) table.set(name, { node, init });
   return node;
+}
+
+/** Throws unless values of one's own fill what they are for, and are values of its dtype. */
+function checkInit(name: string, { type }: Node, init: Init): void {
+  if (init.kind !== 'data') return;
+  const { length } = init.data;
+  if (length !== sizeOf(type.shape)) {
+    const why = `${length} values, and ${name} is ${formatType(type)}, of ${sizeOf(type.shape)}`;
+    throw misuse('fixed: the values do not fill the shape', why, 'give as many values as it has elements');
+  }
+  const wrong = init.data.find((value) => valueOf(value, type.dtype) !== undefined);
+  if (wrong !== undefined)
+    throw misuse(`fixed: a value must be ${valueOf(wrong, type.dtype)}`, `one is ${wrong}`, 'give other values');
 }
 
 const KINDS = { input: 'an input', param: 'a parameter', state: 'a state' } as const;
@@ -137,10 +179,6 @@ export class Entry {
    * updates it is the body of a loop; what depends on nothing else that the loop changes is computed once, before it.
    */
   counter(name: string, count: number): Tensor {
-    if (!Number.isSafeInteger(count) || count < 1) {
-      const fix = 'give the number of values it takes';
-      throw new DitcError({ code: 'config', where: currentPlace(), what: `counter ${name} has ${count} values`, fix });
-    }
     return new Tensor(declare(this.trace, this.trace.states, 'state', name, [], 'i32', zeros, { count }));
   }
 
@@ -154,24 +192,34 @@ export class Entry {
   update(target: Tensor, value: Tensor): void {
     const name = String(target.node.attrs.name);
     if (target.node.op !== 'state' && target.node.op !== 'param') {
-      throw new DitcError({
-        code: 'update',
-        where: currentPlace(),
-        what: 'update: the target is not state or a parameter',
-      });
+      const why = `it is ${target.node.name ?? target.node.op}, which the entry computes or is given`;
+      throw updateError('update: the target is not state or a parameter', why, 'declare it with e.state(…)');
     }
-    const [to, from] = [target.node.type, value.node.type];
-    if (to.dtype !== from.dtype || String(to.shape) !== String(from.shape)) {
-      throw new DitcError({
-        code: 'shape',
-        where: currentPlace(),
-        what: `update: ${name} is ${to.dtype}[${to.shape}], its new value is ${from.dtype}[${from.shape}]`,
-      });
-    }
+    const [to, from] = [target, value].map(({ node }) => formatType(node.type));
+    if (to !== from)
+      throw updateError(`update: ${name} is ${to}, its new value is ${from}`, undefined, 'reshape or cast it', 'shape');
+    const { updates } = this.trace;
+    if (updates.has(name))
+      throw updateError(`update: ${name} is updated twice`, 'a run gives it one new value', 'join the two into one');
     if (value.node.inputs.length) value.node.name ??= `next_${name}`;
-    this.trace.updates.set(name, { state: target.node, node: value.node });
+    updates.set(name, { state: target.node, node: value.node });
   }
 }
+
+methodsTake(Entry, {
+  input: [text('name'), shape('shape'), optional(dtype('dtype'))],
+  state: [text('name'), shape('shape'), optional(dtype('dtype')), optional(init('init'))],
+  counter: [text('name'), argument('count', 'a whole number from 1 to 2147483647: of the values it takes', isCount)],
+  parameters: [],
+  update: [tensor('target'), tensor('value')],
+});
+
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 1 && (value as number) < 2 ** 31;
+}
+
+const updateError = (what: string, why: string | undefined, fix: string, code = 'update'): DitcError =>
+  new DitcError({ code, where: currentPlace(), what, why, fix });
 
 /** Computes an entry's outputs, by name; what only updates state may return nothing. */
 export type EntryFunction = (entry: Entry) => Record<string, Tensor> | void;

@@ -27,6 +27,8 @@ function dotProduct(a: Float64Array, i: number, b: Float64Array, j: number, n: n
   return s0 + s1 + (s2 + s3);
 }
 
+const LINEAR = 'x is […, k], weight [n, k], bias [n]';
+
 export const linear = defineOp({
   name: 'linear',
   doc: 'x·Wᵀ + b over the last axis: x […, k], W [n, k] as checkpoints store it, b [n] (optional). f16 x and W give f32 with `dtype`.',
@@ -41,10 +43,10 @@ export const linear = defineOp({
     const [x, w, b] = inputs.map((t) => t.shape);
     const k = x[x.length - 1];
     if (!x.length || w.length !== 2 || w[1] !== k) {
-      throw shapeError('linear', 'inner sizes differ', `x is ${formatShape(x)}, weight is ${formatShape(w)}`);
+      throw shapeError('linear', 'inner sizes differ', `x is ${formatShape(x)}, weight is ${formatShape(w)}`, LINEAR);
     }
     if (b && (b.length !== 1 || b[0] !== w[0])) {
-      throw shapeError('linear', 'bias does not fit', `weight is ${formatShape(w)}, bias is ${formatShape(b)}`);
+      throw shapeError('linear', 'bias does not fit', `weight is ${formatShape(w)}, bias is ${formatShape(b)}`, LINEAR);
     }
     return { dtype, shape: [...x.slice(0, -1), w[0]] };
   },
@@ -107,7 +109,8 @@ export const softmax = defineOp({
   type: (inputs) => {
     expectArity('softmax', inputs, 1);
     expectFloat('softmax', ...inputs);
-    if (!inputs[0].shape.length) throw shapeError('softmax', 'takes a tensor of at least one axis');
+    if (!inputs[0].shape.length)
+      throw shapeError('softmax', 'takes a tensor of at least one axis', undefined, 'unsqueeze it');
     return inputs[0];
   },
   reference: ([x], _attrs, type) => {
@@ -144,7 +147,8 @@ export const layerNorm = defineOp({
     expectArity('layer_norm', inputs, 1);
     if (!(attrNumber(attrs, 'eps') >= 0)) throw shapeError('layer_norm', 'eps is a number of at least 0');
     expectFloat('layer_norm', ...inputs);
-    if (!inputs[0].shape.length) throw shapeError('layer_norm', 'takes a tensor of at least one axis');
+    if (!inputs[0].shape.length)
+      throw shapeError('layer_norm', 'takes a tensor of at least one axis', undefined, 'unsqueeze it');
     return inputs[0];
   },
   reference: ([x], attrs, type) => {

@@ -30,7 +30,7 @@ export const matmul = defineOp({
       );
     }
     if (!broadcastShapes(x.slice(0, -2), y.slice(0, -2)))
-      throw shapeError('matmul', 'batch axes do not broadcast', shapes);
+      throw shapeError('matmul', 'batch axes do not broadcast', shapes, 'unsqueeze or reshape one of them');
     const { batch, m, n } = matmulDims(x, y);
     return { dtype: contractedDType('matmul', inputs, attrs), shape: [...batch, m, n] };
   },

@@ -103,7 +103,12 @@ export const concat = defineOp({
     for (const other of inputs) {
       const agrees = other.shape.length === shape.length && other.shape.every((n, i) => i === axis || n === shape[i]);
       if (!agrees)
-        throw shapeError('concat', `operands differ outside axis ${axis}`, inputs.map(formatType).join(', '));
+        throw shapeError(
+          'concat',
+          `operands differ outside axis ${axis}`,
+          inputs.map(formatType).join(', '),
+          'reshape or slice them, or join them along another axis',
+        );
     }
     const length = inputs.reduce((sum, t) => sum + t.shape[axis], 0);
     return { dtype, shape: shape.map((n, i) => (i === axis ? length : n)) };
@@ -148,7 +153,13 @@ export const pad = defineOp({
     const [low, high] = [attrList(attrs, 'low'), attrList(attrs, 'high')];
     const { dtype, shape } = inputs[0];
     const bad = (list: readonly number[]) => list.length !== shape.length || !areSizes(list, 0);
-    if (bad(low) || bad(high)) throw shapeError('pad', `low and high need ${shape.length} sizes of at least 0`);
+    if (bad(low) || bad(high))
+      throw shapeError(
+        'pad',
+        `low and high need ${shape.length} sizes of at least 0`,
+        `x is ${formatShape(shape)}`,
+        'give one number for each axis',
+      );
     return { dtype, shape: shape.map((n, i) => n + low[i] + high[i]) };
   },
   reference: ([x], attrs, type) => {

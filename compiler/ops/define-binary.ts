@@ -1,5 +1,5 @@
 /** How pointwise ops of two operands are defined. Operands broadcast as in NumPy and have one dtype. */
-import type { DType, Node } from '../ir/index.ts';
+import { DTYPES, type DType, type Node } from '../ir/index.ts';
 import {
   broadcastOrThrow,
   defineOp,
@@ -38,7 +38,12 @@ export function binary(name: string, def: Binary): OpDef {
     type: (inputs) => {
       expectArity(name, inputs, 2);
       expectSameDType(name, inputs);
-      if (!accepts(inputs[0].dtype)) throw shapeError(name, `does not take ${inputs[0].dtype}`);
+      const { dtype } = inputs[0];
+      if (!accepts(dtype)) {
+        const taken = DTYPES.filter(accepts);
+        const fix = taken.includes('bool') ? 'compare it with something' : `cast it to '${taken[0]}' first`;
+        throw shapeError(name, `does not take ${dtype}`, `it takes ${taken.join(', ')}`, fix);
+      }
       return { dtype: def.result ?? inputs[0].dtype, shape: broadcastOrThrow(name, inputs) };
     },
     reference: (inputs, attrs, type) => elementwise(wrap(def, type.dtype))(inputs, attrs, type),

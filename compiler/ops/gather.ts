@@ -11,8 +11,9 @@ export const gather = defineOp({
   type: (inputs) => {
     expectArity('gather', inputs, 2);
     const [table, index] = inputs;
-    if (!isInteger(index.dtype)) throw shapeError('gather', 'indices are i32 or u32', `got ${formatType(index)}`);
-    if (!table.shape.length) throw shapeError('gather', 'the table needs at least one axis');
+    if (!isInteger(index.dtype))
+      throw shapeError('gather', 'indices are i32 or u32', `got ${formatType(index)}`, "cast them to 'i32'");
+    if (!table.shape.length) throw shapeError('gather', 'the table needs at least one axis', undefined, 'unsqueeze it');
     return { dtype: table.dtype, shape: [...index.shape, ...table.shape.slice(1)] };
   },
   reference: ([table, index], _attrs, type) => {

@@ -57,7 +57,8 @@ export const not = defineOp({
   kind: 'pointwise',
   type: (inputs) => {
     expectArity('not', inputs, 1);
-    if (inputs[0].dtype !== 'bool') throw shapeError('not', `does not take ${inputs[0].dtype}`);
+    if (inputs[0].dtype !== 'bool')
+      throw shapeError('not', `does not take ${inputs[0].dtype}`, 'it takes bool', 'compare it with something');
     return inputs[0];
   },
   reference: elementwise((x) => Number(!x)),

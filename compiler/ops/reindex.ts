@@ -11,13 +11,19 @@ export const reshape = defineOp({
     expectArity('reshape', inputs, 1);
     const shape = attrList(attrs, 'shape');
     if (!areSizes(shape, 1)) {
-      throw shapeError('reshape', 'sizes are whole numbers of at least 1', `got ${formatShape(shape)}`);
+      throw shapeError(
+        'reshape',
+        'sizes are whole numbers of at least 1',
+        `got ${formatShape(shape)}`,
+        'check the sizes',
+      );
     }
     if (sizeOf(shape) !== sizeOf(inputs[0].shape)) {
       throw shapeError(
         'reshape',
         'element counts differ',
         `${formatShape(inputs[0].shape)} has ${sizeOf(inputs[0].shape)}, ${formatShape(shape)} has ${sizeOf(shape)}`,
+        'check the sizes; one of them may be −1',
       );
     }
     return { dtype: inputs[0].dtype, shape };
@@ -47,7 +53,12 @@ export const permute = defineOp({
         shape.map((_, i) => i),
       )
     ) {
-      throw shapeError('permute', `not a permutation of ${shape.length} axes`, `[${perm}]`);
+      throw shapeError(
+        'permute',
+        `not a permutation of ${shape.length} axes`,
+        `[${perm}]`,
+        `name each axis from 0 to ${shape.length - 1} once`,
+      );
     }
     return { dtype, shape: perm.map((axis) => shape[axis]) };
   },
@@ -82,7 +93,12 @@ export const broadcast = defineOp({
     const from = inputs[0].shape;
     const lead = shape.length - from.length;
     if (lead < 0 || !areSizes(shape, 1) || from.some((n, i) => n !== 1 && n !== shape[lead + i])) {
-      throw shapeError('broadcast', `${formatShape(from)} does not broadcast to ${formatShape(shape)}`);
+      throw shapeError(
+        'broadcast',
+        `${formatShape(from)} does not broadcast to ${formatShape(shape)}`,
+        'only axes of size 1 are repeated, and new ones come first',
+        'unsqueeze or reshape it, or check the sizes',
+      );
     }
     return { dtype: inputs[0].dtype, shape };
   },

@@ -21,7 +21,12 @@ export const select = defineOp({
   type: (inputs) => {
     expectArity('select', inputs, 3);
     if (inputs[0].dtype !== 'bool')
-      throw shapeError('select', 'the condition is a bool tensor', `got ${inputs[0].dtype}`);
+      throw shapeError(
+        'select',
+        'the condition is a bool tensor',
+        `got ${inputs[0].dtype}`,
+        'compare it with something',
+      );
     expectSameDType('select', inputs.slice(1));
     return { dtype: inputs[1].dtype, shape: broadcastOrThrow('select', inputs) };
   },
@@ -95,7 +100,8 @@ export const clamp = defineOp({
   kind: 'pointwise',
   type: (inputs, { lo, hi }) => {
     expectArity('clamp', inputs, 1);
-    if (inputs[0].dtype === 'bool') throw shapeError('clamp', 'does not take bool');
+    if (inputs[0].dtype === 'bool')
+      throw shapeError('clamp', 'does not take bool', undefined, "cast it to 'f32' first");
     const bad = [lo, hi].find((bound) => typeof bound !== 'number' || Number.isNaN(bound));
     if (bad !== undefined) throw shapeError('clamp', 'lo and hi are numbers', `got ${String(bad)}`);
     if (isInteger(inputs[0].dtype) && ![lo, hi].every((bound) => withinType(inputs[0].dtype, bound as number)))
