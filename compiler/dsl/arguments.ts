@@ -3,7 +3,7 @@
  * a size should be), and not what comes through `any` or from a program without types. So each says it here once, and a wrong
  * argument is told at the call, by the name of the function that the user wrote.
  */
-import { DitcError, DTYPES, isInteger, ownerOf, type DType, type Node } from '../ir/index.ts';
+import { DitcError, DTYPES, isInteger, ownerOf, valueRule, type DType, type Node } from '../ir/index.ts';
 import { activeTrace, currentPlace, currentTrace } from './trace.ts';
 
 /** One argument. `expects` gives what it must be, when `value` is not that; `self` is whose method is called. */
@@ -51,14 +51,14 @@ export const tensor = (name: string, what = 'a tensor'): Argument => ({
 /** A number that the dtype of the receiver holds. */
 export const scalar = (name: string): Argument => ({
   name,
-  expects: (value, self) => (typeof value === 'number' ? valueOf(value, dtypeOf(self)) : 'a number'),
+  expects: (value, self) => (typeof value === 'number' ? valueRule(value, dtypeOf(self)) : 'a number'),
 });
 
 /** A tensor, or such a number. */
 export const operand = (name: string): Argument => ({
   name,
   expects: (value, self) =>
-    typeof value === 'number' ? valueOf(value, dtypeOf(self)) : tensor(name, 'a tensor or a number').expects(value),
+    typeof value === 'number' ? valueRule(value, dtypeOf(self)) : tensor(name, 'a tensor or a number').expects(value),
 });
 
 /** An operand that integers can be divided by. */
@@ -72,19 +72,6 @@ export const divisor = (name: string): Argument => ({
 });
 
 const dtypeOf = (tensor: unknown): DType => nodeOf(tensor)?.type.dtype ?? 'f32';
-
-const RANGES: Readonly<Partial<Record<DType, readonly [least: number, most: number]>>> = {
-  i32: [-(2 ** 31), 2 ** 31 - 1],
-  u32: [0, 2 ** 32 - 1],
-  bool: [0, 1],
-};
-
-/** What a number must be to be a value of the dtype, if it is not. */
-export function valueOf(value: number, of: DType): string | undefined {
-  const range = RANGES[of];
-  if (!range || (Number.isInteger(value) && value >= range[0] && value <= range[1])) return undefined;
-  return `a whole number from ${range[0]} to ${range[1]}, as ${of} holds`;
-}
 
 export const tensors = (name: string, least = 1): Argument => ({
   name,

@@ -1,6 +1,6 @@
 /** Tensors that the model file writes out. */
-import { formatShape, sizeOf, type DType, type Shape } from '../ir/index.ts';
-import { dtype, kindOf, optional, shape, takes, valueOf, whole, type Argument } from './arguments.ts';
+import { formatShape, sizeOf, valueRule, type DType, type Shape } from '../ir/index.ts';
+import { dtype, kindOf, optional, shape, takes, whole, type Argument } from './arguments.ts';
 import { axisOf, misuse, Tensor } from './tensor.ts';
 import { currentTrace } from './trace.ts';
 
@@ -38,7 +38,7 @@ function checkValues(values: ArrayLike<unknown>, dtype: DType): void {
       const fix = Array.isArray(value) ? 'write data flat, row by row: rows.flat()' : 'give numbers';
       throw misuse('constant: data must be a list of numbers', `element ${i} is ${kindOf(value)}`, fix);
     }
-    const expected = valueOf(value, dtype);
+    const expected = valueRule(value, dtype);
     if (!expected) continue;
     const element = values.length > 1 ? `element ${i}` : 'it';
     throw misuse(

@@ -9,6 +9,7 @@ import {
   type Graph,
   type Node,
   type Shape,
+  valueRule,
 } from '../ir/index.ts';
 import {
   argument,
@@ -22,7 +23,6 @@ import {
   shape,
   tensor,
   text,
-  valueOf,
   whole,
 } from './arguments.ts';
 import { xavierUniform, zeros, type Init } from './init.ts';
@@ -106,9 +106,9 @@ function checkInit(name: string, { type }: Node, init: Init): void {
     const why = `${length} values, and ${name} is ${formatType(type)}, of ${sizeOf(type.shape)}`;
     throw misuse('fixed: the values do not fill the shape', why, 'give as many values as it has elements');
   }
-  const wrong = init.data.find((value) => valueOf(value, type.dtype) !== undefined);
+  const wrong = init.data.find((value) => valueRule(value, type.dtype) !== undefined);
   if (wrong !== undefined)
-    throw misuse(`fixed: a value must be ${valueOf(wrong, type.dtype)}`, `one is ${wrong}`, 'give other values');
+    throw misuse(`fixed: a value must be ${valueRule(wrong, type.dtype)}`, `one is ${wrong}`, 'give other values');
 }
 
 const KINDS = { input: 'an input', param: 'a parameter', state: 'a state' } as const;

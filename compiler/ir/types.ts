@@ -16,6 +16,20 @@ export type Attrs = Readonly<Record<string, AttrValue>>;
 export const isFloat = (dtype: DType): boolean => dtype === 'f32' || dtype === 'f16';
 export const isInteger = (dtype: DType): boolean => dtype === 'i32' || dtype === 'u32';
 
+/** The whole numbers of a dtype that holds no others. */
+const RANGES: Readonly<Partial<Record<DType, readonly [least: number, most: number]>>> = {
+  i32: [-(2 ** 31), 2 ** 31 - 1],
+  u32: [0, 2 ** 32 - 1],
+  bool: [0, 1],
+};
+
+/** What a number must be to be a value of the dtype, if it is not. */
+export function valueRule(value: number, dtype: DType): string | undefined {
+  const range = RANGES[dtype];
+  if (!range || (Number.isInteger(value) && value >= range[0] && value <= range[1])) return undefined;
+  return `a whole number from ${range[0]} to ${range[1]}, as ${dtype} holds`;
+}
+
 /** Bytes an element takes in a storage buffer (bool is stored as u32). */
 export const bytesPerElement = (dtype: DType): number => (dtype === 'f16' ? 2 : 4);
 

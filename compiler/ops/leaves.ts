@@ -1,5 +1,5 @@
 /** Leaves: inputs, parameters, state, constants and index ramps. */
-import { DitcError, DTYPES, isInteger, sizeOf, type Attrs, type DType, type TensorType } from '../ir/index.ts';
+import { DitcError, DTYPES, sizeOf, valueRule, type Attrs, type DType, type TensorType } from '../ir/index.ts';
 import { dense, fill } from './dense.ts';
 import {
   attrList,
@@ -56,13 +56,11 @@ export const constant = defineOp({
     if (!(data instanceof Float64Array) && typeof value !== 'number') {
       throw shapeError('constant', 'has a value that is a number, or data', `got ${String(value)}`);
     }
-    if (isInteger(type.dtype) && typeof value === 'number' && !Number.isInteger(value)) {
-      throw shapeError(
-        'constant',
-        `a value of ${type.dtype} is a whole number`,
-        `got ${value}`,
-        "cast the other operand to 'f32' first",
-      );
+    const values = data instanceof Float64Array ? data : [value as number];
+    const wrong = Array.prototype.find.call(values, (x: number) => valueRule(x, type.dtype) !== undefined) as number;
+    if (wrong !== undefined) {
+      const fix = "give such a number, or cast to 'f32' first";
+      throw shapeError('constant', `a value must be ${valueRule(wrong, type.dtype)}`, `got ${wrong}`, fix);
     }
     if (data instanceof Float64Array && data.length !== sizeOf(type.shape)) {
       throw shapeError('constant', 'data does not fill the shape', `${data.length} elements for [${type.shape}]`);

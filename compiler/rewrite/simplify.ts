@@ -26,7 +26,8 @@ const PEEPHOLES: Record<string, Peephole> = {
   add: (f, inputs, attrs, node) => neutral(0, 'both')(f, inputs, attrs, node) ?? sumOfReshaped(f, inputs, node),
   sub: neutral(0, 'right'),
   mul: neutral(1, 'both'),
-  div: neutral(1, 'right'),
+  div: (f, inputs, attrs, node) => byZero(f, inputs, node) ?? neutral(1, 'right')(f, inputs, attrs, node),
+  rem: (f, [, y], _attrs, { type }) => (isConstant(y, 0) ? f.constant(0, type.dtype, type.shape) : undefined),
   cast: (_f, [x], attrs) => (x.type.dtype === attrString(attrs, 'dtype') ? x : undefined),
   reshape: (f, [x], attrs) => {
     const shape = attrList(attrs, 'shape');
@@ -77,6 +78,12 @@ const PEEPHOLES: Record<string, Peephole> = {
   select: (f, [c, x, y]) =>
     isConstant(x) && !isConstant(y) ? f.select(opposite(f, c) ?? f.op('not', [c]), y, x) : undefined,
 };
+
+/** An integer by a literal 0 is itself, as it is by a 0 of memory; WGSL refuses to compile the literal. */
+function byZero(f: Functional, [x, y]: readonly Node[], { type }: Node): Node | undefined {
+  if (!isInteger(type.dtype) || !isConstant(y, 0)) return undefined;
+  return sameShape(x.type.shape, type.shape) ? x : f.broadcast(x, type.shape);
+}
 
 /** What is reshaped alike is added first: sums stay next to what they are sums of. */
 function sumOfReshaped(f: Functional, [x, y]: readonly Node[], { name }: Node): Node | undefined {
