@@ -5,7 +5,7 @@
  * Pictures and latents are [N,C,I,I]; t [N] i32 is a step of the process; losses are per image, [N].
  */
 import { abs, constant, sigmoid, where, type Tensor } from '../compiler/dsl/index.ts';
-import { learnedRange, lookUp, reverseColumns, type Coefficients, type Prediction } from './diffusion.ts';
+import { learnedRange, lookUp, reverseColumns, type Coefficients, type Prediction } from './reverse.ts';
 import type { Process } from './schedule.ts';
 
 /** What the loss at a step multiplies by, each [N,1,1,1]. */

@@ -121,6 +121,24 @@ class Process:
         sigma = eta * np.sqrt((1 - prev) / (1 - ac)) * np.sqrt(1 - ac / prev)
         return np.sqrt(prev) * x0 + np.sqrt(1 - prev - sigma**2) * eps + (j != 0) * sigma * noise
 
+    def half_log_snr(self, j):
+        """λ = log(α/σ) at step j; of the data itself, j = -1, infinite."""
+        return np.inf if j < 0 else 0.5 * np.log(self.alphas_cumprod[j] / (1 - self.alphas_cumprod[j]))
+
+    def dpm_solver_sample(self, eps, x, j, before, clip=False):
+        """One step of DPM-Solver++(2M), Lu et al. 2022b, algorithm 2: x_j, x0 of the step before -> x_{j-1}, x0."""
+        x0 = self.predict_x0(x, j, eps)
+        if clip:
+            x0 = np.clip(x0, -1, 1)
+        h = self.half_log_snr(j - 1) - self.half_log_snr(j)
+        d = x0
+        if 0 < j < len(self) - 1:
+            r = (self.half_log_snr(j) - self.half_log_snr(j + 1)) / h
+            d = (1 + 1 / (2 * r)) * x0 - 1 / (2 * r) * before
+        prev = self.alphas_cumprod_prev[j]
+        ratio = np.sqrt(1 - prev) / np.sqrt(1 - self.alphas_cumprod[j])
+        return ratio * x - np.sqrt(prev) * np.expm1(-h) * d, x0
+
 
 def guide(cond, null, scale, guided_channels, in_channels):
     """Classifier-free guidance of model outputs [N,Cout,...]: the first `guided_channels` of ε are guided, the rest of

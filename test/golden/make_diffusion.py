@@ -98,6 +98,8 @@ SAMPLING = {
     "ddim-cfg4-3ch": dict(sampler="ddim", cfg=4.0, cfgChannels=3),
     "ddim-eta0.5-cfg4-4ch": dict(sampler="ddim", eta=0.5, cfg=4.0, cfgChannels=4),
     "ddim-clip": dict(sampler="ddim", clip=True, spacing="ddim5"),
+    "dpm-solver": dict(sampler="dpm++"),
+    "dpm-solver-cfg4-clip": dict(sampler="dpm++", cfg=4.0, cfgChannels=4, clip=True, schedule="squaredcos_cap_v2"),
 }
 SAMPLING_DEFAULTS = dict(sampler="ddpm", schedule="linear", steps=T, spacing="5", eta=0.0, cfg=1.0, cfgChannels=3,
                          learnSigma=True, clip=False, inChannels=4)  # fmt: skip
@@ -126,6 +128,7 @@ def make_sampling(case, changes):
         return rng.standard_normal(shape).astype(np.float32).astype(np.float64)
 
     x = start = normal(2, c, 4, 4)
+    before = None
     noise = normal(count, *x.shape)
     given = {"cond": [], "null": []}
     kept = {"x": [], "eps": [], "x0": []}
@@ -140,6 +143,8 @@ def make_sampling(case, changes):
             x = process.p_sample(eps, v, x, j, noise[k], config["clip"])
             kept["mean"].append(mean)
             kept["logVariance"].append(np.broadcast_to(log_variance, x.shape))
+        elif config["sampler"] == "dpm++":
+            x, before = process.dpm_solver_sample(eps, x, j, before, config["clip"])
         else:
             x = process.ddim_sample(eps, x, j, noise[k], config["eta"], config["clip"])
         for name, value in (("x", x), ("eps", eps), ("x0", x0)):

@@ -12,9 +12,9 @@ import {
   posteriorMean,
   predictX0,
   reverseColumns,
-  reverseStep,
+  samplers,
   splitPrediction,
-  type ReverseOptions,
+  type SamplingOptions,
 } from '../../models/diffusion.ts';
 import { dit } from '../../models/dit.ts';
 import { processOf, type Schedule } from '../../models/schedule.ts';
@@ -23,7 +23,7 @@ import { goldenCases, readGolden, relativeError } from './golden.ts';
 /** The reference is computed in float64 and rounded once to float32. */
 const TOLERANCE = 1e-6;
 
-interface Case extends ReverseOptions {
+interface Case extends Pick<SamplingOptions, 'sampler' | 'eta' | 'clip'> {
   schedule: string;
   steps: number;
   spacing: string;
@@ -67,13 +67,17 @@ describe('reverse steps equal numpy', () => {
       return Array.from(golden.values[name]).slice(k * size, (k + 1) * size);
     };
 
-    let x: ArrayLike<number> = golden.values['input.x'];
+    let [x, before]: ArrayLike<number>[] = [
+      golden.values['input.x'],
+      new Float64Array(golden.values['input.x'].length),
+    ];
     for (let k = 0; k < process.length; k++) {
       const [image, output] = [golden.shapes['input.x'], golden.shapes['input.cond'].slice(1)];
       const outputs = evaluate(
-        { x: image, z: image, cond: output, uncond: output, step: [], scale: [] },
+        { x: image, before: image, z: image, cond: output, uncond: output, step: [], scale: [] },
         {
           x,
+          before,
           z: at('input.noise', k),
           cond: at('input.cond', k),
           uncond: at('input.null', k),
@@ -85,8 +89,18 @@ describe('reverse steps equal numpy', () => {
           const [{ eps: cond, v }, { eps: uncond }] = [t.cond, t.uncond].map((out) => splitPrediction(out, channels));
           const eps = guide(cond, uncond, t.scale, guided);
           const x0 = config.clip ? predictX0(c, t.x, eps).clamp(-1, 1) : predictX0(c, t.x, eps);
-          const shared = { eps, x0, x: reverseStep(c, t.x, { eps, v }, t.z, config), timestep: c.timestep };
-          if (config.sampler === 'ddim') return shared;
+          const { eta, clip } = config;
+          const { x } = samplers[config.sampler].step({
+            k: c,
+            x: t.x,
+            before: t.before,
+            z: t.z,
+            predict: () => ({ eps, v }),
+            eta,
+            clip,
+          });
+          const shared = { eps, x0, x, timestep: c.timestep };
+          if (config.sampler !== 'ddpm') return shared;
           const spread = logVariance(c, v).broadcastTo(...image);
           return { ...shared, mean: posteriorMean(c, x0, t.x), logVariance: spread };
         },
@@ -104,7 +118,7 @@ describe('reverse steps equal numpy', () => {
         const error = relativeError(outputs[name.slice(7)].data, at(name, k));
         expect(error, `${name} at step ${k}`).toBeLessThan(TOLERANCE);
       }
-      x = outputs.x.data; // The whole trajectory is ours: errors add up as they would in use.
+      [x, before] = [outputs.x.data, outputs.x0.data]; // The whole trajectory is ours: errors add up as they would in use.
     }
   });
 });
@@ -225,7 +239,8 @@ describe('sampleStep', () => {
           const [c, u] = [v.cond, v.uncond].map((out) => splitPrediction(out, C));
           const eps = unguided ? c.eps : guide(c.eps, u.eps, scale, settings.cfgChannels === 4 ? C : Math.min(3, C));
           const k = lookUp(reverseColumns(process, settings.eta), v.step);
-          return { x: reverseStep(k, v.x, { eps, v: c.v }, v.z, settings) };
+          const { eta, clip, sampler } = settings;
+          return { ...samplers[sampler].step({ k, x: v.x, z: v.z, predict: () => ({ eps, v: c.v }), eta, clip }) };
         },
         ['step'],
       );
@@ -280,10 +295,13 @@ describe('sampleStep', () => {
   });
 
   it.each([
-    [{ sampler: 'euler' }, /sampler is "euler"; use one of ddpm, ddim/],
+    [{ sampler: 'euler' }, /sampler is "euler"; use one of ddpm, ddim, heun, dpm\+\+/],
     [{ eta: 2 }, /eta is 2; give a number of at least 0 and of at most 1/],
     [{ cfg: Number.NaN }, /cfg is NaN; give a number/],
-    [{ cfgChannels: 2 }, /cfgChannels is 2; use one of 3, 4/],
+    [{ cfgChannels: 0 }, /cfgChannels is 0; give a whole number of at least 1/],
+    [{ cfgChannels: 'some' }, /cfgChannels is "some"; give a whole number/],
+    [{ cfgInterval: [0.5, 0.2] }, /cfgInterval is \[0.5,0.2\]; give two numbers in order, from 0 to 1/],
+    [{ cfgInterval: 0.5 }, /cfgInterval is 0.5; give two numbers/],
     [{ schedule: 'cosine' }, /schedule is "cosine"; use one of linear, squaredcos/],
     [{ steps: 1001 }, /steps: 1001 are asked for: the process has only 1000; ask for at most 1000/],
     [{ steps: 'many' }, /steps: "many" is not a number of steps/],

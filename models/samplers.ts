@@ -1,0 +1,102 @@
+/**
+ * Samplers: how x becomes less noisy, one step of the process at a time. Each is a graph; what it remembers of the steps before
+ * is state on the device.
+ */
+import type { Tensor } from '../compiler/dsl/index.ts';
+import {
+  logVariance,
+  posteriorMean,
+  predictEps,
+  predictX0,
+  type At,
+  type Coefficients,
+  type Prediction,
+} from './reverse.ts';
+
+export const SAMPLERS = ['ddpm', 'ddim', 'heun', 'dpm++'] as const;
+
+/** What a step is told of its place. */
+export interface Step {
+  readonly k: Coefficients;
+  /** [N,C,I,I] */
+  readonly x: Tensor;
+  /** Noise of x's shape, N(0,1). */
+  readonly z: Tensor;
+  /** The model, with guidance, at this or another x and timestep. */
+  predict(x: Tensor, timestep: Tensor): Prediction;
+  /** x̂₀ of the step before, for a sampler that remembers it. */
+  readonly before?: Tensor;
+  readonly eta: number;
+  /** Whether x̂₀ is limited to [−1,1]. */
+  readonly clip: boolean;
+}
+
+/** x of the next step, and x̂₀ where the sampler remembers it. */
+export interface Stepped {
+  readonly x: Tensor;
+  readonly x0?: Tensor;
+}
+
+export interface Sampler {
+  /** Whether a step reads x̂₀ of the step before. */
+  readonly remembers: boolean;
+  step(at: Step): Stepped;
+}
+
+/** x̂₀, and the ε̂ that leads to it: after clipping another than the model said. */
+function denoised(k: Coefficients, x: Tensor, eps: Tensor, clip: boolean) {
+  const x0 = predictX0(k, x, eps);
+  if (!clip) return { x0, eps };
+  const clipped = x0.clamp(-1, 1);
+  return { x0: clipped, eps: predictEps(k, x, clipped) };
+}
+
+/** x_{j−1} = μ + [j≠0]·σ·z. Ho et al. 2020, algorithm 2. */
+const ddpm: Sampler = {
+  remembers: false,
+  step({ k, x, z, predict, clip }) {
+    const { eps, v } = predict(x, k.timestep);
+    const mean = posteriorMean(k, denoised(k, x, eps, clip).x0, x);
+    return { x: mean.add(logVariance(k, v).mul(0.5).exp().mul(k.notLast).mul(z)) };
+  },
+};
+
+/** √ᾱ_prev·x̂₀ + √(1−ᾱ_prev−σ²)·ε̂, the mean of a DDIM step. Song et al. 2021, equation 12. */
+const ddimMean = (k: At<'sqrtAlphaBarPrev' | 'direction'>, { x0, eps }: { x0: Tensor; eps: Tensor }) =>
+  x0.mul(k.sqrtAlphaBarPrev).add(eps.mul(k.direction));
+
+/** With η = 0 it is Euler's step of the probability flow, dx̄ = ε̂ dσ̄ with x̄ = x/√ᾱ and σ̄ = √(1/ᾱ−1). */
+const ddim: Sampler = {
+  remembers: false,
+  step({ k, x, z, predict, clip, eta }) {
+    const mean = ddimMean(k, denoised(k, x, predict(x, k.timestep).eps, clip));
+    return { x: eta ? mean.add(z.mul(k.sigma)) : mean };
+  },
+};
+
+/** Heun's step of the same flow: ε̂ is the mean of those at both ends, the last step Euler's. Karras et al. 2022, algorithm 1. */
+const heun: Sampler = {
+  remembers: false,
+  step({ k, x, predict, clip }) {
+    const first = denoised(k, x, predict(x, k.timestep).eps, clip).eps;
+    const there = ddimMean(k, denoised(k, x, first, clip));
+    const second = predict(there, k.timestepPrev).eps;
+    const mean = first.add(second.sub(first).mul(k.notLast.mul(0.5)));
+    return { x: ddimMean(k, denoised(k, x, mean, clip)) };
+  },
+};
+
+/**
+ * DPM-Solver++(2M): x_{j−1} = (σ_prev/σ)·x + √ᾱ_prev·(1−e^−h)·D, where D looks ahead from x̂₀ by half a step along the line from the
+ * one before. Second order for one evaluation a step. Lu et al. 2022b, algorithm 2.
+ */
+const dpmSolver: Sampler = {
+  remembers: true,
+  step({ k, x, predict, clip, before }) {
+    const { x0 } = denoised(k, x, predict(x, k.timestep).eps, clip);
+    const ahead = x0.add(x0.sub(before!).mul(k.extrapolation));
+    return { x: x.mul(k.sigmaRatio).add(ahead.mul(k.dataWeight)), x0 };
+  },
+};
+
+export const samplers: Readonly<Record<(typeof SAMPLERS)[number], Sampler>> = { ddpm, ddim, heun, 'dpm++': dpmSolver };
