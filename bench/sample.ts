@@ -4,7 +4,7 @@
  */
 import { startProgram, withDevice } from '../cli/gpu.ts';
 import { compile, loadModel } from '../cli/model.ts';
-import { SAMPLING_ENTRIES } from '../cli/sampler.ts';
+import { SAMPLING_ENTRIES } from '../runtime/sample.ts';
 import { processTerminal } from '../cli/terminal.ts';
 import type { Program } from '../runtime/index.ts';
 import { measure, type Contender } from './lib/measure.ts';

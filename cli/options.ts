@@ -62,13 +62,19 @@ export const MAX_SEED = Number.MAX_SAFE_INTEGER;
 /** For options that may be repeated. */
 export const collect = (value: string, before: string[] = []): string[] => [...before, value];
 
-/** `--input NAME=FILE`, once for each. */
-export function collectInput(
-  text: string,
-  before: ReadonlyMap<string, string> = new Map(),
-): ReadonlyMap<string, string> {
-  const [, name, file] = /^([^=]+)=(.+)$/.exec(text) ?? [];
-  if (!name) throw new UsageError({ what: `--input is ${text}`, fix: 'write NAME=FILE.npy, such as --input x=x.npy' });
-  if (before.has(name)) throw new UsageError({ what: `--input ${name} is given twice`, fix: 'give each input once' });
-  return new Map([...before, [name, file]]);
-}
+type Files = ReadonlyMap<string, string>;
+
+/** `NAME=FILE`, once for each name. */
+const collectFiles =
+  (option: string, kind: string) =>
+  (text: string, before: Files = new Map()): Files => {
+    const [, name, file] = /^([^=]+)=(.+)$/.exec(text) ?? [];
+    const example = `write NAME=FILE.npy, such as ${option} x=x.npy`;
+    if (!name) throw new UsageError({ what: `${option} is ${text}`, fix: example });
+    if (before.has(name))
+      throw new UsageError({ what: `${option} ${name} is given twice`, fix: `give each ${kind} once` });
+    return new Map([...before, [name, file]]);
+  };
+
+export const collectInput = collectFiles('--input', 'input');
+export const collectState = collectFiles('--state', 'state');

@@ -8,7 +8,7 @@ import { UsageError } from './errors.ts';
 import { writeNpy } from './npy.ts';
 import { checkOutputFile, checkOutputFolder } from './out-path.ts';
 import { encodePng, grid, toPictures, type Picture } from './pictures.ts';
-import type { Samples } from './sampler.ts';
+import type { Samples } from '../runtime/sample.ts';
 
 export interface Sink {
   /** Throws when the model's samples [C,H,W] cannot go there. Called before sampling. */

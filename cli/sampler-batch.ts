@@ -4,7 +4,7 @@ import { DitcError } from '../compiler/ir/error.ts';
 import type { Precision } from '../compiler/pipeline.ts';
 import type { DeviceSpec } from '../compiler/schedule/device.ts';
 import { compile, type LoadedModel } from './model.ts';
-import { SAMPLING_ENTRIES } from './sampler.ts';
+import { SAMPLING_ENTRIES } from '../runtime/sample.ts';
 
 /** Pictures at once, unless told; fewer when the device cannot hold so many. */
 export const DEFAULT_BATCH = 8;

@@ -10,6 +10,7 @@ import type { Artefact } from './emit/artefact.ts';
 import { buildArtefact, type EntryInput, type ModelInput } from './emit/build.ts';
 import { packConflicts } from './emit/pack-conflicts.ts';
 import { attempt } from './emit/reproducer.ts';
+import { startsOf } from './emit/starts.ts';
 import { DitcError, GraphBuilder, Remarks, type Graph, type Node } from './ir/index.ts';
 import { verify } from './ir/verify.ts';
 import { opTable } from './ops/index.ts';
@@ -230,26 +231,39 @@ export function compileModel(model: Model, options: ModelOptions): Artefact {
   if (dtype === 'f16') checkHalf(device);
   const names = options.entries ?? defaultEntries(model);
   const traced = names.map((name) => traceEntry(model, name, { ...entryOptions, dtype }));
-  const entries = compileEntries(traced, dtype === 'f16' ? forHalf(traced, options) : options);
+  const compiled = compileEntries(traced, dtype === 'f16' ? forHalf(traced, options) : options);
+  const left = Object.keys(model.entries).filter((name) => !names.includes(name));
+  const starts = startsOf(traced, () => traceOthers(model, left, { ...entryOptions, dtype }));
+  const entries = compiled.map((entry) => ({ ...entry, startedBy: starts.get(entry.name) }));
   for (const entry of entries) options.onEntry?.(entry);
   const otherParams = paramsOfOthers(model, names, options.entryOptions);
   const read = new Set(entries.flatMap(({ params }) => params.map(({ node }) => node.attrs.name)));
   const others = otherParams.filter((name) => !read.has(name));
-  return emit({ ...options, aliases: model.aliases, otherParams: others }, entries, options);
+  const builtWith = plainOptions({ ...model.options, ...entryOptions, dtype });
+  return emit({ ...options, aliases: model.aliases, otherParams: others, options: builtWith }, entries, options);
 }
 
-/** Parameters of the default entries that are not compiled; of those that the options do not suit, none. */
+/** The options that a manifest can hold. */
+const plainOptions = (options: EntryOptions): Readonly<Record<string, unknown>> =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => /^(number|string|boolean)$/.test(typeof value)));
+
+/** Parameters of the default entries that are not compiled. */
 function paramsOfOthers(model: Model, compiled: readonly string[], options: EntryOptions): string[] {
   const left = defaultEntries(model).filter((name) => !compiled.includes(name));
-  const names = left.flatMap((name) => {
+  const others = traceOthers(model, left, options);
+  return [...new Set(others.flatMap(({ params }) => params.map(({ node }) => String(node.attrs.name))))];
+}
+
+/** Entries that are not compiled, without those that the options do not suit. */
+function traceOthers(model: Model, names: readonly string[], options: EntryOptions): TracedEntry[] {
+  return names.flatMap((name) => {
     try {
-      return traceEntry(model, name, options).params.map(({ node }) => String(node.attrs.name));
+      return [traceEntry(model, name, options)];
     } catch (error) {
       if (error instanceof DitcError) return [];
       throw error;
     }
   });
-  return [...new Set(names)];
 }
 
 /** Options that store weights, and what contractions read, as f16. */
@@ -259,13 +273,12 @@ function forHalf(traced: readonly TracedEntry[], options: CompileOptions): Compi
 }
 
 function emit(
-  { name, source, aliases, otherParams }: Omit<ModelInput, 'device' | 'entries'>,
+  model: Omit<ModelInput, 'device' | 'entries'>,
   entries: readonly EntryInput[],
   { device }: CompileOptions,
 ): Artefact {
   const graphs = entries.map((entry) => entry.graph);
-  const input = { name, source, device: device.name, entries, aliases, otherParams };
-  return attempt({ emit: 'wgsl', device, graphs }, () => buildArtefact(input));
+  return attempt({ emit: 'wgsl', device, graphs }, () => buildArtefact({ ...model, device: device.name, entries }));
 }
 
 /** Compiles bare graphs, as `ditc opt` and tests have them; params and states start at zero. */

@@ -6,6 +6,7 @@ export type { MemoryReport } from './buffers.ts';
 export { humanBytes } from './buffers.ts';
 export { RunnableModel } from './model.ts';
 export type { RunOptions } from './model.ts';
+export type { SampleOptions } from './sample.ts';
 export type { AnySignature, Signature } from './signature.ts';
 export type { ArrayOf, DType, Numbers, Tensor, TensorLike } from './tensor.ts';
 export { Program } from './program.ts';

@@ -103,6 +103,7 @@ const entry = object({
   updates: list(object({ to: resource, from: resource, bytes: size })),
   changes: list(object({ kind: oneOf('param', 'state'), name: text })),
   prelude: (value, path) => value === undefined || text(value, path),
+  startedBy: (value, path) => value === undefined || mapOf(list(text))(value, path),
   memory: object({ arenas: list(size) }),
 });
 const kernel = object({

@@ -7,8 +7,10 @@
 import type { Artefact, EntrySpec, Manifest, ParamSpec, TensorSpec } from '../compiler/emit/artefact.ts';
 import { quote, RuntimeError } from './error.ts';
 import type { Program } from './program.ts';
+import { allSamples, sampleJob, type SampleOptions } from './sample.ts';
 import type { AnySignature, Given, InputsOf, NameIn, OutputsOf, Signature } from './signature.ts';
 import { tensorOf, typeText, valuesOf, type Tensor } from './tensor.ts';
+import { checkRange } from './values.ts';
 
 /** How a run is made. */
 export interface RunOptions<Output extends string = string> {
@@ -86,6 +88,16 @@ export class RunnableModel<S extends Signature = AnySignature> {
     return this.#exclusively(() => this.program.setParam(name, values));
   }
 
+  /**
+   * Draws pictures, or latents, of classes: a batch at a time, all steps of each on the device. They depend on the seed and
+   * their place in the list.
+   * @throws RuntimeError `entry` where it was built without sampling entries; the signal's reason once that is aborted.
+   */
+  async sample(options: SampleOptions): Promise<Tensor<'f32'>> {
+    const job = sampleJob(this.manifest, options);
+    return this.#exclusively(() => allSamples(this.program, job));
+  }
+
   /** Frees what it holds on the device, once what runs has ended. Anything asked of it later is refused. */
   async dispose(): Promise<void> {
     if (this.#disposed) return;
@@ -132,7 +144,11 @@ function inputValues(entry: string, { inputs }: EntrySpec, given: Readonly<Recor
     const fix = `give ${entry} { ${inputs.map(({ name }) => name).join(', ')} }`;
     throw new RuntimeError({ code: 'mismatch', what, why, fix });
   }
-  return inputs.map((spec) => [spec.name, valuesOf(spec, given[spec.name], `input ${spec.name} of ${entry}`)] as const);
+  return inputs.map((spec) => {
+    const values = valuesOf(spec, given[spec.name], `input ${spec.name} of ${entry}`);
+    checkRange(spec, values, entry);
+    return [spec.name, values] as const;
+  });
 }
 
 function wantedOutputs(entry: string, { outputs }: EntrySpec, names?: readonly string[]): readonly TensorSpec[] {
@@ -162,5 +178,3 @@ function unknown(kind: string, name: string, known: readonly string[]): RuntimeE
     fix: 'correct the name',
   });
 }
-
-export type { Tensor };

@@ -14,6 +14,7 @@ import type { OnCompiled } from './pipelines.ts';
 import { Preludes, withPreludes } from './preludes.ts';
 import { bind, encode as encodeRun, profile, validate } from './replay.ts';
 import type { Replay } from './replay.ts';
+import { Starts } from './starts.ts';
 import { Stepper } from './stepper.ts';
 import { checkRange } from './values.ts';
 import { decode, download, encode, Uploader, wrongLength } from './weights.ts';
@@ -52,6 +53,7 @@ export class Program {
   #lastRun: string | undefined;
   readonly #faults = new Faults();
   readonly #preludes: Preludes;
+  readonly #starts: Starts;
   #closed = false;
 
   private constructor(device: GPUDevice, manifest: Manifest, plan: MemoryPlan, buffers: Map<string, GPUBuffer>) {
@@ -60,6 +62,7 @@ export class Program {
     this.entries = [...plan.copies.keys()];
     this.memory = plan.report;
     this.#preludes = new Preludes(manifest, this.entries);
+    this.#starts = new Starts(manifest);
     this.states = manifest.states.filter(({ name }) => isAllocated('state', name, plan));
     this.#plan = plan;
     this.#buffers = buffers;
@@ -149,11 +152,13 @@ export class Program {
   /**
    * Runs an entry, after its prelude if that is due. The work is submitted at once; the promise resolves as soon as another run may be queued, not when the
    * work is done (see {@link sync}).
-   * @throws RuntimeError `not-found`, `closed`, `device-lost`, `gpu-error`; `mismatch` when an input was set to another size.
+   * @throws RuntimeError `not-found`, `closed`, `device-lost`, `gpu-error`; `mismatch` when an input was set to another size;
+   * `not-started` when it goes on from state that nothing has begun.
    */
   async run(entry: string): Promise<void> {
     const encoder = this.device.createCommandEncoder();
     const due = this.#due(entry);
+    this.#starts.check(entry);
     for (const name of due) encodeRun(encoder, this.#prepare(name));
     this.device.queue.submit([encoder.finish()]);
     for (const name of due) this.#ran(name);
@@ -265,6 +270,7 @@ export class Program {
   #ran(name: string): void {
     this.#lastRun = name;
     this.#preludes.ran(name);
+    this.#starts.ran(name);
   }
 
   /** An entry and, before it, its prelude if that is due. */
@@ -287,6 +293,7 @@ export class Program {
       throw wrongLength(spec, `${data.length} were given`);
     this.#touched.add(`${kind} ${name}`);
     this.#preludes.changed(kind, name);
+    if (kind === 'state') this.#starts.set(name);
     this.device.queue.writeBuffer(this.#buffers.get(key)!, offset, values as GPUAllowSharedBufferSource);
   }
 
@@ -294,6 +301,7 @@ export class Program {
     const [spec, { key, offset }] = this.#find(kind, specs, name);
     this.#touched.add(`${kind} ${name}`);
     this.#preludes.changed(kind, name);
+    if (kind === 'state') this.#starts.set(name);
     try {
       await this.#uploader.stream(spec, this.#buffers.get(key)!, offset, chunks);
     } finally {

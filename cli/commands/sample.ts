@@ -7,7 +7,7 @@ import { examples, type Context } from '../context.ts';
 import { UsageError } from '../errors.ts';
 import { MAX_SEED, oneOf, precision, realNumber, wholeNumber } from '../options.ts';
 import { plural, seconds } from '../text.ts';
-import type { Samples } from '../sampler.ts';
+import type { Samples } from '../../runtime/sample.ts';
 
 interface Options {
   weights?: string;
@@ -70,7 +70,7 @@ async function sampleModel(path: string, options: Options, { terminal }: Context
   const start = performance.now();
   const [{ loadModel, statesOf }, sampler, { sinkFor }] = await Promise.all([
     import('../model.ts'),
-    import('../sampler.ts'),
+    import('../../runtime/sample.ts'),
     import('../sample-sinks.ts'),
   ]);
   const sink = sinkFor(options.out, options.columns);
@@ -104,7 +104,7 @@ async function sampleModel(path: string, options: Options, { terminal }: Context
       try {
         const job = { classes: options.classes, seed: options.seed, cfg: Number(settings.cfg ?? 1), onStep };
         const draw = async (add: (samples: Samples) => Promise<void>) => {
-          for await (const samples of sampler.sample(program, job)) await add(samples);
+          for await (const samples of sampler.drawSamples(program, job)) await add(samples);
         };
         const into = { open, count: options.classes.length, terminal };
         if (decoder) await decoder.into(sink, into, draw);

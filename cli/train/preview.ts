@@ -14,7 +14,7 @@ import { fillProgram } from '../gpu.ts';
 import type { LoadedModel } from '../model.ts';
 import { encodePng, grid, toPictures, type Picture } from '../pictures.ts';
 import { compileSampler } from '../sampler-batch.ts';
-import { sample, SAMPLING_ENTRIES } from '../sampler.ts';
+import { drawSamples, SAMPLING_ENTRIES } from '../../runtime/sample.ts';
 import type { Terminal } from '../terminal.ts';
 import { readAverage } from './entries.ts';
 import { reconstructed, RECONSTRUCTION } from './reconstructions.ts';
@@ -84,7 +84,7 @@ function sampled(
     compile: (device) => compileSampler(loaded, device, settings, classes.length),
     async draw(program, _data, onStep) {
       const pictures: Picture[] = [];
-      for await (const { first, shape, values } of sample(program, { classes, seed, cfg, onStep }))
+      for await (const { first, shape, values } of drawSamples(program, { classes, seed, cfg, onStep }))
         pictures.push(...toPictures(values, shape, range, first));
       return { pictures, columns: Math.min(pictures.length <= 8 ? 4 : 10, pictures.length) };
     },

@@ -3,7 +3,7 @@ import { DitcError } from '../../compiler/ir/index.ts';
 import { npyToF32 } from '../../runtime/checkpoint/npy.ts';
 import { withWeights } from '../gpu.ts';
 import { readNpy } from '../npy.ts';
-import type { Samples } from '../sampler.ts';
+import type { Samples } from '../../runtime/sample.ts';
 import type { Autoencoder, Coder } from './autoencoder.ts';
 
 /** Latents [L,h,w] by number, as the decoder takes them: not scaled. */

@@ -2,7 +2,7 @@
 import type { OpenDevice } from '../../runtime/device.ts';
 import { withWeights } from '../gpu.ts';
 import type { Sink } from '../sample-sinks.ts';
-import type { Samples } from '../sampler.ts';
+import type { Samples } from '../../runtime/sample.ts';
 import type { Terminal } from '../terminal.ts';
 import { Coder, loadAutoencoder, weightsOf, type Autoencoder } from './autoencoder.ts';
 import { checkLatents, decodeSamples } from './decode.ts';

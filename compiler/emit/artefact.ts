@@ -70,6 +70,8 @@ export interface EntrySpec {
   readonly changes: readonly { readonly kind: 'param' | 'state'; readonly name: string }[];
   /** The entry that computes before a loop what the loop would repeat: runs first, and whenever what it reads has changed. */
   readonly prelude?: string;
+  /** States that it goes on from, with the entries that begin them: one of these runs first, or the state is set. */
+  readonly startedBy?: Readonly<Record<string, readonly string[]>>;
   readonly memory: MemorySpec;
 }
 
@@ -106,6 +108,8 @@ export interface Manifest {
   readonly source: string;
   /** Name of the DeviceSpec it was compiled for. */
   readonly device: string;
+  /** What the entries were built with: batch, and the model's options. */
+  readonly options?: Readonly<Record<string, unknown>>;
   readonly entries: Readonly<Record<string, EntrySpec>>;
   readonly kernels: Readonly<Record<string, KernelSpec>>;
   readonly params: readonly ParamSpec[];

@@ -35,6 +35,7 @@ import { windowOffset } from '../schedule/windows.ts';
 import { bytesRead, headerOf, kernelName, macsOf, opsOf, placesOf, type Use } from './describe.ts';
 import { inputRanges } from './input-range.ts';
 import { signatureOf } from './signature.ts';
+import type { StartedBy } from './starts.ts';
 import { fingerprint, forBoth } from './sharing.ts';
 import { featuresOf, printKernel } from './wgsl.ts';
 
@@ -54,6 +55,8 @@ export interface EntryInput {
   readonly states: readonly Declared[];
   /** The entry to run before. */
   readonly prelude?: string;
+  /** What it goes on from. */
+  readonly startedBy?: StartedBy;
 }
 
 export interface Declared {
@@ -70,6 +73,8 @@ export interface ModelInput {
   readonly aliases?: (name: string) => readonly string[];
   /** Parameters of the model that none of the entries reads. */
   readonly otherParams?: readonly string[];
+  /** What the entries were traced with. */
+  readonly options?: Readonly<Record<string, unknown>>;
 }
 
 /** Where values lie. */
@@ -126,6 +131,7 @@ export function buildArtefact(model: ModelInput): Artefact {
     model: name,
     source,
     device,
+    ...(model.options && { options: model.options }),
     entries,
     kernels,
     params,
@@ -181,6 +187,7 @@ class Emitter {
         name: String(state.attrs.name),
       })),
       ...(entry.prelude && { prelude: entry.prelude }),
+      ...(entry.startedBy && Object.keys(entry.startedBy).length && { startedBy: entry.startedBy }),
       memory: {
         weightBytes: bytes(entry.params),
         stateBytes: bytes(entry.states),

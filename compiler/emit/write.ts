@@ -26,8 +26,8 @@ export function artefactFiles(artefact: Artefact, graphs: readonly Graph[], besi
 
 /** The manifest with its keys in the documented order, whatever order they were set in. */
 function ordered(manifest: Manifest): Manifest {
-  const { format, model, source, device, entries, kernels, params, states, constants, ...rest } = manifest;
-  return { format, model, source, device, entries, kernels, params, states, constants, ...rest };
+  const { format, model, source, device, options, entries, kernels, params, states, constants, ...rest } = manifest;
+  return { format, model, source, device, options, entries, kernels, params, states, constants, ...rest };
 }
 
 /** Longest line of a list or object that is written on one line. */

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { sample } from '../../cli/sampler.ts';
+import { drawSamples } from '../../runtime/sample.ts';
 import { compileModel } from '../../compiler/pipeline.ts';
 import digits from '../../models/digits.ts';
 import { openCheckpoint } from '../../runtime/checkpoint/open.ts';
@@ -54,7 +54,7 @@ it('draws the digits it is asked for', { timeout: 900_000 }, async () => {
   const labels = mnist('train-labels-idx1-ubyte').subarray(IDX_LABELS_HEADER);
   const classes = Array.from({ length: SAMPLES }, (_, i) => i % 10);
   let right = 0;
-  for await (const { first, shape, values } of sample(program, { classes, seed: 0, cfg: CFG, onStep: () => {} })) {
+  for await (const { first, shape, values } of drawSamples(program, { classes, seed: 0, cfg: CFG, onStep: () => {} })) {
     for (let i = 0; i < shape[0]; i++) {
       const picture = values.subarray(i * PIXELS, (i + 1) * PIXELS);
       right += Number(nearest(picture, images, labels) === classes[first + i]);

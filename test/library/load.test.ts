@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { defineModel, normal, ones } from '../../compiler/dsl/index.ts';
 import { compile } from '../../library/compiler.ts';
+import { dit } from '../../models/dit.ts';
 import { load, openGpu, writeAtomically, type OpenDevice, type RunnableModel } from '../../runtime/node/index.ts';
 import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';
@@ -171,6 +172,69 @@ it('an artefact in a folder is the one in memory', async () => {
   await expect(m.run('count', {})).rejects.toThrow(/no entry called "count"/);
   await m.dispose();
   await expect(load(join(out, 'kernels'), { device })).rejects.toThrow(/not an artefact folder/);
+});
+
+describe('a model that samples', () => {
+  const network = dit({
+    inputSize: 8,
+    patchSize: 4,
+    inChannels: 1,
+    hiddenSize: 16,
+    depth: 1,
+    numHeads: 2,
+    numClasses: 5,
+  });
+  const inputs = { y: [3, 1], seed: [7, 0], first: 0, cfgScale: 4 };
+  let m: RunnableModel;
+  beforeAll(async () => {
+    const artefact = await compile(network, { batch: 2, device: device.spec, options: { steps: 3 }, name: 'small' });
+    m = await load(artefact, { device });
+  });
+  afterAll(() => m.dispose());
+
+  it('refuses a step that nothing has begun', async () => {
+    const message =
+      /sampleStep goes on from state that nothing has begun: x, step: sampleStart gives it .* run sampleStart/;
+    await expect(m.run('sampleStep', inputs)).rejects.toThrow(message);
+  });
+
+  it('draws what its entries draw in turn, the last batch filled up', async () => {
+    const steps: number[][] = [];
+    const all = await m.sample({ classes: [3, 1, 2], seed: 7, onStep: (...at) => void steps.push(at) });
+    expect(all).toMatchObject({ shape: [3, 1, 8, 8], dtype: 'f32' });
+    expect(steps).toEqual([1, 2, 3, 4, 5, 6].map((step) => [step, 6]));
+    await m.run('sampleStart', { seed: inputs.seed, first: 0 });
+    for (let i = 0; i < 3; i++) await m.run('sampleStep', inputs);
+    expect((await m.state('x')).data).toEqual(all.data.subarray(0, 128));
+    expect((await m.state('step')).data).toEqual(Int32Array.of(-1));
+  });
+
+  it('ends where the signal says so, and can be asked again', async () => {
+    const controller = new AbortController();
+    const onStep = (done: number) => done === 2 && controller.abort(new Error('enough'));
+    await expect(m.sample({ classes: [1], onStep, signal: controller.signal })).rejects.toThrow('enough');
+    expect((await m.sample({ classes: [1] })).shape).toEqual([1, 1, 8, 8]);
+  });
+
+  it.each([
+    [{ classes: [] }, /classes is not a list of classes/],
+    [{ classes: [1.5] }, /classes is not a list of classes/],
+    [{ classes: [1, 6] }, /element \[1\] of classes is 6: .* 0 to 5/],
+    [{ classes: [1], seed: -1 }, /seed is -1/],
+    [{ classes: [1], cfg: NaN }, /cfg is NaN/],
+    [{ classes: [1], steps: 50 }, /steps is 50: small was built with steps 3; compile it with options \{ steps: … \}/],
+    [{ classes: [1], sampler: 'ddim' }, /sampler is ddim: small was built with sampler ddpm/],
+  ])('refuses %j', async (options, message) => {
+    await expect(m.sample(options)).rejects.toThrow(message);
+  });
+
+  it('needs its entries', async () => {
+    const forward = await load(await compile(network, { entries: ['forward'], name: 'small' }), { device });
+    await expect(forward.sample({ classes: [1] })).rejects.toThrow(
+      /no entry sampleStart and sampleStep; build it with/,
+    );
+    await forward.dispose();
+  });
 });
 
 it('progress tells of kernels and weights', async () => {

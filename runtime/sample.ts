@@ -1,0 +1,125 @@
+/**
+ * The sampling loop over a compiled model: batches of a list of classes, all reverse steps of each on the device. It knows
+ * the two entries' signature (models/diffusion.ts) and nothing of the model.
+ */
+import type { Manifest, TensorSpec } from '../compiler/emit/artefact.ts';
+import { RuntimeError } from './error.ts';
+import type { Program } from './program.ts';
+import type { Tensor } from './tensor.ts';
+import { checkRange } from './values.ts';
+
+/** What a model must have to be sampled. */
+export const SAMPLING_ENTRIES = ['sampleStart', 'sampleStep'] as const;
+
+export interface SampleJob {
+  readonly classes: readonly number[];
+  readonly seed: number;
+  /** Strength of the guidance; without effect in a step built without it. */
+  readonly cfg: number;
+  /** Called after each step has been submitted. */
+  readonly onStep?: (done: number, total: number) => void;
+  /** Ends the sampling after the step under way, with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+export interface Samples {
+  /** Index of the first picture. */
+  readonly first: number;
+  /** [n, C, I, I] */
+  readonly shape: readonly number[];
+  readonly values: Float32Array;
+}
+
+/** Throws unless the model, or what was built of it, can be sampled. */
+export function checkSampler(
+  entries: readonly string[],
+  source: string,
+  fix = 'make the model with dit({ … }), or add samplingEntries of ditc/models/diffusion to its entries',
+): void {
+  const missing = SAMPLING_ENTRIES.filter((name) => !entries.includes(name));
+  if (!missing.length) return;
+  throw new RuntimeError({ code: 'entry', where: source, what: `it has no entry ${missing.join(' and ')}`, fix });
+}
+
+/** The shape [N,C,I,I] of the state that becomes the samples. */
+export function sampleShape(states: readonly TensorSpec[]): readonly number[] {
+  const x = states.find(({ name }) => name === 'x');
+  if (x && x.shape.length === 4 && x.dtype === 'f32') return x.shape;
+  const what = 'the sampling entries keep no state x f32[N,C,I,I]';
+  throw new RuntimeError({ code: 'entry', what, fix: 'see samplingEntries in models/diffusion.ts' });
+}
+
+/** Samples all classes, a batch at a time. Pictures depend on the seed and their place in the list, not on the batch. */
+export async function* drawSamples(program: Program, job: SampleJob): AsyncGenerator<Samples> {
+  const { classes, seed, cfg, onStep, signal } = job;
+  const [batch, ...image] = sampleShape(program.states);
+  const size = image.reduce((a, b) => a * b);
+  const batches = Math.ceil(classes.length / batch);
+  program.write('seed', Uint32Array.of(seed, Math.floor(seed / 2 ** 32)));
+  program.write('cfgScale', Float32Array.of(cfg));
+  for (let b = 0; b < batches; b++) {
+    const first = b * batch;
+    const labels = classes.slice(first, first + batch);
+    program.write('first', Uint32Array.of(first));
+    // The last batch is filled up with class 0; those pictures are dropped.
+    program.write(
+      'y',
+      Int32Array.from({ length: batch }, (_, i) => labels[i] ?? 0),
+    );
+    await program.run('sampleStart');
+    const [last] = await program.readState('step');
+    const steps = last + 1;
+    for (let i = 0; i < steps; i++) {
+      signal?.throwIfAborted();
+      await program.run('sampleStep');
+      // Runs are queued ahead; the first one is waited for, so that the time it takes to compile kernels is told apart.
+      if (b + i === 0) await program.sync();
+      onStep?.(b * steps + i + 1, batches * steps);
+    }
+    const values = (await program.readState('x')) as Float32Array;
+    yield { first, shape: [labels.length, ...image], values: values.subarray(0, labels.length * size) };
+  }
+}
+
+/** What is asked of a model that is built already. */
+export interface SampleOptions {
+  /** The class of each picture. */
+  readonly classes: readonly number[];
+  /** The same seed gives the same pictures; 0 unless told. */
+  readonly seed?: number;
+  /** Strength of classifier-free guidance; what the model was built with unless told. */
+  readonly cfg?: number;
+  /** Reverse steps and the sampler are built in: given, they are checked. */
+  readonly steps?: number;
+  readonly sampler?: string;
+  readonly onStep?: SampleJob['onStep'];
+  readonly signal?: AbortSignal;
+}
+
+/** The job that an artefact can do. @throws RuntimeError `entry`, `mismatch`, `bad-argument`. */
+export function sampleJob({ model, entries, options = {} }: Manifest, asked: SampleOptions): SampleJob {
+  checkSampler(Object.keys(entries), model, `build it with ${SAMPLING_ENTRIES.map((e) => `--entry ${e}`).join(' ')}`);
+  for (const name of ['steps', 'sampler'] as const) {
+    if (asked[name] === undefined || options[name] === undefined || asked[name] === options[name]) continue;
+    const [what, why] = [`${name} is ${asked[name]}`, `${model} was built with ${name} ${String(options[name])}`];
+    throw new RuntimeError({ code: 'mismatch', what, why, fix: `compile it with options { ${name}: … }` });
+  }
+  const { classes, seed = 0, cfg = Number(options.cfg ?? 1), onStep, signal } = asked;
+  const argument = (what: string, fix: string) => new RuntimeError({ code: 'bad-argument', what, fix });
+  if (!Array.isArray(classes) || !classes.length || !classes.every((label) => Number.isInteger(label) && label >= 0))
+    throw argument('classes is not a list of classes', 'give whole numbers from 0, one for each picture');
+  const labels = entries.sampleStep.inputs.find(({ name }) => name === 'y');
+  if (labels) checkRange({ ...labels, name: 'classes', shape: [classes.length] }, classes, model);
+  if (!Number.isSafeInteger(seed) || seed < 0) throw argument(`seed is ${seed}`, 'give a whole number from 0');
+  if (!Number.isFinite(cfg)) throw argument(`cfg is ${cfg}`, 'give a number; 1 is no guidance');
+  return { classes, seed, cfg, onStep, signal };
+}
+
+/** All samples of a job in one array [n, C, I, I]. */
+export async function allSamples(program: Program, job: SampleJob): Promise<Tensor<'f32'>> {
+  const [, ...image] = sampleShape(program.states);
+  const size = image.reduce((a, b) => a * b);
+  const data = new Float32Array(job.classes.length * size);
+  for await (const { first, values } of drawSamples(program, job)) data.set(values, first * size);
+  return { data, shape: [job.classes.length, ...image], dtype: 'f32' };
+}
