@@ -108,7 +108,8 @@ export function sampleJob({ model, entries, options = {} }: Manifest, asked: Sam
   const argument = (what: string, fix: string) => new RuntimeError({ code: 'bad-argument', what, fix });
   if (!Array.isArray(classes) || !classes.length || !classes.every((label) => Number.isInteger(label) && label >= 0))
     throw argument('classes is not a list of classes', 'give whole numbers from 0, one for each picture');
-  const labels = entries.sampleStep.inputs.find(({ name }) => name === 'y');
+  const inputs = Object.values(entries).flatMap((entry) => entry.inputs);
+  const labels = inputs.find(({ name, range }) => name === 'y' && range);
   if (labels) checkRange({ ...labels, name: 'classes', shape: [classes.length] }, classes, model);
   if (!Number.isSafeInteger(seed) || seed < 0) throw argument(`seed is ${seed}`, 'give a whole number from 0');
   if (!Number.isFinite(cfg)) throw argument(`cfg is ${cfg}`, 'give a number; 1 is no guidance');
