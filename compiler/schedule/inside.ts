@@ -33,9 +33,12 @@ export function insideOf(
 /** Values that a draft reads from memory. */
 export const readsOf = (draft: Draft, buffers: ReadonlySet<Node>): ReadonlySet<Node> => walk(draft, buffers).reads;
 
+/** What a draft computes. */
+export const membersOf = (draft: Draft, buffers: ReadonlySet<Node>): ReadonlySet<Node> => walk(draft, buffers).members;
+
 /** Which copies of what is computed twice a draft has a part of. */
 export const copiesIn = (draft: Draft, buffers: ReadonlySet<Node>): Set<unknown> =>
-  new Set([...walk(draft, buffers).members].flatMap(({ attrs }) => attrs.again ?? []));
+  new Set([...membersOf(draft, buffers)].flatMap(({ attrs }) => attrs.again ?? []));
 
 /** What a draft reads from memory and what it computes. */
 function walk(draft: Draft, buffers: ReadonlySet<Node>): Inside {

@@ -26,7 +26,7 @@ import { limit, tooManyBuffers, type DeviceSpec } from './device.ts';
 import { between, postDominators } from './dominance.ts';
 import { absorbPieces } from './absorb-pieces.ts';
 import { absorbRows, type Absorbed } from './absorb-rows.ts';
-import { chooseStored } from './cost.ts';
+import { chooseStored, MOST_OPS } from './cost.ts';
 import { finish } from './finish.ts';
 import { inOrder } from './program-order.ts';
 import { isStored } from './storage.ts';
@@ -165,7 +165,15 @@ export function formRegions(
   const given = new Set(results(graph).filter((node) => !isStored(node)));
   const returned = new Set([...given, ...(cuts ?? [])]);
   const maxReads = limit(device, 'maxStorageBuffersPerShaderStage') - 1;
-  const flow: Flow = { users, returned, ipdom: postDominators(nodes, returned), maxReads, owner: new Map(), remarks };
+  const flow: Flow = {
+    users,
+    returned,
+    ipdom: postDominators(nodes, returned),
+    maxReads,
+    owner: new Map(),
+    sizes: new Map(),
+    remarks,
+  };
   for (const node of nodes) {
     if (flow.owner.has(node)) continue;
     const kind = opDef(node.op).kind;
@@ -211,6 +219,8 @@ interface Flow {
   readonly maxReads: number;
   /** The draft that computes each absorbed node. */
   readonly owner: Map<Node, Draft>;
+  /** How many nodes each draft has absorbed. */
+  readonly sizes: Map<Draft, number>;
   readonly remarks?: Remarks;
 }
 
@@ -218,7 +228,12 @@ function growProduct(anchor: Node, flow: Flow): void {
   const draft: Draft = { kind: 'matmul', root: anchor, anchor, reductions: [], views: [], more: [] };
   const absorbed = [anchor];
   follow(draft, absorbed, flow, (node, domain) => notPointwiseOn([domain], node));
-  for (const node of absorbed) flow.owner.set(node, draft);
+  own(draft, absorbed, flow);
+}
+
+function own(draft: Draft, absorbed: readonly Node[], { owner, sizes }: Flow): void {
+  for (const node of absorbed) owner.set(node, draft);
+  sizes.set(draft, (sizes.get(draft) ?? 0) + absorbed.length);
 }
 
 function growRows(first: Node, flow: Flow): void {
@@ -237,7 +252,7 @@ function growRows(first: Node, flow: Flow): void {
     ...absorbed.filter((n) => isReduction(n) && !target.reductions.includes(n)),
   ];
   target.reductions.sort((a, b) => a.id - b.id);
-  for (const node of absorbed) flow.owner.set(node, target);
+  own(target, absorbed, flow);
 }
 
 /** Why a node cannot be computed as part of storing the anchor's elements; undefined when it can. */
@@ -283,6 +298,8 @@ function follow(
       const barrier = weightiest(path.filter((node) => obstacle(node, root.type.shape) !== undefined));
       if (barrier) return stop(meeting(readers, next) + obstacle(barrier, root.type.shape)!, barrier, next);
       const owners = new Set(path.flatMap((node) => flow.owner.get(node) ?? []));
+      const ops = [...owners].reduce((sum, owner) => sum + flow.sizes.get(owner)!, absorbed.length + path.length);
+      if (ops > MOST_OPS) return stop(`with ${labelOf(next)} the kernel has ${ops} ops`, next);
       if (owners.size) {
         const apart = keepsApart(draft, owners, next, flow.owner.get(next));
         return apart ? stop(apart, next) : joinPath(absorbed, path, flow);
