@@ -1,14 +1,24 @@
 /** Where `ditc sample` puts its samples: a grid, a picture each, or the raw values. */
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Model } from '../compiler/dsl/model.ts';
 import { DitcError } from '../compiler/ir/error.ts';
 import { writeAtomically } from '../runtime/node/file.ts';
+import { checkUnlocked, lockFolder } from '../runtime/node/lock.ts';
 import { UsageError } from './errors.ts';
 import { writeNpy } from './npy.ts';
 import { checkOutputFile, checkOutputFolder } from './out-path.ts';
 import { encodePng, grid, toPictures, type Picture } from './pictures.ts';
 import type { Samples } from '../runtime/sample.ts';
+import { plural } from './text.ts';
+
+/** How the place is to be filled. */
+export interface SinkOptions {
+  /** Pictures in a row of a grid. */
+  readonly columns?: number;
+  /** What is in a folder from a former run is replaced. */
+  readonly overwrite?: boolean;
+}
 
 export interface Sink {
   /** Throws when the model's samples [C,H,W] cannot go there. Called before sampling. */
@@ -16,21 +26,29 @@ export interface Sink {
   add(samples: Samples): Promise<void>;
   /** Called once after the last samples; what holds all of them in one file is written here. */
   end(): Promise<void>;
+  /** Called at last, also when something failed. */
+  close(): void;
 }
 
 /** The sink that a path asks for by its ending, its place checked. */
-export function sinkFor(out: string, columns: number | undefined): Sink {
+export function sinkFor(out: string, { columns, overwrite = false }: SinkOptions): Sink {
   if (/\.(jpe?g|gif|webp|bmp|npz|safetensors)$/i.test(out)) {
     throw new UsageError({ what: `--out is ${out}`, fix: 'give FILE.png, FILE.npy or a folder' });
   }
   const isFile = /\.(png|npy)$/i.test(out);
   if (isFile) checkOutputFile(out);
-  else checkOutputFolder(out);
+  if (isFile && overwrite) {
+    throw new UsageError({
+      what: '--overwrite is for a folder',
+      why: 'a file is replaced anyway',
+      fix: 'leave it out',
+    });
+  }
   if (columns !== undefined && !/\.png$/i.test(out)) {
     throw new UsageError({ what: '--columns is for a grid', fix: 'give --out FILE.png, or leave it out' });
   }
   if (/\.npy$/i.test(out)) return arraySink(out);
-  return isFile ? gridSink(out, columns) : folderSink(out);
+  return isFile ? gridSink(out, columns) : folderSink(out, overwrite);
 }
 
 /** All samples in one array [N,C,H,W], latents too. */
@@ -51,6 +69,7 @@ function arraySink(out: string): Sink {
       const shape = [parts.reduce((sum, part) => sum + part.shape[0], 0), ...image.slice(1)];
       await writeNpy(out, { name: 'samples', dtype: 'f32', shape }, all);
     },
+    close() {},
   };
 }
 
@@ -67,18 +86,52 @@ function gridSink(out: string, columns: number | undefined): Sink {
   );
 }
 
-/** `000000.png`, …, written as they come: there may be more than memory holds. */
-function folderSink(out: string): Sink {
-  return pictureSink(async (made, first) => {
-    mkdirSync(out, { recursive: true });
-    for (const [i, picture] of made.entries()) {
-      const png = encodePng(picture);
-      await writeAtomically(join(out, `${String(first + i).padStart(6, '0')}.png`), (write) => write(png));
-    }
-  });
+/** The pictures of a former run in a folder. */
+function picturesIn(folder: string): string[] {
+  const names = existsSync(folder) ? readdirSync(folder) : [];
+  return names.filter((name) => /^\d{6,}\.png$/.test(name)).sort();
 }
 
-function pictureSink(add: (made: Picture[], first: number) => Promise<void>, end = async () => {}): Sink {
+/** @throws UsageError when the folder holds pictures: those of two runs could not be told apart. */
+function checkNoPictures(out: string): void {
+  const there = picturesIn(out);
+  if (!there.length) return;
+  const why = `${plural(there.length, 'picture')}, ${there[0]} the first: those of two runs could not be told apart`;
+  const fix = 'give another --out, or replace them with --overwrite';
+  throw new UsageError({ what: `--out: ${out} holds pictures already`, why, fix });
+}
+
+/** `000000.png`, …, written as they come: there may be more than memory holds. */
+function folderSink(out: string, overwrite: boolean): Sink {
+  checkOutputFolder(out);
+  checkUnlocked(out);
+  if (!overwrite) checkNoPictures(out);
+  let unlock: (() => void) | undefined;
+  /** Until the first pictures are there, the former ones stay. */
+  const begin = () => {
+    mkdirSync(out, { recursive: true });
+    unlock = lockFolder(out, 'ditc, writing pictures');
+    if (overwrite) for (const name of picturesIn(out)) rmSync(join(out, name));
+    else checkNoPictures(out); // another process may have been quicker
+  };
+  return pictureSink(
+    async (made, first) => {
+      if (!unlock) begin();
+      for (const [i, picture] of made.entries()) {
+        const png = encodePng(picture);
+        await writeAtomically(join(out, `${String(first + i).padStart(6, '0')}.png`), (write) => write(png));
+      }
+    },
+    async () => {},
+    () => unlock?.(),
+  );
+}
+
+function pictureSink(
+  add: (made: Picture[], first: number) => Promise<void>,
+  end: () => Promise<void>,
+  close = () => {},
+): Sink {
   let range: readonly [number, number];
   return {
     check(model, name, [channels, height, width]) {
@@ -97,5 +150,6 @@ function pictureSink(add: (made: Picture[], first: number) => Promise<void>, end
     },
     add: async ({ first, shape, values }) => add(toPictures(values, shape, range, first), first),
     end,
+    close,
   };
 }

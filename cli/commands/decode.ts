@@ -11,6 +11,7 @@ interface Options {
   latentScale?: number;
   out: string;
   columns?: number;
+  overwrite?: true;
   count?: number;
   batch?: number;
   json?: boolean;
@@ -38,6 +39,7 @@ export const decodeCommand = (context: Context): Command =>
       'pictures in a row of the grid (default: 4, or 10 for more than 8)',
       wholeNumber('--columns', 1, 10000),
     )
+    .option('--overwrite', 'replace the pictures that a former run left in the folder')
     .option('--json', 'print what was done as JSON')
     .addHelpText(
       'after',
@@ -56,8 +58,10 @@ async function decode(options: Options, { terminal }: Context): Promise<void> {
     import('../sample-sinks.ts'),
     import('../gpu.ts'),
   ]);
+  const { checkApart } = await import('../out-path.ts');
   const { startProgress } = await import('../progress.ts');
-  const sink = sinkFor(options.out, options.columns);
+  checkApart(options.out, options.latents);
+  const sink = sinkFor(options.out, options);
   const vae = loadAutoencoder(options.vae);
   const weights = weightsOf(vae, options.vae, options.weights, '--weights');
   sink.check(vae.loaded.model, vae.loaded.name, vae.picture);
@@ -75,6 +79,7 @@ async function decode(options: Options, { terminal }: Context): Promise<void> {
           return count;
         } finally {
           bar.stop();
+          sink.close();
           coder.close();
         }
       }),

@@ -1,5 +1,6 @@
 /** `ditc encode`: pictures to the moments of their latents, once, so that training need not do it at every step. */
 import { Command } from 'commander';
+import { basename, dirname } from 'node:path';
 import { examples, type Context } from '../context.ts';
 import { UsageError } from '../errors.ts';
 import { oneOf, parseBytes, wholeNumber } from '../options.ts';
@@ -50,16 +51,27 @@ async function encode(options: Options, { terminal }: Context): Promise<void> {
   const start = performance.now();
   if (!/\.safetensors$/i.test(options.out))
     throw new UsageError({ what: `--out is ${options.out}`, fix: 'give FILE.safetensors' });
-  const [{ loadAutoencoder, weightsOf, Coder }, { shardsOf, missingShards, encodeShard, Spread }, gpu, { openData }] =
-    await Promise.all([
-      import('../vae/autoencoder.ts'),
-      import('../vae/encode.ts'),
-      import('../gpu.ts'),
-      import('../../runtime/node/data/open.ts'),
-    ]);
-  const { checkOutputFile } = await import('../out-path.ts');
+  const [
+    { loadAutoencoder, weightsOf, Coder },
+    { encodeShard, Spread },
+    { shardsOf, missingShards },
+    gpu,
+    { openData },
+  ] = await Promise.all([
+    import('../vae/autoencoder.ts'),
+    import('../vae/encode.ts'),
+    import('../vae/shards.ts'),
+    import('../gpu.ts'),
+    import('../../runtime/node/data/open.ts'),
+  ]);
+  const { checkApart, checkOutputFile } = await import('../out-path.ts');
+  const { checkUnlocked, lockFolder, LOCK_FILE } = await import('../../runtime/node/lock.ts');
   const { startProgress } = await import('../progress.ts');
   checkOutputFile(options.out);
+  checkApart(options.out, options.data);
+  // Other files of the folder are nobody's concern: the lock is one of this file.
+  const lock = `${LOCK_FILE}-${basename(options.out)}`;
+  checkUnlocked(dirname(options.out), lock);
   const shardBytes = parseBytes(options.shard, '--shard');
   const vae = loadAutoencoder(options.vae);
   const weights = weightsOf(vae, options.vae, options.weights, '--weights');
@@ -69,8 +81,8 @@ async function encode(options: Options, { terminal }: Context): Promise<void> {
       throw new UsageError({ what: `--data: ${data.name} holds ${data.content}`, fix: 'give pictures' });
     for (const note of data.notes) terminal.err(`note: ${note}`);
     const job = { vae, data, out: options.out, weights, dtype: options.dtype, shardBytes };
-    const shards = await shardsOf(job);
-    const missing = await missingShards(shards);
+    const shards = shardsOf(job);
+    const missing = await missingShards(shards, options.out);
     if (missing.length < shards.length)
       terminal.err(`note: ${shards.length - missing.length} of ${plural(shards.length, 'file')} done already`);
     const leftOut: string[] = [];
@@ -83,8 +95,10 @@ async function encode(options: Options, { terminal }: Context): Promise<void> {
           const coder = await Coder.open(open, vae, 'encode', setup, terminal);
           const total = missing.reduce((sum, { count }) => sum + count, 0);
           const bar = startProgress(terminal, 'encoding', total, 'pictures');
+          let unlock: (() => void) | undefined;
           const told = (where: string, why: string) => void leftOut.push(`${where}: ${why}`);
           try {
+            unlock = lockFolder(dirname(options.out), 'ditc encode', lock);
             let done = 0;
             for (const shard of missing) {
               encoded += await encodeShard(job, shard, coder, { bar, done, leftOut: told, spread });
@@ -92,6 +106,7 @@ async function encode(options: Options, { terminal }: Context): Promise<void> {
             }
           } finally {
             bar.stop();
+            unlock?.();
             coder.close();
           }
         }),

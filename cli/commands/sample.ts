@@ -22,6 +22,7 @@ interface Options {
   seed: number;
   batch?: number;
   columns?: number;
+  overwrite?: true;
   dtype?: Precision;
   out: string;
   json?: boolean;
@@ -55,6 +56,7 @@ export const sampleCommand = (context: Context): Command =>
       'pictures in a row of the grid (default: 4, or 10 for more than 8)',
       wholeNumber('--columns', 1, 10000),
     )
+    .option('--overwrite', 'replace the pictures that a former run left in the folder')
     .option('--dtype <type>', 'f32 or f16, of weights and of what products read (default: f32)', precision)
     .option('--json', 'print what was done as JSON')
     .addHelpText(
@@ -73,7 +75,7 @@ async function sampleModel(path: string, options: Options, { terminal }: Context
     import('../../runtime/sample.ts'),
     import('../sample-sinks.ts'),
   ]);
-  const sink = sinkFor(options.out, options.columns);
+  const sink = sinkFor(options.out, options);
   const loaded = loadModel(path);
   const { model, source, name } = loaded;
   sampler.checkSampler(Object.keys(model.entries), source);
@@ -122,6 +124,7 @@ async function sampleModel(path: string, options: Options, { terminal }: Context
         };
       } finally {
         bar.stop();
+        sink.close();
         program.close();
       }
     }),

@@ -1,9 +1,10 @@
 /** An autoencoder as the commands know it: two entries, their shapes, its scaling factor, and where its weights are. */
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { traceEntry } from '../../compiler/dsl/model.ts';
 import type { Artefact } from '../../compiler/emit/artefact.ts';
 import { guard } from '../../compiler/frontend/index.ts';
-import { DitcError } from '../../compiler/ir/index.ts';
+import { DitcError, printGraph } from '../../compiler/ir/index.ts';
 import type { DeviceSpec } from '../../compiler/schedule/device.ts';
 import type { TensorFile } from '../../runtime/checkpoint/source.ts';
 import type { ImageShape } from '../../runtime/data/fit.ts';
@@ -24,6 +25,8 @@ export interface Autoencoder {
   readonly latent: ImageShape;
   /** What latents are multiplied with for the model that is trained on them. */
   readonly scale: number;
+  /** A digest of what encoding computes. */
+  readonly computation: string;
 }
 
 /** @throws DitcError `entry` unless the file's model encodes pictures and decodes latents. */
@@ -40,7 +43,8 @@ export function loadAutoencoder(path: string): Autoencoder {
   if (!fits) throw notOne(loaded, `encode gives [N,${encode.output}] and decode takes [N,${decode.input}]`);
   const { scalingFactor } = loaded.model.config;
   const scale = typeof scalingFactor === 'number' ? scalingFactor : 1;
-  return { loaded, picture: encode.input as unknown as ImageShape, latent: [L, h, w], scale };
+  const computation = createHash('sha256').update(encode.text).digest('hex').slice(0, 16);
+  return { loaded, picture: encode.input as unknown as ImageShape, latent: [L, h, w], scale, computation };
 }
 
 const NEEDED = 'give it encode(image [N,C,H,W]) → moments [N,2L,h,w] and decode(latents [N,L,h,w]) → image';
@@ -48,7 +52,7 @@ const NEEDED = 'give it encode(image [N,C,H,W]) → moments [N,2L,h,w] and decod
 const notOne = ({ source }: LoadedModel, why: string): DitcError =>
   new DitcError({ code: 'entry', where: source, what: 'the model is no autoencoder', why, fix: NEEDED });
 
-/** Of one picture in and out. */
+/** Of one picture in and out, and the entry's graph as text. */
 function shapesOf(loaded: LoadedModel, entry: Direction) {
   const { model } = loaded;
   if (!Object.hasOwn(model.entries, entry)) throw notOne(loaded, `it has no entry ${entry}`);
@@ -57,7 +61,11 @@ function shapesOf(loaded: LoadedModel, entry: Direction) {
   const [output] = graph.outputs;
   if (!input || more.length || !output || input.type.shape.length !== 4 || output.node.type.shape.length !== 4)
     throw notOne(loaded, `${entry} does not have one input and one output of four axes`);
-  return { input: input.type.shape.slice(1), output: output.node.type.shape.slice(1) };
+  return {
+    input: input.type.shape.slice(1),
+    output: output.node.type.shape.slice(1),
+    text: printGraph(graph, { locations: false }),
+  };
 }
 
 /** The weights' file: as given, else the one beside the model file that is called as it. */

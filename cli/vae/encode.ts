@@ -1,81 +1,13 @@
-/**
- * Pictures to moments, those of the mirrored pictures too, in one file or several. Each file is written whole or not at all,
- * and one that is there already from the same pictures and weights is not made again: so the work goes on where it stopped.
- */
-import { createHash } from 'node:crypto';
-import { createReadStream, existsSync } from 'node:fs';
+/** Pictures to moments, those of the mirrored pictures too, in one file or several, each written whole or not at all. */
 import { DitcError } from '../../compiler/ir/index.ts';
 import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts';
 import { isBadExample, writeValues, type Dataset } from '../../runtime/data/dataset.ts';
-import { ENCODED, shardName } from '../../runtime/data/encoded.ts';
+import { ENCODED } from '../../runtime/data/encoded.ts';
 import { writeAtomically } from '../../runtime/node/file.ts';
-import { UsageError } from '../errors.ts';
-import { withWeights } from '../gpu.ts';
 import type { Progress } from '../progress.ts';
 import { allFinite } from '../../runtime/values.ts';
 import type { Autoencoder, Coder } from './autoencoder.ts';
-
-/** A file to be written: examples first … first + count − 1. */
-export interface Shard {
-  readonly path: string;
-  readonly first: number;
-  readonly count: number;
-  /** What it is made from; equal records are of equal files. */
-  readonly record: string;
-}
-
-export interface EncodeJob {
-  readonly vae: Autoencoder;
-  readonly data: Dataset;
-  readonly out: string;
-  readonly weights: string;
-  readonly dtype: 'f32' | 'f16';
-  /** Most bytes of a file. */
-  readonly shardBytes: number;
-}
-
-const BYTES = { f32: 4, f16: 2 } as const;
-
-/** The files that the job makes. */
-export async function shardsOf({ vae, data, out, weights, dtype, shardBytes }: EncodeJob): Promise<Shard[]> {
-  const elements = 2 * vae.latent.reduce((a, b) => a * b);
-  const most = Math.max(1, Math.floor(shardBytes / (2 * elements * BYTES[dtype])));
-  const of = Math.ceil(data.count / most);
-  const made = {
-    vae: vae.loaded.model.config,
-    weights: await digestOf(weights),
-    data: { count: data.count, fingerprint: data.fingerprint, onBad: data.onBad },
-    dtype,
-  };
-  return Array.from({ length: of }, (_, index) => {
-    const first = index * most;
-    const count = Math.min(most, data.count - first);
-    const path = of === 1 ? out : shardName(out.replace(/\.safetensors$/i, ''), index, of);
-    return { path, first, count, record: JSON.stringify({ format: 1, ...made, first, count }) };
-  });
-}
-
-async function digestOf(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
-  return hash.digest('hex').slice(0, 16);
-}
-
-/** Those that are not there yet. @throws UsageError for a file that is in the way. */
-export async function missingShards(shards: readonly Shard[]): Promise<Shard[]> {
-  const missing: Shard[] = [];
-  for (const shard of shards) {
-    if (!existsSync(shard.path)) {
-      missing.push(shard);
-      continue;
-    }
-    const record = await withWeights(shard.path, async (file) => file?.metadata[ENCODED.record]).catch(() => undefined);
-    if (record === shard.record) continue;
-    const why = record === undefined ? 'it is not one of ditc encode' : 'it was made from other pictures or weights';
-    throw new UsageError({ what: `--out: ${shard.path} is there`, why, fix: 'remove it, or give another --out' });
-  }
-  return missing;
-}
+import type { EncodeJob, Shard } from './shards.ts';
 
 /** Of the latents that would be drawn, over all elements: what the scaling factor is to bring to about 1. */
 export class Spread {
@@ -152,7 +84,7 @@ export async function encodeShard(
   const metadata = {
     [ENCODED.classes]: JSON.stringify(data.classes),
     [ENCODED.scale]: String(vae.scale),
-    [ENCODED.record]: shard.record,
+    [ENCODED.record]: await shard.record(),
   };
   await writeAtomically(shard.path, (write) => writeSafetensors(write, tensors, metadata));
   return labels.length;

@@ -34,6 +34,8 @@ export interface Dataset {
   readonly fingerprint: string;
   /** Remarks for the user: files that were left out, and the like. */
   readonly notes: readonly string[];
+  /** The files that examples first … first + count − 1 are read from. */
+  filesOf(first: number, count: number): readonly string[];
   /** What to call an example in messages: its file, or its row. */
   nameOf(index: number): string;
   /**

@@ -25,17 +25,17 @@ interface Holder {
 }
 
 /**
- * Takes the lock of an existing folder; the returned function gives it back.
+ * Takes the lock of an existing folder, or the one called `name` in it; the returned function gives it back.
  * @throws RuntimeError `locked` when another process has it, naming that one; the system's error when none can be made.
  */
-export function lockFolder(folder: string, doing: string): () => void {
-  const path = join(folder, LOCK_FILE);
+export function lockFolder(folder: string, doing: string, name = LOCK_FILE): () => void {
+  const path = join(folder, name);
   const made = temporaryIn(folder, 'tmp');
   try {
     const holder: Holder = { process: ownProcess(), host: hostname(), since: new Date().toISOString(), doing };
     writeFileSync(made, `${JSON.stringify(holder)}\n`, { flag: 'wx' });
     do {
-      checkUnlocked(folder);
+      checkUnlocked(folder, name);
       removeStale(folder, path);
     } while (!placed(made, path));
     track(path);
@@ -50,8 +50,8 @@ export function lockFolder(folder: string, doing: string): () => void {
 }
 
 /** @throws RuntimeError `locked` when a process that still runs has the folder's lock. */
-export function checkUnlocked(folder: string): void {
-  const path = join(folder, LOCK_FILE);
+export function checkUnlocked(folder: string, name = LOCK_FILE): void {
+  const path = join(folder, name);
   const holder = holderOf(path);
   if (!holder || !isHeld(holder, path)) return;
   const { process: held, host, since, doing } = holder;

@@ -99,6 +99,24 @@ describe('sample', () => {
     expect(['o', 'o.png', 'no'].some((name) => existsSync(join(cwd, name)))).toBe(false);
   });
 
+  it('keeps the pictures of two runs apart, and replaces the former when told', async () => {
+    const draw = (classes: string, ...args: string[]) =>
+      ditc(['sample', 'small.ts', '--classes', classes, '--steps', '1', '--out', 'drawn', ...args], cwd);
+    mkdirSync(join(cwd, 'drawn'));
+    writeFileSync(join(cwd, 'drawn/notes.txt'), 'mine');
+    expect((await draw('0-2')).code).toBe(0);
+    const first = readFileSync(join(cwd, 'drawn/000001.png'));
+    const { code, err } = await draw('3');
+    expect(code).toBe(2);
+    expect(err).toBe(
+      '--out: drawn holds pictures already\n   3 pictures, 000000.png the first: those of two runs could not be told apart\n' +
+        '   fix: give another --out, or replace them with --overwrite\n',
+    );
+    expect(readFileSync(join(cwd, 'drawn/000001.png'))).toEqual(first);
+    expect((await draw('3', '--overwrite')).code).toBe(0);
+    expect(readdirSync(join(cwd, 'drawn')).sort()).toEqual(['000000.png', 'notes.txt']);
+  });
+
   it('says when a model cannot be sampled', async () => {
     const { code, err } = await ditc(['sample', 'plain.ts', '--classes', '1', '--out', 'o.png'], cwd);
     expect(code).toBe(1);

@@ -1,8 +1,8 @@
 /** The latent pipeline as a user has it: an autoencoder trains, encodes and decodes; a model trains on its latents and is sampled through it. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PNG } from 'pngjs';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { readMetrics } from '../../cli/metrics.ts';
 import { traceEntry } from '../../compiler/dsl/model.ts';
 import { interpret } from '../../compiler/ops/index.ts';
@@ -144,7 +144,70 @@ describe('an autoencoder', () => {
     expect(again.err).toContain('note: 2 of 3 files done already');
     expect(names.map((name) => readFileSync(join(cwd, name)))).toEqual(before);
     const other = await ditc([...args, '--dtype', 'f16', '--shard', '600'], cwd);
-    expect(other.err).toMatch(/is there\n {3}it was made from other pictures or weights/);
+    expect(other.err).toContain('many-00001-of-00003.safetensors is there\n   it was made from other options');
+    const larger = await ditc([...ENCODE, '--out', 'many.safetensors', '--shard', '1600'], cwd);
+    expect(larger.code).toBe(2);
+    expect(larger.err).toMatch(/many-0000\d-of-00003\.safetensors is there\n {3}with this --shard there are 2 files/);
+  });
+
+  describe('done already', () => {
+    const encode = () =>
+      ditc([...ENCODE.map((word) => word.replace(/^pictures$/, 'copies')), '--out', 'once.safetensors'], cwd);
+    const undo: (() => void)[] = [];
+    beforeAll(async () => {
+      cpSync(join(cwd, 'pictures'), join(cwd, 'copies'), { recursive: true });
+      expect((await encode()).code).toBe(0);
+    });
+    afterEach(() => undo.splice(0).forEach((action) => action()));
+    /** Puts other bytes into a file until the test is over. */
+    const change = (name: string, bytes: Uint8Array | string) => {
+      const [path, before] = [join(cwd, name), readFileSync(join(cwd, name))];
+      writeFileSync(path, bytes);
+      undo.push(() => writeFileSync(path, before));
+    };
+
+    it('is what was made from the same pictures, weights and model, whenever they were written', async () => {
+      const later = Date.now() / 1000 + 100;
+      utimesSync(join(cwd, 'copies/a/0.png'), later, later);
+      change('vae.ts', `// Said otherwise.\n\n${VAE}`);
+      expect(await encode()).toMatchObject({ code: 0, err: expect.stringContaining('1 of 1 file done already') });
+    });
+
+    it.each<[string, () => void]>([
+      ['pictures', () => change('copies/a/0.png', readFileSync(join(cwd, 'copies/a/2.png')))],
+      [
+        'weights',
+        () => {
+          const bytes = readFileSync(join(cwd, 'trained.safetensors'));
+          bytes[bytes.length - 2] ^= 1;
+          change('trained.safetensors', bytes);
+        },
+      ],
+      ['computations of the model', () => change('vae.ts', VAE.replace('normNumGroups: 2', 'normNumGroups: 1'))],
+      ['options', () => change('vae.ts', VAE.replace('0.5', '0.25'))],
+    ])('is not what was made from other %s', async (what, harm) => {
+      harm();
+      const { code, err } = await encode();
+      expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining(`it was made from other ${what}`) });
+      expect(err).toContain('fix: remove it, or give another --out');
+    });
+  });
+
+  it('puts nothing among the pictures, or over what it reads', async () => {
+    const among = await ditc([...ENCODE, '--out', 'pictures/latents.safetensors'], cwd);
+    expect(among).toMatchObject({ code: 2, err: expect.stringContaining('lies in the data') });
+    const decode = [
+      'decode',
+      '--vae',
+      'vae.ts',
+      '--weights',
+      'trained.safetensors',
+      '--latents',
+      'latents.safetensors',
+    ];
+    writeFileSync(join(cwd, 'some.npy'), 'latents');
+    const over = await ditc([...decode, '--latents', 'some.npy', '--out', './some.npy'], cwd);
+    expect(over).toMatchObject({ code: 2, err: expect.stringContaining('--out: ./some.npy is the data') });
   });
 });
 

@@ -129,6 +129,7 @@ export async function openIdx(
     onBad,
     notes: [],
     fingerprint: createHash('sha256').update(images.data).update(labels).digest('hex').slice(0, 16),
+    filesOf: () => [files.images, files.labels],
     nameOf,
     read: async (index, mirror) => {
       const data = images.data.subarray(index * width * height, (index + 1) * width * height);

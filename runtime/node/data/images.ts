@@ -39,6 +39,7 @@ export async function openImages(root: string, options: DataOptions): Promise<Da
     onBad,
     notes,
     fingerprint: fingerprintOf(files.map((file, i) => `${labels[i]} ${below(root, file)}`)),
+    filesOf: (first, count) => files.slice(first, first + count),
     nameOf,
     read: async (index, mirror) => {
       const bytes = await decoded(index);

@@ -205,6 +205,7 @@ async function datasetOf(
     onBad,
     notes: [],
     fingerprint: fingerprintOf(parts, labels),
+    filesOf: () => owned.map((file) => file.name),
     nameOf,
     read: async (index, mirror, draw) => draws(await readRow(partOf(index), index, mirror, nameOf), index, draw),
     close: async () => void (await Promise.all(owned.map((file) => file.close()))),

@@ -23,6 +23,7 @@ function fake(count: number, { bad = [] as number[], onBad = 'refuse' as Dataset
     flip,
     onBad,
     fingerprint: String(count),
+    filesOf: () => [],
     notes: [],
     pending: 0,
     most: 0,
