@@ -55,6 +55,7 @@ function createProgram(context: Context): Command {
     .helpOption('-h, --help', 'print this help')
     .addHelpText('after', NOTES);
   for (const make of COMMANDS) program.addCommand(make(context));
+  program.hook('preAction', (_program, command) => refuseEmpty(command));
   for (const command of [program, ...program.commands]) {
     command.exitOverride().helpOption('-h, --help', 'print this help');
     command.configureOutput({
@@ -65,6 +66,18 @@ function createProgram(context: Context): Command {
     });
   }
   return program;
+}
+
+/** An empty word is a variable of the shell that was not set: told before any work, whatever would take it. */
+function refuseEmpty(command: Command): void {
+  const values = command.opts<Record<string, unknown>>();
+  for (const option of command.options)
+    if ([values[option.attributeName()]].flat().includes(''))
+      throw new UsageError({ what: `${option.long} is empty`, fix: `give ${option.long} a value, or leave it out` });
+  const at = command.args.indexOf('');
+  if (at < 0) return;
+  const name = command.registeredArguments[at]?.name() ?? 'argument';
+  throw new UsageError({ what: `the argument <${name}> is empty`, fix: `see ditc ${command.name()} --help` });
 }
 
 /** Runs a command line (without `node` and the script) and gives the exit code. */

@@ -117,7 +117,7 @@ const manifestShape = object({
   entries: mapOf(entry),
   kernels: mapOf(kernel),
   params: list(object({ ...tensor, init })),
-  states: list(object({ ...tensor, name: fileStem, init })),
+  states: list(object({ ...tensor, name: fileStem, init, count: (v, path) => v === undefined || size(v, path) })),
   packs: (value, path) => value === undefined || list(object({ name: text, params: list(text) }))(value, path),
   bundles: (value, path) =>
     value === undefined || list(object({ name: text, states: list(text), alignment: size }))(value, path),

@@ -5,6 +5,7 @@
 /// <reference types="@webgpu/types" preserve="true" />
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { Artefact, EntrySpec, Manifest, ParamSpec, TensorSpec } from '../compiler/emit/artefact.ts';
+import { checkCounters } from './counters.ts';
 import { quote, RuntimeError } from './error.ts';
 import type { Program } from './program.ts';
 import { allSamples, sampleJob, type SampleOptions } from './sample.ts';
@@ -56,6 +57,7 @@ export class RunnableModel<S extends Signature = AnySignature> {
       const values = inputValues(entry, spec, inputs as Readonly<Record<string, unknown>>);
       const wanted = wantedOutputs(entry, spec, options.outputs);
       for (const [name, data] of values) this.program.write(name, data);
+      await checkCounters(this.program, entry);
       await this.program.run(entry);
       const read = wanted.map(
         async (output) => [output.name, tensorOf(output, await this.program.readOutput(entry, output.name))] as const,

@@ -25,6 +25,8 @@ export interface ParamSpec extends TensorSpec {
   readonly init: InitSpec;
   /** Other names that checkpoints may have for it; tensors found by one may differ in axes of size 1. */
   readonly aliases?: readonly string[];
+  /** Of a state that counts the runs of a loop: it is from 0 to this, exclusive, when the loop's body is run. */
+  readonly count?: number;
 }
 
 /** Where a kernel's buffer lives. Offsets and sizes are in bytes. */

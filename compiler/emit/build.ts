@@ -345,7 +345,9 @@ function declare(
   for (const { node, init } of declared) {
     const name = String(node.attrs.name);
     if (specs.has(name)) continue;
-    specs.set(name, { ...tensorSpec(name, node), init: initSpec(init), ...named(name, aliasesOf) });
+    const { count } = node.attrs;
+    const counted = typeof count === 'number' && { count };
+    specs.set(name, { ...tensorSpec(name, node), init: initSpec(init), ...named(name, aliasesOf), ...counted });
     if (init.kind === 'data') data.set(`init.${name}`, typedData(node, init.data));
   }
   return [...specs.values()];

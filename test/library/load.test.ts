@@ -40,6 +40,36 @@ async function loaded(options: Parameters<typeof load>[1] = {}): Promise<Runnabl
   return load(artefact, { device, ...options });
 }
 
+describe('a loop that is counted', () => {
+  const counted = defineModel({
+    config: {},
+    entries: {
+      step(e) {
+        const i = e.counter('i', 3);
+        e.update(i, i.add(1));
+        return { square: i.mul(i) };
+      },
+    },
+  });
+
+  it('runs as often as it is built for, and again when it is set back', async () => {
+    const m = await load(await compile(counted, { device: device.spec }), { device });
+    const squares = async () => [(await m.run('step', {})).square.data[0], (await m.run('step', {})).square.data[0]];
+    expect(await squares()).toEqual([0, 1]);
+    await m.run('step', {}, { outputs: [] });
+    await expect(m.run('step', {})).rejects.toMatchObject({
+      code: 'out-of-range',
+      what: 'step cannot be run: its counter i is 3',
+      fix: expect.stringContaining('3 times at most') as string,
+    });
+    await m.setState('i', 1);
+    expect(await squares()).toEqual([1, 4]);
+    await m.setState('i', -1);
+    await expect(m.run('step', {})).rejects.toMatchObject({ code: 'out-of-range' });
+    await m.dispose();
+  });
+});
+
 describe('a run', () => {
   it('takes arrays, numbers and tensors, and gives values with their shape and type', async () => {
     const m = await loaded();
