@@ -9,7 +9,10 @@ import { SAMPLING_ENTRIES } from '../runtime/sample.ts';
 /** Pictures at once, unless told; fewer when the device cannot hold so many. */
 export const DEFAULT_BATCH = 8;
 
-/** Compiles for `count` pictures. Where the batch is ours to choose, it is halved until it fits. */
+/**
+ * Compiles for `count` pictures, each to come out the same whatever the batch (`steady`). Where the batch is ours to choose, it is
+ * halved until it fits.
+ */
 export function compileSampler(
   loaded: LoadedModel,
   device: DeviceSpec,
@@ -21,7 +24,8 @@ export function compileSampler(
   let batch = given ?? Math.ceil(count / Math.ceil(count / DEFAULT_BATCH));
   for (;;) {
     try {
-      return compile(loaded, { device, entries: SAMPLING_ENTRIES, entryOptions: { ...settings, batch }, dtype })
+      const entryOptions = { ...settings, batch };
+      return compile(loaded, { device: { ...device, steady: true }, entries: SAMPLING_ENTRIES, entryOptions, dtype })
         .artefact;
     } catch (error) {
       const tooLarge = error instanceof DitcError && error.code === 'limit';

@@ -49,7 +49,11 @@ export function sampleShape(states: readonly TensorSpec[]): readonly number[] {
   throw new RuntimeError({ code: 'entry', what, fix: 'see samplingEntries in models/diffusion.ts' });
 }
 
-/** Samples all classes, a batch at a time. Pictures depend on the seed and their place in the list, not on the batch. */
+/**
+ * Samples all classes, a batch at a time. A picture depends on the seed, its class and its place in the list alone: its noise is
+ * drawn for that place. Between builds of other batches that holds to the last bit where they are `steady` (DeviceSpec), as those
+ * of `ditc sample` are, or for a software device.
+ */
 export async function* drawSamples(program: Program, job: SampleJob): AsyncGenerator<Samples> {
   const { classes, seed, cfg, onStep, signal } = job;
   const [batch, ...image] = sampleShape(program.states);

@@ -50,7 +50,11 @@ export const sampleCommand = (context: Context): Command =>
     .option('--cfg <scale>', 'strength of classifier-free guidance; 1 is none', realNumber('--cfg'))
     .option('--cfg-channels <n>', 'channels that are guided, 3 or 4', wholeNumber('--cfg-channels', 3, 4))
     .option('--seed <n>', 'the same seed gives the same pictures', wholeNumber('--seed', 0, MAX_SEED), 0)
-    .option('--batch <n>', 'pictures at once (default: at most 8, and what fits)', wholeNumber('--batch', 1, 65535))
+    .option(
+      '--batch <n>',
+      'pictures at once; they are the same for any (default: at most 8, and what fits)',
+      wholeNumber('--batch', 1, 65535),
+    )
     .option(
       '--columns <n>',
       'pictures in a row of the grid (default: 4, or 10 for more than 8)',

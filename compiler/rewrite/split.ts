@@ -5,7 +5,7 @@
 import { rebuild, sizeOf, type Graph, type Node, type Shape } from '../ir/index.ts';
 import { attrList, Functional, opDef, opTable } from '../ops/index.ts';
 
-/** Fewer rows than this leave most of a device idle. */
+/** Fewer rows than this leave most of a device idle; of an example, where the first axis counts those of a batch. */
 const FEW_ROWS = 16;
 /** Elements of a row that several workgroups share with profit: one takes some hundred turns over it. */
 const LONG_ROW = 2 ** 14;
@@ -25,7 +25,8 @@ const reduce = (f: Functional, op: string, x: Node, axes: readonly number[]): No
 function inTwo(f: Functional, op: string, x: Node, axes: readonly number[]): Node | undefined {
   const { shape } = x.type;
   const length = axes.reduce((n, axis) => n * shape[axis], 1);
-  if (length < LONG_ROW || sizeOf(shape) / length >= FEW_ROWS) return undefined;
+  const examples = axes.includes(0) ? 1 : shape[0];
+  if (length < LONG_ROW || sizeOf(shape) / length / examples >= FEW_ROWS) return undefined;
   const inner = innermost(shape, axes, Math.sqrt(length));
   const outer = axes.filter((axis) => !inner.includes(axis));
   if (outer.length) return reduce(f, op, reduce(f, op, x, inner), outer);

@@ -15,6 +15,11 @@ export interface DeviceSpec {
   readonly gflops?: number;
   /** What the caches of a software device's CPU hold. */
   readonly cacheBytes?: number;
+  /**
+   * Wanted of a build rather than known of a GPU: that sums are added up in the same order whatever the batch, so that an example
+   * comes out the same in any company. Small batches then fill their tiles less well.
+   */
+  readonly steady?: boolean;
 }
 
 /** The limits every WebGPU implementation offers: what `ditc build` compiles for unless told. */

@@ -80,6 +80,8 @@ interface Between extends Norm {
 
 /** Group norms between two products compute their statistics in pieces. */
 export function normsInPieces(graph: Graph, device: DeviceSpec, remarks?: Remarks): Graph {
+  // Whether it pays is a matter of the batch, and it changes how statistics are added up.
+  if (device.steady) return graph;
   const between = new Products(graph, device, remarks).norms();
   const by = (key: 'total' | 'squares') => new Map(between.map((norm) => [norm[key], norm]));
   const [totals, squares] = [by('total'), by('squares')];

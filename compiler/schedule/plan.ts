@@ -2,6 +2,9 @@
  * Plans: how a region becomes a kernel. A plan is plain data, chosen here by a deterministic heuristic from the device, or
  * read from a tuning table. `rolled` loops are hidden from the driver's unroller: software drivers unroll up to 32 rounds,
  * and then compile for seconds.
+ *
+ * A product adds up its terms in the order of k, one fused multiply-add each, by whatever plan but `product-dot`, and how a row
+ * is reduced does not depend on how many rows there are: so an example's results do not depend on the batch (`steady`).
  */
 import { DitcError, sizeOf, type Node } from '../ir/index.ts';
 import { fixedSubgroupSize, limit, prefersSubgroupProducts, type DeviceSpec } from './device.ts';
@@ -124,7 +127,9 @@ export type Tiles = Pick<TiledProductPlan, 'side' | 'perThread'>;
 
 /** The tiles that a product is computed in; undefined where it is computed otherwise. */
 export function tilesOf(product: Node, device: DeviceSpec): Tiles | undefined {
-  const [m, n] = product.type.shape.slice(-2);
+  const [rows, n] = product.type.shape.slice(-2);
+  // The rows may be those of the whole batch.
+  const m = device.steady ? Infinity : rows;
   if (product.op !== 'matmul' || prefersSubgroupProducts(device) || m < 8 || n < 8) return undefined;
   const side = limit(device, 'maxComputeInvocationsPerWorkgroup') >= 256 ? 16 : 8;
   const perThread = m >= 2 * side && n >= 2 * side ? 4 : 2;
@@ -142,7 +147,7 @@ function planProduct(region: Region, device: DeviceSpec): Plan {
     return fits(plan.rows, plan.columns * lanes) ? plan : simple;
   }
   // Statistics and sums of the rows are one invocation's affair.
-  if (m < 8 && fits(m, 4) && !region.reductions.length && !region.sums.length)
+  if (m < 8 && !device.steady && fits(m, 4) && !region.reductions.length && !region.sums.length)
     return { family: 'product-dot', lanes: 64, share: 16 };
   const tiles = tilesOf(anchor, device);
   return tiles ? { family: 'product-tiled', ...tiles, depth: 16, rolled: device.kind === 'software' } : simple;
@@ -215,11 +220,10 @@ function planAttention(region: Region, device: DeviceSpec): AttentionPlan | Subg
 function planRows(region: Region, device: DeviceSpec): RowPlan {
   const { shape, reduced } = rowAxes(region);
   const length = reduced.reduce((n, axis) => n * shape[axis], 1);
-  const rows = sizeOf(shape) / length;
   const rolled = device.kind === 'software';
-  // Neighbouring rows lie next to each other when the last axis is kept: then a row per invocation reads coalesced.
-  const strided = !reduced.includes(shape.length - 1);
-  if (length < 8 || (strided && rows >= 64)) {
+  // Rows that lie next to each other, as when the last axis is kept: then a row per invocation reads coalesced.
+  const side = sizeOf(shape.slice(Math.max(...reduced) + 1));
+  if (length < 8 || side >= 64) {
     return { family: 'row', lanes: 1, rowsPerWorkgroup: 64, combine: 'serial', rolled };
   }
   const subgroup = fixedSubgroupSize(device);

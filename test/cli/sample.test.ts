@@ -39,6 +39,19 @@ describe('sample', () => {
     expect(new Set(data).size).toBeGreaterThan(2);
   });
 
+  it(
+    'gives the same samples to the last bit in batches of any size, whole or filled up',
+    { timeout: 120_000 },
+    async () => {
+      const args = ['--classes', '0-4,3,1', '--cfg', '1.5', '--sampler', 'ddim'];
+      for (const batch of [1, 2, 3, 5, 8]) {
+        expect(await sample(...args, '--batch', String(batch), '--out', `of-${batch}.npy`)).toMatchObject({ code: 0 });
+      }
+      const digests = [1, 2, 3, 5, 8].map((batch) => digest(`of-${batch}.npy`));
+      expect(new Set(digests).size).toBe(1);
+    },
+  );
+
   it('writes a folder of pictures, a grid of any width, and raw samples', async () => {
     const args = ['--classes', '1x3', '--batch', '2', '--sampler', 'ddim', '--eta', '0.5', '--cfg', '1'];
     const { out } = await sample(...args, '--out', 'pictures', '--json');

@@ -94,7 +94,7 @@ function sumByOnes(block: Block): Expr[][] {
   return acc.map((column) => range(rows).map((r) => b.component(b.read(column[r >> 2]), r % 4)));
 }
 
-/** The same with four steps of k to a vector. */
+/** The same with four steps of k to a vector; added up one by one, as everywhere (common.ts). */
 function sumByFours(block: Block): Expr[][] {
   const { site, plan, product, batch } = block;
   const { b } = site;
@@ -114,7 +114,11 @@ function sumByFours(block: Block): Expr[][] {
     left.forEach((row, r) => {
       const a = b.bind(`a_${r}`, row);
       right.forEach((value, j) => {
-        b.assign(acc[j][r], b.binary('+', b.read(acc[j][r]), b.call('dot', [a, value], 'f32')));
+        const added = steps.reduce(
+          (sum, _, u) => b.call('fma', [b.component(a, u), b.component(value, u), sum]),
+          b.read(acc[j][r]),
+        );
+        b.assign(acc[j][r], added);
       });
     });
   });

@@ -11,7 +11,10 @@ const CASES: [shape: number[], axes: number[], stages: number][] = [
   [[2, 40000], [1], 2],
   [[3, 128, 5, 130], [1, 3], 2],
   [[2, 20000, 3], [1], 2],
-  [[64, 16384], [1], 1],
+  // The first axis may be the batch, on which the order of adding must not depend.
+  [[1, 16384], [1], 2],
+  [[64, 16384], [1], 2],
+  [[1, 16, 16384], [2], 1],
   [[1152], [0], 1],
   // A prime has no pieces.
   [[16411], [0], 1],
