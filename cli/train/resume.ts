@@ -1,11 +1,13 @@
 /** The checkpoint that a training goes on from: which one it is, and what to do when it cannot be read. */
 import { statSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { DitcError } from '../../compiler/ir/error.ts';
 import { RuntimeError } from '../../runtime/error.ts';
 import type { TensorFile } from '../../runtime/checkpoint/source.ts';
+import type { Dataset } from '../../runtime/data/dataset.ts';
 import { withWeights } from '../gpu.ts';
+import { plural } from '../text.ts';
 import { checkpointSteps, POINTER } from './checkpoint.ts';
 import { recordIn, type TrainingRecord } from './record.ts';
 
@@ -50,6 +52,22 @@ export async function withCheckpoint<T>(
   } catch (error) {
     throw isRead ? error : await withAnother(path, error);
   }
+}
+
+/** A note when data was written after the checkpoint, which tells data apart by names and labels only. */
+export async function changedSince(
+  { path }: Checkpoint,
+  { name, filesOf, count }: Dataset,
+): Promise<string | undefined> {
+  const { mtimeMs } = await stat(path);
+  const files = filesOf(0, count);
+  let newer = 0;
+  for (const file of files) {
+    const written = await stat(file).catch(() => undefined);
+    if (written && written.mtimeMs > mtimeMs) newer++;
+  }
+  if (!newer) return undefined;
+  return `${newer} of ${plural(files.length, 'file')} of ${name} ${newer === 1 ? 'is' : 'are'} newer than ${path}: training goes on with what is there now`;
 }
 
 async function withAnother(path: string, error: unknown): Promise<unknown> {

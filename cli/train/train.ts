@@ -18,7 +18,7 @@ import { checkTrainer, TRAINING_ENTRIES } from './entries.ts';
 import { TrainingFolder, WRITTEN } from './folder.ts';
 import type { Job, TrainRequest, TrainResult } from './job.ts';
 import { openPreview, previewOf } from './preview.ts';
-import { withCheckpoint, type Checkpoint } from './resume.ts';
+import { changedSince, withCheckpoint, type Checkpoint } from './resume.ts';
 import { run } from './run.ts';
 import { checkSameModel, settle } from './settings.ts';
 
@@ -55,7 +55,8 @@ export async function train(
       });
       try {
         checkData(data, checkpoint);
-        for (const note of [resumed.note, ...notes, ...data.notes]) if (note) terminal.err(`note: ${note}`);
+        const changed = checkpoint && (await changedSince(checkpoint, data));
+        for (const note of [resumed.note, ...notes, ...data.notes, changed]) if (note) terminal.err(`note: ${note}`);
         const job = { request, loaded, folder, settings, data, preview, checkpoint, weights, terminal };
         return await withDevice((open) => trainOn(open, job, stopping));
       } finally {

@@ -9,6 +9,7 @@ import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { brotliDecompressSync } from 'node:zlib';
 import { cacheFolder } from './cache.ts';
+import { discard, temporaryIn } from './temporary.ts';
 
 /** The unpacked files, as absolute paths. */
 export interface EmbeddedGpu {
@@ -44,15 +45,16 @@ export function unpackEmbedded(): EmbeddedGpu {
   const parent = cacheFolder();
   const folder = path.join(parent, `swiftshader-${version}`);
   if (!isComplete(folder)) {
-    const fresh = fs.mkdtempSync(path.join(parent, '.unpack-'));
+    const fresh = temporaryIn(parent, 'new');
     try {
+      fs.mkdirSync(fresh, { mode: 0o700 });
       const tar = brotliDecompressSync(fs.readFileSync(archive));
       for (const name of [DRIVER, LOADER])
         fs.writeFileSync(path.join(fresh, name), tarFile(tar, name), { mode: 0o755 });
       fs.writeFileSync(path.join(fresh, MANIFEST), manifestText(folder));
       moveIntoPlace(fresh, folder);
     } finally {
-      fs.rmSync(fresh, { recursive: true, force: true });
+      discard(fresh);
     }
   }
   return { loader: path.join(folder, LOADER), manifest: path.join(folder, MANIFEST), version };

@@ -1,5 +1,15 @@
 /** The folder of a training: whose it is, what a killed one leaves, and what damage is told with which way out. */
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { lockFolder, LOCK_FILE } from '../../runtime/node/lock.ts';
@@ -67,6 +77,21 @@ describe('a training that was killed', () => {
     expect(code, err).toBe(0);
     expect(all('unnamed')).toEqual(all('whole'));
     expect(weights('unnamed')).toEqual(weights('whole'));
+  });
+});
+
+describe('a training that goes on', () => {
+  it('says when its data is newer than the checkpoint', async () => {
+    cpSync(path('whole'), path('later'), { recursive: true });
+    const go = (step: string) => train('later', '--resume', 'latest', '--steps', step);
+    expect((await go('5')).err).not.toContain('newer');
+    const later = Date.now() / 1000 + 100;
+    utimesSync(path('stripes.safetensors'), later, later);
+    const { code, err } = await go('6');
+    expect(code, err).toBe(0);
+    expect(err).toContain(
+      'note: 1 of 1 file of stripes.safetensors is newer than later/checkpoints/0000005.safetensors: ',
+    );
   });
 });
 
