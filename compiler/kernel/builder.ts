@@ -20,6 +20,8 @@ import type {
 } from './ir.ts';
 
 interface Block {
+  /** Whether only the invocations for which a condition holds run it. */
+  readonly guarded: boolean;
   readonly stmts: Stmt[];
   readonly lets: Map<number, Expr>;
   /** Values of graph nodes at indices, valid while the block is open. */
@@ -33,7 +35,7 @@ export const computeType = (dtype: DType): ScalarType => (dtype === 'f16' ? 'f32
 export class KernelBuilder {
   readonly buffers: Buffer[] = [];
   readonly shared: SharedArray[] = [];
-  private readonly blocks: Block[] = [{ stmts: [], lets: new Map(), values: new Map() }];
+  private readonly blocks: Block[] = [{ guarded: false, stmts: [], lets: new Map(), values: new Map() }];
   private readonly interned = new Map<string, Expr>();
   private readonly names = new Set<string>();
   private nextId = 0;
@@ -201,11 +203,21 @@ export class KernelBuilder {
   }
 
   when(condition: Expr, body: () => void): void {
-    this.block(body, (stmts) => ({ kind: 'if', condition, body: stmts }));
+    this.block(body, (stmts) => ({ kind: 'if', condition, body: stmts }), true);
   }
 
-  private block(body: () => void, close: (stmts: Stmt[]) => Stmt): void {
-    this.blocks.push({ stmts: [], lets: new Map(), values: new Map() });
+  /**
+   * The expression as it is under the innermost open condition: what is read with it stays there. For what is known of it because
+   * the condition holds.
+   */
+  confined(expr: Expr): Expr {
+    const level = this.blocks.findLastIndex(({ guarded }) => guarded);
+    if (expr.level >= level) return expr;
+    return this.intern(`^${expr.id}@${level}`, { ...expr, level });
+  }
+
+  private block(body: () => void, close: (stmts: Stmt[]) => Stmt, guarded = false): void {
+    this.blocks.push({ guarded, stmts: [], lets: new Map(), values: new Map() });
     body();
     this.push(close(this.blocks.pop()!.stmts));
   }

@@ -45,8 +45,13 @@ export class Indexer {
     this.b = builder;
   }
 
-  /** An index that is the expression itself, known to lie in [0, max]. */
+  /** An index that is the expression itself, known to lie in [0, max] where this is written: under a condition, while it holds. */
   atom(expr: Expr, max: number): Index {
+    return this.bounded(this.b.confined(expr), max);
+  }
+
+  /** The same of an expression that cannot lie elsewhere, whatever holds. */
+  bounded(expr: Expr, max: number): Index {
     return max === 0 ? ZERO : { base: 0, terms: [{ atom: { key: `e${expr.id}`, max, expr }, times: 1 }] };
   }
 
@@ -134,7 +139,7 @@ export class Indexer {
   /** min(a, limit): keeps an index of a partial tile inside its tensor. */
   clamp(a: Index, limit: number, hint: string): Index {
     if (maxOf(a) <= limit) return a;
-    return this.atom(this.b.bind(hint, this.b.call('min', [this.expr(a), this.b.u32(limit)])), limit);
+    return this.bounded(this.b.bind(hint, this.b.call('min', [this.expr(a), this.b.u32(limit)])), limit);
   }
 
   /** clamp(a − low, 0, limit) for the inside of a pad or a piece of a concat. */
@@ -143,7 +148,7 @@ export class Indexer {
     if (a.base >= low && maxOf(a) - low <= limit) return this.offset(a, -low);
     const raised = this.b.binary('-', this.b.call('max', [this.expr(a), this.b.u32(low)]), this.b.u32(low));
     const bounded = maxOf(a) - low > limit ? this.b.call('min', [raised, this.b.u32(limit)]) : raised;
-    return this.atom(this.b.bind('inner', bounded), limit);
+    return this.bounded(this.b.bind('inner', bounded), limit);
   }
 
   /** The index as an expression: outer-loop terms first, so that they are computed outside. */

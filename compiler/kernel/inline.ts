@@ -142,7 +142,7 @@ export class Inliner {
     let row = this.value(rows, index.slice(0, batch));
     if (row.type === 'i32') row = this.b.call('max', [row, this.b.literal(0, 'i32')]);
     const bounded = this.b.call('min', [this.b.convert(row, 'u32'), this.b.u32(last)]);
-    return this.value(table, [this.ix.atom(this.b.bind('row', bounded), last), ...index.slice(batch)]);
+    return this.value(table, [this.ix.bounded(this.b.bind('row', bounded), last), ...index.slice(batch)]);
   }
 
   /** Pieces outside which an index falls are still evaluated, at an index clamped into them, and not selected. */

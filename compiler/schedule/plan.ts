@@ -105,11 +105,31 @@ export type Plan =
   | AttentionGradientPlan;
 
 export function choosePlan(region: Region, device: DeviceSpec): Plan {
-  if (region.anchor?.op === 'attention') return planAttention(region, device);
-  if (region.anchor?.op.startsWith('attention_')) return planAttentionGradient(device);
-  if (region.kind === 'matmul') return planProduct(region, device);
-  if (region.kind === 'row') return planRows(region, device);
-  return { family: 'map', workgroup: 64 };
+  switch (region.kind) {
+    case 'matmul':
+      return planContraction(region, device);
+    case 'row':
+      return planRows(region, device);
+    case 'map':
+      return { family: 'map', workgroup: 64 };
+  }
+}
+
+function planContraction(region: Region, device: DeviceSpec): Plan {
+  const { op } = region.anchor!;
+  switch (op) {
+    case 'matmul':
+      return planProduct(region, device);
+    case 'attention':
+      return planAttention(region, device);
+    case 'attention_stats':
+    case 'attention_dq':
+    case 'attention_dk':
+    case 'attention_dv':
+      return planAttentionGradient(device);
+    default:
+      throw new Error(`no recipe computes ${op}`);
+  }
 }
 
 /** Multiply-adds of a product that is worth a longer compilation: some ten milliseconds. */

@@ -2,9 +2,8 @@
  * Kernel IR run in this process, for tests that want many kernels or a look at every access. The invocations of a workgroup
  * go through the statements together, as loops have a fixed number of rounds.
  *
- * What an invocation reads of an element that another writes depends on who comes first, and what it reads beyond a buffer's
- * end is anything: both are NaN here. They must not matter, and do not where an invocation beyond a partial tile computes an
- * element once more and drops it.
+ * What an invocation reads of an element that another writes depends on who comes first: it is NaN here. It must not matter, and
+ * does not where an invocation beyond a partial tile computes an element once more and drops it.
  */
 import type { DType } from '../../compiler/ir/index.ts';
 import { opDef } from '../../compiler/ops/index.ts';
@@ -16,7 +15,7 @@ type Value = Lanes | readonly Lanes[];
 
 /**
  * Runs a kernel on memory that holds one number for each element of its buffers, in their order.
- * Throws where a store leaves its buffer, or two invocations write one element.
+ * Throws where an access leaves its buffer or array, two invocations write one element, or what nobody has written is read.
  */
 export function runKernel(kernel: Kernel, memory: readonly Float64Array[]): void {
   // A first run, on a copy, finds out who writes what.
@@ -53,9 +52,10 @@ class Watched {
   }
 
   load(i: number, invocation: number): number {
+    if (!(i >= 0 && i < this.data.length)) throw new Error(`${this.buffer.name}[${i}] of ${this.data.length} is read`);
     if (this.buffer.access === 'read_write') this.isReadBack = true;
     const owner = this.owner?.[i];
-    return owner && owner !== invocation ? NaN : (this.data[i] ?? NaN);
+    return owner && owner !== invocation ? NaN : this.data[i];
   }
 
   store(i: number, value: number, invocation: number): void {
@@ -68,12 +68,42 @@ class Watched {
   }
 }
 
+/** Numbers in workgroup memory, or of one invocation: whatever they were before is not there to be read. */
+class Scratch {
+  private readonly data: Float64Array;
+  private readonly isWritten: Uint8Array;
+
+  constructor(
+    private readonly name: string,
+    elements: number,
+  ) {
+    this.data = new Float64Array(elements);
+    this.isWritten = new Uint8Array(elements);
+  }
+
+  load(i: number): number {
+    this.check(i, 'read');
+    if (!this.isWritten[i]) throw new Error(`${this.name}[${i}] is read before it is written`);
+    return this.data[i];
+  }
+
+  store(i: number, value: number): void {
+    this.check(i, 'written');
+    this.data[i] = value;
+    this.isWritten[i] = 1;
+  }
+
+  private check(i: number, what: string): void {
+    if (!(i >= 0 && i < this.data.length)) throw new Error(`${this.name}[${i}] of ${this.data.length} is ${what}`);
+  }
+}
+
 class Workgroup {
   private readonly lanes: number;
   private readonly first: number;
   private readonly names = new Map<string, Value>();
-  private readonly shared = new Map<string, Float64Array>();
-  private readonly privates = new Map<string, readonly Lanes[]>();
+  private readonly shared = new Map<string, Scratch>();
+  private readonly privates = new Map<string, readonly Scratch[]>();
   /** Invocations that have not returned and are inside all open ifs. */
   private active: Uint8Array;
 
@@ -94,7 +124,7 @@ class Workgroup {
       'lane',
       this.all((lane) => lane),
     );
-    for (const { name, elements } of kernel.shared) this.shared.set(name, new Float64Array(elements).fill(NaN));
+    for (const { name, elements } of kernel.shared) this.shared.set(name, new Scratch(name, elements));
   }
 
   run(): void {
@@ -149,24 +179,21 @@ class Workgroup {
       }
       case 'storeShared': {
         const [at, value] = [this.numbers(stmt.index), this.numbers(stmt.value)];
-        const array = this.shared.get(stmt.array.name);
-        return this.each((lane) => {
-          if (array) array[at[lane]] = value[lane];
-          else this.privates.get(stmt.array.name)![lane][at[lane]] = value[lane];
-        });
+        return this.each((lane) => this.scratch(stmt.array.name, lane).store(at[lane], value[lane]));
       }
       case 'array': {
         const values = stmt.values.map((value) => this.numbers(value));
-        const own = (lane: number) => Float64Array.from(values, (value) => value[lane]);
-        return void this.privates.set(
-          stmt.array.name,
-          Array.from({ length: this.lanes }, (_, lane) => own(lane)),
-        );
+        const { name, elements } = stmt.array;
+        const own = Array.from({ length: this.lanes }, () => new Scratch(name, elements));
+        own.forEach((array, lane) => values.forEach((value, i) => array.store(i, value[lane])));
+        return void this.privates.set(name, own);
       }
       case 'barrier':
       case 'comment':
     }
   }
+
+  private scratch = (name: string, lane: number): Scratch => this.shared.get(name) ?? this.privates.get(name)![lane];
 
   private each(f: (lane: number) => void): void {
     for (let lane = 0; lane < this.lanes; lane++) if (this.active[lane]) f(lane);
@@ -215,8 +242,9 @@ class Workgroup {
       }
       case 'shared': {
         const at = this.numbers(expr.index);
-        const array = this.shared.get(expr.array.name);
-        return this.all((lane) => (array ?? this.privates.get(expr.array.name)![lane])[at[lane]]);
+        const values = new Float64Array(this.lanes);
+        this.each((lane) => void (values[lane] = this.scratch(expr.array.name, lane).load(at[lane])));
+        return values;
       }
       case 'component':
         return (this.value(expr.of) as readonly Lanes[])[expr.lane];

@@ -4,7 +4,7 @@ import { DitcError } from '../../ir/index.ts';
 import { depthParts, type Part } from '../../schedule/depth-parts.ts';
 import { domainOf, type Region, type Result } from '../../schedule/regions.ts';
 import type { KernelBuilder } from '../builder.ts';
-import type { Index } from '../index-map.ts';
+import { maxOf, type Index } from '../index-map.ts';
 import { broadcastIndex, forwardIndex, type Inliner } from '../inline.ts';
 import type { Buffer, Expr } from '../ir.ts';
 
@@ -116,13 +116,14 @@ export function storeElement(
 
 /**
  * Stores what is computed from the sum of the left operand's row: at the row, once. `isFirst` holds where the kernel's first
- * columns are computed; the others have the same sums.
+ * columns are computed; the others have the same sums. `row` may count on that.
  */
-export function storeSums(site: Site, [row, rows]: readonly [Index, number], isFirst: Expr, sum: Expr): void {
+export function storeSums(site: Site, row: () => Index, rows: number, isFirst: Expr, sum: Expr): void {
   const { b, inline, region } = site;
-  const m = inline.ix.clamp(row, rows - 1, 'row');
-  const inside = m === row ? isFirst : b.binary('&&', isFirst, b.binary('<', inline.ix.expr(row), b.u32(rows)));
-  b.when(inside, () => {
+  const { ix } = inline;
+  const isPartial = maxOf(row()) >= rows;
+  b.when(isPartial ? b.binary('&&', isFirst, b.binary('<', ix.expr(row()), b.u32(rows))) : isFirst, () => {
+    const m = ix.clamp(row(), rows - 1, 'row');
     for (const node of region.sums) {
       inline.given.set(node, () => sum);
       const own = site.outputs.filter(({ anchor }) => anchor === node);

@@ -21,6 +21,6 @@ export function simpleProduct(site: Site, plan: SimpleProductPlan): Launch {
     b.assign(acc, b.call('fma', [left, product.right(batch, at, n), b.read(acc)]));
   });
   storeElement(site, batch, [m, product.m], [n, product.n], b.read(acc));
-  if (sum) storeSums(site, [m, product.m], b.binary('==', inline.ix.expr(n), b.u32(0)), b.read(sum));
+  if (sum) storeSums(site, () => m, product.m, b.binary('==', inline.ix.expr(n), b.u32(0)), b.read(sum));
   return { workgroupSize: plan.workgroup, grid: foldGrid(Math.ceil(total / plan.workgroup)) };
 }

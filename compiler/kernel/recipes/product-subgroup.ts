@@ -258,9 +258,9 @@ function writeSums({ site, plan, product, row0, sums }: Block): void {
   const isFirst = b.binary('==', groupX, b.u32(0));
   const own = (count: number) => (count < lanes ? b.binary('&&', isFirst, b.binary('<', lane, b.u32(count))) : isFirst);
   if (left !== 'm4') {
-    const mine = ix.add(row0, ix.atom(lane, Math.min(rows, lanes) - 1));
     sums.forEach((sum, group) => {
-      storeSums(site, [ix.offset(mine, group * lanes), product.m], own(rows), b.read(sum));
+      const mine = () => ix.offset(ix.add(row0, ix.atom(lane, Math.min(rows, lanes) - 1)), group * lanes);
+      storeSums(site, mine, product.m, own(rows), b.read(sum));
     });
     return;
   }
@@ -277,10 +277,10 @@ function writeSums({ site, plan, product, row0, sums }: Block): void {
     'totals',
     range(4).map((r) => b.component(total, r)),
   );
-  const first = ix.scale(ix.add(ix.divmod(row0, 4)[0], ix.atom(lane, quads - 1)), 4);
+  const first = () => ix.scale(ix.add(ix.divmod(row0, 4)[0], ix.atom(lane, quads - 1)), 4);
   const store = (r: Expr) => {
     const sum = b.bind('row_sum', b.loadShared(four, r));
-    storeSums(site, [ix.add(first, ix.atom(r, 3)), product.m], own(quads), sum);
+    storeSums(site, () => ix.add(first(), ix.atom(r, 3)), product.m, own(quads), sum);
   };
   b.loop('r', 4, store, true);
 }

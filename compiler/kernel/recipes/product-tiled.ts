@@ -108,7 +108,7 @@ export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
     ];
     reducePieces(site, plan, { tile, place });
   }
-  if (sum) storeSums(site, [ix.add(row0, ix.atom(lane, block - 1)), product.m], ownsRowSum, b.read(sum));
+  if (sum) storeSums(site, () => ix.add(row0, ix.atom(lane, block - 1)), product.m, ownsRowSum, b.read(sum));
   return { workgroupSize: side * side, grid: [gridX, gridY, sizeOf(product.batch)] };
 }
 

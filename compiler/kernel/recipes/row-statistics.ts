@@ -73,10 +73,11 @@ export function sharedStatistics(
     storeRows(stores) {
       if (!short.length) return;
       const { lane } = builtins(b);
-      const own = inline.ix.atom(lane, sizes.rows - 1);
-      b.when(b.binary('&&', b.binary('<', lane, b.u32(sizes.rows)), stores(own)), () => {
-        select(own);
-        storeResults(site, at(own, ZERO), short);
+      const own = () => inline.ix.atom(lane, sizes.rows - 1);
+      b.when(b.binary('&&', b.binary('<', lane, b.u32(sizes.rows)), stores(own())), () => {
+        const row = own();
+        select(row);
+        storeResults(site, at(row, ZERO), short);
       });
     },
     storeElements(i, k, stores) {
@@ -165,8 +166,8 @@ function reduceShared(
       b.storeShared(scratch[i], builtins(b).lane, b.read(partials[i]));
     });
     b.barrier();
-    const own = ix.atom(builtins(b).lane, rows - 1);
     b.when(b.binary('<', builtins(b).lane, b.u32(rows)), () => {
+      const own = ix.atom(builtins(b).lane, rows - 1);
       selectRow(site, kept, own);
       group.forEach((node, i) => {
         const total = b.bind(node.name ?? 'row_sum', gather(site, node, scratch[i], perRow));
