@@ -10,7 +10,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { Artefact, Dispatch, TensorSpec } from '../../compiler/emit/artefact.ts';
 import type { EntryInput } from '../../compiler/emit/build.ts';
 import { regionGraph } from '../../compiler/emit/region-graph.ts';
-import type { Graph } from '../../compiler/ir/index.ts';
+import { isFloat, type Graph } from '../../compiler/ir/index.ts';
 import { interpretSteps, type Bindings, type Dense, type InterpretOptions } from '../../compiler/ops/index.ts';
 import { resourcesOf } from './resources.ts';
 import { operandsOf, type Region } from '../../compiler/schedule/regions.ts';
@@ -18,6 +18,7 @@ import type { Program } from '../../runtime/program.ts';
 import type { Stepper } from '../../runtime/stepper.ts';
 import type { Values } from '../../runtime/weights.ts';
 import { compare, toleranceOf, type Difference } from './compare.ts';
+import { slack, withinRounding } from './slack.ts';
 import { drawInputs } from './values.ts';
 
 /** One dispatch to check. */
@@ -163,18 +164,12 @@ function worse<T extends { error: number; tolerance: number; agrees: boolean }>(
   return b.error / b.tolerance > a.error / a.tolerance ? b : a;
 }
 
-/** How much worse than float32 arithmetic, each op rounded once, a kernel may be where that is worse than the tolerance. */
-const F32_FACTOR = 4;
-
-/**
- * Within the tolerance, or about as far off as float32 arithmetic itself: cancellation and the sine of a large number
- * leave no kernel a chance to be closer.
- */
+/** Within the tolerance, or as far off as may be where float32 has its limits (slack.ts). */
 async function judge(
   { error }: Difference,
   graph: Graph,
   output: number,
-  inputs: Bindings,
+  inputs: Readonly<Record<string, Values>>,
   want: Float64Array,
   given: number | undefined,
 ): Promise<Pick<Check, 'agrees' | 'tolerance' | 'f32Error'>> {
@@ -186,10 +181,13 @@ async function judge(
       graph.inputs.map((input) => input.type.dtype),
     );
   if (error <= tolerance) return { agrees: true, tolerance };
-  if (given !== undefined || error === Infinity) return { agrees: false, tolerance };
-  const f32Error = compare((await reference(graph, inputs, { f32: true }))[output], want, type.shape).error;
-  if (!(F32_FACTOR * f32Error > tolerance)) return { agrees: false, tolerance };
-  return { agrees: error <= F32_FACTOR * f32Error, tolerance: F32_FACTOR * f32Error, f32Error };
+  if (given !== undefined || error === Infinity || !isFloat(type.dtype)) return { agrees: false, tolerance };
+  const errorOf = async (bindings: Bindings, options?: InterpretOptions) =>
+    compare((await reference(graph, bindings, options))[output], want, type.shape).error;
+  const f32Error = await errorOf(inputs, { f32: true });
+  const moved = [await errorOf(withinRounding(inputs, 0)), await errorOf(withinRounding(inputs, 1))];
+  const allowed = Math.max(tolerance, slack(f32Error, Math.max(...moved)));
+  return { agrees: error <= allowed, tolerance: allowed, f32Error };
 }
 
 /**

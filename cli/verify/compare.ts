@@ -2,7 +2,7 @@
 import { isFloat, type DType, type Shape } from '../../compiler/ir/index.ts';
 
 export interface Difference {
-  /** ‖got − want‖ / ‖want‖ (absolute where want is all zero). Infinite where one is ±∞, or `got` is NaN, and the other is not. */
+  /** ‖got − want‖ / ‖want‖ (absolute where want is all zero). Infinite where one is ±∞ or NaN and the other is not. */
   readonly error: number;
   /** The element that is furthest off; none when all are equal. */
   readonly worst?: { readonly index: readonly number[]; readonly got: number; readonly want: number };
@@ -15,10 +15,7 @@ export const TOLERANCE: Readonly<Record<DType, number>> = { f32: 1e-5, f16: 5e-3
 export const toleranceOf = (result: DType, through: readonly DType[]): number =>
   isFloat(result) ? Math.max(...[result, ...through].map((dtype) => TOLERANCE[dtype])) : TOLERANCE[result];
 
-/**
- * `want` is float64: beyond float32's range it counts as ±∞, which is what a right kernel gives. Where it is NaN anything is
- * right: WGSL lets a shader assume that there is no NaN (its max(NaN, 0) may be 0).
- */
+/** `want` is float64: beyond float32's range it counts as ±∞, which is what a right kernel gives. */
 export function compare(got: ArrayLike<number>, want: ArrayLike<number>, shape: Shape): Difference {
   let [difference, norm, furthest, at] = [0, 0, 0, -1];
   for (let i = 0; i < want.length; i++) {
@@ -33,7 +30,7 @@ export function compare(got: ArrayLike<number>, want: ArrayLike<number>, shape: 
 }
 
 function distanceOf(got: number, want: number): number {
-  if (Number.isNaN(want)) return 0;
+  if (Number.isNaN(want)) return Number.isNaN(got) ? 0 : Infinity;
   if (Number.isFinite(Math.fround(want))) return Number.isFinite(got) ? Math.abs(got - want) : Infinity;
   return got === Math.fround(want) ? 0 : Infinity;
 }

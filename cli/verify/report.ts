@@ -64,7 +64,7 @@ export function rerunCommand(path: string, options: VerifyOptions, first: Verdic
 /** The first kernel that differs, as an error at the user's line; `saved` is the folder with its arrays. */
 export function differenceError(verdicts: readonly Verdict[], saved: string, rerun: string): DitcError {
   const [first, ...others] = verdicts.filter((v) => !v.agrees);
-  const { dispatch, entry, index, error, tolerance, worst, region, result } = first;
+  const { dispatch, entry, index, error, tolerance, f32Error, worst, region, result } = first;
   const amount = Number.isFinite(error)
     ? `error ${scientific(error)}, at most ${scientific(tolerance)} is allowed`
     : 'it is not finite where the reference is, or the other way round';
@@ -76,6 +76,9 @@ export function differenceError(verdicts: readonly Verdict[], saved: string, rer
     `dispatch ${index} of ${entry}: ${dispatch.ops.join(' → ')}`,
     dispatch.source.length > 1 ? `from ${dispatch.source.join(', ')}` : '',
     `worst at ${at}: ${String(worst!.got)}, expected ${String(Math.fround(worst!.want))}`,
+    f32Error !== undefined && error <= 4 * f32Error
+      ? `float32 arithmetic, op by op, is off by ${scientific(f32Error)} on these values: the order of evaluation loses the answer`
+      : '',
     `saved in ${saved}/: inputs/*.npy, got.npy, expected.npy, kernel.wgsl, region.ir`,
     later.length
       ? `it is the first; ${plural(later.length, 'kernel')} after it ${later.length === 1 ? 'differs' : 'differ'} too: ${later.join(', ')}`

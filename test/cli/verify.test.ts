@@ -46,16 +46,48 @@ export default defineModel({
   entries: {
     f(e) {
       const x = e.input('x', [64]);
-      return { rest: x.add(3000).mul(x).sub(x.mul(3000)) };
+      return { rest: x.add(300).mul(x).sub(x.mul(300)) };
     },
   },
+});
+`;
+
+/** log Σ exp beside a number that float32 cannot hold it beside: exp(x − lse) is 1 where a fourth is right. */
+const LOSING = `import { constant, defineModel } from 'ditc/dsl';
+
+export default defineModel({
+  config: {},
+  entries: {
+    f(e) {
+      const scores = e.input('x', [8, 4]).mul(0).add(constant(-1e9, []));
+      const most = scores.max(-1, { keepDims: true });
+      const lse = scores.sub(most).exp().sum(-1, { keepDims: true }).log().add(most);
+      return { weights: scores.sub(lse).exp() };
+    },
+  },
+});
+`;
+
+/** The variance of numbers of which float32 holds little more than the mean. */
+const SHIFTED = `import { defineModel, layerNorm } from 'ditc/dsl';
+
+export default defineModel({
+  config: {},
+  entries: { f: (e) => ({ y: layerNorm(e.input('x', [4, 64])) }) },
 });
 `;
 
 describe('verify', () => {
   let cwd: string;
   beforeAll(() => {
-    cwd = folder({ 'tiny.ts': TINY, 'small.ts': SMALL_DIT, 'mixed.ts': MIXED, 'cancelling.ts': CANCELLING });
+    cwd = folder({
+      'tiny.ts': TINY,
+      'small.ts': SMALL_DIT,
+      'mixed.ts': MIXED,
+      'cancelling.ts': CANCELLING,
+      'losing.ts': LOSING,
+      'shifted.ts': SHIFTED,
+    });
   });
 
   it('finds all kernels of a DiT and of its sampling right, and saves nothing', async () => {
@@ -102,6 +134,22 @@ describe('verify', () => {
     const { agrees, error } = JSON.parse(strict.out);
     expect({ agrees, code: error.code }).toEqual({ agrees: false, code: 'kernel-differs' });
     expect(existsSync(join(cwd, 'strict/rest/region.ir'))).toBe(true);
+  });
+
+  it('tells a kernel whose evaluation in float32 loses the answer', async () => {
+    const { code, out, err } = await ditc(['verify', 'losing.ts', '--save', 'lost'], cwd);
+    expect(code).toBe(1);
+    expect(out + err).toMatch(/kernel \w+ differs from the reference: error 3\.0e\+0/);
+    expect(out + err).toMatch(
+      /float32 arithmetic, op by op, is off by \S+ on these values: the order of evaluation loses/,
+    );
+  });
+
+  it('allows a kernel what the last bits of its inputs decide', async () => {
+    const data = Float32Array.from({ length: 4 * 64 }, (_, i) => 30_000 + Math.sin(i * i));
+    writeFileSync(join(cwd, 'far.npy'), encodeNpy({ dtype: 'f32', shape: [4, 64], data }));
+    const { code, out, err } = await ditc(['verify', 'shifted.ts', '--input', 'x=far.npy'], cwd);
+    expect(code, out + err).toBe(0);
   });
 
   describe('of a broken kernel', () => {
