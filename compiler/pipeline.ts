@@ -197,7 +197,7 @@ function formKernels(graph: Graph, { device, fusion, bundles }: CompileOptions, 
     crowded.forEach((node) => cuts.add(node));
     if (crowded.length) continue;
     reuse.regions.forEach((region) => checkBuffers(region, device));
-    remarks.list.push(...tried.list);
+    tried.list.forEach((remark) => remarks.list.push(remark));
     return { ...reuse, formed };
   }
 }

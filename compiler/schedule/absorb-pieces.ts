@@ -66,6 +66,19 @@ function sourcesOf(from: Node, isSource: (node: Node) => boolean): Node[] {
   return [...sources];
 }
 
+/** Whether pointwise ops and reshapes compute a value from nothing but such sources. The first that is not ends the search. */
+function isMadeOf(from: Node, isSource: (node: Node) => boolean): boolean {
+  let isAny = false;
+  const seen = new Set([from]);
+  for (const node of seen) {
+    const { kind } = opDef(node.op);
+    if (isSource(node)) isAny = true;
+    else if (kind === 'pointwise' || node.op === 'reshape') node.inputs.forEach((input) => seen.add(input));
+    else if (kind !== 'leaf' || isStored(node)) return false;
+  }
+  return isAny;
+}
+
 /** Totals of what products write, for the one product that everything made of them is for. */
 function absorbTotals(
   drafts: Map<Node, Draft>,
@@ -76,8 +89,7 @@ function absorbTotals(
   const totals = new Set<Node>();
   const isStatistic = (node: Node) => written.has(node) || totals.has(node);
   const rows = byNumber(drafts).filter((row) => {
-    const sources = row.kind === 'row' ? row.reductions.flatMap(({ inputs }) => sourcesOf(inputs[0], isStatistic)) : [];
-    if (!sources.length || !sources.every(isStatistic)) return false;
+    if (row.kind !== 'row' || !row.reductions.every(({ inputs }) => isMadeOf(inputs[0], isStatistic))) return false;
     row.reductions.forEach((node) => totals.add(node));
     return true;
   });

@@ -2,6 +2,7 @@
 import type { Node } from '../ir/index.ts';
 import { resultsOf, type Draft } from './regions.ts';
 import { isStored } from './storage.ts';
+import { withParts, type Wholes } from './wholes.ts';
 
 /** Both in order of first use. */
 export interface Inside {
@@ -44,4 +45,14 @@ export const copiesIn = (draft: Draft, buffers: ReadonlySet<Node>): Set<unknown>
 function walk(draft: Draft, buffers: ReadonlySet<Node>): Inside {
   const own = new Set(resultsOf(draft).map(({ node }) => node));
   return insideOf(own, (node) => isStored(node) || (buffers.has(node) && !own.has(node)));
+}
+
+/** The values that must be in memory: results of the graph, and what a kernel reads of another. */
+export function writtenBy(
+  drafts: readonly Draft[],
+  { buffers, wholes, returned }: { buffers: ReadonlySet<Node>; wholes: Wholes; returned: ReadonlySet<Node> },
+): Set<Node> {
+  const read = new Set(drafts.flatMap((draft) => [...withParts(readsOf(draft, buffers), wholes)]));
+  const made = drafts.flatMap((draft) => resultsOf(draft).map(({ node }) => node));
+  return new Set([...made, ...wholes.keys()].filter((node) => returned.has(node) || read.has(node)));
 }

@@ -69,16 +69,6 @@ export function joinDrafts(drafts: readonly Draft[], joining: Joining): Draft[] 
   return [...kernels.all];
 }
 
-/** The values that must be in memory: results of the graph, and what a kernel reads of another. */
-export function writtenBy(
-  drafts: readonly Draft[],
-  { buffers, wholes, returned }: Pick<Joining, 'buffers' | 'wholes' | 'returned'>,
-): Set<Node> {
-  const read = new Set(drafts.flatMap((draft) => [...withParts(readsOf(draft, buffers), wholes)]));
-  const made = drafts.flatMap((draft) => resultsOf(draft).map(({ node }) => node));
-  return new Set([...made, ...wholes.keys()].filter((node) => returned.has(node) || read.has(node)));
-}
-
 function firstOf<T, R>(list: readonly T[], f: (x: T) => R | undefined): R | undefined {
   for (const x of list) {
     const found = f(x);
@@ -112,12 +102,17 @@ class Kernels {
     return [...new Set(writers)];
   }
 
-  /** Kernels of the same kind that read a value of the kernel's whole domain that it reads too. */
+  /** The nearest kernels of the same kind that read a value of the kernel's whole domain that it reads too. */
   besides(draft: Draft): Draft[] {
     const size = sizeOf(fullShape(draft));
     const shared = [...this.reads.get(draft)!].filter((node) => sizeOf(node.type.shape) === size);
     const others = new Set(shared.flatMap((node) => [...(this.readers.get(node) ?? [])]));
-    return [...others].filter((other) => other !== draft && other.kind === draft.kind);
+    const place = this.place.get(draft)!;
+    const distance = (other: Draft) => Math.abs(this.place.get(other)! - place);
+    return [...others]
+      .filter((other) => other !== draft && other.kind === draft.kind)
+      .sort((a, b) => distance(a) - distance(b))
+      .slice(0, MOST_BESIDES);
   }
 
   /**
@@ -290,6 +285,8 @@ class Kernels {
   }
 }
 
+/** How many kernels that read the same are tried: a few of the nearest fill what a device binds. */
+const MOST_BESIDES = 32;
 /** How many kernels may lie between sums that wait for each other. */
 const NEAR = 8;
 /** A row's results are small beside the row. */

@@ -19,7 +19,8 @@ export interface Failure {
 }
 
 /** Kernels that ran; `refused`: the device cannot hold a value, and the compiler says so. */
-export type Verdict = { readonly kernels: number } | { readonly refused: string } | Failure;
+export type Verdict =
+  { readonly kernels: number; readonly scheduled: Scheduled } | { readonly refused: string } | Failure;
 
 /**
  * Kernels and interpreter compute in float64, in other orders, with constants of float32. What is wrong is wrong by far more than that:
@@ -27,10 +28,11 @@ export type Verdict = { readonly kernels: number } | { readonly refused: string 
  */
 const TOLERANCE = 1e-5;
 
-export function check({ graph, bindings }: Case, { target, share }: Trial): Verdict {
+/** `free`: the same without a budget, where that is known. */
+export function check({ graph, bindings }: Case, { target, share }: Trial, free?: Scheduled): Verdict {
   try {
     const options = { ...target, verify: true };
-    const memory = share === undefined ? undefined : budget(schedule(graph, options), graph, share);
+    const memory = share === undefined ? undefined : budget(free ?? schedule(graph, options), graph, share);
     const ran = runSchedule(graph, bindings, { ...options, memory });
     const most = target.device.limits.maxStorageBuffersPerShaderStage;
     const crowded = ran.dispatches.find(({ resources }) => resources.length > most);
@@ -43,7 +45,7 @@ export function check({ graph, bindings }: Case, { target, share }: Trial): Verd
       const [off, norm] = distance(want, got.get(name)!);
       if (!(off <= TOLERANCE * norm + 1e-9)) return { kind: 'wrong', message: `${name} is off by ${off} of ${norm}` };
     }
-    return { kernels: ran.dispatches.length };
+    return { kernels: ran.dispatches.length, scheduled: ran.scheduled };
   } catch (error) {
     if (error instanceof DitcError && error.code === 'limit') return { refused: error.message };
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;

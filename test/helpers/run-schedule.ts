@@ -3,7 +3,6 @@
  * is what lies there. With nothing of a device in it, any spec will do, and every access can be looked at.
  */
 import { buildArtefact } from '../../compiler/emit/build.ts';
-import type { Use } from '../../compiler/emit/describe.ts';
 import type { Dispatch, Resource } from '../../compiler/emit/artefact.ts';
 import { regionGraph } from '../../compiler/emit/region-graph.ts';
 import { byteSize, sizeOf, type Graph, type Node } from '../../compiler/ir/index.ts';
@@ -38,13 +37,17 @@ export function runSchedule(graph: Graph, bindings: Bindings, options: CompileOp
   const { manifest } = buildArtefact({ name: 'graph', source: '', device: options.device.name, entries: [entry] });
   const { dispatches, outputs, updates, memory } = manifest.entries[graph.name];
   const space = new Memory(memory.arenas, bindings, scheduled.graph);
+  const lowered = new Map<string, Kernel>();
+  const kernelOf = ({ kernel }: Dispatch, i: number): Kernel => {
+    if (!lowered.has(kernel)) lowered.set(kernel, lower(scheduled.regions[i].region, scheduled.regions[i].plan));
+    return lowered.get(kernel)!;
+  };
   dispatches.forEach((dispatch, i) => {
     const { region } = scheduled.regions[i];
-    const first = scheduled.regions[dispatches.findIndex(({ kernel }) => kernel === dispatch.kernel)];
     const places = bindingsOf(region).map((binding, at) =>
       isBundle(binding) ? space.bundle(binding) : space.at(dispatch.resources[at], binding, boundType(binding, region)),
     );
-    if (kernels) runKernel(kernelOf(first, scheduled.regions[i]), places);
+    if (kernels) runKernel(kernelFor(kernelOf(dispatch, i), dispatch, places), places);
     else runRegion(region, places);
     bindingsOf(region).forEach((binding, at) => {
       if (isBundle(binding)) space.unbundle(binding, places[at]);
@@ -78,11 +81,10 @@ export function runSchedule(graph: Graph, bindings: Bindings, options: CompileOp
 const stateNamed = ({ updates }: Graph, resource: Resource): Node =>
   updates.map(({ state }) => state).find(({ attrs }) => resource.kind !== 'arena' && attrs.name === resource.name)!;
 
-/** The kernel that a dispatch shares with another, for its own grid and lengths of arrays (compiler/emit/sharing.ts). */
-function kernelOf(first: Use, own: Use): Kernel {
-  const [shared, exact] = [first, own].map(({ region, plan }) => lower(region, plan));
-  shared.buffers.forEach((buffer: { elements: number }, i) => (buffer.elements = exact.buffers[i].elements));
-  return { ...shared, grid: exact.grid };
+/** A kernel that dispatches share, for the grid and lengths of arrays of one of them (compiler/emit/sharing.ts). */
+function kernelFor(kernel: Kernel, { workgroups }: Dispatch, places: readonly Float64Array[]): Kernel {
+  kernel.buffers.forEach((buffer: { elements: number }, i) => (buffer.elements = places[i].length));
+  return { ...kernel, grid: workgroups };
 }
 
 /** A region by the interpreter: its values from the memory that its kernel would bind, and back into it. */
