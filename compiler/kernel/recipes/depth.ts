@@ -13,11 +13,16 @@ import type { Product, Site } from './common.ts';
  * the picture) holds for a whole run of the longest. On lavapipe a 3×3 convolution is 1.3 times as fast as with one loop and
  * divisions; with channels outside and the window inside it is no faster, with the window written out slower.
  */
-export function overDepth(site: Site, { parts }: Product, body: (at: Index) => void): void {
-  for (const part of parts) overPart(site, part, body);
+export function overDepth(site: Site, { parts }: Product, body: (at: Index) => void, rolled = false): void {
+  for (const part of parts) overPart(site, part, body, rolled);
 }
 
-function overPart(site: Site, { from, size: k, left, right }: Part, body: (at: Index) => void): void {
+function overPart(
+  site: Site,
+  { from, size: k, left, right }: Part,
+  body: (at: Index) => void,
+  allRolled: boolean,
+): void {
   const { b, inline } = site;
   const { ix } = inline;
   const inMemory = (node: Node) => inline.buffers.has(node) || inline.given.has(node);
@@ -30,7 +35,7 @@ function overPart(site: Site, { from, size: k, left, right }: Part, body: (at: I
     if (depth === parts.length) return body(ix.offset(at, from));
     const { size, times } = parts[depth];
     // A software driver would unroll the short outer loops, and all that is in them.
-    const rolled = depth < parts.length - 1;
+    const rolled = allRolled || depth < parts.length - 1;
     b.loop('k', size, (i) => nest(depth + 1, ix.add(at, ix.scale(ix.atom(i, size - 1), times))), rolled);
   };
   nest(0, ZERO);

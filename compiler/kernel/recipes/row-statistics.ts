@@ -23,13 +23,18 @@ export function serialStatistics(site: Site, batch: readonly Index[], m: Index, 
   const { b, inline, region } = site;
   for (const group of byDepth(site)) {
     const partials = group.map((node) => b.variable(node.name ?? 'total', reducer(b, node.op).neutral));
-    b.loop('k', length, (k) => {
-      const at = operandIndex(site, [...batch, m, inline.ix.atom(k, length - 1)]);
-      group.forEach((node, i) => {
-        const x = inline.value(node.inputs[0], at);
-        b.assign(partials[i], reducer(b, node.op).combine(b.read(partials[i]), x));
-      });
-    });
+    b.loop(
+      'k',
+      length,
+      (k) => {
+        const at = operandIndex(site, [...batch, m, inline.ix.atom(k, length - 1)]);
+        group.forEach((node, i) => {
+          const x = inline.value(node.inputs[0], at);
+          b.assign(partials[i], reducer(b, node.op).combine(b.read(partials[i]), x));
+        });
+      },
+      true,
+    );
     group.forEach((node, i) => {
       const result = b.bind(node.name ?? 'row_sum', b.read(partials[i]));
       inline.given.set(node, () => result);
