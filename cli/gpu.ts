@@ -55,7 +55,7 @@ export interface ProgramSetup {
 
 /** A program ready to run, with its weights set; the caller closes it. */
 export async function startProgram(open: OpenDevice, setup: ProgramSetup, terminal: Terminal): Promise<Program> {
-  const label = setup.weights ? 'loading weights' : 'drawing weights';
+  const label = setup.weights ? 'weights' : 'random weights';
   return fillProgram(open, setup, terminal, label, (program, bar) => setFirstValues(program, setup, bar));
 }
 
@@ -67,7 +67,7 @@ export async function fillProgram(
   label: string,
   fill: (program: Program, onProgress: OnWeights) => Promise<void>,
 ): Promise<Program> {
-  const kernels = startProgress(terminal, 'compiling kernels', 1, '');
+  const kernels = startProgress(terminal, 'kernels', 1, '');
   const onProgress = ({ done, total }: { done: number; total: number }) => kernels.update(done, total);
   const program = await Program.create(open.device, artefact, { entries, onProgress }).finally(() => kernels.stop());
   const bar = startProgress(terminal, label, 1, '');

@@ -11,6 +11,8 @@ import type { EntryInput } from '../compiler/emit/build.ts';
 import { recordOf, type CompilationRecord, type EntryRecord } from '../compiler/report/record.ts';
 import type { DeviceSpec } from '../compiler/schedule/device.ts';
 import { nearest } from '../runtime/checkpoint/suggest.ts';
+import { phase } from './progress.ts';
+import type { Terminal } from './terminal.ts';
 
 export type { LoadedModel } from '../compiler/frontend/index.ts';
 
@@ -18,7 +20,11 @@ export type { LoadedModel } from '../compiler/frontend/index.ts';
  * Opens a model file. Places in it are told from its package's folder, or its own, and not from the working directory: an
  * artefact must not depend on where the command ran.
  */
-export function loadModel(path: string): LoadedModel {
+export function loadModel(path: string, terminal?: Terminal): LoadedModel {
+  return phase(terminal, 'type check', () => opened(path));
+}
+
+function opened(path: string): LoadedModel {
   if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return load(path);
   const file = realpathSync(path);
   return load(file, { cwd: packageFolder(dirname(file)) ?? dirname(file) });
@@ -50,6 +56,8 @@ export interface CompileOptions {
   readonly onPass?: (pass: string, graph: Graph) => void;
   /** Passes after those of the pipeline. */
   readonly morePasses?: readonly Pass[];
+  /** Is told what is under way. */
+  readonly terminal?: Terminal;
 }
 
 const opCount = (graph: Graph): number => nodesOf(graph).filter((node) => opDef(node.op).kind !== 'leaf').length;
@@ -68,7 +76,7 @@ export function compile(loaded: LoadedModel, options: CompileOptions): Compiled 
   const onEntry = (entry: EntryInput) => void inputs.push(entry);
   const passes = [...pipeline, ...(options.morePasses ?? [])];
   const compiling = { ...options, name, source, entries, passes, onPass, onEntry };
-  const artefact = guard(loaded, () => compileModel(model, compiling));
+  const artefact = phase(options.terminal, 'compile', () => guard(loaded, () => compileModel(model, compiling)));
   const sum = (at: number) => [...opsAfter.values()].reduce((total, list) => total + (list.at(at)?.ops ?? 0), 0);
   const ops = { before: sum(0), after: sum(-1) };
   return { artefact, graphs: inputs.map(({ graph }) => graph), ops, entries: inputs, passes: opsAfter };

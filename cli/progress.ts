@@ -1,7 +1,7 @@
-/** A progress bar on stderr, where someone watches it; elsewhere nothing is drawn. */
+/** Progress on stderr: a bar where someone watches it; elsewhere a line now and then, of what takes long. */
 import { SingleBar } from 'cli-progress';
 import type { Terminal } from './terminal.ts';
-import { clock, grouped } from './text.ts';
+import { clock, grouped, seconds } from './text.ts';
 
 export interface Progress {
   /** How far it is; `total` may be told late. */
@@ -14,9 +14,35 @@ export interface Progress {
 
 const SILENT: Progress = { update() {}, note() {}, stop() {} };
 
+/** Milliseconds between lines of a log. */
+const LOG_EVERY = 30_000;
+
+/**
+ * Names work that lets nothing else happen while it lasts, such as the type check; where nobody watches, once it has taken as long
+ * as a line of a log is worth.
+ */
+export function phase<T>(terminal: Terminal | undefined, name: string, work: () => T): T {
+  if (!terminal) return work();
+  const start = performance.now();
+  if (terminal.interactive) process.stderr.write(`${name} …`);
+  try {
+    return work();
+  } finally {
+    const took = performance.now() - start;
+    if (terminal.interactive) process.stderr.write('\r\x1b[K');
+    else if (took > LOG_EVERY) terminal.err(`${name}: ${seconds(took)}`);
+  }
+}
+
 /** A bar with the rate and the time left: `sampling ━━━━━━╌╌╌╌ 12/30 steps · 4.1 steps/s · 0:05 left`. */
-export function startProgress(terminal: Terminal, label: string, total: number, unit: string): Progress {
-  if (!terminal.interactive) return SILENT;
+export function startProgress(
+  terminal: Terminal,
+  label: string,
+  total: number,
+  unit: string,
+  { logs = true }: { readonly logs?: boolean } = {},
+): Progress {
+  if (!terminal.interactive) return logs ? logged(terminal, label, total, unit) : SILENT;
   const bar = new SingleBar({
     stream: process.stderr,
     clearOnComplete: true,
@@ -35,10 +61,33 @@ export function startProgress(terminal: Terminal, label: string, total: number, 
       if (known !== undefined) bar.setTotal(known);
       first ??= { done, at: performance.now() };
       const perSecond = (done - first.done) / ((performance.now() - first.at) / 1000);
-      bar.update(done, { rate: unit && rateText(done, bar.getTotal(), perSecond, unit) });
+      bar.update(done, {
+        rate: unit ? rateText(done, bar.getTotal(), perSecond, unit) : ` · ${share(done, bar.getTotal())}`,
+      });
     },
     note: (text) => bar.update({ note: ` · ${text}` }),
     stop: () => bar.stop(),
+  };
+}
+
+const share = (done: number, total: number): string => `${grouped(done)} of ${grouped(total)}`;
+
+/** Lines of a log, while it lasts long enough: `sampling 12/30 steps · 4.1 steps/s · 0:05 left`. */
+function logged(terminal: Terminal, label: string, total: number, unit: string): Progress {
+  let last = performance.now();
+  let first: { readonly done: number; readonly at: number } | undefined;
+  return {
+    update(done, known = total) {
+      total = known;
+      const now = performance.now();
+      first ??= { done, at: now };
+      if (now - last < LOG_EVERY) return;
+      last = now;
+      const rate = rateText(done, total, (done - first.done) / ((now - first.at) / 1000), unit);
+      terminal.err(`${label} ${unit ? rate.slice(3) : share(done, total)}`);
+    },
+    note() {},
+    stop() {},
   };
 }
 

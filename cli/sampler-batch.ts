@@ -4,6 +4,7 @@ import { DitcError } from '../compiler/ir/error.ts';
 import type { Precision } from '../compiler/pipeline.ts';
 import type { DeviceSpec } from '../compiler/schedule/device.ts';
 import { compile, type LoadedModel } from './model.ts';
+import type { Terminal } from './terminal.ts';
 import { SAMPLING_ENTRIES } from '../runtime/sample.ts';
 
 /** Pictures at once, unless told; fewer when the device cannot hold so many. */
@@ -18,15 +19,15 @@ export function compileSampler(
   device: DeviceSpec,
   settings: object,
   count: number,
-  { batch: given, dtype }: { batch?: number; dtype?: Precision } = {},
+  { batch: given, dtype, terminal }: { batch?: number; dtype?: Precision; terminal?: Terminal } = {},
 ): Artefact {
   // As even as can be: ten pictures are two fives, not an eight and a two that is filled up.
   let batch = given ?? Math.ceil(count / Math.ceil(count / DEFAULT_BATCH));
   for (;;) {
     try {
       const entryOptions = { ...settings, batch };
-      return compile(loaded, { device: { ...device, steady: true }, entries: SAMPLING_ENTRIES, entryOptions, dtype })
-        .artefact;
+      const options = { device: { ...device, steady: true }, entries: SAMPLING_ENTRIES, entryOptions, dtype, terminal };
+      return compile(loaded, options).artefact;
     } catch (error) {
       const tooLarge = error instanceof DitcError && error.code === 'limit';
       if (!tooLarge || given !== undefined || batch === 1) throw error;

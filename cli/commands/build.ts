@@ -67,12 +67,13 @@ async function build(path: string, options: Options, context: Context): Promise<
   const device = await findDevice(options.device);
   const printed = await irPrinter(options, (text) => terminal.out(text));
   if (options.out !== undefined) checkArtefactFolder(options.out);
-  const loaded = loadModel(path);
+  const loaded = loadModel(path, terminal);
   const out = options.out ?? join('codegen-out', loaded.name);
   checkArtefactFolder(out);
   const entries = options.entry && [...new Set(options.entry)];
   const compiledFor = (batch: number, memory?: number) =>
     compile(loaded, {
+      terminal,
       device,
       entries,
       entryOptions: { batch },
@@ -84,7 +85,11 @@ async function build(path: string, options: Options, context: Context): Promise<
   const { recomputed } = await import('../memory.ts');
   const compiled = await compileInMemory(options, compiledFor);
   const { buildFiles } = await import('../build-files.ts');
-  writeArtefactFolder(out, buildFiles(loaded, compiled, device, options));
+  const { phase } = await import('../progress.ts');
+  const files = phase(terminal, options.report ? 'report' : 'files', () =>
+    buildFiles(loaded, compiled, device, options),
+  );
+  writeArtefactFolder(out, files);
   const took = performance.now() - start;
   if (options.json) terminal.out(JSON.stringify(summary(compiled, out, took), null, 2));
   else

@@ -62,7 +62,7 @@ async function decode(options: Options, { terminal }: Context): Promise<void> {
   const { startProgress } = await import('../progress.ts');
   checkApart(options.out, options.latents);
   const sink = sinkFor(options.out, options);
-  const vae = loadAutoencoder(options.vae);
+  const vae = loadAutoencoder(options.vae, terminal);
   const weights = weightsOf(vae, options.vae, options.weights, '--weights');
   sink.check(vae.loaded.model, vae.loaded.name, vae.picture);
   const pictures = await withLatents(options.latents, vae, options.latentScale ?? vae.scale, (rows) =>

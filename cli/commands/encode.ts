@@ -73,7 +73,7 @@ async function encode(options: Options, { terminal }: Context): Promise<void> {
   const lock = `${LOCK_FILE}-${basename(options.out)}`;
   checkUnlocked(dirname(options.out), lock);
   const shardBytes = parseBytes(options.shard, '--shard');
-  const vae = loadAutoencoder(options.vae);
+  const vae = loadAutoencoder(options.vae, terminal);
   const weights = weightsOf(vae, options.vae, options.weights, '--weights');
   const data = await openData(options.data, { shape: vae.picture, onBad: options.onBad });
   try {

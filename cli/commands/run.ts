@@ -79,7 +79,7 @@ async function run(path: string, options: Options, { terminal }: Context): Promi
   ]);
   checkOutputFolder(options.out);
   const names = options.entry;
-  const artefactFor = await source(path, options);
+  const artefactFor = await source(path, options, terminal);
   const [inputs, states] = [await readArrays(options.input), await readArrays(options.state)];
 
   const written = await gpu.withWeights(options.weights, (weights) =>
@@ -171,14 +171,20 @@ const rounded = (value: number): number => Number(value.toPrecision(7));
 async function source(
   path: string,
   { entry, batch, dtype }: Options,
+  terminal: Terminal,
 ): Promise<(open: OpenDevice) => Promise<Artefact>> {
   const { checkEntry, compile, loadModel } = await import('../model.ts');
   if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) {
-    const loaded = loadModel(path);
+    const loaded = loadModel(path, terminal);
     for (const name of entry) checkEntry(name, Object.keys(loaded.model.entries), loaded.source);
     return async ({ spec }) =>
-      compile(loaded, { device: spec, entries: [...new Set(entry)], entryOptions: { batch: batch ?? 1 }, dtype })
-        .artefact;
+      compile(loaded, {
+        terminal,
+        device: spec,
+        entries: [...new Set(entry)],
+        entryOptions: { batch: batch ?? 1 },
+        dtype,
+      }).artefact;
   }
   const given = batch !== undefined ? '--batch' : dtype !== undefined ? '--dtype' : undefined;
   if (given)

@@ -80,14 +80,14 @@ async function sampleModel(path: string, options: Options, { terminal }: Context
     import('../sample-sinks.ts'),
   ]);
   const sink = sinkFor(options.out, options);
-  const loaded = loadModel(path);
+  const loaded = loadModel(path, terminal);
   const { model, source, name } = loaded;
   sampler.checkSampler(Object.keys(model.entries), source);
   checkClasses(options.classes, model.config?.numClasses, name);
   const settings = settingsOf(model, options);
   const [, ...image] = sampler.sampleShape(statesOf(loaded, 'sampleStep', { ...settings, batch: 1 }));
   const { LatentDecoder } = await import('../vae/decoding-sink.ts');
-  const decoder = options.vae === undefined ? undefined : LatentDecoder.load(options.vae, options.vaeWeights);
+  const decoder = options.vae === undefined ? undefined : LatentDecoder.load(options.vae, options.vaeWeights, terminal);
   if (decoder) decoder.check(sink, name, image);
   else sink.check(model, name, image);
   const { RANDOM_WEIGHTS, startProgram, withDevice, withWeights } = await import('../gpu.ts');
@@ -96,7 +96,7 @@ async function sampleModel(path: string, options: Options, { terminal }: Context
 
   const result = await withWeights(options.weights, (weights) =>
     withDevice(async (open) => {
-      const artefact = compileSampler(loaded, open.spec, settings, options.classes.length, options);
+      const artefact = compileSampler(loaded, open.spec, settings, options.classes.length, { ...options, terminal });
       const [batch] = sampler.sampleShape(artefact.manifest.states);
       if (!weights) terminal.err(`note: ${RANDOM_WEIGHTS}`);
       const entries = sampler.SAMPLING_ENTRIES;

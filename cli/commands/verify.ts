@@ -58,7 +58,7 @@ async function verify(path: string, options: VerifyOptions, context: Context): P
     ]);
   const { terminal } = context;
   const device = options.device === undefined ? undefined : await findDevice(options.device);
-  const loaded = loadModel(path);
+  const loaded = loadModel(path, terminal);
   const { name, source } = loaded;
   if (options.entry !== undefined) checkEntry(options.entry, Object.keys(loaded.model.entries), source);
   const given = await readInputs(options.input);
@@ -67,7 +67,13 @@ async function verify(path: string, options: VerifyOptions, context: Context): P
   const { verdicts, failure, adapter } = await gpu.withWeights(options.weights, (weights) =>
     gpu.withDevice(async (open) => {
       const entryOptions = { batch: options.batch ?? 1 };
-      const compiled = compile(loaded, { device: device ?? open.spec, entries, entryOptions, dtype: options.dtype });
+      const compiled = compile(loaded, {
+        terminal,
+        device: device ?? open.spec,
+        entries,
+        entryOptions,
+        dtype: options.dtype,
+      });
       const verified = await verifyCompiled(compiled, open, { path, options, given, weights }, terminal);
       return { ...verified, adapter: open.spec.name };
     }),

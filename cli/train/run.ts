@@ -33,7 +33,7 @@ export async function run(job: Job, running: Running): Promise<Omit<TrainResult,
   const from = checkpoint?.record ?? { step: 0, position: START };
   const metrics = new MetricsWriter(folder.metrics, from.step);
   const batches = prefetch(data, { batch: settings.batch, seed: settings.seed, position: from.position });
-  const bar = startProgress(terminal, 'training', request.steps, 'steps');
+  const bar = startProgress(terminal, 'training', request.steps, 'steps', { logs: false });
   const optionOf = (option: keyof Hyperparameters, otherwise: number) =>
     settings.options[option] ?? model.options?.[option] ?? otherwise;
   let saved = checkpoint?.path;

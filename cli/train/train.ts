@@ -29,7 +29,7 @@ export async function train(
   terminal: Terminal,
   stopping: Stoppable = stoppable,
 ): Promise<TrainResult> {
-  const loaded = loadModel(path);
+  const loaded = loadModel(path, terminal);
   const folder = new TrainingFolder(request.out);
   checkApart(request.out, request.data, WRITTEN);
   const resumed = await folder.checkpointFor(request.resume);
@@ -99,6 +99,7 @@ async function trainOn(open: OpenDevice, job: Job, stopping: Stoppable): Promise
   const compiledFor = (batch: number) => {
     const within = (memory?: number) =>
       compile(loaded, {
+        terminal,
         device: open.spec,
         entries,
         entryOptions: { ...settings.options, batch },

@@ -30,12 +30,12 @@ export interface Autoencoder {
 }
 
 /** @throws DitcError `entry` unless the file's model encodes pictures and decodes latents. */
-export function loadAutoencoder(path: string): Autoencoder {
+export function loadAutoencoder(path: string, terminal?: Terminal): Autoencoder {
   if (/\.(safetensors|pt|ckpt|bin)$/i.test(path)) {
     const fix = 'give the model file, such as models/vae-f8.ts, and these weights with --weights or --vae-weights';
     throw new UsageError({ what: `--vae is ${path}`, why: 'these are weights, which do not say what to compute', fix });
   }
-  const loaded = loadModel(path);
+  const loaded = loadModel(path, terminal);
   const encode = shapesOf(loaded, 'encode');
   const decode = shapesOf(loaded, 'decode');
   const [L, h, w] = decode.input;

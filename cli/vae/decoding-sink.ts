@@ -14,8 +14,8 @@ export class LatentDecoder {
   ) {}
 
   /** The model file of the autoencoder, and its weights unless they lie beside it. */
-  static load(path: string, weights: string | undefined): LatentDecoder {
-    const vae = loadAutoencoder(path);
+  static load(path: string, weights: string | undefined, terminal: Terminal): LatentDecoder {
+    const vae = loadAutoencoder(path, terminal);
     return new LatentDecoder(vae, weightsOf(vae, path, weights, '--vae-weights'));
   }
 

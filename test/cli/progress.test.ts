@@ -1,0 +1,77 @@
+/** What is told while work lasts: bars and names where someone watches, lines of a log elsewhere, nothing for what is quick. */
+import pc from 'picocolors';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { phase, startProgress } from '../../cli/progress.ts';
+import type { Terminal } from '../../cli/terminal.ts';
+
+const colors = pc.createColors(false);
+let told: string[];
+
+const terminal = (interactive: boolean): Terminal => {
+  const keep = (text: string) => void told.push(text);
+  return { out: () => expect.unreachable(), err: keep, interactive, outColors: colors, errColors: colors };
+};
+
+beforeEach(() => {
+  told = [];
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+const later = (seconds: number) => void vi.advanceTimersByTime(1000 * seconds);
+
+describe('a phase', () => {
+  it('is named while it lasts where someone watches, and taken away', () => {
+    const written: string[] = [];
+    vi.spyOn(process.stderr, 'write').mockImplementation((text) => (written.push(String(text)), true));
+    const during = phase(terminal(true), 'type check', () => written.join(''));
+    expect(during).toBe('type check …');
+    expect(() => phase(terminal(true), 'compile', () => expect.unreachable())).toThrow();
+    expect(written.join('')).toBe('type check …\r\x1b[Kcompile …\r\x1b[K');
+    expect(told).toEqual([]);
+  });
+
+  it('is told to a log only when it took long', () => {
+    phase(terminal(false), 'type check', () => later(2));
+    phase(terminal(false), 'compile', () => later(75));
+    expect(told).toEqual(['compile: 75.0 s']);
+  });
+});
+
+describe('progress in a log', () => {
+  it('is silent of what is quick, and says every half a minute how far the rest is', () => {
+    const quick = startProgress(terminal(false), 'kernels', 1, '');
+    for (let i = 1; i <= 24; i++) {
+      later(1);
+      quick.update(i, 24);
+    }
+    quick.stop();
+    expect(told).toEqual([]);
+    const slow = startProgress(terminal(false), 'sampling', 50, 'steps');
+    for (let i = 1; i <= 7; i++) {
+      later(10);
+      slow.update(i, 50);
+    }
+    expect(told).toEqual([
+      'sampling 3/50 steps · 10.0 s per step · 7:50 left',
+      'sampling 6/50 steps · 10.0 s per step · 7:20 left',
+    ]);
+  });
+
+  it('says k of n where a rate means nothing', () => {
+    const bar = startProgress(terminal(false), 'kernels', 1, '');
+    later(31);
+    bar.update(3, 24);
+    expect(told).toEqual(['kernels 3 of 24']);
+  });
+
+  it('leaves logs to who writes their own', () => {
+    const bar = startProgress(terminal(false), 'training', 10, 'steps', { logs: false });
+    later(100);
+    bar.update(1);
+    expect(told).toEqual([]);
+  });
+});
