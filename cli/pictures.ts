@@ -45,6 +45,45 @@ function notFinite(n: number): DitcError {
   return new DitcError({ code: 'not-finite', what, why: 'the model overflowed, or its weights do', fix });
 }
 
+/** Smaller pictures are drawn larger in a grid, in whole multiples until they have so many pixels a side. */
+const VISIBLE_SIDE = 64;
+
+/** How a grid is laid out; what is left out suits the pictures. */
+export interface GridLayout {
+  /** Pictures in a row. */
+  readonly columns?: number;
+  /** Pixels a side that a pixel of the pictures becomes. */
+  readonly scale?: number;
+}
+
+/** The PNG file of pictures of one size, at least one, in a grid. */
+export function encodeGrid(pictures: readonly Picture[], { columns, scale }: GridLayout = {}): Uint8Array {
+  const [{ width, height }] = pictures;
+  // The released sampler's row of 4, until there are too many for it.
+  const across = Math.min(columns ?? (pictures.length <= 8 ? 4 : 10), pictures.length);
+  const times = scale ?? Math.ceil(VISIBLE_SIDE / Math.max(width, height));
+  return encodePng(
+    grid(
+      pictures.map((picture) => enlarge(picture, times)),
+      across,
+    ),
+  );
+}
+
+/** Each pixel as `times` × `times` of its own: nothing between them is made up. */
+export function enlarge(picture: Picture, times: number): Picture {
+  if (times === 1) return picture;
+  const { channels } = picture;
+  const [width, height] = [picture.width * times, picture.height * times];
+  const pixels = new Uint8Array(width * height * channels);
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < width; x++) {
+      const from = (Math.floor(y / times) * picture.width + Math.floor(x / times)) * channels;
+      for (let c = 0; c < channels; c++) pixels[(y * width + x) * channels + c] = picture.pixels[from + c];
+    }
+  return { width, height, channels, pixels };
+}
+
 /** Pictures of one size in a grid, `columns` to a row. */
 export function grid(pictures: readonly Picture[], columns: number): Picture {
   const [{ width: w, height: h, channels }] = pictures;

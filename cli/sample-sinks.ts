@@ -8,14 +8,12 @@ import { checkUnlocked, lockFolder } from '../runtime/node/lock.ts';
 import { UsageError } from './errors.ts';
 import { writeNpy } from './npy.ts';
 import { checkOutputFile, checkOutputFolder } from './out-path.ts';
-import { encodePng, grid, toPictures, type Picture } from './pictures.ts';
+import { encodeGrid, encodePng, toPictures, type GridLayout, type Picture } from './pictures.ts';
 import type { Samples } from '../runtime/sample.ts';
 import { plural } from './text.ts';
 
 /** How the place is to be filled. */
-export interface SinkOptions {
-  /** Pictures in a row of a grid. */
-  readonly columns?: number;
+export interface SinkOptions extends GridLayout {
   /** What is in a folder from a former run is replaced. */
   readonly overwrite?: boolean;
 }
@@ -31,7 +29,7 @@ export interface Sink {
 }
 
 /** The sink that a path asks for by its ending, its place checked. */
-export function sinkFor(out: string, { columns, overwrite = false }: SinkOptions): Sink {
+export function sinkFor(out: string, { overwrite = false, ...layout }: SinkOptions): Sink {
   if (/\.(jpe?g|gif|webp|bmp|npz|safetensors)$/i.test(out)) {
     throw new UsageError({ what: `--out is ${out}`, fix: 'give FILE.png, FILE.npy or a folder' });
   }
@@ -44,11 +42,12 @@ export function sinkFor(out: string, { columns, overwrite = false }: SinkOptions
       fix: 'leave it out',
     });
   }
-  if (columns !== undefined && !/\.png$/i.test(out)) {
-    throw new UsageError({ what: '--columns is for a grid', fix: 'give --out FILE.png, or leave it out' });
+  const ofGrid = (['columns', 'scale'] as const).find((name) => layout[name] !== undefined);
+  if (ofGrid && !/\.png$/i.test(out)) {
+    throw new UsageError({ what: `--${ofGrid} is for a grid`, fix: 'give --out FILE.png, or leave it out' });
   }
   if (/\.npy$/i.test(out)) return arraySink(out);
-  return isFile ? gridSink(out, columns) : folderSink(out, overwrite);
+  return isFile ? gridSink(out, layout) : folderSink(out, overwrite);
 }
 
 /** All samples in one array [N,C,H,W], latents too. */
@@ -73,14 +72,12 @@ function arraySink(out: string): Sink {
   };
 }
 
-function gridSink(out: string, columns: number | undefined): Sink {
+function gridSink(out: string, layout: GridLayout): Sink {
   const pictures: Picture[] = [];
   return pictureSink(
     async (made) => void pictures.push(...made),
     async () => {
-      // The released sampler's row of 4, until there are too many for it.
-      const across = columns ?? (pictures.length <= 8 ? 4 : 10);
-      const png = encodePng(grid(pictures, Math.min(across, pictures.length)));
+      const png = encodeGrid(pictures, layout);
       await writeAtomically(out, (write) => write(png));
     },
   );

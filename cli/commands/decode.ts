@@ -11,6 +11,7 @@ interface Options {
   latentScale?: number;
   out: string;
   columns?: number;
+  scale?: number;
   overwrite?: true;
   count?: number;
   batch?: number;
@@ -38,6 +39,11 @@ export const decodeCommand = (context: Context): Command =>
       '--columns <n>',
       'pictures in a row of the grid (default: 4, or 10 for more than 8)',
       wholeNumber('--columns', 1, 10000),
+    )
+    .option(
+      '--scale <n>',
+      'pixels a side of each pixel in the grid (default: as many as show a picture at least 64 a side)',
+      wholeNumber('--scale', 1, 64),
     )
     .option('--overwrite', 'replace the pictures that a former run left in the folder')
     .option('--json', 'print what was done as JSON')

@@ -22,6 +22,7 @@ interface Options {
   seed: number;
   batch?: number;
   columns?: number;
+  scale?: number;
   overwrite?: true;
   dtype?: Precision;
   out: string;
@@ -59,6 +60,11 @@ export const sampleCommand = (context: Context): Command =>
       '--columns <n>',
       'pictures in a row of the grid (default: 4, or 10 for more than 8)',
       wholeNumber('--columns', 1, 10000),
+    )
+    .option(
+      '--scale <n>',
+      'pixels a side of each pixel in the grid (default: as many as show a picture at least 64 a side)',
+      wholeNumber('--scale', 1, 64),
     )
     .option('--overwrite', 'replace the pictures that a former run left in the folder')
     .option('--dtype <type>', 'f32 or f16, of weights and of what products read (default: f32)', precision)

@@ -12,7 +12,7 @@ import { initialise } from '../../runtime/weights.ts';
 import { checkClasses } from '../classes.ts';
 import { fillProgram } from '../gpu.ts';
 import type { LoadedModel } from '../model.ts';
-import { encodePng, grid, toPictures, type Picture } from '../pictures.ts';
+import { encodeGrid, toPictures, type Picture } from '../pictures.ts';
 import { compileSampler } from '../sampler-batch.ts';
 import { drawSamples, SAMPLING_ENTRIES } from '../../runtime/sample.ts';
 import type { Terminal } from '../terminal.ts';
@@ -33,13 +33,13 @@ export interface Preview {
   /** The entries that draw. */
   readonly entries: readonly string[];
   compile(device: DeviceSpec): Artefact;
-  /** Pictures by a program whose weights are set, and how many to a row. `onStep` is called now and then. */
+  /** Pictures by a program whose weights are set, and, where it matters, how many to a row. `onStep` is called now and then. */
   draw(program: Program, data: Dataset, onStep: () => void): Promise<Drawn>;
 }
 
 export interface Drawn {
   readonly pictures: readonly Picture[];
-  readonly columns: number;
+  readonly columns?: number;
 }
 
 const USUAL_INTERVAL = 1000;
@@ -86,7 +86,7 @@ function sampled(
       const pictures: Picture[] = [];
       for await (const { first, shape, values } of drawSamples(program, { classes, seed, cfg, onStep }))
         pictures.push(...toPictures(values, shape, range, first));
-      return { pictures, columns: Math.min(pictures.length <= 8 ? 4 : 10, pictures.length) };
+      return { pictures };
     },
   };
 }
@@ -114,7 +114,7 @@ export async function openPreview(
       for (const { name } of program.manifest.params) await program.setParam(name, await readAverage(training, name));
       try {
         const { pictures, columns } = await preview.draw(program, data, () => stop.throwIfAborted());
-        return encodePng(grid(pictures, columns));
+        return encodeGrid(pictures, { columns });
       } catch (error) {
         if (stop.aborted) return undefined;
         if (!(error instanceof DitcError) || error.code !== 'not-finite') throw error;

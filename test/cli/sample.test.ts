@@ -35,7 +35,8 @@ describe('sample', () => {
     expect(digest('b.png')).toBe(digest('a.png'));
     expect(digest('c.png')).not.toBe(digest('a.png'));
     const { width, height, data } = PNG.sync.read(readFileSync(join(cwd, 'a.png')));
-    expect([width, height]).toEqual([4 * 10 + 2, 2 * 10 + 2]);
+    // 8 pixels a side are drawn as 64, 2 black ones around each picture.
+    expect([width, height]).toEqual([4 * 66 + 2, 2 * 66 + 2]);
     expect(new Set(data).size).toBeGreaterThan(2);
   });
 
@@ -57,9 +58,9 @@ describe('sample', () => {
     const { out } = await sample(...args, '--out', 'pictures', '--json');
     expect(JSON.parse(out)).toMatchObject({ out: 'pictures', pictures: 3, batch: 2, steps: 6 });
     expect(readdirSync(join(cwd, 'pictures'))).toEqual(['000000.png', '000001.png', '000002.png']);
-    await sample(...args, '--columns', '1', '--out', 'column.png');
+    await sample(...args, '--columns', '1', '--scale', '3', '--out', 'column.png');
     const column = PNG.sync.read(readFileSync(join(cwd, 'column.png')));
-    expect([column.width, column.height]).toEqual([12, 32]);
+    expect([column.width, column.height]).toEqual([28, 80]);
     await sample(...args, '--out', 'raw.npy');
     const { dtype, shape, data } = parseNpy(readFileSync(join(cwd, 'raw.npy')), 'raw.npy');
     expect({ dtype, shape }).toEqual({ dtype: 'f32', shape: [3, 1, 8, 8] });
@@ -69,8 +70,12 @@ describe('sample', () => {
       Math.floor(Math.min(Math.max((x + 1) / 2, 0), 1) * 255 + 0.5),
     );
     expect(Array.from({ length: 64 }, (_, i) => last.data[4 * i])).toEqual(bytes);
-    const inGrid = (i: number) => column.data[4 * ((22 + Math.floor(i / 8)) * 12 + 2 + (i % 8))];
-    expect(Array.from({ length: 64 }, (_, i) => inGrid(i))).toEqual(bytes);
+    const inGrid = (i: number) => column.data[4 * ((54 + Math.floor(i / 24)) * 28 + 2 + (i % 24))];
+    const enlarged = Array.from(
+      { length: 24 * 24 },
+      (_, i) => bytes[Math.floor(i / 72) * 8 + Math.floor((i % 24) / 3)],
+    );
+    expect(Array.from(enlarged, (_, i) => inGrid(i))).toEqual(enlarged);
   });
 
   it('saves latents, and says that they are no pictures', async () => {
@@ -98,6 +103,8 @@ describe('sample', () => {
     [['--classes', 'one', '--out', 'o.png'], 2, '--classes: one in one'],
     [['--classes', '1', '--out', 'o.jpg'], 2, 'fix: give FILE.png, FILE.npy or a folder'],
     [['--classes', '1', '--out', 'o', '--columns', '3'], 2, '--columns is for a grid'],
+    [['--classes', '1', '--out', 'o.npy', '--scale', '2'], 2, '--scale is for a grid'],
+    [['--classes', '1', '--out', 'o.png', '--scale', '0'], 2, '--scale is 0\n   fix: give a whole number from 1 to 64'],
     [
       ['--classes', '1', '--out', 'no/o.png'],
       1,

@@ -69,7 +69,7 @@ describe('train', () => {
     expect(report.loss).toBe(metrics[11].loss);
     expect(checkpoints('whole')).toEqual(['0000050.safetensors', '0000060.safetensors', 'latest']);
     expect(readdirSync(join(cwd, 'whole/samples'))).toEqual(['0000025.png', '0000050.png', '0000060.png']);
-    expect(PNG.sync.read(bytesOf('whole/samples/0000060.png')).width).toBe(3 * (SIZE + 2) + 2);
+    expect(PNG.sync.read(bytesOf('whole/samples/0000060.png')).width).toBe(3 * (64 + 2) + 2);
     const page = bytesOf('whole/training.html').toString();
     for (const step of ['0000025', '0000060']) expect(page).toContain(`src="samples/${step}.png"`);
     const [weights, last] = [

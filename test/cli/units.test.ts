@@ -2,7 +2,7 @@ import { PNG } from 'pngjs';
 import { describe, expect, it } from 'vitest';
 import { checkClasses, parseClasses } from '../../cli/classes.ts';
 import { realNumber, wholeNumber } from '../../cli/options.ts';
-import { encodePng, grid, toPictures } from '../../cli/pictures.ts';
+import { encodeGrid, encodePng, enlarge, grid, toPictures } from '../../cli/pictures.ts';
 import { clock, si, table } from '../../cli/text.ts';
 
 describe('--classes', () => {
@@ -82,6 +82,29 @@ describe('pictures', () => {
     expect([...colour.data]).toEqual([255, 0, 0, 255, 0, 255, 0, 255]);
     const grey = decode(encodePng({ width: 2, height: 1, channels: 1, pixels: Uint8Array.of(7, 200) }));
     expect([...grey.data]).toEqual([7, 7, 7, 255, 200, 200, 200, 255]);
+  });
+
+  it('are enlarged pixel by pixel, channels together', () => {
+    const pixels = Uint8Array.of(1, 2, 3, 4, 5, 6); // one row of two colours
+    const { width, height, pixels: larger } = enlarge({ width: 2, height: 1, channels: 3, pixels }, 2);
+    expect([width, height]).toEqual([4, 2]);
+    const row = [1, 2, 3, 1, 2, 3, 4, 5, 6, 4, 5, 6];
+    expect([...larger]).toEqual([...row, ...row]);
+  });
+
+  it.each([
+    [28, 84],
+    [32, 64],
+    [63, 126],
+    [64, 64],
+    [256, 256],
+  ])('of %i pixels a side have %i in a grid', (side, drawn) => {
+    const picture = { width: side, height: side, channels: 1 as const, pixels: new Uint8Array(side * side) };
+    expect(decode(encodeGrid([picture])).width).toBe(drawn + 4);
+    expect(decode(encodeGrid([picture, picture], { columns: 1, scale: 2 }))).toMatchObject({
+      width: 2 * side + 4,
+      height: 2 * (2 * side + 2) + 2,
+    });
   });
 
   it('stand in a grid with 2 black pixels around each', () => {

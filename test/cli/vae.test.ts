@@ -82,7 +82,7 @@ describe('an autoencoder', () => {
     }
     expect(readdirSync(join(cwd, 'run/samples'))).toEqual(['0000004.png', '0000006.png']);
     const { width, height } = PNG.sync.read(readFileSync(join(cwd, 'run/samples/0000006.png')));
-    expect([width, height]).toEqual([8 * (SIDE + 2) + 2, 2 * (SIDE + 2) + 2]);
+    expect([width, height]).toEqual([8 * (64 + 2) + 2, 2 * (64 + 2) + 2]);
     expect(readFileSync(join(cwd, 'run/training.html'), 'utf8')).toContain('KL divergence');
   });
 
@@ -123,7 +123,7 @@ describe('an autoencoder', () => {
     ];
     const grid = await ditc([...decode, '--count', '3', '--out', 'decoded.png'], cwd);
     expect(grid.code, grid.err).toBe(0);
-    expect(PNG.sync.read(readFileSync(join(cwd, 'decoded.png'))).width).toBe(3 * (SIDE + 2) + 2);
+    expect(PNG.sync.read(readFileSync(join(cwd, 'decoded.png'))).width).toBe(3 * (64 + 2) + 2);
     const each = await ditc([...decode, '--batch', '2', '--out', 'decoded'], cwd);
     expect(each.code, each.err).toBe(0);
     expect(readdirSync(join(cwd, 'decoded'))).toHaveLength(5);
