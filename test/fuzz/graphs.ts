@@ -77,7 +77,7 @@ function count1(answer: Answer): void {
 const say = (text: string): void => void process.stderr.write(`${process.stderr.isTTY ? '\r\x1b[K' : ''}${text}\n`);
 
 function progress(): void {
-  if (!process.stderr.isTTY && total.graphs % 500) return;
+  if (!process.stderr.isTTY && total.graphs % 100) return;
   const left = ((Date.now() - started) / total.graphs) * (count - total.graphs);
   const failed = total.wrong + total.crashed + total.hung;
   const text = `${total.graphs} of ${count} graphs, ${failed} failures, ${Math.round(left / 60_000)} min left`;
