@@ -85,6 +85,8 @@ class Matcher {
       const constant = uniform(by);
       if (!constant || !sameShape(value.type.shape, node.type.shape)) continue;
       const times = node.op === 'mul' ? constant : 1 / constant;
+      // By infinity: no number that attributes may be.
+      if (!times || !Number.isFinite(times)) continue;
       for (const next of capture(env, factor.name, times)) yield* this.operand(scaled, value, next);
     }
   }

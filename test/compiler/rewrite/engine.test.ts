@@ -96,6 +96,15 @@ describe('online_attention', () => {
   const OUT = '%o = matmul %w, %v : f32[2,3,6]';
   it.each([
     [
+      'the scores are scaled by no finite number',
+      attend(
+        `%all = constant {dtype = "f32", shape = [], value = Infinity} : f32[]
+  %big = mul %s, %all : f32[2,3,5]
+  %w = softmax %big : f32[2,3,5]
+  ${OUT}`,
+      ),
+    ],
+    [
       'the scores are read twice',
       attend(`%w = softmax %s : f32[2,3,5]\n  ${OUT}\n  %e = exp %s : f32[2,3,5]`, 'a = %o, b = %e'),
     ],
