@@ -2,7 +2,7 @@
  * `metrics.jsonl`: a record per line, appended as training goes. What a clock says is kept apart under `wall`, so the rest of
  * a resumed run's file equals that of a run that never stopped.
  */
-import { appendFileSync, existsSync, readFileSync, truncateSync } from 'node:fs';
+import { appendFileSync, closeSync, existsSync, fsyncSync, openSync, readFileSync, truncateSync } from 'node:fs';
 import { DitcError } from '../compiler/ir/error.ts';
 import { fileError } from './errors.ts';
 
@@ -109,7 +109,7 @@ function parse(text: string, path: string, line: number): MetricsRecord {
 
 export const readMetrics = (path: string): MetricsRecord[] => readLines(path).map(({ record }) => record);
 
-/** Appends records to a file. Each is on the disk, or in the system's hands, when `add` returns. */
+/** Appends records to a file. Each is in the system's hands when `add` returns, and so outlives this process. */
 export class MetricsWriter {
   #last: number;
 
@@ -137,6 +137,18 @@ export class MetricsWriter {
     if (!(record.step > this.#last)) throw new RangeError(`step ${record.step} after ${this.#last}`);
     this.#last = record.step;
     this.#write(() => appendFileSync(this.path, `${JSON.stringify(record)}\n`));
+  }
+
+  /** Returns when all records are on the disk: a checkpoint must not outlive those of its steps. */
+  sync(): void {
+    this.#write(() => {
+      const file = openSync(this.path, 'r+');
+      try {
+        fsyncSync(file);
+      } finally {
+        closeSync(file);
+      }
+    });
   }
 
   #write(action: () => void): void {

@@ -1,4 +1,6 @@
 /** Where a command writes: its result to stdout, all else (progress, warnings, errors) to stderr. */
+import { closeSync } from 'node:fs';
+import { isatty } from 'node:tty';
 import pc from 'picocolors';
 
 export type Colors = ReturnType<typeof pc.createColors>;
@@ -27,6 +29,7 @@ export function processTerminal(): Terminal {
   process.stdout.on('error', onResultLost);
   // Progress and remarks that nobody can read any more are no reason to end the work.
   process.stderr.on('error', () => {});
+  letGoOfTerminals();
   return {
     out: (text) => void process.stdout.write(`${text}\n`),
     err: (text) => void process.stderr.write(`${text}\n`),
@@ -34,6 +37,16 @@ export function processTerminal(): Terminal {
     outColors: pc.createColors(wantsColor(process.stdout)),
     errColors: pc.createColors(wantsColor(process.stderr)),
   };
+}
+
+const STANDARD = [0, 1, 2];
+
+/** Node sets terminals back when it ends, and aborts where one has been closed meanwhile: unless the process closed it too. */
+function letGoOfTerminals(): void {
+  const terminals = STANDARD.filter((file) => isatty(file));
+  process.on('exit', () => {
+    for (const file of terminals) if (!isatty(file)) closeSync(file);
+  });
 }
 
 /** A reader that went away (`ditc inspect … | head`, a terminal that was closed) has seen enough: the work goes on to its end. */

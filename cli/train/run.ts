@@ -67,6 +67,7 @@ export async function run(job: Job, running: Running): Promise<Omit<TrainResult,
         bar.note((note = summary(made)));
       },
       async onCheckpoint(at) {
+        metrics.sync();
         saved = await saveCheckpoint(folder.checkpoints, program, record(at), request.keep);
         if (!terminal.interactive) terminal.err(`step ${grouped(at.step)}  ${note}`);
         await folder.writePage(name, at.step);
