@@ -1,7 +1,7 @@
 /** Opens a model file and all it imports as a TypeScript program, configured as this package's own tsconfig is. */
 import type { Project, ts } from 'ts-morph';
 import { morph } from './morph.ts';
-import { CODE_ROOT, DSL_INDEX, isCompilerFile, PACKAGE_ROOT } from './paths.ts';
+import { CODE_ROOT, DSL_INDEX, isCompilerFile, isPackageModel, PACKAGE_ROOT } from './paths.ts';
 
 /** What a model file may use beyond the language: no @types package is opened, so that checking stays fast. */
 const AMBIENT = `
@@ -55,7 +55,10 @@ function sharedProject(): Project {
 
 export interface OpenedModel {
   readonly program: ts.Program;
-  /** The model file, then everything it imports outside the compiler, in a fixed order. */
+  /**
+   * The model file, then everything it imports outside the compiler, in a fixed order. This package's own models are among them
+   * for each other alone: whoever imports them from elsewhere need not check them again.
+   */
   readonly sources: readonly ts.SourceFile[];
 }
 
@@ -65,9 +68,10 @@ export function withModelProgram<T>(file: string, use: (opened: OpenedModel) => 
   shared.addSourceFileAtPath(file);
   const program = shared.getProgram().compilerObject;
   const root = program.getSourceFile(file)!;
+  const isKnown = (name: string) => isCompilerFile(name) || (isPackageModel(name) && !isPackageModel(file));
   const imported = program
     .getSourceFiles()
-    .filter((s) => s !== root && !s.isDeclarationFile && !s.fileName.endsWith('.json') && !isCompilerFile(s.fileName))
+    .filter((s) => s !== root && !s.isDeclarationFile && !s.fileName.endsWith('.json') && !isKnown(s.fileName))
     .sort((a, b) => (a.fileName < b.fileName ? -1 : 1));
   const sources = [root, ...imported];
   try {

@@ -1,9 +1,10 @@
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { stripColor } from '../../../compiler/frontend/check.ts';
 import { formatDiagnostic, loadModel, PACKAGE_ROOT } from '../../../compiler/frontend/index.ts';
+import { withModelProgram } from '../../../compiler/frontend/project.ts';
 import { printGraph } from '../../../compiler/ir/index.ts';
 import { errorOf, modelText, scratchFolder, traced } from './scratch.ts';
 
@@ -115,6 +116,22 @@ describe('type errors', () => {
     const cwd = folder({ 'my.ts': 'const = 3;', 'lost.ts': "import { x } from './nowhere.ts';\nexport default x;\n" });
     expect(errorOf(() => load(cwd)).why).toMatch(/^my\.ts:1:7 - error TS1134: /);
     expect(errorOf(() => load(cwd, 'lost.ts')).why).toMatch(/^lost\.ts:1:19 - error TS2307: Cannot find module/);
+  });
+});
+
+describe('what is checked', () => {
+  const checked = (file: string) => withModelProgram(file, ({ sources }) => sources.map(({ fileName }) => fileName));
+  const dit = `${PACKAGE_ROOT}/models/dit.ts`;
+
+  it('is the model and all that it imports, but no model of this package that the package has checked', () => {
+    const text = "import { dit } from 'ditc/models/dit';\nimport './own.ts';\nexport default dit();\n";
+    const cwd = realpathSync(folder({ 'my.ts': text, 'own.ts': 'export {};\n' }));
+    expect(checked(join(cwd, 'my.ts'))).toEqual([join(cwd, 'my.ts'), join(cwd, 'own.ts')]);
+  });
+
+  it('is what this package’s models import of each other', () => {
+    expect(checked(`${PACKAGE_ROOT}/models/digits.ts`)).toContain(dit);
+    expect(checked(dit)[0]).toBe(dit);
   });
 });
 
