@@ -1,12 +1,12 @@
 /** The GPU side of `run` and `sample`: an open device, and a program with its weights on it. */
-import type { Artefact } from '../compiler/emit/artefact.ts';
 import { openCheckpoint } from '../runtime/checkpoint/open.ts';
 import type { TensorFile } from '../runtime/checkpoint/source.ts';
+import type { Part } from '../runtime/checkpoint/trained.ts';
 import { openDevice, type OpenDevice } from '../runtime/device.ts';
 import { findAdapter } from '../runtime/node/adapter.ts';
 import { openFile } from '../runtime/node/file.ts';
 import { Program } from '../runtime/program.ts';
-import { setFirstValues, type OnWeights } from '../runtime/weights.ts';
+import { setFirstValues, type FirstValues, type OnWeights } from '../runtime/weights.ts';
 import { startProgress } from './progress.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -27,13 +27,17 @@ export async function withDevice<T>(work: (open: OpenDevice) => Promise<T>): Pro
   }
 }
 
+/** A checkpoint: its path, and which part of it, if it has several. */
+type Weights = string | undefined | { readonly path: string | undefined; readonly part: Part | undefined };
+
 /** Opens a checkpoint, for the time of `work`; without a path, `work` gets none. */
-export async function withWeights<T>(path: string | undefined, work: (file?: TensorFile) => Promise<T>): Promise<T> {
+export async function withWeights<T>(weights: Weights, work: (file?: TensorFile) => Promise<T>): Promise<T> {
+  const { path, part } = typeof weights === 'object' ? weights : { path: weights, part: undefined };
   if (path === undefined) return work();
   const source = await openFile(path);
   let file: TensorFile;
   try {
-    file = await openCheckpoint(source);
+    file = await openCheckpoint(source, { prefer: part });
   } catch (error) {
     await source.close();
     throw error;
@@ -45,18 +49,19 @@ export async function withWeights<T>(path: string | undefined, work: (file?: Ten
   }
 }
 
-export interface ProgramSetup {
-  readonly artefact: Artefact;
+export interface ProgramSetup extends Omit<FirstValues, 'onNote'> {
   readonly entries: readonly string[];
-  /** Without: weights are drawn from the seed. */
-  readonly weights?: TensorFile;
-  readonly seed: number;
 }
 
 /** A program ready to run, with its weights set; the caller closes it. */
 export async function startProgram(open: OpenDevice, setup: ProgramSetup, terminal: Terminal): Promise<Program> {
   const label = setup.weights ? 'weights' : 'random weights';
-  return fillProgram(open, setup, terminal, label, (program, bar) => setFirstValues(program, setup, bar));
+  const notes: string[] = [];
+  const values = { ...setup, onNote: (note: string) => void notes.push(note) };
+  const fill = (to: Program, bar: OnWeights) => setFirstValues(to, values, bar);
+  const program = await fillProgram(open, setup, terminal, label, fill);
+  for (const note of notes) terminal.err(`note: ${note}`);
+  return program;
 }
 
 /** A program whose values `fill` sets, with a bar called `label`; the caller closes it. */

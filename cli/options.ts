@@ -56,6 +56,17 @@ export function oneOf<T extends string>(option: string, choices: readonly T[]) {
 /** `--dtype`: how weights, and what products read, are stored. */
 export const precision = oneOf('--dtype', ['f32', 'f16']);
 
+/** `--part`: which weights of a checkpoint that has several. */
+export const PART = [
+  '--part <part>',
+  'of a checkpoint with both, ema (the moving average) or model (the weights themselves); default: ema where there is one',
+] as const;
+
+export const part = oneOf('--part', ['ema', 'model']);
+
+/** `--allow-non-finite`: go on with values that are infinite or NaN. */
+export const ALLOW_NON_FINITE = '--allow-non-finite';
+
 /** The largest seed: whole numbers are exact up to there. */
 export const MAX_SEED = Number.MAX_SAFE_INTEGER;
 

@@ -16,13 +16,13 @@ const PADDING = 2;
 /**
  * N pictures from samples [N,C,H,W] with the values of black and white; beyond them they are clipped. `first` is the number
  * of the first, for errors.
- * @throws DitcError `not-finite` for NaN, which has no colour.
+ * @throws DitcError `not-finite` for NaN, which has no colour, unless it is allowed: then it is black.
  */
 export function toPictures(
   values: Float32Array,
   [N, C, H, W]: readonly number[],
   [black, white]: readonly [number, number],
-  first = 0,
+  { first = 0, allowNonFinite = false } = {},
 ): Picture[] {
   const channels = C as 1 | 3;
   return Array.from({ length: N }, (_, n) => {
@@ -31,8 +31,8 @@ export function toPictures(
       const from = (n * C + c) * H * W;
       for (let i = 0; i < H * W; i++) {
         const value = (values[from + i] - black) / (white - black);
-        if (Number.isNaN(value)) throw notFinite(first + n);
-        pixels[i * C + c] = Math.floor(Math.min(Math.max(value, 0), 1) * 255 + 0.5);
+        if (Number.isNaN(value) && !allowNonFinite) throw notFinite(first + n);
+        pixels[i * C + c] = Math.floor(Math.min(Math.max(value || 0, 0), 1) * 255 + 0.5);
       }
     }
     return { width: W, height: H, channels, pixels };

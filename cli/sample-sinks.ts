@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import type { Model } from '../compiler/dsl/model.ts';
 import { DitcError } from '../compiler/ir/error.ts';
 import { writeAtomically } from '../runtime/node/file.ts';
+import { allFinite, describeNonFinite, findNonFinite } from '../runtime/values.ts';
+import type { Terminal } from './terminal.ts';
 import { checkUnlocked, lockFolder } from '../runtime/node/lock.ts';
 import { UsageError } from './errors.ts';
 import { writeNpy } from './npy.ts';
@@ -16,6 +18,8 @@ import { plural } from './text.ts';
 export interface SinkOptions extends GridLayout {
   /** What is in a folder from a former run is replaced. */
   readonly overwrite?: boolean;
+  /** Samples that are infinite or NaN are told, not refused. */
+  readonly allowNonFinite?: boolean;
 }
 
 export interface Sink {
@@ -28,8 +32,39 @@ export interface Sink {
   close(): void;
 }
 
-/** The sink that a path asks for by its ending, its place checked. */
-export function sinkFor(out: string, { overwrite = false, ...layout }: SinkOptions): Sink {
+/** The sink that a path asks for by its ending, its place checked. It takes samples that are finite, unless told otherwise. */
+export function sinkFor(out: string, options: SinkOptions, terminal: Pick<Terminal, 'err'>): Sink {
+  const sink = plainSink(out, options);
+  return {
+    ...sink,
+    async add(samples) {
+      for (const [sample, why] of nonFiniteIn(samples)) {
+        if (!options.allowNonFinite) throw nonFiniteSample(sample, why);
+        terminal.err(`note: ${sample}: ${why}`);
+      }
+      await sink.add(samples);
+    },
+  };
+}
+
+/** The samples that are not finite: which, and what of it. */
+function nonFiniteIn({ first, shape: [, ...shape], values }: Samples): [sample: string, why: string][] {
+  if (allFinite(values)) return [];
+  const size = shape.reduce((a, b) => a * b);
+  return Array.from({ length: values.length / size }, (_, i) => i).flatMap((i): [string, string][] => {
+    const found = findNonFinite(values.subarray(i * size, (i + 1) * size));
+    return found ? [[`sample ${first + i}`, describeNonFinite(shape, found)]] : [];
+  });
+}
+
+function nonFiniteSample(where: string, what: string): DitcError {
+  const why = 'the model overflowed, or what it was given is not finite';
+  const fix =
+    'check the weights; ditc doctor tests whether the adapter computes right; to go on all the same, --allow-non-finite';
+  return new DitcError({ code: 'not-finite', where, what, why, fix });
+}
+
+function plainSink(out: string, { overwrite = false, ...layout }: SinkOptions): Sink {
   if (/\.(jpe?g|gif|webp|bmp|npz|safetensors)$/i.test(out)) {
     throw new UsageError({ what: `--out is ${out}`, fix: 'give FILE.png, FILE.npy or a folder' });
   }
@@ -145,7 +180,8 @@ function pictureSink(
       }
       range = model.picture.range;
     },
-    add: async ({ first, shape, values }) => add(toPictures(values, shape, range, first), first),
+    add: async ({ first, shape, values }) =>
+      add(toPictures(values, shape, range, { first, allowNonFinite: true }), first),
     end,
     close,
   };

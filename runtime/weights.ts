@@ -9,7 +9,9 @@ import { encodeValues } from './checkpoint/encode.ts';
 import { matchParameters } from './checkpoint/match.ts';
 import type { MatchOptions } from './checkpoint/match.ts';
 import type { TensorFile } from './checkpoint/source.ts';
+import { trainedWeights, type Part } from './checkpoint/trained.ts';
 import { RuntimeError } from './error.ts';
+import { FiniteWatch } from './finite-watch.ts';
 import type { Program } from './program.ts';
 import { fillNormal, fillUniform, keyOf } from './random.ts';
 
@@ -197,27 +199,44 @@ function* firstValues(artefact: Artefact, spec: ParamSpec, seed: number): Iterab
 const encodeIntegers = ({ dtype }: TensorSpec, values: Float32Array | Int32Array): Values =>
   dtype === 'i32' ? Int32Array.from(values) : Uint32Array.from(values);
 
+export interface LoadOptions extends MatchOptions {
+  readonly onProgress?: OnWeights;
+  /** Told what the user should know of the file. */
+  readonly onNote?: (note: string) => void;
+  /** Parameters that the model computes have their values, which stay where the file has none. */
+  readonly computed?: boolean;
+  /** What to do with infinite or NaN weights: an error unless `note`. */
+  readonly nonFinite?: 'refuse' | 'note';
+}
+
 /**
  * Sets all parameters from a checkpoint by name, streaming.
- * @throws RuntimeError `mismatch` (before anything is set) unless names and shapes agree; what reading throws.
+ * @throws RuntimeError `mismatch` (before anything is set) unless names and shapes agree; `not-finite`; what reading throws.
  */
-export async function loadParams(
-  program: Program,
-  file: TensorFile,
-  options: MatchOptions & { onProgress?: OnWeights } = {},
-): Promise<void> {
+export async function loadParams(program: Program, file: TensorFile, options: LoadOptions = {}): Promise<void> {
   const { params } = program.manifest;
-  const { tensors } = matchParameters(file, params, { others: program.manifest.otherParams, ...options });
+  const specs = params.map((spec) => ({ ...spec, computed: options.computed && spec.init.kind === 'file' }));
+  const { tensors, notes } = matchParameters(file, specs, { others: program.manifest.otherParams, ...options });
+  notes.forEach((note) => options.onNote?.(note));
+  const watch = new FiniteWatch();
   const total = params.reduce((sum, spec) => sum + countOf(spec), 0);
   let done = 0;
   for (const [i, spec] of params.entries()) {
     const whole = spec.dtype !== 'f32' && spec.dtype !== 'f16';
-    const { name } = tensors[i];
-    const values = whole ? encodeIntegers(spec, await file.readI32(name)) : file.readF32Chunks(name, CHUNK);
-    await program.setParam(spec.name, values);
+    const name = tensors[i]?.name;
+    if (name !== undefined) {
+      const values = whole
+        ? encodeIntegers(spec, await file.readI32(name))
+        : watch.through(spec, name, file.readF32Chunks(name, CHUNK));
+      await program.setParam(spec.name, values);
+    }
     done += countOf(spec);
     options.onProgress?.({ name: spec.name, done, total });
   }
+  const odd = watch.error(file.name);
+  if (!odd) return;
+  if (options.nonFinite !== 'note') throw odd;
+  options.onNote?.(`${odd.where}: ${odd.what}: ${odd.why}`);
 }
 
 /** What a program starts from: parameters from a checkpoint, or drawn from the seed, and the states' first values. */
@@ -225,16 +244,23 @@ export interface FirstValues {
   readonly artefact: Artefact;
   readonly weights?: TensorFile;
   readonly seed: number;
+  /** Which weights of a training's checkpoint: the moving average where there is one, unless told. */
+  readonly part?: Part;
+  readonly onNote?: LoadOptions['onNote'];
+  readonly nonFinite?: LoadOptions['nonFinite'];
 }
 
 /** Sets all parameters and states to what they start from. @throws as {@link initialise} and {@link loadParams}. */
 export async function setFirstValues(
   program: Program,
-  { artefact, weights, seed }: FirstValues,
+  { artefact, weights, seed, part, onNote, nonFinite }: FirstValues,
   onProgress: OnWeights = () => {},
 ): Promise<void> {
   if (!weights) return initialise(program, artefact, seed, onProgress);
-  // Parameters come from the file; the states still need their first values.
-  await initialise(program, { ...artefact, manifest: { ...artefact.manifest, params: [] } }, seed);
-  await loadParams(program, weights, { onProgress });
+  const { file, note } = trainedWeights(weights, part);
+  if (note !== undefined) onNote?.(note);
+  // Parameters come from the file; the states still need their first values, and what the model computes may have no other.
+  const params = artefact.manifest.params.filter(({ init }) => init.kind === 'file');
+  await initialise(program, { ...artefact, manifest: { ...artefact.manifest, params } }, seed);
+  await loadParams(program, file, { onProgress, onNote, nonFinite, computed: true });
 }

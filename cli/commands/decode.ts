@@ -1,12 +1,16 @@
 /** `ditc decode`: latents to pictures. */
 import { Command } from 'commander';
 import { examples, type Context } from '../context.ts';
-import { realNumber, wholeNumber } from '../options.ts';
+import { ALLOW_NON_FINITE, PART, part, realNumber, wholeNumber } from '../options.ts';
+import type { Part } from '../../runtime/checkpoint/trained.ts';
+
 import { plural, seconds } from '../text.ts';
 
 interface Options {
   vae: string;
   weights?: string;
+  part?: Part;
+  allowNonFinite?: boolean;
   latents: string;
   latentScale?: number;
   out: string;
@@ -23,6 +27,7 @@ export const decodeCommand = (context: Context): Command =>
     .description('Decodes latents to pictures: samples of a latent model, or what ditc encode made.')
     .requiredOption('--vae <model>', 'the autoencoder’s model file, such as models/vae-f8.ts')
     .option('--weights <file>', 'its weights, .safetensors or PyTorch .pt (default: MODEL.safetensors beside it)')
+    .option(...PART, part)
     .requiredOption(
       '--latents <file>',
       '.npy of ditc sample or .safetensors with latents [N,L,h,w], scaled; or moments, whose means are taken',
@@ -46,6 +51,7 @@ export const decodeCommand = (context: Context): Command =>
       wholeNumber('--scale', 1, 64),
     )
     .option('--overwrite', 'replace the pictures that a former run left in the folder')
+    .option(ALLOW_NON_FINITE, 'decode with weights, or from latents, that are infinite or NaN: black in a PNG')
     .option('--json', 'print what was done as JSON')
     .addHelpText(
       'after',
@@ -67,15 +73,23 @@ async function decode(options: Options, { terminal }: Context): Promise<void> {
   const { checkApart } = await import('../out-path.ts');
   const { startProgress } = await import('../progress.ts');
   checkApart(options.out, options.latents);
-  const sink = sinkFor(options.out, options);
+  const sink = sinkFor(options.out, options, terminal);
   const vae = loadAutoencoder(options.vae, terminal);
   const weights = weightsOf(vae, options.vae, options.weights, '--weights');
   sink.check(vae.loaded.model, vae.loaded.name, vae.picture);
   const pictures = await withLatents(options.latents, vae, options.latentScale ?? vae.scale, (rows) =>
-    gpu.withWeights(weights, (file) =>
+    gpu.withWeights({ path: weights, part: options.part }, (file) =>
       gpu.withDevice(async (open) => {
         const count = Math.min(rows.count, options.count ?? Infinity);
-        const coder = await Coder.open(open, vae, 'decode', { weights: file!, count, batch: options.batch }, terminal);
+        const { batch, part } = options;
+        const nonFinite = options.allowNonFinite ? ('note' as const) : undefined;
+        const coder = await Coder.open(
+          open,
+          vae,
+          'decode',
+          { weights: file!, count, batch, part, nonFinite },
+          terminal,
+        );
         const bar = startProgress(terminal, 'decoding', count, 'pictures');
         try {
           for await (const made of decodeRows(coder, vae, { ...rows, count }, (done) => bar.update(done)))

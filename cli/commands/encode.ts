@@ -3,12 +3,15 @@ import { Command } from 'commander';
 import { basename, dirname } from 'node:path';
 import { examples, type Context } from '../context.ts';
 import { UsageError } from '../errors.ts';
-import { oneOf, parseBytes, wholeNumber } from '../options.ts';
+import { oneOf, parseBytes, PART, part, wholeNumber } from '../options.ts';
+import type { Part } from '../../runtime/checkpoint/trained.ts';
+
 import { plural, seconds } from '../text.ts';
 
 interface Options {
   vae: string;
   weights?: string;
+  part?: Part;
   data: string;
   out: string;
   dtype: 'f32' | 'f16';
@@ -25,6 +28,7 @@ export const encodeCommand = (context: Context): Command =>
     )
     .requiredOption('--vae <model>', 'the autoencoder’s model file, such as models/vae-f8.ts')
     .option('--weights <file>', 'its weights, .safetensors or PyTorch .pt (default: MODEL.safetensors beside it)')
+    .option(...PART, part)
     .requiredOption(
       '--data <path>',
       'a folder of images by class, MNIST files, tensors, or an npm package: docs/data.md',
@@ -89,9 +93,9 @@ async function encode(options: Options, { terminal }: Context): Promise<void> {
     const spread = new Spread();
     let encoded = 0;
     if (missing.length)
-      await gpu.withWeights(weights, (file) =>
+      await gpu.withWeights({ path: weights, part: options.part }, (file) =>
         gpu.withDevice(async (open) => {
-          const setup = { weights: file!, count: data.count, batch: options.batch };
+          const setup = { weights: file!, count: data.count, batch: options.batch, part: options.part };
           const coder = await Coder.open(open, vae, 'encode', setup, terminal);
           const total = missing.reduce((sum, { count }) => sum + count, 0);
           const bar = startProgress(terminal, 'encoding', total, 'pictures');

@@ -13,13 +13,16 @@ import { UsageError } from '../errors.ts';
 import type { NpyArray } from '../../runtime/checkpoint/npy.ts';
 import { startProgress } from '../progress.ts';
 import type { Terminal } from '../terminal.ts';
-import { collect, collectInput, collectState, MAX_SEED, precision, wholeNumber } from '../options.ts';
+import { collect, collectInput, collectState, MAX_SEED, precision, wholeNumber, PART, part } from '../options.ts';
+import type { Part } from '../../runtime/checkpoint/trained.ts';
+import { describeNonFinite, findNonFinite } from '../../runtime/values.ts';
 import type { Arrays } from '../run/entries.ts';
 import { seconds } from '../text.ts';
 
 interface Options {
   entry: string[];
   weights?: string;
+  part?: Part;
   batch?: number;
   dtype?: Precision;
   seed: number;
@@ -43,6 +46,7 @@ export const runCommand = (context: Context): Command =>
       collect,
     )
     .option('--weights <file>', 'checkpoint, .safetensors or PyTorch .pt; without one the weights are random')
+    .option(...PART, part)
     .option('--batch <n>', 'images per run, for a model file (default: 1)', wholeNumber('--batch', 1, 65535))
     .option('--dtype <type>', 'f32 or f16, for a model file: as of ditc build (default: f32)', precision)
     .option('--seed <n>', 'seed of random weights', wholeNumber('--seed', 0, MAX_SEED), 0)
@@ -82,7 +86,7 @@ async function run(path: string, options: Options, { terminal }: Context): Promi
   const artefactFor = await source(path, options, terminal);
   const [inputs, states] = [await readArrays(options.input), await readArrays(options.state)];
 
-  const written = await gpu.withWeights(options.weights, (weights) =>
+  const written = await gpu.withWeights({ path: options.weights, part: options.part }, (weights) =>
     gpu.withDevice(async (open) => {
       const artefact = await artefactFor(open);
       const { manifest } = artefact;
@@ -94,7 +98,8 @@ async function run(path: string, options: Options, { terminal }: Context): Promi
       const begun = entries.valuesFor(manifest.states, states, batch);
       if (isSlowToCompile(manifest, specs, open)) terminal.err(builtFor(manifest.device, open.spec.name));
       if (!weights && manifest.params.length) terminal.err(`note: ${gpu.RANDOM_WEIGHTS}`);
-      const setup = { artefact, entries: names, weights, seed: options.seed };
+      const { seed, part } = options;
+      const setup = { artefact, entries: names, weights, seed, part, nonFinite: 'note' as const };
       const program = await gpu.startProgram(open, setup, terminal);
       const model = new RunnableModel(program, artefact, () => {});
       try {
@@ -148,6 +153,13 @@ async function runAndWrite(model: RunnableModel, inputs: Inputs, options: Option
   const all = [...shown, ...(await results.changedStates(model, names, shown))];
   mkdirSync(options.out, { recursive: true });
   const written = await results.writeResults(all, options.out);
+  for (const {
+    name,
+    tensor: { shape, data },
+  } of all) {
+    const found = findNonFinite(data);
+    if (found) terminal.err(`note: ${name}: ${describeNonFinite(shape, found)}`);
+  }
   const weights = results.changesWeights(manifest, names) ? join(options.out, 'weights.safetensors') : undefined;
   if (weights) await results.writeWeights(model, weights);
   return { weights, outputs: written };

@@ -5,12 +5,15 @@ import type { Model } from '../../compiler/dsl/model.ts';
 import { checkClasses, parseClasses } from '../classes.ts';
 import { examples, type Context } from '../context.ts';
 import { UsageError } from '../errors.ts';
-import { MAX_SEED, oneOf, precision, realNumber, wholeNumber } from '../options.ts';
+import { ALLOW_NON_FINITE, PART, part, MAX_SEED, oneOf, precision, realNumber, wholeNumber } from '../options.ts';
+import type { Part } from '../../runtime/checkpoint/trained.ts';
 import { plural, seconds } from '../text.ts';
 import type { Samples } from '../../runtime/sample.ts';
 
 interface Options {
   weights?: string;
+  part?: Part;
+  allowNonFinite?: boolean;
   vae?: string;
   vaeWeights?: string;
   classes: number[];
@@ -43,6 +46,7 @@ export const sampleCommand = (context: Context): Command =>
     )
     .requiredOption('-o, --out <path>', 'FILE.png for a grid, FILE.npy for raw samples, or a folder for a PNG each')
     .option('--weights <file>', 'checkpoint, .safetensors or PyTorch .pt; without one the weights are random')
+    .option(...PART, part)
     .option('--vae <model>', 'the model file of the autoencoder that decodes what a latent model makes')
     .option('--vae-weights <file>', 'its weights, .safetensors or .pt (default: MODEL.safetensors beside it)')
     .option('--steps <n>', 'reverse steps, 1 to 1000', wholeNumber('--steps', 1, MAX_STEPS))
@@ -68,6 +72,7 @@ export const sampleCommand = (context: Context): Command =>
     )
     .option('--overwrite', 'replace the pictures that a former run left in the folder')
     .option('--dtype <type>', 'f32 or f16, of weights and of what products read (default: f32)', precision)
+    .option(ALLOW_NON_FINITE, 'draw with weights that are infinite or NaN, and write such samples: black in a PNG')
     .option('--json', 'print what was done as JSON')
     .addHelpText(
       'after',
@@ -85,7 +90,7 @@ async function sampleModel(path: string, options: Options, { terminal }: Context
     import('../../runtime/sample.ts'),
     import('../sample-sinks.ts'),
   ]);
-  const sink = sinkFor(options.out, options);
+  const sink = sinkFor(options.out, options, terminal);
   const loaded = loadModel(path, terminal);
   const { model, source, name } = loaded;
   sampler.checkSampler(Object.keys(model.entries), source);
@@ -100,13 +105,16 @@ async function sampleModel(path: string, options: Options, { terminal }: Context
   const { compileSampler } = await import('../sampler-batch.ts');
   const { startProgress } = await import('../progress.ts');
 
-  const result = await withWeights(options.weights, (weights) =>
+  const result = await withWeights({ path: options.weights, part: options.part }, (weights) =>
     withDevice(async (open) => {
       const artefact = compileSampler(loaded, open.spec, settings, options.classes.length, { ...options, terminal });
       const [batch] = sampler.sampleShape(artefact.manifest.states);
       if (!weights) terminal.err(`note: ${RANDOM_WEIGHTS}`);
       const entries = sampler.SAMPLING_ENTRIES;
-      const program = await startProgram(open, { artefact, entries, weights, seed: options.seed }, terminal);
+      const { seed, part, allowNonFinite } = options;
+      const nonFinite = allowNonFinite ? 'note' : 'refuse';
+      const setup = { artefact, entries, weights, seed, part, nonFinite } as const;
+      const program = await startProgram(open, setup, terminal);
       const bar = startProgress(terminal, 'sampling', Math.ceil(options.classes.length / batch), 'steps');
       let [began, steps] = [0, 0];
       const onStep = (done: number, total: number) => {
@@ -118,7 +126,7 @@ async function sampleModel(path: string, options: Options, { terminal }: Context
         const draw = async (add: (samples: Samples) => Promise<void>) => {
           for await (const samples of sampler.drawSamples(program, job)) await add(samples);
         };
-        const into = { open, count: options.classes.length, terminal };
+        const into = { open, count: options.classes.length, terminal, nonFinite } as const;
         if (decoder) await decoder.into(sink, into, draw);
         else await draw((samples) => sink.add(samples));
         // Without the first step, in which drivers compile the kernels.

@@ -3,9 +3,10 @@ import { Command } from 'commander';
 import type { Precision } from '../../compiler/pipeline.ts';
 import { parseClasses } from '../classes.ts';
 import { examples, type Context } from '../context.ts';
-import { MAX_SEED, memorySize, oneOf, precision, realNumber, wholeNumber } from '../options.ts';
+import { MAX_SEED, memorySize, oneOf, precision, realNumber, wholeNumber, PART, part } from '../options.ts';
 import { grouped, rate, seconds } from '../text.ts';
 import type { Hyperparameters } from '../train/settings.ts';
+import type { Part } from '../../runtime/checkpoint/trained.ts';
 
 interface Options extends Hyperparameters {
   data: string;
@@ -14,6 +15,7 @@ interface Options extends Hyperparameters {
   out: string;
   resume?: string;
   weights?: string;
+  part?: Part;
   seed?: number;
   flip?: true;
   dtype?: Precision;
@@ -89,6 +91,7 @@ export const trainCommand = (context: Context): Command =>
       realNumber('--latent-scale', 0),
     )
     .option('--weights <file>', 'weights to begin with, .safetensors or PyTorch .pt; without, they are random')
+    .option(...PART, part)
     .option('--resume <checkpoint>', 'go on from a file of OUT/checkpoints, or from the latest')
     .option('--log-every <n>', 'steps from one line of metrics.jsonl to the next', wholeNumber('--log-every', 1), 10)
     .option('--checkpoint-every <n>', 'steps; 0: only at the end', wholeNumber('--checkpoint-every', 0), 1000)

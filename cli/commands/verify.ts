@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { statSync } from 'node:fs';
 import { examples, type Context } from '../context.ts';
 import { errorJson, EXIT, reportError, UsageError } from '../errors.ts';
-import { collectInput, MAX_SEED, precision, realNumber, wholeNumber } from '../options.ts';
+import { collectInput, MAX_SEED, PART, part, precision, realNumber, wholeNumber } from '../options.ts';
 import { seconds } from '../text.ts';
 import { SAVE_FOLDER, type VerifyOptions } from '../verify/options.ts';
 
@@ -22,7 +22,8 @@ export const verifyCommand = (context: Context): Command =>
       '--weights <file>',
       'checkpoint, .safetensors or PyTorch .pt; without one the weights are random, none zero',
     )
-    .option('--input <name=file>', 'an input of the entries, as .npy (default: random)', collectInput)
+    .option(...PART, part)
+    .option('--input <name=file>', 'an input of the entries, as .npy or .npz (default: random)', collectInput)
     .option('--seed <n>', 'seed of random weights and inputs', wholeNumber('--seed', 0, MAX_SEED))
     .option('--kernel <name>', 'check this kernel only')
     .option('--all', 'check every dispatch, not only the first one of each kernel')
@@ -64,19 +65,21 @@ async function verify(path: string, options: VerifyOptions, context: Context): P
   const given = await readInputs(options.input);
   const entries = options.entry === undefined ? undefined : [options.entry];
 
-  const { verdicts, failure, adapter } = await gpu.withWeights(options.weights, (weights) =>
-    gpu.withDevice(async (open) => {
-      const entryOptions = { batch: options.batch ?? 1 };
-      const compiled = compile(loaded, {
-        terminal,
-        device: device ?? open.spec,
-        entries,
-        entryOptions,
-        dtype: options.dtype,
-      });
-      const verified = await verifyCompiled(compiled, open, { path, options, given, weights }, terminal);
-      return { ...verified, adapter: open.spec.name };
-    }),
+  const { verdicts, failure, adapter } = await gpu.withWeights(
+    { path: options.weights, part: options.part },
+    (weights) =>
+      gpu.withDevice(async (open) => {
+        const entryOptions = { batch: options.batch ?? 1 };
+        const compiled = compile(loaded, {
+          terminal,
+          device: device ?? open.spec,
+          entries,
+          entryOptions,
+          dtype: options.dtype,
+        });
+        const verified = await verifyCompiled(compiled, open, { path, options, given, weights }, terminal);
+        return { ...verified, adapter: open.spec.name };
+      }),
   );
   const took = performance.now() - start;
   if (failure) context.exitCode = EXIT.failed;

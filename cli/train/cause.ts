@@ -36,7 +36,7 @@ export async function findCause(
       return recordIn(file!);
     });
   const begin = async (): Promise<Place> => {
-    await setFirstValues(program, { artefact, weights, seed });
+    await setFirstValues(program, { artefact, weights, seed, part: job.request.part });
     await program.run('trainStart');
     return from;
   };

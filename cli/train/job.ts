@@ -7,6 +7,7 @@ import type { TrainingFolder } from './folder.ts';
 import type { Preview, PreviewRequest } from './preview.ts';
 import type { Checkpoint } from './resume.ts';
 import type { GivenSettings, Settings } from './settings.ts';
+import type { Part } from '../../runtime/checkpoint/trained.ts';
 
 export interface TrainRequest {
   readonly data: string;
@@ -17,6 +18,7 @@ export interface TrainRequest {
   readonly resume?: string;
   /** Weights to begin with. */
   readonly weights?: string;
+  readonly part?: Part;
   readonly onBad: OnBad;
   /** Of latents that are drawn from moments; the data says it unless given. */
   readonly latentScale?: number;

@@ -85,7 +85,7 @@ function sampled(
     async draw(program, _data, onStep) {
       const pictures: Picture[] = [];
       for await (const { first, shape, values } of drawSamples(program, { classes, seed, cfg, onStep }))
-        pictures.push(...toPictures(values, shape, range, first));
+        pictures.push(...toPictures(values, shape, range, { first }));
       return { pictures };
     },
   };

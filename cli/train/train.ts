@@ -34,7 +34,7 @@ export async function train(
   checkApart(request.out, request.data, WRITTEN);
   const resumed = await folder.checkpointFor(request.resume);
   return withCheckpoint(resumed.path, (checkpoint) =>
-    withWeights(request.weights, async (weights) => {
+    withWeights({ path: request.weights, part: request.part }, async (weights) => {
       const record = checkpoint?.record;
       if (checkpoint) checkResumable(loaded, checkpoint, request);
       const { settings, notes } = settle(request.given, record?.settings);
@@ -148,7 +148,11 @@ async function filledProgram(open: OpenDevice, job: Job, artefact: Artefact): Pr
     const { file } = checkpoint;
     return fillProgram(open, setup, terminal, 'loading the checkpoint', (to, bar) => loadCheckpoint(to, file, bar));
   }
-  const program = await startProgram(open, { ...setup, weights, seed: settings.seed }, terminal);
+  const program = await startProgram(
+    open,
+    { ...setup, weights, seed: settings.seed, part: job.request.part },
+    terminal,
+  );
   await program.run('trainStart');
   return program;
 }

@@ -7,6 +7,7 @@ import { guard } from '../../compiler/frontend/index.ts';
 import { DitcError, printGraph } from '../../compiler/ir/index.ts';
 import type { DeviceSpec } from '../../compiler/schedule/device.ts';
 import type { TensorFile } from '../../runtime/checkpoint/source.ts';
+import type { Part } from '../../runtime/checkpoint/trained.ts';
 import type { ImageShape } from '../../runtime/data/fit.ts';
 import type { OpenDevice } from '../../runtime/device.ts';
 import type { Program } from '../../runtime/program.ts';
@@ -104,6 +105,9 @@ export interface CoderSetup {
   /** Items in all: no batch is larger. */
   readonly count: number;
   readonly batch?: number;
+  readonly part?: Part;
+  /** What to do with weights that are infinite or NaN: an error unless `note`. */
+  readonly nonFinite?: 'refuse' | 'note';
 }
 
 /** One direction of an autoencoder on a device. */
@@ -118,11 +122,15 @@ export class Coder {
     open: OpenDevice,
     { loaded }: Autoencoder,
     entry: Direction,
-    { weights, count, batch }: CoderSetup,
+    { weights, count, batch, part, nonFinite }: CoderSetup,
     terminal: Terminal,
   ): Promise<Coder> {
     const artefact = compileFor(loaded, open.spec, entry, count, batch);
-    const program = await startProgram(open, { artefact, entries: [entry], weights, seed: 0 }, terminal);
+    const program = await startProgram(
+      open,
+      { artefact, entries: [entry], weights, seed: 0, part, nonFinite },
+      terminal,
+    );
     return new Coder(program, entry);
   }
 

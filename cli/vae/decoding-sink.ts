@@ -7,6 +7,13 @@ import type { Terminal } from '../terminal.ts';
 import { Coder, loadAutoencoder, weightsOf, type Autoencoder } from './autoencoder.ts';
 import { checkLatents, decodeSamples } from './decode.ts';
 
+interface Into {
+  readonly open: OpenDevice;
+  readonly count: number;
+  readonly terminal: Terminal;
+  readonly nonFinite: 'refuse' | 'note';
+}
+
 export class LatentDecoder {
   private constructor(
     private readonly vae: Autoencoder,
@@ -28,11 +35,11 @@ export class LatentDecoder {
   /** What takes samples, for the time of `work`. */
   async into<T>(
     sink: Sink,
-    { open, count, terminal }: { open: OpenDevice; count: number; terminal: Terminal },
+    { open, count, terminal, nonFinite }: Into,
     work: (add: (samples: Samples) => Promise<void>) => Promise<T>,
   ): Promise<T> {
     return withWeights(this.weights, async (weights) => {
-      const coder = await Coder.open(open, this.vae, 'decode', { weights: weights!, count }, terminal);
+      const coder = await Coder.open(open, this.vae, 'decode', { weights: weights!, count, nonFinite }, terminal);
       try {
         return await work(async (samples) => {
           for await (const made of decodeSamples(coder, this.vae, samples)) await sink.add(made);

@@ -1,4 +1,5 @@
 import type { Precision } from '../../compiler/pipeline.ts';
+import type { Part } from '../../runtime/checkpoint/trained.ts';
 
 /** The options of `ditc verify`. */
 export interface VerifyOptions {
@@ -7,6 +8,7 @@ export interface VerifyOptions {
   readonly dtype?: Precision;
   readonly device?: string;
   readonly weights?: string;
+  readonly part?: Part;
   /** Files by the name of the input. */
   readonly input?: ReadonlyMap<string, string>;
   readonly seed?: number;

@@ -60,7 +60,11 @@ export async function verifyCompiled(
   const { seed = 0, tolerance, save = SAVE_FOLDER } = options;
   checkSaveFolder(save, new Set(jobs.map(({ dispatch }) => dispatch.kernel)));
   const names = entries.map(({ name }) => name);
-  const program = await startProgram(open, { artefact, entries: names, weights, seed }, terminal);
+  const program = await startProgram(
+    open,
+    { artefact, entries: names, weights, seed, part: options.part, nonFinite: 'note' },
+    terminal,
+  );
   const bar = startProgress(terminal, 'checking', 1, 'dispatches');
   try {
     await fillConstants(program, seed, { params: !weights });

@@ -3,8 +3,9 @@
  * which are extra, which have another shape, and what the likely reason is.
  */
 import { RuntimeError } from '../error.ts';
-import type { TensorFile, TensorInfo } from './source.ts';
+import { unreadError, type TensorFile, type TensorInfo } from './source.ts';
 import { commonPrefix, nearest, listed } from './suggest.ts';
+import { Wrapped } from './wrapped.ts';
 
 /** A parameter the model needs. */
 export interface ParameterSpec {
@@ -12,20 +13,22 @@ export interface ParameterSpec {
   shape: readonly number[];
   /** Other names that a file may have for it; the tensor may then differ in axes of size 1. */
   aliases?: readonly string[];
+  /** The model computes its value: a file may do without. */
+  computed?: boolean;
 }
 
 export interface MatchOptions {
-  /** Tensors the model does not use are no error. */
-  allowExtra?: boolean;
   /** Parameters that the file may hold besides: the model's, but not of what is run. */
   others?: readonly Omit<ParameterSpec, 'shape'>[];
 }
 
 export interface MatchResult {
-  /** The file's tensors, in the order of the parameters. */
-  tensors: TensorInfo[];
-  /** The names of the tensors that the model does not use; empty unless `allowExtra`. */
+  /** The file's tensors, in the order of the parameters; undefined for one that the model computes and the file lacks. */
+  tensors: (TensorInfo | undefined)[];
+  /** The names of the tensors that the model does not use. */
   extra: string[];
+  /** For the user: names behind a wrapper's, tensors that the model does not use, parameters that it computes. */
+  notes: string[];
 }
 
 interface WrongShape {
@@ -61,20 +64,20 @@ function chooseFix(missing: ParameterSpec[], extra: string[], wrong: WrongShape[
   if (wrong.length > 0 && missing.length + extra.length === 0) {
     return "build the model with the file's sizes, or pass the file that belongs to this model";
   }
-  if (missing.length + wrong.length === 0) return 'allow extra tensors if the model is not meant to use them';
+  if (missing.length + wrong.length === 0) return 'build the model with the depth that the file was trained with';
   return 'check that the model was built with the options the file was trained with';
 }
 
-/** The tensor of a parameter, by its name or else the first other name that the file has. */
-function findTensor(file: TensorFile, { name, aliases = [] }: ParameterSpec): TensorInfo | undefined {
-  const known = [name, ...aliases].find((candidate) => file.tensors.has(candidate));
-  return known === undefined ? undefined : file.tensors.get(known);
+/** The tensor of a parameter: by its name, else the first other name that the file has, else behind a wrapper's. */
+function findTensor(file: TensorFile, { name, aliases = [] }: ParameterSpec, wrapped: Wrapped): TensorInfo | undefined {
+  const known = [name, ...aliases].find((candidate) => file.tensors.has(candidate) || file.unread?.has(candidate));
+  return file.tensors.get(known ?? wrapped.nameOf(name) ?? '');
 }
 
-function fits(found: TensorInfo, { name, shape }: ParameterSpec): boolean {
+function fits(found: TensorInfo, { aliases = [], shape }: ParameterSpec): boolean {
   const same = (a: readonly number[], b: readonly number[]) => a.length === b.length && a.every((n, i) => n === b[i]);
   const long = (sizes: readonly number[]) => sizes.filter((n) => n !== 1);
-  return found.name === name ? same(found.shape, shape) : same(long(found.shape), long(shape));
+  return aliases.includes(found.name) ? same(long(found.shape), long(shape)) : same(found.shape, shape);
 }
 
 /**
@@ -88,49 +91,87 @@ function partOf(tensors: readonly TensorInfo[], parameters: readonly ParameterSp
   return tensors.every((t) => head(t) === part) && !parameters.some((p) => head(p) === part) ? part : '';
 }
 
+/** The name with `*` for numbers between dots: blocks of one stack have one pattern. */
+const patternOf = (name: string): string => name.replace(/(^|\.)\d+(?=\.|$)/g, '$1*');
+
 /**
- * Matches by name and shape.
- * @throws RuntimeError `mismatch` listing the first few of each kind, with counts, likely renames and a fix.
+ * Matches by name and shape. Tensors that the model has no use for are passed over, unless they are more of what it has:
+ * block 13 of 24 for a model of 12 belongs to another model.
+ * @throws RuntimeError `mismatch` listing the first few of each kind, with counts, likely renames and a fix;
+ * `unsupported` for a parameter whose tensor is of a type that is not read.
  */
 export function matchParameters(
   file: TensorFile,
   parameters: readonly ParameterSpec[],
   options: MatchOptions = {},
 ): MatchResult {
+  const wrapped = new Wrapped(file);
   const missing: ParameterSpec[] = [];
+  const computed: string[] = [];
   const wrong: WrongShape[] = [];
-  const tensors: TensorInfo[] = [];
-  for (const parameter of parameters) {
-    const found = findTensor(file, parameter);
-    if (!found) missing.push(parameter);
-    else {
-      tensors.push(found);
-      if (!fits(found, parameter)) wrong.push({ name: found.name, expected: parameter.shape, found: found.shape });
-    }
-  }
-  const wanted = new Set(tensors.map((t) => t.name));
-  const part = partOf(tensors, parameters);
-  const known = new Set([...wanted, ...(options.others ?? []).flatMap(({ name, aliases = [] }) => [name, ...aliases])]);
+  const tensors = parameters.map((parameter) => {
+    const found = findTensor(file, parameter, wrapped);
+    if (found && !fits(found, parameter))
+      wrong.push({ name: found.name, expected: parameter.shape, found: found.shape });
+    if (found) return found;
+    checkRead(file, parameter, wrapped);
+    if (parameter.computed) computed.push(parameter.name);
+    else missing.push(parameter);
+    return undefined;
+  });
+  const present = tensors.filter((t) => t !== undefined);
+  const part = partOf(present, parameters);
+  const known = new Set(present.map((t) => t.name));
+  for (const { name, aliases = [] } of options.others ?? [])
+    for (const candidate of [name, ...aliases, wrapped.nameOf(name)]) if (candidate !== undefined) known.add(candidate);
   const extra = [...file.tensors.keys()].filter((name) => !known.has(name) && name.startsWith(part));
-  const extraIsFine = options.allowExtra === true || extra.length === 0;
-  if (missing.length === 0 && wrong.length === 0 && extraIsFine) return { tensors, extra };
+  const patterns = new Set(present.map(({ name }) => patternOf(name)));
+  const more = extra.filter((name) => /(^|\.)\d+(\.|$)/.test(name) && patterns.has(patternOf(name)));
+  if (missing.length + wrong.length + more.length === 0)
+    return { tensors, extra, notes: notesOn(file, present, wrapped, extra, computed) };
 
-  const candidates = extra.map((name) => file.tensors.get(name)!);
+  const listedExtra = missing.length + wrong.length ? extra : more;
+  const candidates = listedExtra.map((name) => file.tensors.get(name)!);
   const describeMissing = (p: ParameterSpec) => {
     const near = nearest(p, candidates);
     return `${p.name} [${p.shape.join(', ')}]${near ? `, did you mean ${near}?` : ''}`;
   };
   const why = [
-    `${tensors.length - wrong.length} of ${parameters.length} parameters match`,
+    `${present.length - wrong.length} of ${parameters.length} parameters match`,
     ...listed('missing from the file', missing, describeMissing),
     ...listed('of the wrong shape', wrong, describeShape),
-    ...(extraIsFine ? [] : listed('not used by the model', candidates, (t) => `${t.name} [${t.shape.join(', ')}]`)),
+    ...listed('not used by the model', candidates, (t) => `${t.name} [${t.shape.join(', ')}]`),
   ];
   throw new RuntimeError({
     code: 'mismatch',
     where: file.name,
     what: 'the checkpoint does not fit the model',
     why: why.join('\n'),
-    fix: chooseFix(missing, extra, wrong, parameters.length),
+    fix: chooseFix(missing, listedExtra, wrong, parameters.length),
   });
+}
+
+/** Throws for a parameter whose tensor is there, but cannot be read. */
+function checkRead(file: TensorFile, { name, aliases = [], computed }: ParameterSpec, wrapped: Wrapped): void {
+  if (computed) return;
+  for (const candidate of [name, ...aliases, wrapped.nameOf(name)]) {
+    const what = candidate === undefined ? undefined : file.unread?.get(candidate);
+    if (what !== undefined) throw unreadError(file.name, candidate!, what);
+  }
+}
+
+function notesOn(
+  file: TensorFile,
+  present: readonly TensorInfo[],
+  wrapped: Wrapped,
+  extra: readonly string[],
+  computed: readonly string[],
+): string[] {
+  const shown = (names: readonly string[]) => names.slice(0, 4).join(', ') + (names.length > 4 ? ', …' : '');
+  const behind = wrapped.used(present);
+  return [
+    ...(behind.length ? [`${file.name}: names are taken without ${behind.join(' and ')}`] : []),
+    ...(extra.length ? [`${file.name}: the model does not use ${extra.length} of its tensors: ${shown(extra)}`] : []),
+    ...(computed.length ? [`${file.name} lacks ${shown(computed)}, which the model computes`] : []),
+  ];
 }

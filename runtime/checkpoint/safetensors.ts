@@ -39,16 +39,28 @@ function bad(where: string, what: string, why: string, fix = REWRITE, code = 'ba
   return new RuntimeError({ code, where, what, why, fix });
 }
 
+/** What the header says of a tensor. Its dtype may be one that is not read. */
+interface Listed {
+  readonly name: string;
+  readonly dtypeName: string;
+  readonly dtype: DType | undefined;
+  readonly shape: number[];
+  readonly byteOffset: number;
+  readonly end: number;
+}
+
 /** A header's tensor entry, checked on its own (not yet against its neighbours). */
-function parseTensor(name: string, entry: Json, source: ByteSource, dataStart: number): StoredTensor & { end: number } {
+function parseTensor(name: string, entry: Json, source: ByteSource, dataStart: number): Listed {
   const tensor = `tensor ${quote(name)}`;
   if (!(entry instanceof Map)) throw bad(source.name, `${tensor} is malformed`, 'its entry is not an object');
   const dtypeName = entry.get('dtype');
-  const dtype = typeof dtypeName === 'string' ? BY_NAME.get(dtypeName) : undefined;
-  if (!dtype) {
+  if (typeof dtypeName !== 'string' || !/^[A-Z][A-Z0-9_]{0,31}$/.test(dtypeName)) {
     const shown = typeof dtypeName === 'string' ? quote(dtypeName) : 'missing';
-    const known = [...BY_NAME.keys()].join(', ');
-    throw bad(source.name, `${tensor}: the dtype is ${shown}`, `known are ${known}`, 'convert it first', 'unsupported');
+    throw bad(
+      source.name,
+      `${tensor}: the dtype is ${shown}`,
+      `it must be a name such as ${[...BY_NAME.keys()].join(', ')}`,
+    );
   }
   const shape = entry.get('shape');
   const isSize = (n: Json): n is number => typeof n === 'number' && Number.isSafeInteger(n) && n >= 0;
@@ -63,7 +75,8 @@ function parseTensor(name: string, entry: Json, source: ByteSource, dataStart: n
   if (entry.size !== 3) {
     throw bad(source.name, `${tensor} is malformed`, 'its keys must be dtype, shape and data_offsets');
   }
-  const bytes = elementCount(shape) * DTYPE_BYTES[dtype];
+  const dtype = BY_NAME.get(dtypeName);
+  const bytes = dtype === undefined ? end - begin : elementCount(shape) * DTYPE_BYTES[dtype];
   if (bytes !== end - begin) {
     const why = `shape [${shape}] of ${dtype} takes ${Number.isSafeInteger(bytes) ? bytes : 'over 2^53'} bytes, data_offsets hold ${end - begin}`;
     throw bad(source.name, `${tensor}: shape and data disagree`, why);
@@ -72,7 +85,7 @@ function parseTensor(name: string, entry: Json, source: ByteSource, dataStart: n
     const why = `its data ends at byte ${dataStart + end}, the file at ${source.size}`;
     throw bad(source.name, `${tensor} lies beyond the end of the file`, why, undefined, 'truncated');
   }
-  return { name, dtype, shape, source, byteOffset: dataStart + begin, end: dataStart + end };
+  return { name, dtypeName, dtype, shape, byteOffset: dataStart + begin, end: dataStart + end };
 }
 
 function parseMetadata(entry: Json | undefined, where: string): Record<string, string> {
@@ -87,7 +100,7 @@ function parseMetadata(entry: Json | undefined, where: string): Record<string, s
 }
 
 /** The tensors must tile the data section: an overlap or an unused byte means the header lies about something. */
-function checkTiling(tensors: (StoredTensor & { end: number })[], source: ByteSource, dataStart: number): void {
+function checkTiling(tensors: readonly Listed[], source: ByteSource, dataStart: number): void {
   const ordered = [...tensors].sort((a, b) => a.byteOffset - b.byteOffset || a.end - b.end);
   let at = dataStart;
   let previous = 'the header';
@@ -137,10 +150,16 @@ export async function openSafetensors(source: ByteSource): Promise<TensorFile> {
   const header = parseJson(text, source.name, 4);
   if (!(header instanceof Map)) throw bad(source.name, 'the header is malformed', 'it must be an object');
   const metadata = parseMetadata(header.get('__metadata__'), source.name);
-  const tensors: (StoredTensor & { end: number })[] = [];
+  const listed: Listed[] = [];
   for (const [name, entry] of header) {
-    if (name !== '__metadata__') tensors.push(parseTensor(name, entry, source, dataStart));
+    if (name !== '__metadata__') listed.push(parseTensor(name, entry, source, dataStart));
   }
-  checkTiling(tensors, source, dataStart);
-  return new StoredTensorFile(source, new Map(tensors.map((t) => [t.name, t])), metadata);
+  checkTiling(listed, source, dataStart);
+  const tensors = new Map<string, StoredTensor>();
+  const unread = new Map<string, string>();
+  for (const { name, dtypeName, dtype, shape, byteOffset } of listed) {
+    if (dtype === undefined) unread.set(name, dtypeName);
+    else tensors.set(name, { name, dtype, shape, source, byteOffset });
+  }
+  return new StoredTensorFile(source, tensors, metadata, unread);
 }

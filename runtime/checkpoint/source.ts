@@ -2,7 +2,7 @@
  * What a checkpoint is read from (random-access bytes) and what it is read as (named tensors). Sizes and offsets are
  * plain numbers, exact to 2^53; no interface here asks for a whole file in memory.
  */
-import { RuntimeError } from '../error.ts';
+import { quote, RuntimeError } from '../error.ts';
 import type { DType } from './dtype.ts';
 
 /** Random-access bytes: a file, an HTTP range reader, an ArrayBuffer. */
@@ -26,10 +26,18 @@ export interface TensorInfo {
   shape: number[];
 }
 
+/** The error for a tensor that cannot be read. */
+export function unreadError(where: string, name: string, what: string): RuntimeError {
+  const fix = 'convert it to float32 or float16 with the tool that wrote it, or leave it out of the file';
+  return new RuntimeError({ code: 'unsupported', where: `${where}: ${quote(name)}`, what: `${what} is not read`, fix });
+}
+
 /** A checkpoint opened for reading. Nothing but its directory is in memory. */
 export interface TensorFile {
   readonly name: string;
   readonly tensors: Map<string, TensorInfo>;
+  /** Tensors that are in the file but cannot be read, each with what it is: `F8_E4M3`, `a sparse tensor`. */
+  readonly unread?: ReadonlyMap<string, string>;
   /** Free text stored with the tensors (safetensors `__metadata__`; scalars beside the tensors in a `.pt`). */
   readonly metadata: Record<string, string>;
   /**

@@ -4,7 +4,7 @@
  */
 import { RuntimeError, quote } from '../error.ts';
 import { decodeF32, decodeI32, DTYPE_BYTES, elementCount, swapped } from './dtype.ts';
-import type { ByteSource, TensorFile, TensorInfo } from './source.ts';
+import { unreadError, type ByteSource, type TensorFile, type TensorInfo } from './source.ts';
 import { collapse, forEachRow, isContiguous, rowMajorStrides } from './strided.ts';
 import type { Dims } from './strided.ts';
 
@@ -99,6 +99,7 @@ export class StoredTensorFile implements TensorFile {
     private readonly file: ByteSource,
     private readonly stored: Map<string, StoredTensor>,
     readonly metadata: Record<string, string>,
+    readonly unread: ReadonlyMap<string, string> = new Map(),
   ) {
     this.tensors = new Map();
     for (const [name, t] of stored) this.tensors.set(name, { name, dtype: t.dtype, shape: [...t.shape] });
@@ -178,6 +179,8 @@ export class StoredTensorFile implements TensorFile {
   private find(name: string): StoredTensor {
     const t = this.stored.get(name);
     if (t) return t;
+    const unread = this.unread.get(name);
+    if (unread !== undefined) throw unreadError(this.name, name, unread);
     throw new RuntimeError({
       code: 'not-found',
       where: this.name,

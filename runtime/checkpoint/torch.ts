@@ -11,7 +11,7 @@ import type { ByteSource, TensorFile } from './source.ts';
 import { StoredTensorFile } from './stored.ts';
 import type { StoredTensor } from './stored.ts';
 import { lastOffset } from './strided.ts';
-import { loadStorage, TensorRef, TORCH_GLOBALS } from './torch_pickle.ts';
+import { loadStorage, TensorRef, TORCH_GLOBALS, UnreadTensor } from './torch_pickle.ts';
 import { openZip } from './zip.ts';
 import type { ZipEntry } from './zip.ts';
 
@@ -70,7 +70,7 @@ function selectWeights(root: PickleValue, prefer: TorchOptions['prefer'], where:
     if (part instanceof Map && (prefer || part.size > 0)) return [part, key];
   }
   if (!prefer) return [root, 'root'];
-  const fix = 'choose another part of the checkpoint';
+  const fix = 'name a part that is there, or none: then the first of ema, model and state_dict is taken';
   throw bad(where, `there is no ${quote(prefer)} dict in it`, `it holds ${listKeys(root)}`, fix, 'not-found');
 }
 
@@ -84,8 +84,10 @@ function listKeys(dict: Dict): string {
 /** Checks that a view stays inside its storage and the storage inside its entry, and places it. */
 function placeTensor(name: string, t: TensorRef, entry: ZipEntry | undefined, where: string): StoredTensor {
   const tensor = `tensor ${quote(name)}`;
-  const { dtype, count, key } = t.storage;
+  const { dtype } = t;
+  const { key } = t.storage;
   const size = DTYPE_BYTES[dtype];
+  const count = t.storage.dtype === undefined ? Math.floor(t.storage.count / size) : t.storage.count;
   const total = elementCount(t.shape);
   if (!entry)
     throw bad(where, `${tensor} has no data`, `the archive has no storage data/${key}`, undefined, 'truncated');
@@ -102,7 +104,8 @@ function placeTensor(name: string, t: TensorRef, entry: ZipEntry | undefined, wh
     const why = `size [${t.shape}] has ${total} elements, its storage ${count}`;
     throw bad(where, `${tensor} is expanded too far`, why, 'save it with .contiguous()', 'limit');
   }
-  return { name, dtype, shape: t.shape, strides: t.strides, source: entry, byteOffset: t.offset * size };
+  const { shape, strides, negated } = t;
+  return { name, dtype, shape, strides, negated, source: entry, byteOffset: t.offset * size };
 }
 
 /** The scalars beside the weights (`step`, `epoch`, `args.lr`) as text, and `torch.part`: which dict was chosen. */
@@ -144,15 +147,18 @@ export async function openTorch(source: ByteSource, options: TorchOptions = {}):
   });
   const [weights, part] = selectWeights(root, options.prefer, source.name);
   const tensors = new Map<string, StoredTensor>();
+  const unread = new Map<string, string>();
   for (const [name, value] of weights) {
-    if (typeof name !== 'string' || !(value instanceof TensorRef)) continue;
+    if (typeof name !== 'string') continue;
+    if (value instanceof UnreadTensor) unread.set(name, value.what);
+    if (!(value instanceof TensorRef)) continue;
     tensors.set(name, placeTensor(name, value, entries.get(`${base}data/${value.storage.key}`), source.name));
   }
-  if (tensors.size === 0) {
+  if (tensors.size + unread.size === 0) {
     const what =
       part === 'root' ? 'there are no tensors in its root dict' : `there are no tensors in its ${quote(part)} dict`;
-    const fix = 'choose another part of the checkpoint, or save a flat dict of tensors';
+    const fix = 'save a flat dict of tensors: torch.save(model.state_dict(), path)';
     throw bad(source.name, what, `it holds ${listKeys(weights)}`, fix, 'not-found');
   }
-  return new StoredTensorFile(source, tensors, collectMetadata(root, part));
+  return new StoredTensorFile(source, tensors, collectMetadata(root, part), unread);
 }

@@ -6,6 +6,7 @@
 import { Reader, ZipReader } from '@zip.js/zip.js';
 import type { FileEntry } from '@zip.js/zip.js';
 import { RuntimeError, quote } from '../error.ts';
+import { crc32 } from './crc32.ts';
 import { checkRange } from './source.ts';
 import type { ByteSource } from './source.ts';
 
@@ -16,6 +17,8 @@ const MAX_DIRECTORY_BYTES = 64 * 2 ** 20;
 /** A compressed entry is inflated into memory in one piece, so it may not be large. */
 const MAX_INFLATED_BYTES = 2 ** 29;
 const LOCAL_HEADER_BYTES = 30;
+/** Bytes summed at a time. */
+const SUM_CHUNK = 2 ** 22;
 const STORED = 0;
 const DEFLATED = 8;
 
@@ -105,7 +108,22 @@ export class ZipEntry implements ByteSource {
     }
     const start = offset + LOCAL_HEADER_BYTES + rawFilename.length + view.getUint16(28, true);
     checkRange(this.name, this.archive.size, start, uncompressedSize);
+    await this.checkSum(start);
     return start;
+  }
+
+  /** One pass over the stored bytes before any is used; it costs less than reading them from a disk. */
+  private async checkSum(start: number): Promise<void> {
+    const { signature, uncompressedSize } = this.entry;
+    if (!signature) return; // PyTorch can be told to write none
+    let sum = 0;
+    for (let at = 0; at < uncompressedSize; at += SUM_CHUNK)
+      sum = crc32(await this.archive.read(start + at, Math.min(SUM_CHUNK, uncompressedSize - at)), sum);
+    if (sum !== signature) throw this.damaged();
+  }
+
+  private damaged(): RuntimeError {
+    return bad(this.name, 'its data is damaged', 'the checksum (CRC-32) is not that of the bytes');
   }
 
   private async inflate(): Promise<Uint8Array> {
@@ -142,6 +160,7 @@ export class ZipEntry implements ByteSource {
       bytes.set(chunk, at);
       at += chunk.length;
     }
+    if (this.entry.signature && crc32(bytes) !== this.entry.signature) throw this.damaged();
     return bytes;
   }
 }

@@ -73,7 +73,9 @@ describe('pictures', () => {
     const [picture] = toPictures(values, [1, 1, 2, 3], [-1, 1]);
     expect([...picture.pixels]).toEqual([0, 0, 128, 255, 255, 128]);
     expect([...toPictures(Float32Array.of(3, 1), [2, 1, 1, 1], [3, 1])[0].pixels]).toEqual([0]);
-    expect(() => toPictures(Float32Array.of(0, NaN), [2, 1, 1, 1], [-1, 1], 8)).toThrow('sample 9 contains NaN');
+    expect(() => toPictures(Float32Array.of(0, NaN), [2, 1, 1, 1], [-1, 1], { first: 8 })).toThrow(
+      'sample 9 contains NaN',
+    );
   });
 
   it('are written as PNG, grey and in colour, channels in order', () => {

@@ -45,7 +45,7 @@ describe('.pt files written by PyTorch', () => {
   it('says which parts there are when the preferred one is missing', async () => {
     const missing = await failure(() => openCheckpoint(fixtureSource('state_dict.pt'), { prefer: 'ema' }));
     expect(missing.message).toBe(
-      'state_dict.pt: there is no "ema" dict in it: it holds "state_dict", "epoch"; choose another part of the checkpoint',
+      'state_dict.pt: there is no "ema" dict in it: it holds "state_dict", "epoch"; name a part that is there, or none: then the first of ema, model and state_dict is taken',
     );
     const flat = await failure(() => openCheckpoint(fixtureSource('train.pt'), { prefer: 'root' }));
     expect(flat.message).toContain('there are no tensors in its root dict: it holds "model", "ema"');
