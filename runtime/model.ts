@@ -6,11 +6,14 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { Artefact, EntrySpec, Manifest, ParamSpec, TensorSpec } from '../compiler/emit/artefact.ts';
 import { checkCounters } from './counters.ts';
+import { START } from './data/order.ts';
 import { quote, RuntimeError } from './error.ts';
 import type { Program } from './program.ts';
 import { allSamples, sampleJob, type SampleOptions } from './sample.ts';
 import type { AnySignature, Given, InputsOf, NameIn, OutputsOf, Signature } from './signature.ts';
 import { tensorOf, typeText, valuesOf, type Tensor } from './tensor.ts';
+import { checkTraining, readAverage, takeSteps } from './train.ts';
+import type { TrainingPlace, TrainOptions, TrainResult } from './train.ts';
 import { checkRange } from './values.ts';
 
 /** How a run is made. */
@@ -26,6 +29,8 @@ export class RunnableModel<S extends Signature = AnySignature> {
   readonly #release: () => void;
   #last: Promise<unknown> = Promise.resolve();
   #disposed = false;
+  /** How far training is. */
+  #place: TrainingPlace | undefined;
 
   /** `release` frees what was opened for it, once. */
   constructor(program: Program, artefact: Artefact, release: () => void) {
@@ -98,6 +103,32 @@ export class RunnableModel<S extends Signature = AnySignature> {
   async sample(options: SampleOptions): Promise<Tensor<'f32'>> {
     const job = sampleJob(this.manifest, options);
     return this.#exclusively(() => allSamples(this.program, job));
+  }
+
+  /**
+   * Trains on examples. The first time it begins with the weights as they are (`trainStart`); later calls go on where the one
+   * before ended, in the order of the data too.
+   * @throws RuntimeError `entry` where it was built without training entries; `mismatch`, `labels` for other data; `not-finite`.
+   */
+  train(options: TrainOptions): Promise<TrainResult> {
+    return this.#exclusively(async () => {
+      checkTraining(this.manifest, options);
+      if (!this.#place) await this.program.run('trainStart');
+      this.#place ??= { step: 0, position: START };
+      const result = await takeSteps(this.program, this.#place, options);
+      this.#place = { step: result.step, position: result.position };
+      return result;
+    });
+  }
+
+  /** All weights by name, as `load` takes them: of a model that averages them in training, the averages. */
+  async weights(): Promise<Readonly<Record<string, Tensor>>> {
+    const read = async (spec: ParamSpec) => tensorOf(spec, await readAverage(this.program, spec.name));
+    return this.#exclusively(async () => {
+      const all: Record<string, Tensor> = {};
+      for (const spec of this.manifest.params) all[spec.name] = await read(spec);
+      return all;
+    });
   }
 
   /** Frees what it holds on the device, once what runs has ended. Anything asked of it later is refused. */

@@ -10,7 +10,8 @@ import type { Position } from '../../runtime/data/order.ts';
 import type { Program } from '../../runtime/program.ts';
 import { checkDispatch, type Check, type Job } from '../verify/check.ts';
 import { originOf, traceRun, type Trace } from '../verify/trace.ts';
-import { takesLabels, type Place } from './loop.ts';
+import { takesLabels } from '../../runtime/train.ts';
+import type { Place } from './loop.ts';
 import type { NotFinite } from './not-finite.ts';
 
 /** What it takes to take steps again. */

@@ -8,11 +8,8 @@ import { inputRanges } from '../../compiler/emit/input-range.ts';
 import { guard } from '../../compiler/frontend/index.ts';
 import { DitcError } from '../../compiler/ir/index.ts';
 import type { ImageShape } from '../../runtime/data/fit.ts';
-import type { Program } from '../../runtime/program.ts';
-import type { Values } from '../../runtime/weights.ts';
+import { TRAINING_ENTRIES } from '../../runtime/train.ts';
 import type { LoadedModel } from '../model.ts';
-
-export const TRAINING_ENTRIES = ['trainStart', 'trainStep'] as const;
 
 /** What the model is trained on. */
 export interface Trained {
@@ -55,11 +52,4 @@ const expected = (images: readonly number[]): string[] => [
 function wrongSignature(where: string, why: string, wanted: string): DitcError {
   const fix = `give it ${wanted}: see docs/training.md`;
   return new DitcError({ code: 'entry', where, what: 'trainStep is not what the trainer calls', why, fix });
-}
-
-/** What the trained model is: the moving average of a parameter, or the parameter itself where the model keeps none. */
-export async function readAverage(program: Program, name: string): Promise<Values> {
-  const average = `ema.${name}`;
-  const kept = program.states.some((state) => state.name === average);
-  return kept ? program.readState(average) : program.readParam(name);
 }

@@ -13,7 +13,7 @@ import { metricsPage, type SampleGrid } from '../metrics-page.ts';
 import { readMetrics } from '../metrics.ts';
 import { checkOutputFolder } from '../out-path.ts';
 import { checkpointSteps } from './checkpoint.ts';
-import { readAverage } from './entries.ts';
+import { readAverage } from '../../runtime/train.ts';
 import { latestCheckpoint } from './resume.ts';
 
 const METRICS = 'metrics.jsonl';

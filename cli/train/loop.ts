@@ -5,6 +5,7 @@
 import type { Batches } from '../../runtime/data/prefetch.ts';
 import type { Position } from '../../runtime/data/order.ts';
 import type { Program } from '../../runtime/program.ts';
+import { TrainingSteps } from '../../runtime/train.ts';
 import type { MetricsRecord } from '../metrics.ts';
 import { NotFinite } from './not-finite.ts';
 
@@ -52,7 +53,7 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
   let saved = step;
   // The last step that is known to have been right.
   let good = step;
-  program.write('seed', Uint32Array.of(options.seed, Math.floor(options.seed / 2 ** 32)));
+  const training = new TrainingSteps(program, batches, options);
 
   const look = async (at: Place): Promise<void> => {
     last = await measure(program, at, options.lr, () => watch.lap(at.step) * options.batch * options.accumulate);
@@ -64,14 +65,7 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
   // Looked at while the next step runs already.
   let looking: Promise<void> | undefined;
   while (step < steps && !stop.aborted) {
-    for (let part = 0; part < options.accumulate; part++) {
-      const { value: batch } = await batches.next();
-      program.write('images', batch.x);
-      if (takesLabels(program)) program.write('labels', batch.y);
-      batches.recycle(batch);
-      await program.run('trainStep');
-      position = batch.next;
-    }
+    position = await training.take();
     step++;
     // In the first step drivers compile the kernels, which says nothing of the others.
     if (watch.idle) {
@@ -98,10 +92,6 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
   if (saved !== step) await options.onCheckpoint({ step, position });
   return { step, position, last };
 }
-
-/** Models without classes have no use for labels. */
-export const takesLabels = ({ manifest }: Program): boolean =>
-  manifest.entries.trainStep.inputs.some(({ name }) => name === 'labels');
 
 const SCALARS = ['loss', 'mse', 'vb', 'gradNorm', 'lr', 'lossScale', 'skipped'] as const;
 const OUTPUTS = [...SCALARS, 'mseByT', 'vbByT', 'countByT'] as const;

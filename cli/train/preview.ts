@@ -16,7 +16,7 @@ import { encodeGrid, toPictures, type Picture } from '../pictures.ts';
 import { compileSampler } from '../sampler-batch.ts';
 import { drawSamples, SAMPLING_ENTRIES } from '../../runtime/sample.ts';
 import type { Terminal } from '../terminal.ts';
-import { readAverage } from './entries.ts';
+import { readAverage } from '../../runtime/train.ts';
 import { reconstructed, RECONSTRUCTION } from './reconstructions.ts';
 
 export interface PreviewRequest {

@@ -5,4 +5,5 @@ export type { LoadOptions, LoadProgress } from './load.ts';
 export { findAdapter } from './adapter.ts';
 export type { AdapterChoice, FoundAdapter } from './adapter.ts';
 export { readArtefact } from './artefact.ts';
+export { openData } from './data/open.ts';
 export { openFile, writeAtomically } from './file.ts';

@@ -5,7 +5,7 @@ import pc from 'picocolors';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compile, loadModel, type LoadedModel } from '../../cli/model.ts';
 import { findOrigin, type Finding } from '../../cli/train/astray.ts';
-import { TRAINING_ENTRIES } from '../../cli/train/entries.ts';
+import { TRAINING_ENTRIES } from '../../runtime/train.ts';
 import { explained, originLines } from '../../cli/train/explain.ts';
 import { NotFinite } from '../../cli/train/not-finite.ts';
 import type { DitcError } from '../../compiler/ir/error.ts';

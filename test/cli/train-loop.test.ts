@@ -5,7 +5,7 @@ import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { MetricsRecord } from '../../cli/metrics.ts';
 import { compile, loadModel, type LoadedModel } from '../../cli/model.ts';
-import { TRAINING_ENTRIES } from '../../cli/train/entries.ts';
+import { TRAINING_ENTRIES } from '../../runtime/train.ts';
 import { trainLoop, type LoopOptions } from '../../cli/train/loop.ts';
 import { traceEntry } from '../../compiler/dsl/model.ts';
 import { interpret, type Bindings } from '../../compiler/ops/index.ts';

@@ -1,0 +1,157 @@
+/**
+ * Training steps on the device: all that a trainer does between two looks. It knows the training entries' signature
+ * (models/training.ts) and nothing of the model.
+ */
+import type { Manifest } from '../compiler/emit/artefact.ts';
+import type { Dataset } from './data/dataset.ts';
+import { givenDataset, type GivenExamples } from './data/given.ts';
+import { START, type Position } from './data/order.ts';
+import { prefetch, type Batches } from './data/prefetch.ts';
+import { RuntimeError } from './error.ts';
+import type { Program } from './program.ts';
+import type { Values } from './weights.ts';
+
+/** What a model must have to be trained. */
+export const TRAINING_ENTRIES = ['trainStart', 'trainStep'] as const;
+
+/** Models without classes have no use for labels. */
+export const takesLabels = ({ manifest }: Program): boolean =>
+  manifest.entries.trainStep.inputs.some(({ name }) => name === 'labels');
+
+/** Queues steps: `accumulate` batches, and runs of `trainStep`, make one. */
+export class TrainingSteps {
+  readonly #program: Program;
+  readonly #batches: Batches;
+  readonly #accumulate: number;
+  readonly #labels: boolean;
+
+  constructor(program: Program, batches: Batches, { seed, accumulate }: { seed: number; accumulate: number }) {
+    this.#program = program;
+    this.#batches = batches;
+    this.#accumulate = accumulate;
+    this.#labels = takesLabels(program);
+    program.write('seed', Uint32Array.of(seed, Math.floor(seed / 2 ** 32)));
+  }
+
+  /** Queues a step, and gives where in the data the next one begins. */
+  async take(): Promise<Position> {
+    let position: Position = START;
+    for (let part = 0; part < this.#accumulate; part++) {
+      const { value: batch } = await this.#batches.next();
+      this.#program.write('images', batch.x);
+      if (this.#labels) this.#program.write('labels', batch.y);
+      this.#batches.recycle(batch);
+      await this.#program.run('trainStep');
+      position = batch.next;
+    }
+    return position;
+  }
+}
+
+/** What the trained model is: the moving average of a parameter, or the parameter itself where the model keeps none. */
+export async function readAverage(program: Program, name: string): Promise<Values> {
+  const average = `ema.${name}`;
+  const kept = program.states.some((state) => state.name === average);
+  return kept ? program.readState(average) : program.readParam(name);
+}
+
+/** A place between two steps. */
+export interface TrainingPlace {
+  readonly step: number;
+  readonly position: Position;
+}
+
+/** What a step measured: `loss`, and whatever other single numbers the model gives, by name. */
+export type Measured = Readonly<Record<string, number>> & { readonly loss: number; readonly step: number };
+
+export interface TrainOptions {
+  /** Examples in memory, or a dataset as `openData` opens one, which stays the caller's. */
+  readonly data: GivenExamples | Dataset;
+  /** Steps to take. */
+  readonly steps: number;
+  /** Of the order of the examples and of the steps' draws; 0 unless told. */
+  readonly seed?: number;
+  /** Mirrors half of the examples in memory, another half each epoch. */
+  readonly flip?: boolean;
+  /** Steps from one call of `onStep` to the next, and to the next look whether all is finite; 1 unless told. */
+  readonly every?: number;
+  readonly onStep?: (measured: Measured) => void;
+  /** Ends the training after the step under way: the promise is fulfilled with what was reached. */
+  readonly signal?: AbortSignal;
+}
+
+export interface TrainResult extends TrainingPlace {
+  /** Of the last step; undefined when none was taken. */
+  readonly last?: Measured;
+}
+
+/** Throws unless the artefact can be trained, and so. @throws RuntimeError `entry`, `bad-argument`. */
+export function checkTraining({ model, entries }: Manifest, { steps, seed = 0, every = 1 }: TrainOptions): void {
+  const missing = TRAINING_ENTRIES.filter((name) => !Object.hasOwn(entries, name));
+  if (missing.length) {
+    const fix = `build it with ${TRAINING_ENTRIES.map((name) => `--entry ${name}`).join(' ')}`;
+    throw new RuntimeError({ code: 'entry', where: model, what: `it has no entry ${missing.join(' and ')}`, fix });
+  }
+  checkCount('steps', steps, 0);
+  checkCount('every', every, 1);
+  checkCount('seed', seed, 0);
+}
+
+/** Takes steps from a place on. @throws RuntimeError `mismatch`, `labels`; `not-finite` as soon as it shows. */
+export async function takeSteps(program: Program, from: TrainingPlace, options: TrainOptions): Promise<TrainResult> {
+  const { steps, seed = 0, every = 1, onStep, signal } = options;
+  const [batch, data] = dataFor(program.manifest, options);
+  const batches = prefetch(data, { batch, seed, position: from.position });
+  const accumulate = Number(program.manifest.options?.accumulate ?? 1);
+  let { step, position } = from;
+  let last: Measured | undefined;
+  try {
+    const training = new TrainingSteps(program, batches, { seed, accumulate });
+    for (let taken = 1; taken <= steps && !signal?.aborted; taken++) {
+      position = await training.take();
+      step++;
+      if (taken % every && taken < steps && !signal?.aborted) continue;
+      last = await measured(program, step);
+      onStep?.(last);
+    }
+    return { step, position, last };
+  } finally {
+    await batches.return();
+  }
+}
+
+/** The examples of a batch, and where they come from. */
+function dataFor({ entries }: Manifest, { data, flip }: TrainOptions): [batch: number, data: Dataset] {
+  const { inputs } = entries.trainStep;
+  const images = inputs.find(({ name }) => name === 'images');
+  if (!images)
+    throw new RuntimeError({ code: 'entry', what: 'trainStep takes no images', fix: 'see docs/training.md' });
+  const [batch, ...shape] = images.shape;
+  const labels = inputs.find(({ name, range }) => name === 'labels' && range);
+  const opened = 'read' in data ? data : givenDataset(data, shape, { flip, classes: labels?.range?.[1] });
+  if (opened.shape.join() === shape.join()) return [batch, opened];
+  const [what, why] = [`an example is [${opened.shape.join(', ')}]`, `the model takes [${shape.join(', ')}]`];
+  throw new RuntimeError({ code: 'mismatch', what, why, fix: 'open the data with the shape of the model' });
+}
+
+/** All single numbers that the step just run gave. */
+async function measured(program: Program, step: number): Promise<Measured> {
+  const { outputs } = program.manifest.entries.trainStep;
+  const scalars = outputs.filter(({ shape }) => !shape.length);
+  const read = scalars.map(async ({ name }) => [name, (await program.readOutput('trainStep', name))[0]] as const);
+  const values = { step, ...Object.fromEntries(await Promise.all(read)) } as Measured;
+  // Where the loss is scaled, a step that overflows is left out and the scale halved: that is no failure.
+  if (Number.isFinite(values.loss) || values.lossScale !== undefined) return values;
+  const what = `training went astray by step ${step}`;
+  const fix = 'train with a smaller learning rate, or with clipping';
+  throw new RuntimeError({ code: 'not-finite', what, why: `the loss is ${values.loss}`, fix });
+}
+
+function checkCount(name: string, value: number, least: number): void {
+  if (Number.isSafeInteger(value) && value >= least) return;
+  throw new RuntimeError({
+    code: 'bad-argument',
+    what: `${name} is ${value}`,
+    fix: `give a whole number from ${least}`,
+  });
+}
