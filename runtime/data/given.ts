@@ -41,6 +41,7 @@ export function givenDataset(
     onBad: 'refuse',
     fingerprint: String(keyOf(count, 'examples')),
     notes: [],
+    filesOf: () => [],
     nameOf,
     async read(index, mirror) {
       const values = images.subarray(index * size, (index + 1) * size);
