@@ -33,7 +33,7 @@ import { checkBinding, checkMemory } from './memory/check.ts';
 import { planMemory, type MemoryPlan } from './memory/plan.ts';
 import { crowding, reuseMemory } from './memory/reuse.ts';
 import { byteSize, nodesOf, results } from './ir/index.ts';
-import { choosePlan, type Plan } from './schedule/plan.ts';
+import { choosePlan, hasAttentionKernel, type Plan } from './schedule/plan.ts';
 import { normsInPieces } from './schedule/pieces.ts';
 import { checkComputable } from './schedule/computable.ts';
 import { checkBuffers, cutsOf } from './schedule/crowded.ts';
@@ -60,7 +60,9 @@ export const pipeline: readonly Pass[] = [
   pass('cut', 'gradients of what was merged are computed one by one', cut),
   pass('expand', 'composite ops (linear, layer_norm, softmax) become the ops they stand for', (graph, device) => {
     const isCrowded = crowds(graph, device);
-    return expand(graph, (anchor) => anchor.op !== 'matmul' && (storesScores(anchor, device) || isCrowded(anchor)));
+    const isSplit = (anchor: Node) =>
+      storesScores(anchor, device) || isCrowded(anchor) || !hasAttentionKernel(anchor, device);
+    return expand(graph, (anchor) => anchor.op !== 'matmul' && isSplit(anchor));
   }),
   pass('canonical', 'canonical form of what the expansion left', canonicalise),
   pass('tile', 'values that no binding can hold are computed and read in parts', tile),

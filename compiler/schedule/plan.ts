@@ -196,8 +196,28 @@ const MAX_HELD_COLUMNS = 80;
 /** Columns of the output that a lane can hold in registers. */
 const MAX_LANE_COLUMNS = 12;
 
-function planAttention(region: Region, device: DeviceSpec): AttentionPlan | SubgroupAttentionPlan {
-  const [q, k, v] = region.anchor!.inputs.map((node) => node.type.shape);
+function planAttention({ anchor }: Region, device: DeviceSpec): AttentionPlan | SubgroupAttentionPlan {
+  const plan = attentionPlan(anchor!, device);
+  if (plan) return plan;
+  const [width] = anchor!.type.shape.slice(-1);
+  const memory = limit(device, 'maxComputeWorkgroupStorageSize');
+  throw new DitcError({
+    code: 'limit',
+    where: anchor!.loc,
+    what: `attention over values of width ${width} does not fit ${device.name}'s ${memory} bytes of workgroup memory`,
+    fix: 'use more heads of smaller width, or a device with a larger maxComputeWorkgroupStorageSize',
+  });
+}
+
+/** Whether a kernel of the device computes an attention or a derivative of one: a matrix of its batch lies at each z of the grid. */
+export function hasAttentionKernel(anchor: Node, device: DeviceSpec): boolean {
+  const matrices = sizeOf(anchor.type.shape.slice(0, -2));
+  if (matrices > limit(device, 'maxComputeWorkgroupsPerDimension')) return false;
+  return anchor.op !== 'attention' || attentionPlan(anchor, device) !== undefined;
+}
+
+function attentionPlan(anchor: Node, device: DeviceSpec): AttentionPlan | SubgroupAttentionPlan | undefined {
+  const [q, k, v] = anchor.inputs.map((node) => node.type.shape);
   const software = device.kind === 'software';
   const size = fixedSubgroupSize(device);
   if (
@@ -226,15 +246,7 @@ function planAttention(region: Region, device: DeviceSpec): AttentionPlan | Subg
   // The most rows that fit workgroup memory: scores, output, and three numbers a row.
   const fits = (rows: number) => 4 * rows * (keys + width + 3) <= memory;
   const rows = [16, 8, 4].find((r) => fits(r) && (r === 4 || (r <= Math.max(8, m) && !(software && r > 8))));
-  if (!rows) {
-    throw new DitcError({
-      code: 'limit',
-      where: region.anchor!.loc,
-      what: `attention over values of width ${e} does not fit ${device.name}'s ${memory} bytes of workgroup memory`,
-      fix: 'use more heads of smaller width, or a device with a larger maxComputeWorkgroupStorageSize',
-    });
-  }
-  return { family: 'attention', lanes, rows, keys, columns, rolled: software };
+  return rows === undefined ? undefined : { family: 'attention', lanes, rows, keys, columns, rolled: software };
 }
 
 function planRows(region: Region, device: DeviceSpec): RowPlan {

@@ -74,3 +74,17 @@ it('a thousand results side by side compile', () => {
   const outputs = Array.from({ length: 1000 }, (_, i) => ({ name: `y${i}`, node: f.mul(f.unary('sin', x), i + 0.5) }));
   expect(compileGraphs([{ ...graph, outputs }], { device: PORTABLE }).wgsl.size).toBeGreaterThan(0);
 });
+
+it.each([
+  ['more matrices than a grid is deep', [70_000, 2, 3], [70_000, 4, 3], [70_000, 4, 3]],
+  ['wider values than workgroup memory holds', [4, 8], [4, 8], [4, 5000]],
+])('attention over %s is products', (_, ...shapes) => {
+  const f = new Functional(new GraphBuilder(opTable));
+  const inputs = shapes.map((shape, i) => f.op('input', [], { name: `x${i}`, dtype: 'f32', shape }));
+  const node = f.op('attention', inputs, { scale: 0.5 });
+  const { regions } = schedule(
+    { name: 'g', inputs, outputs: [{ name: 'y', node }], updates: [] },
+    { device: PORTABLE },
+  );
+  expect(regions.flatMap(({ region }) => region.anchor?.op ?? [])).toEqual(['matmul', 'matmul']);
+});
