@@ -98,12 +98,26 @@ class Training {
   }
 }
 
+/** What is trained: a model file, its pictures' side and its classes. */
+export interface Subject {
+  readonly source: string;
+  readonly side: number;
+  readonly classes: number;
+}
+
+const DIT: Subject = { source: SMALL_DIT, side: 8, classes: 5 };
+
 /** Kills so many times; `onOutcome` hears of each. */
-export async function kills(count: number, seed: number, onOutcome: (outcome: Outcome) => void): Promise<void> {
+export async function kills(
+  count: number,
+  seed: number,
+  onOutcome: (outcome: Outcome) => void,
+  { source, side, classes }: Subject = DIT,
+): Promise<void> {
   const cwd = mkdtempSync(join(tmpdir(), 'ditc-kills-'));
   try {
-    writeFileSync(join(cwd, 'small.ts'), SMALL_DIT);
-    await writeStripes(join(cwd, 'stripes.safetensors'), 25, (i) => i % 5, 8);
+    writeFileSync(join(cwd, 'small.ts'), source);
+    await writeStripes(join(cwd, 'stripes.safetensors'), 25, (i) => i % classes, side);
     const training = new Training(cwd);
     const whole = await training.run();
     if (whole.code !== 0) throw new Error(`the training fails without being killed:\n${whole.err}`);
