@@ -1,12 +1,26 @@
 /**
  * An image file as one example's bytes. libvips (through sharp) decodes; the crop is our own, for Pillow's exact bytes.
- * Orientation from EXIF is applied, transparency goes onto white, CMYK and 16 bits become 8-bit RGB. Embedded colour
+ * Orientation from EXIF is applied, transparency goes onto white, CMYK and 16 bits become 8-bit RGB; floats and 32 bits have
+ * no agreed black and white, and are refused. Embedded colour
  * profiles of RGB files are left alone, as in the loaders that the published models were trained with.
  */
 import { readFile, stat } from 'node:fs/promises';
 import sharp, { type OutputInfo } from 'sharp';
-import { badExample } from '../../data/dataset.ts';
+import { badExample, isBadExample } from '../../data/dataset.ts';
 import { fitPicture, type ImageShape } from '../../data/fit.ts';
+
+/** Of values that have a black and a white: bytes and 16-bit words. */
+const DEPTHS: readonly string[] = ['uchar', 'ushort'];
+const DEPTH_NAMES: Readonly<Record<string, string>> = {
+  char: 'signed 8-bit numbers',
+  short: 'signed 16-bit numbers',
+  uint: '32-bit numbers',
+  int: 'signed 32-bit numbers',
+  float: 'floats',
+  double: '64-bit floats',
+  complex: 'complex numbers',
+  dpcomplex: 'complex numbers',
+};
 
 /** 300 MB as RGB. */
 const MAX_PIXELS = 100e6;
@@ -47,12 +61,17 @@ export async function decodeImage(path: string, shape: ImageShape): Promise<Uint
   const file = await readImage(path);
   let decoded: { data: Buffer; info: OutputInfo };
   try {
-    decoded = await sharp(file, { failOn: 'error', limitInputPixels: MAX_PIXELS, ignoreIcc: true })
+    const options = { failOn: 'error', limitInputPixels: MAX_PIXELS, ignoreIcc: true } as const;
+    const { depth = 'unknown' } = await sharp(file, options).metadata();
+    if (!DEPTHS.includes(depth))
+      throw badExample(path, `its values are ${DEPTH_NAMES[depth] ?? depth}, not of 8 or 16 bits`);
+    decoded = await sharp(file, options)
       .autoOrient()
       .toColourspace('srgb')
       .raw({ depth: 'uchar' })
       .toBuffer({ resolveWithObject: true });
   } catch (error) {
+    if (isBadExample(error)) throw error;
     throw badExample(path, reasonOf(error), error);
   }
   const { width, height, channels } = decoded.info;

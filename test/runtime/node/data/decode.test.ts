@@ -1,6 +1,7 @@
 /** Pictures as Pillow loads and crops them (test/golden/make_pictures.py), to the byte; and files that are none. */
 import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { BOX, resample } from '../../../../runtime/data/resample.ts';
 import { centreCrop, type ImageShape } from '../../../../runtime/data/fit.ts';
@@ -24,6 +25,17 @@ describe('decodeImage', () => {
   it('crops to shapes that are not square', async () => {
     const bytes = await decodeImage(join(PICTURES, 'wide.png'), [3, 20, 48]);
     expect(bytes).toHaveLength(3 * 20 * 48);
+  });
+
+  it('refuses values that have no black and white, and takes 16 bits', async () => {
+    const at = (name: string) => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
+    const float = await failure(() => decodeImage(at('float.tiff'), [1, 8, 8]));
+    expect(float.message).toMatch(/float\.tiff: .*its values are floats, not of 8 or 16 bits/);
+    const whole = await failure(() => decodeImage(at('int32.tiff'), [1, 8, 8]));
+    expect(whole.message).toMatch(/its values are signed 32-bit numbers/);
+    const deep = await decodeImage(at('deep.tiff'), [1, 8, 8]);
+    // As Pillow's 16 bits above become bytes: the high one.
+    expect([...deep]).toEqual(Array.from({ length: 64 }, (_, i) => Math.floor((i / 63) * 65535) >> 8));
   });
 
   it('names what is wrong with a file', async () => {
