@@ -57,7 +57,7 @@ export class Tensor {
   mul(y: Operand): Tensor {
     return new Tensor(f().mul(this.node, raw(y)));
   }
-  /** x / y. */
+  /** x / y; of integers cut off, and an integer by a 0 that is not known before the run is itself. */
   div(y: Operand): Tensor {
     return new Tensor(f().div(this.node, raw(y)));
   }

@@ -41,10 +41,15 @@ function explain(error: unknown, units: Units): unknown {
   if (!frames.length && error instanceof Error) return error;
   if (error instanceof DitcError)
     return withTrail(error.at(thrownByUser ? refusedCall(frames) : reached(frames)), frames);
-  const what = error instanceof Error ? `${error.name}: ${error.message}` : `the model threw ${String(error)}`;
+  const what =
+    error instanceof Error ? `${error.name}: ${asWritten(error.message)}` : `the model threw ${String(error)}`;
   const where = frames[0]?.place ?? lastPlace();
   return withTrail(new DitcError({ code: 'model-crash', where, what }, { cause: error }), frames);
 }
+
+/** The engine's words without the calls that instrumentation put around the user's. */
+const asWritten = (message: string): string =>
+  message.replace(/__ditc_\w+\(\.\.\.\)\./g, '').replace(/__ditc_\w+(\(\.\.\.\))?/g, 'the value');
 
 /** The stack finds the line; the call reached, when it is on that line, says which part of it. */
 function reached(frames: readonly Frame[]): string | undefined {

@@ -2,7 +2,9 @@
  * What instrumented code calls. They touch only DSL tensors: a user object with a getter called `node` must not notice
  * that it was bound to a variable.
  */
+import { kindOf } from '../dsl/arguments.ts';
 import { Tensor } from '../dsl/index.ts';
+import { DitcError } from '../ir/index.ts';
 import { bind as bindTensor, setPlace } from '../dsl/trace.ts';
 
 let last: string | undefined;
@@ -21,6 +23,10 @@ function bind<T>(name: string, value: T): T {
 /** `const [a, , b] = value`. */
 function bindAll<T>(names: readonly (string | null)[], value: T): T {
   if (Array.isArray(value)) names.forEach((name, i) => name && bind(name, value[i]));
+  else if (typeof (value as Partial<Iterable<unknown>> | null | undefined)?.[Symbol.iterator] !== 'function') {
+    const what = `[${names.map((name) => name ?? '…').join(', ')}] is taken from what is not a list`;
+    throw new DitcError({ code: 'model-crash', what, why: `it is ${kindOf(value)}`, fix: 'give a list, or one name' });
+  }
   return value;
 }
 

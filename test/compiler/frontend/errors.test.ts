@@ -77,6 +77,24 @@ describe('a tensor that decides something', () => {
 });
 
 describe('a crash of the user’s code', () => {
+  it.each([
+    [
+      'const [a, b] = x as any;\n  return { a, b };',
+      /my\.ts:5:\d+: \[a, b\] is taken from what is not a list: it is a tensor; give a list/,
+    ],
+    ['let a: any; [a] = undefined as any;\n  return { a };', /\[a\] is taken from what is not a list: it is undefined/],
+    ['return { out: (x as any).go() };', /TypeError: go is not a function$/],
+    ['return { out: (x as any).go(1) };', /TypeError: x\.go is not a function$/],
+    [
+      'return { out: (x.neg() as any)().y };',
+      /TypeError: x.neg\(\.\.\.\) is not a function|TypeError: neg\(\.\.\.\) is not a function/,
+    ],
+  ])('is told without the calls that were put around his: %s', (body, message) => {
+    const { message: told } = shown(load(`${input}  ${body}`)).error;
+    expect(told).toMatch(message);
+    expect(told).not.toContain('__ditc');
+  });
+
   it('is mapped to the source through types, templates and helpers', () => {
     const { error, text } = shown(
       load(
