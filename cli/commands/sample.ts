@@ -18,10 +18,11 @@ interface Options {
   vaeWeights?: string;
   classes: number[];
   steps?: number;
-  sampler?: 'ddpm' | 'ddim';
+  sampler?: string;
   eta?: number;
   cfg?: number;
-  cfgChannels?: number;
+  cfgChannels?: number | 'all';
+  cfgInterval?: [number, number];
   seed: number;
   batch?: number;
   columns?: number;
@@ -50,10 +51,15 @@ export const sampleCommand = (context: Context): Command =>
     .option('--vae <model>', 'the model file of the autoencoder that decodes what a latent model makes')
     .option('--vae-weights <file>', 'its weights, .safetensors or .pt (default: MODEL.safetensors beside it)')
     .option('--steps <n>', 'reverse steps, 1 to 1000', wholeNumber('--steps', 1, MAX_STEPS))
-    .option('--sampler <name>', 'ddpm or ddim', oneOf('--sampler', ['ddpm', 'ddim']))
+    .option(
+      '--sampler <name>',
+      'ddpm, ddim, heun (two evaluations a step) or dpm++ (good in few steps)',
+      oneOf('--sampler', ['ddpm', 'ddim', 'heun', 'dpm++']),
+    )
     .option('--eta <x>', 'noise of ddim, 0 to 1', realNumber('--eta', 0, 1))
     .option('--cfg <scale>', 'strength of classifier-free guidance; 1 is none', realNumber('--cfg'))
-    .option('--cfg-channels <n>', 'channels that are guided, 3 or 4', wholeNumber('--cfg-channels', 3, 4))
+    .option('--cfg-channels <n>', 'channels that are guided: the first 3 as the released code does, or all', channels)
+    .option('--cfg-interval <from-to>', 'share of the process in which guidance acts, such as 0.1-0.8', shares)
     .option('--seed <n>', 'the same seed gives the same pictures', wholeNumber('--seed', 0, MAX_SEED), 0)
     .option(
       '--batch <n>',
@@ -158,9 +164,27 @@ async function sampleModel(path: string, options: Options, { terminal }: Context
   terminal.out(`wrote ${options.out}  ${plural(pictures, 'picture')} · ${rate}  ${seconds(took)}`);
 }
 
+/** `--cfg-channels`: a count, or `all`; 4 is all of them too. */
+const channels = (text: string): number | 'all' => (text === 'all' ? text : wholeNumber('--cfg-channels', 1)(text));
+
+/** `--cfg-interval`: two numbers in order, from 0 to 1. */
+function shares(text: string): [number, number] {
+  const [, from, to] = (/^([\d.]+)-([\d.]+)$/.exec(text) ?? []).map(Number);
+  if (from <= to && to <= 1) return [from, to];
+  throw new UsageError({
+    what: `--cfg-interval is ${text || 'empty'}`,
+    fix: 'give two numbers in order, such as 0.1-0.8',
+  });
+}
+
 /** Options of the sampling entries: the command's, over the model file's. */
-function settingsOf(model: Model, { steps, sampler, eta, cfg, cfgChannels }: Options): Record<string, unknown> {
-  const given = Object.entries({ steps, sampler, eta, cfg, cfgChannels }).filter(([, value]) => value !== undefined);
+function settingsOf(
+  model: Model,
+  { steps, sampler, eta, cfg, cfgChannels, cfgInterval }: Options,
+): Record<string, unknown> {
+  const given = Object.entries({ steps, sampler, eta, cfg, cfgChannels, cfgInterval }).filter(
+    ([, value]) => value !== undefined,
+  );
   const settings: Record<string, unknown> = { ...model.options, ...Object.fromEntries(given) };
   if (eta !== undefined && settings.sampler !== 'ddim') {
     throw new UsageError({

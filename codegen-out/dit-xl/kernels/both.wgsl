@@ -43,6 +43,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
   partials[lane] = total;
   workgroupBarrier();
+  let base_1 = group.y * 64u;
   if (lane < 64u) {
     let row_sum = partials[lane * 4u] + partials[lane * 4u + 1u] + partials[lane * 4u + 2u] + partials[lane * 4u + 3u];
     let mean = row_sum * 0.00086805556;
@@ -64,7 +65,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     row_inverse_deviation[lane] = inverse_deviation;
   }
   workgroupBarrier();
-  let base_1 = group.y * 64u;
   let base_2 = group.y * 73728u;
   let step_1_v = step_1[0u];
   let row = min(u32(max(step_1_v, 0i)), 249u);
@@ -76,14 +76,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let base_5 = base_4 + t * 16u;
     for (var s_2 = 0u; s_2 < 4u; s_2++) {
       let e = lane + s_2 * 256u;
-      let i_2 = base_1 + (e / 16u);
+      let i_3 = base_1 + (e / 16u);
       let tokens_v_2 = tokens[base_3 + (e % 16u) + (e / 16u) * 1152u];
       let mean_2 = row_mean[e / 16u];
       let sub_1 = tokens_v_2 - mean_2;
       let inverse_deviation_1 = row_inverse_deviation[e / 16u];
       let normed = sub_1 * inverse_deviation_1;
-      let adaLN_modulation_28_v = adaLN_modulation_28[base_5 + (i_2 / 256u) * 2304u + (e % 16u) + 1152u];
-      let adaLN_modulation_28_v_1 = adaLN_modulation_28[base_5 + (i_2 / 256u) * 2304u + (e % 16u)];
+      let adaLN_modulation_28_v = adaLN_modulation_28[base_5 + (i_3 / 256u) * 2304u + (e % 16u) + 1152u];
+      let adaLN_modulation_28_v_1 = adaLN_modulation_28[base_5 + (i_3 / 256u) * 2304u + (e % 16u)];
       let normed_1 = (normed * (adaLN_modulation_28_v + 1.0)) + adaLN_modulation_28_v_1;
       left_tile[(e % 16u) * 65u + (e / 16u)] = normed_1;
     }
@@ -130,15 +130,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let base_9 = group.y * 64u + (lane / 16u) * 4u;
   for (var c = 0u; c < 4u; c++) {
     let column_1 = min(base_8 + c, 31u);
-    let i_4 = column_1 / 8u;
+    let i_5 = column_1 / 8u;
     let linear_bias_v = linear_bias[column_1];
-    let base_10 = (column_1 % 8u) * 1024u + (i_4 / 2u) * 32u + (i_4 % 2u);
+    let base_10 = (column_1 % 8u) * 1024u + (i_5 / 2u) * 32u + (i_5 % 2u);
     for (var r = 0u; r < 4u; r++) {
       let product = tile[r * 4u + c];
-      let i_3 = base_9 + r;
-      let i_5 = i_3 % 256u;
+      let i_4 = base_9 + r;
+      let i_6 = i_4 % 256u;
       if ((base_8 + c) < 32u) {
-        both[base_10 + (i_3 / 256u) * 8192u + (i_5 / 16u) * 64u + (i_5 % 16u) * 2u] = product + linear_bias_v;
+        both[base_10 + (i_4 / 256u) * 8192u + (i_6 / 16u) * 64u + (i_6 % 16u) * 2u] = product + linear_bias_v;
       }
     }
   }

@@ -13,7 +13,7 @@
 @group(0) @binding(5) var<storage, read_write> c: array<f32, 1152>;
 var<workgroup> parts: array<f32, 64>;
 fn silu(x: f32) -> f32 {
-  return x / (1.0 + exp(-clamp(x, -87.0, 87.0)));
+  return x / (1.0 + exp(-x));
 }
 
 @compute @workgroup_size(64)
@@ -28,17 +28,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
   parts[lane] = acc_0;
   workgroupBarrier();
-  let base_2 = lane * 16u;
-  let mlp_2_bias_v = mlp_2_bias[group.x * 4u + lane];
+  let base_3 = group.x * 4u;
   let y_v = y[0u];
   let row = min(u32(max(y_v, 0i)), 1000u);
-  let embedding_table_weight_v = embedding_table_weight[row * 1152u + group.x * 4u + lane];
+  let base_4 = row * 1152u + group.x * 4u;
   if (lane < 4u) {
     var sum: f32 = 0.0;
+    let base_2 = lane * 16u;
     for (var p = 0u; p < 16u; p++) {
       sum += parts[base_2 + p];
     }
+    let mlp_2_bias_v = mlp_2_bias[base_3 + lane];
     let mlp = sum + mlp_2_bias_v;
-    c[group.x * 4u + lane] = silu((mlp + embedding_table_weight_v));
+    let embedding_table_weight_v = embedding_table_weight[base_4 + lane];
+    c[base_3 + lane] = silu((mlp + embedding_table_weight_v));
   }
 }

@@ -18,7 +18,7 @@ var<workgroup> row_mean: array<f32, 64>;
 var<workgroup> row_inverse_deviation: array<f32, 64>;
 fn gelu(x: f32) -> f32 {
   // ½(1 + tanh u) = 1/(1 + e⁻²ᵘ), which loses nothing where tanh nears −1.
-  return x / (1.0 + exp(-clamp(1.5957691216 * (x + 0.044715 * x * x * x), -87.0, 87.0)));
+  return x / (1.0 + exp(-1.5957691216 * (x + 0.044715 * x * x * x)));
 }
 
 @compute @workgroup_size(256)

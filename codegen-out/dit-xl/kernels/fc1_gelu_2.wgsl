@@ -18,7 +18,7 @@ var<workgroup> row_mean: array<f32, 64>;
 var<workgroup> row_inverse_deviation: array<f32, 64>;
 fn gelu(x: f32) -> f32 {
   // ½(1 + tanh u) = 1/(1 + e⁻²ᵘ), which loses nothing where tanh nears −1.
-  return x / (1.0 + exp(-clamp(1.5957691216 * (x + 0.044715 * x * x * x), -87.0, 87.0)));
+  return x / (1.0 + exp(-1.5957691216 * (x + 0.044715 * x * x * x)));
 }
 
 @compute @workgroup_size(256)
@@ -47,6 +47,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
   partials[lane] = total;
   workgroupBarrier();
+  let base_1 = group.y * 64u;
   if (lane < 64u) {
     let row_sum = partials[lane * 4u] + partials[lane * 4u + 1u] + partials[lane * 4u + 2u] + partials[lane * 4u + 3u];
     let mean = row_sum * 0.00086805556;
@@ -68,7 +69,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     row_inverse_deviation[lane] = inverse_deviation;
   }
   workgroupBarrier();
-  let base_1 = group.y * 64u;
   let base_2 = group.y * 73728u;
   let step_1_v = step_1[0u];
   let row = min(u32(max(step_1_v, 0i)), 249u);
@@ -81,13 +81,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let base_5 = base_4 + t * 16u;
     for (var s_2 = 0u; s_2 < 4u; s_2++) {
       let e = lane + s_2 * 256u;
-      let i_2 = base_1 + (e / 16u);
+      let i_3 = base_1 + (e / 16u);
       let x_v_2 = x[base_3 + (e % 16u) + (e / 16u) * 1152u];
       let mean_2 = row_mean[e / 16u];
       let sub_1 = x_v_2 - mean_2;
       let inverse_deviation_1 = row_inverse_deviation[e / 16u];
-      let sampleStep_adaLN_modulation_v = sampleStep_adaLN_modulation[base_5 + (i_2 / 256u) * 6912u + (e % 16u) + 4608u];
-      let sampleStep_adaLN_modulation_v_1 = sampleStep_adaLN_modulation[base_5 + (i_2 / 256u) * 6912u + (e % 16u) + 3456u];
+      let sampleStep_adaLN_modulation_v = sampleStep_adaLN_modulation[base_5 + (i_3 / 256u) * 6912u + (e % 16u) + 4608u];
+      let sampleStep_adaLN_modulation_v_1 = sampleStep_adaLN_modulation[base_5 + (i_3 / 256u) * 6912u + (e % 16u) + 3456u];
       left_tile[(e % 16u) * 65u + (e / 16u)] = ((sub_1 * inverse_deviation_1) * (sampleStep_adaLN_modulation_v + 1.0)) + sampleStep_adaLN_modulation_v_1;
     }
     let base_7 = base_6 + t * 16u;

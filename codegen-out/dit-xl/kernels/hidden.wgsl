@@ -28,7 +28,7 @@ fn cosine(x: f32) -> f32 {
   return sine_quadrant(x, 1);
 }
 fn silu(x: f32) -> f32 {
-  return x / (1.0 + exp(-clamp(x, -87.0, 87.0)));
+  return x / (1.0 + exp(-x));
 }
 
 @compute @workgroup_size(64)
@@ -51,14 +51,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
   parts[lane] = acc_0;
   workgroupBarrier();
-  let base_2 = lane * 16u;
-  let mlp_0_bias_v = mlp_0_bias[group.x * 4u + lane];
+  let base_3 = group.x * 4u;
   if (lane < 4u) {
     var sum: f32 = 0.0;
+    let base_2 = lane * 16u;
     for (var p = 0u; p < 16u; p++) {
       sum += parts[base_2 + p];
     }
+    let mlp_0_bias_v = mlp_0_bias[base_3 + lane];
     let mlp = sum + mlp_0_bias_v;
-    hidden[group.x * 4u + lane] = silu(mlp);
+    hidden[base_3 + lane] = silu(mlp);
   }
 }

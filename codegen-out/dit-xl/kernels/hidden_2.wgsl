@@ -12,7 +12,7 @@
 var<workgroup> left_tile: array<f32, 1040>;
 var<workgroup> right_tile: array<f32, 1040>;
 fn silu(x: f32) -> f32 {
-  return x / (1.0 + exp(-clamp(x, -87.0, 87.0)));
+  return x / (1.0 + exp(-x));
 }
 
 @compute @workgroup_size(256)

@@ -23,13 +23,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
   parts[lane] = acc_0;
   workgroupBarrier();
-  let base_2 = lane * 16u;
-  let adaLN_modulation_1_bias_pack_v = adaLN_modulation_1_bias_pack[group.x * 4u + lane];
+  let base_3 = group.x * 4u;
   if (lane < 4u) {
     var sum: f32 = 0.0;
+    let base_2 = lane * 16u;
     for (var p = 0u; p < 16u; p++) {
       sum += parts[base_2 + p];
     }
-    linear[group.x * 4u + lane] = sum + adaLN_modulation_1_bias_pack_v;
+    let adaLN_modulation_1_bias_pack_v = adaLN_modulation_1_bias_pack[base_3 + lane];
+    linear[base_3 + lane] = sum + adaLN_modulation_1_bias_pack_v;
   }
 }

@@ -3,11 +3,19 @@
 //   reads  seed u32[2] · first u32[]
 //   writes next_x f32[1,4,32,32]
 //   cost   16.4 kB · plan: one invocation per element
-//   source models/diffusion.ts:201 philox · :201 shift_right · :201 cast · :201 add · :201 mul · :201 log · :201 sqrt · :201 cos
+//   source models/diffusion.ts:110 philox · :110 shift_right · :110 cast · :110 add · :110 mul · :110 log · :110 sqrt · :110 cos
 
 @group(0) @binding(0) var<storage, read> seed: array<u32, 2>;
 @group(0) @binding(1) var<storage, read> first: array<u32, 1>;
 @group(0) @binding(2) var<storage, read_write> next_x: array<f32, 4096>;
+var<private> infinity_bits = 0x7f800000u;
+fn infinity() -> f32 {
+  return bitcast<f32>(infinity_bits);
+}
+var<private> not_a_number_bits = 0x7fc00000u;
+fn not_a_number() -> f32 {
+  return bitcast<f32>(not_a_number_bits);
+}
 fn mul_hi(a: u32, b: u32) -> u32 {
   let al = a & 0xffffu;
   let ah = a >> 16u;
@@ -29,6 +37,13 @@ fn philox(counter: vec4u, key: vec2u) -> vec4u {
   }
   return c;
 }
+fn log_(x: f32) -> f32 {
+  let bits = bitcast<u32>(x);
+  let is_tiny = bits < 0x00800000u;  // bits·2⁻¹⁴⁹
+  let y = log(select(x, f32(bits), is_tiny)) - select(0.0, 103.278929, is_tiny);
+  let of_zero = select(y, -infinity(), (bits & 0x7fffffffu) == 0u);
+  return select(of_zero, not_a_number(), bits > 0x7f800000u && bits != 0x80000000u);
+}
 fn sine_quadrant(x: f32, shift: i32) -> f32 {
   let k = round(x * 0.636619772);
   let r = fma(-k, 7.54978995489188216e-8, fma(-k, 4.83751296997070312e-4, fma(-k, 1.5703125, x)));
@@ -38,9 +53,6 @@ fn sine_quadrant(x: f32, shift: i32) -> f32 {
   let c = 1.0 + r2 * (-0.5 + r2 * (0.041666645683 + r2 * (-0.0013887316255 + r2 * 0.000024433157)));
   let v = select(s, c, (q & 1) == 1);
   return select(v, -v, q >= 2);
-}
-fn sine(x: f32) -> f32 {
-  return sine_quadrant(x, 0);
 }
 fn cosine(x: f32) -> f32 {
   return sine_quadrant(x, 1);
@@ -53,5 +65,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let seed_v_1 = seed[1u];
   let first_v = first[0u];
   let philox_1 = philox(vec4u(i, first_v, 4294967295u, 0u), vec2u(seed_v, seed_v_1));
-  next_x[i] = sqrt((log(((f32((philox_1.x >> 8u)) + 0.5) * 5.9604645e-8)) * (-2.0))) * cosine((((f32((philox_1.y >> 8u)) + 0.5) * 5.9604645e-8) * 6.2831853));
+  next_x[i] = sqrt((log_(((f32((philox_1.x >> 8u)) + 0.5) * 5.9604645e-8)) * (-2.0))) * cosine((((f32((philox_1.y >> 8u)) + 0.5) * 5.9604645e-8) * 6.2831853));
 }

@@ -43,6 +43,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
   partials[lane] = total;
   workgroupBarrier();
+  let base_1 = group.y * 64u;
   if (lane < 64u) {
     let row_sum = partials[lane * 4u] + partials[lane * 4u + 1u] + partials[lane * 4u + 2u] + partials[lane * 4u + 3u];
     let mean = row_sum * 0.00086805556;
@@ -64,7 +65,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     row_inverse_deviation[lane] = inverse_deviation;
   }
   workgroupBarrier();
-  let base_1 = group.y * 64u;
   let base_2 = group.y * 73728u;
   let step_1_v = step_1[0u];
   let row = min(u32(max(step_1_v, 0i)), 249u);
@@ -77,13 +77,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let base_5 = base_4 + t * 16u;
     for (var s_2 = 0u; s_2 < 4u; s_2++) {
       let e = lane + s_2 * 256u;
-      let i_2 = base_1 + (e / 16u);
+      let i_3 = base_1 + (e / 16u);
       let tokens_v_2 = tokens[base_3 + (e % 16u) + (e / 16u) * 1152u];
       let mean_2 = row_mean[e / 16u];
       let sub_1 = tokens_v_2 - mean_2;
       let inverse_deviation_1 = row_inverse_deviation[e / 16u];
-      let sampleStep_adaLN_modulation_v = sampleStep_adaLN_modulation[base_5 + (i_2 / 256u) * 6912u + (e % 16u) + 1152u];
-      let sampleStep_adaLN_modulation_v_1 = sampleStep_adaLN_modulation[base_5 + (i_2 / 256u) * 6912u + (e % 16u)];
+      let sampleStep_adaLN_modulation_v = sampleStep_adaLN_modulation[base_5 + (i_3 / 256u) * 6912u + (e % 16u) + 1152u];
+      let sampleStep_adaLN_modulation_v_1 = sampleStep_adaLN_modulation[base_5 + (i_3 / 256u) * 6912u + (e % 16u)];
       left_tile[(e % 16u) * 65u + (e / 16u)] = ((sub_1 * inverse_deviation_1) * (sampleStep_adaLN_modulation_v + 1.0)) + sampleStep_adaLN_modulation_v_1;
     }
     let base_7 = base_6 + t * 16u;
@@ -128,14 +128,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let base_10 = group.y * 64u + (lane / 16u) * 4u;
   let base_11 = group.x * 64u + (lane % 16u) * 4u;
   for (var c = 0u; c < 4u; c++) {
-    let i_4 = base_11 + c;
-    let i_5 = i_4 / 72u;
+    let i_5 = base_11 + c;
+    let i_6 = i_5 / 72u;
     let qkv_bias_v = qkv_bias[base_11 + c];
-    let base_12 = (i_5 / 16u) * 589824u + (i_5 % 16u) * 18432u + (i_4 % 72u);
+    let base_12 = (i_6 / 16u) * 589824u + (i_6 % 16u) * 18432u + (i_5 % 72u);
     for (var r = 0u; r < 4u; r++) {
       let product = tile[r * 4u + c];
-      let i_3 = base_10 + r;
-      qkv[base_12 + (i_3 / 256u) * 294912u + (i_3 % 256u) * 72u] = product + qkv_bias_v;
+      let i_4 = base_10 + r;
+      qkv[base_12 + (i_4 / 256u) * 294912u + (i_4 % 256u) * 72u] = product + qkv_bias_v;
     }
   }
 }

@@ -19,7 +19,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     output[lane + i * 64u] = 0.0;
   }
   if (lane < 16u) {
-    largest[lane] = -1e30;
+    largest[lane] = -3.402823466e38;
     total[lane] = 0.0;
   }
   workgroupBarrier();
@@ -78,11 +78,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       }
       var sum: f32 = 0.0;
       for (var j_1 = 0u; j_1 < 64u; j_1++) {
-        let weight = exp((scores[lane + j_1 * 16u] - top));
+        let weight = exp(scores[lane + j_1 * 16u] - top);
         scores[lane + j_1 * 16u] = weight;
         sum += weight;
       }
-      let factor = exp((before - top));
+      let factor = exp(before - top);
       total[lane] = fma(total[lane], factor, sum);
       largest[lane] = top;
       rescale[lane] = factor;

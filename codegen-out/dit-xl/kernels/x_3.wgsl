@@ -1,17 +1,28 @@
-// next_x_2 — cast → philox → shift_right → add → mul → log → sqrt → cos → gather → sub → lt → select → neg → exp
+// x_3 — cast → philox → shift_right → add → mul → log → sqrt → cos → gather → sub → lt → select → neg → exp
 //   1 use
-//   reads  table f32[250,12] · step i32[] · both f32[2,8,32,32] · cfgScale f32[] · seed u32[2] · first u32[] · x f32[1,4,32,32]
-//   writes next_x f32[1,4,32,32], in place of x
+//   reads  table f32[250,17] · step i32[] · both f32[2,8,32,32] · cfgScale f32[] · seed u32[2] · first u32[] · x f32[1,4,32,32]
+//   writes x f32[1,4,32,32], in place of x
 //   cost   98.4 kB · plan: one invocation per element
-//   source models/diffusion.ts:231 cast · :201 philox · :201 shift_right · :201 cast · :201 add · :201 mul · :201 log · :201 sqrt · :201 cos · :104 sub · :104 mul · :104 add · :106 lt · :106 select · :68 mul · :68 sub · :76 mul · :76 add · :80 add · :80 mul · :81 mul · :81 neg · :81 add · :126 mul · :126 exp · :126 add
+//   source models/diffusion.ts:142 cast · :110 philox · :110 shift_right · :110 cast · :110 add · :110 mul · :110 log · :110 sqrt · :110 cos · models/reverse.ts:110 sub · :110 mul · :110 add · :112 lt · :112 select · :74 mul · :74 sub · :82 mul · :82 add · :86 add · :86 mul · :87 mul · :87 neg · :87 add · models/samplers.ts:60 mul · :60 exp · :60 add
 
-@group(0) @binding(0) var<storage, read> table: array<f32, 3000>;
+@group(0) @binding(0) var<storage, read> table: array<f32, 4250>;
 @group(0) @binding(1) var<storage, read> step_1: array<i32, 1>;
 @group(0) @binding(2) var<storage, read> both: array<f32, 16384>;
 @group(0) @binding(3) var<storage, read> cfgScale: array<f32, 1>;
 @group(0) @binding(4) var<storage, read> seed: array<u32, 2>;
 @group(0) @binding(5) var<storage, read> first: array<u32, 1>;
-@group(0) @binding(6) var<storage, read_write> next_x: array<f32, 4096>;
+@group(0) @binding(6) var<storage, read_write> x: array<f32, 4096>;
+var<private> infinity_bits = 0x7f800000u;
+fn infinity() -> f32 {
+  return bitcast<f32>(infinity_bits);
+}
+var<private> not_a_number_bits = 0x7fc00000u;
+fn not_a_number() -> f32 {
+  return bitcast<f32>(not_a_number_bits);
+}
+fn is_nan(x: f32) -> bool {
+  return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}
 fn mul_hi(a: u32, b: u32) -> u32 {
   let al = a & 0xffffu;
   let ah = a >> 16u;
@@ -33,6 +44,13 @@ fn philox(counter: vec4u, key: vec2u) -> vec4u {
   }
   return c;
 }
+fn log_(x: f32) -> f32 {
+  let bits = bitcast<u32>(x);
+  let is_tiny = bits < 0x00800000u;  // bits·2⁻¹⁴⁹
+  let y = log(select(x, f32(bits), is_tiny)) - select(0.0, 103.278929, is_tiny);
+  let of_zero = select(y, -infinity(), (bits & 0x7fffffffu) == 0u);
+  return select(of_zero, not_a_number(), bits > 0x7f800000u && bits != 0x80000000u);
+}
 fn sine_quadrant(x: f32, shift: i32) -> f32 {
   let k = round(x * 0.636619772);
   let r = fma(-k, 7.54978995489188216e-8, fma(-k, 4.83751296997070312e-4, fma(-k, 1.5703125, x)));
@@ -43,40 +61,41 @@ fn sine_quadrant(x: f32, shift: i32) -> f32 {
   let v = select(s, c, (q & 1) == 1);
   return select(v, -v, q >= 2);
 }
-fn sine(x: f32) -> f32 {
-  return sine_quadrant(x, 0);
-}
 fn cosine(x: f32) -> f32 {
   return sine_quadrant(x, 1);
+}
+fn exp_(x: f32) -> f32 {
+  return select(exp(x), x, is_nan(x));
 }
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = group.x * 64u + lane;
   let i_1 = i / 32u;
-  let next_x_v = next_x[i];
+  let x_v = x[i];
   let step_1_v = step_1[0u];
   let row = min(u32(max(step_1_v, 0i)), 249u);
-  let table_v = table[row * 12u + 1u];
+  let table_v = table[row * 17u + 1u];
   let both_v = both[i + 8192u];
   let both_v_1 = both[i];
   let cfgScale_v = cfgScale[0u];
   let eps = both_v + ((both_v_1 - both_v) * cfgScale_v);
   let eps_1 = select(both_v_1, eps, (i32(i_1 / 32u) < 3i));
-  let table_v_1 = table[row * 12u + 2u];
-  let x0 = (next_x_v * table_v) - (eps_1 * table_v_1);
-  let table_v_2 = table[row * 12u + 3u];
-  let table_v_3 = table[row * 12u + 4u];
+  let table_v_1 = table[row * 17u + 2u];
+  let x0 = (x_v * table_v) - (eps_1 * table_v_1);
+  let table_v_2 = table[row * 17u + 3u];
+  let table_v_3 = table[row * 17u + 4u];
+  let mean = (x0 * table_v_2) + (x_v * table_v_3);
   let both_v_2 = both[i + 4096u];
   let f = (both_v_2 + 1.0) * 0.5;
-  let table_v_4 = table[row * 12u + 6u];
-  let table_v_5 = table[row * 12u + 5u];
-  let table_v_6 = table[row * 12u + 8u];
+  let table_v_4 = table[row * 17u + 6u];
+  let table_v_5 = table[row * 17u + 5u];
+  let table_v_6 = table[row * 17u + 8u];
   let seed_v = seed[0u];
   let seed_v_1 = seed[1u];
   let first_v = first[0u];
   let cast_1 = u32(step_1_v);
   let philox_1 = philox(vec4u(i, first_v, cast_1, 0u), vec2u(seed_v, seed_v_1));
-  let z = sqrt((log(((f32((philox_1.x >> 8u)) + 0.5) * 5.9604645e-8)) * (-2.0))) * cosine((((f32((philox_1.y >> 8u)) + 0.5) * 5.9604645e-8) * 6.2831853));
-  next_x[i] = ((x0 * table_v_2) + (next_x_v * table_v_3)) + ((exp((((f * table_v_4) + (((-f) + 1.0) * table_v_5)) * 0.5)) * table_v_6) * z);
+  let z = sqrt((log_(((f32((philox_1.x >> 8u)) + 0.5) * 5.9604645e-8)) * (-2.0))) * cosine((((f32((philox_1.y >> 8u)) + 0.5) * 5.9604645e-8) * 6.2831853));
+  x[i] = mean + ((exp_((((f * table_v_4) + (((-f) + 1.0) * table_v_5)) * 0.5)) * table_v_6) * z);
 }
