@@ -71,7 +71,8 @@ function createProgram(context: Context): Command {
 /** An empty word is a variable of the shell that was not set: told before any work, whatever would take it. */
 function refuseEmpty(command: Command): void {
   const values = command.opts<Record<string, unknown>>();
-  for (const option of command.options)
+  // An option whose value may be left out has none.
+  for (const option of command.options.filter(({ optional }) => !optional))
     if ([values[option.attributeName()]].flat().includes(''))
       throw new UsageError({ what: `${option.long} is empty`, fix: `give ${option.long} a value, or leave it out` });
   const at = command.args.indexOf('');

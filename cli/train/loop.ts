@@ -82,9 +82,10 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
     await looking;
     looking = undefined;
     await watch.pause(async () => {
+      // The checkpoint last: who goes on from it finds all that was due until then.
+      if (sampleDue) await options.onSample(step);
       if (checkpointDue) await options.onCheckpoint({ step, position });
       if (checkpointDue) saved = step;
-      if (sampleDue) await options.onSample(step);
     });
   }
   await looking;

@@ -86,7 +86,7 @@ describe('opt', () => {
   it.each([
     [['two.ir', '--passes', 'recognize'], 2, 'there is no pass recognize\n   fix: did you mean recognise?'],
     [['two.ir', '--passes', 'simplify,'], 2, '--passes: a name is empty'],
-    [['two.ir', '--passes', ''], 2, '--passes: a name is empty'],
+    [['two.ir', '--passes', ''], 2, '--passes is empty\n   fix: give --passes a value, or leave it out'],
     [['two.ir', '--emit', 'spirv'], 2, '--emit is spirv\n   fix: use ir or regions or memory or wgsl'],
     [['two.ir', '--device', '{"name": 3}'], 1, '--device — it is not a device'],
     [['two.ir', '--entry', 'h'], 1, 'there is no entry h\n   fix: choose one of f, g'],

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { isFloat, nodesOf, type Graph } from '../../compiler/ir/index.ts';
 import { allOps, interpret, type Bindings } from '../../compiler/ops/index.ts';
+import { inputRanges } from '../../compiler/emit/input-range.ts';
 import { PORTABLE, type DeviceSpec } from '../../compiler/schedule/device.ts';
 import { relativeError, TestGpu } from '../helpers/gpu.ts';
 import { randomGraph } from '../helpers/random-graph.ts';
@@ -54,11 +55,24 @@ describe('every op equals its reference on random shapes', () => {
   });
 });
 
+/** Rows that are not there are refused by the runtime: indices are brought to those that are. */
+function withinTables(graph: Graph, bindings: Bindings): Bindings {
+  const ranges = inputRanges(graph);
+  const within = ([least, end]: readonly [number, number], values: ArrayLike<number>) =>
+    Array.from(values, (value) => least + ((((value - least) % (end - least)) + (end - least)) % (end - least)));
+  return Object.fromEntries(
+    Object.entries(bindings).map(([name, values]) => [
+      name,
+      ranges.has(name) ? within(ranges.get(name)!, values) : values,
+    ]),
+  );
+}
+
 describe('random graphs equal the interpreter', () => {
   const seeds = Array.from({ length: FUZZ_SEEDS }, (_, i) => i);
   it.each(seeds)('seed %i', async (seed) => {
     const { graph, bindings } = randomGraph(seed, { size: 16, gradients: seed % 4 === 3 });
-    await expectAgreement(graph, bindings, `seed ${seed}`);
+    await expectAgreement(graph, withinTables(graph, bindings), `seed ${seed}`);
   });
 });
 

@@ -39,7 +39,7 @@ describe('a mistake', () => {
     [
       'NaN as an integer',
       body('%y = constant {dtype = "i32", shape = [4], value = NaN} : i32[4]'),
-      'constant: a value of i32 is a whole number',
+      '2:3: constant: a value must be a whole number from -2147483648 to 2147483647, as i32 holds: got NaN',
     ],
     ['no size at all', body('%y = reshape %x {shape = [0]} : f32[0]'), '2:3: reshape'],
     [
