@@ -60,6 +60,12 @@ export function checkRange({ name, shape, range }: InputSpec, values: Numbers, w
     if (values[i] >= least && values[i] < end) continue;
     const what = `${placeIn(shape, i)} of ${name} is ${values[i]}`;
     const why = `it chooses a row of a table: ${least} to ${end - 1} are there`;
-    throw new RuntimeError({ code: 'out-of-range', where, what, why, fix: `give ${least} to ${end - 1}` });
+    throw new RuntimeError({
+      code: 'out-of-range',
+      where,
+      what,
+      why,
+      fix: `give ${least} to ${end - 1}, or have the model clamp it`,
+    });
   }
 }

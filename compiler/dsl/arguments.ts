@@ -143,7 +143,8 @@ export function kindOf(value: unknown): string {
 
 /** `f` as the user calls it, under the name that the user wrote: its arguments are checked, its errors speak of that name. */
 export function takes<F extends (...args: never[]) => unknown>(op: string, args: readonly Argument[], f: F): F {
-  return function (this: unknown, ...given: unknown[]): unknown {
+  return function (this: unknown, ...all: unknown[]): unknown {
+    const given = args.length === 1 && isOfList(all) ? all.slice(0, 1) : all;
     checkArguments(op, args, given, this);
     try {
       return f.apply(this, given as never[]);
@@ -152,6 +153,10 @@ export function takes<F extends (...args: never[]) => unknown>(op: string, args:
     }
   } as unknown as F;
 }
+
+/** Whether arguments are those that a list gives a function, as in `xs.map(silu)`: an element, its place, and the list. */
+const isOfList = ([element, place, list, ...more]: readonly unknown[]): boolean =>
+  !more.length && isList(list) && typeof place === 'number' && list[place] === element;
 
 /** Puts `takes` around the methods of a class. */
 export function methodsTake<T extends object>(type: { name: string; prototype: T }, args: Arguments<T>): void {

@@ -1,7 +1,7 @@
 /**
  * Which entries begin what others go on from. An entry begins a state when the value it gives it depends on no state and is
- * not the one that the state has anyway: the first noise of a sampling, the scale of a loss. An entry that reads the state
- * before means little, and the runtime says so.
+ * not the zeros that the state has anyway: the first noise of a sampling, the scale of a loss. An entry that reads the state
+ * before means little, and the runtime says so. A state that the model declares with values of its own has begun with those.
  */
 import type { TracedEntry } from '../dsl/model.ts';
 import { nodesOf, type Graph, type Node } from '../ir/index.ts';
@@ -38,12 +38,10 @@ function startedBy({ graph }: TracedEntry, candidates: readonly TracedEntry[]): 
 
 /** The states that an entry begins. */
 function begun({ graph, states }: TracedEntry): string[] {
-  const first = new Map(
-    states.map(({ node, init }) => [node, init.kind === 'zeros' ? 0 : init.kind === 'ones' ? 1 : NaN]),
-  );
+  const zeros = new Set(states.filter(({ init }) => init.kind === 'zeros').map(({ node }) => node));
   return graph.updates.flatMap(({ state, node }) => {
-    const same = node.op === 'constant' && node.attrs.value === first.get(state);
-    const begins = state.op === 'state' && !same && !nodesOf(valueOf(node)).some(({ op }) => op === 'state');
+    const same = node.op === 'constant' && node.attrs.value === 0;
+    const begins = zeros.has(state) && !same && !nodesOf(valueOf(node)).some(({ op }) => op === 'state');
     return begins ? [nameOf(state)] : [];
   });
 }
