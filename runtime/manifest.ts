@@ -8,6 +8,9 @@ import { quote, RuntimeError } from './error.ts';
 /** The manifest format that this runtime reads. */
 const FORMAT = 1;
 
+/** More levels than any build writes: what looks at each level by calling itself would run out of stack. */
+const MOST_LEVELS = 100;
+
 /** File systems take 255 bytes, of which suffixes need some. */
 const MOST_BYTES = 240;
 
@@ -55,12 +58,15 @@ const object =
     }
   };
 const mapOf =
-  (item: Check): Check =>
+  (item: Check, name: Check = text): Check =>
   (value, path) => {
-    for (const [key, element] of Object.entries(fieldsOf(value, path))) item(element, `${path}.${key}`);
+    for (const [key, element] of Object.entries(fieldsOf(value, path))) {
+      name(key, `a name in ${path}`);
+      item(element, `${path}.${key}`);
+    }
   };
 
-/** Names of outputs and states, which become files of a folder that the user gives. */
+/** Names of entries, outputs and states, which become files of a folder that the user gives. */
 const fileStem: Check = (value, path) => {
   const safe = typeof value === 'string' && /^[\p{L}\d_$][\p{L}\d_.$-]*$/u.test(value);
   if (!safe || new TextEncoder().encode(value).length > MOST_BYTES)
@@ -114,7 +120,7 @@ const kernel = object({
 });
 const manifestShape = object({
   model: text,
-  entries: mapOf(entry),
+  entries: mapOf(entry, fileStem),
   kernels: mapOf(kernel),
   params: list(object({ ...tensor, init })),
   states: list(object({ ...tensor, name: fileStem, init, count: (v, path) => v === undefined || size(v, path) })),
@@ -124,6 +130,14 @@ const manifestShape = object({
   constants: list(object(tensor)),
 });
 const digests = object({ files: mapOf(digest), digest });
+
+function checkDepth(manifest: unknown): void {
+  let level = [manifest];
+  for (let depth = 0; level.length; depth++) {
+    if (depth > MOST_LEVELS) throw new ShapeError(`it is nested deeper than ${MOST_LEVELS} levels`);
+    level = level.flatMap((value) => (typeof value === 'object' && value !== null ? Object.values(value) : []));
+  }
+}
 
 function checkPreludes({ entries }: Manifest): void {
   for (const [name, { prelude }] of Object.entries(entries)) {
@@ -164,6 +178,7 @@ export function parseManifest(path: string, content: string): Signed {
       const what = `the artefact has format ${JSON.stringify(format)}`;
       throw badManifest(path, what, `this ditc reads format ${FORMAT}`, fix, 'unsupported');
     }
+    checkDepth(value);
     manifestShape(value, 'manifest');
     if (digest === undefined) {
       const why = 'a build writes one, so that what was changed since is noticed; older versions of ditc did not';

@@ -186,8 +186,9 @@ function rebuildParameter(args: readonly PickleValue[], where: string): Rebuilt 
 
 /** `torch._tensor._rebuild_from_type_v2(function, type, arguments, state)`: a tensor with attributes, or a Buffer. */
 function rebuildFromType([rebuild, , args]: readonly PickleValue[], where: string): PickleValue {
-  if (rebuild instanceof PickleGlobal && rebuild.construct && args instanceof PickleTuple)
-    return rebuild.construct(args.items, where);
+  // PyTorch never nests it; a file may, as deep as it likes.
+  const isTensor = rebuild instanceof PickleGlobal && rebuild.construct !== rebuildFromType;
+  if (isTensor && rebuild.construct && args instanceof PickleTuple) return rebuild.construct(args.items, where);
   throw bad(
     where,
     `a tensor is made by ${withArticle(rebuild)}`,

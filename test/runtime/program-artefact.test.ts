@@ -179,6 +179,18 @@ describe('readArtefact', () => {
       const state = { ...manifest(), states: [{ name, shape: [], dtype: 'i32', init: { kind: 'zeros' } }] };
       await write(sign(state as never));
       await expect(readArtefact(dir), name).rejects.toThrow('states[0].name must be a name of letters');
+      const { forward } = manifest().entries;
+      await write(sign({ ...manifest(), entries: { [name]: forward } } as never));
+      await expect(readArtefact(dir), name).rejects.toThrow('a name in manifest.entries must be a name of letters');
+    }
+  });
+
+  it('refuses to follow a manifest down without end', async () => {
+    const deep = '['.repeat(200_000) + ']'.repeat(200_000);
+    const text = JSON.stringify(sign(manifest()));
+    for (const altered of [`{"more":${deep},${text.slice(1)}`, text.replace('"tiny"', deep)]) {
+      await write(altered);
+      await expect(readArtefact(dir)).rejects.toThrow('it is nested deeper than 100 levels');
     }
   });
 });

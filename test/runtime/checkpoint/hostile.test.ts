@@ -97,6 +97,17 @@ describe('hand-built archives', () => {
       buildZip64(parts(ascii('}U\x04stepK\x01s.'))),
       /there are no tensors in its root dict: it holds "step"/,
     ],
+    [
+      'a tensor made by what makes tensors, 60,000 times over',
+      buildZip64(
+        parts(
+          ascii(
+            `ctorch._tensor\n_rebuild_from_type_v2\nq\x000)q\x010${'h\x00Nh\x01\x87q\x010'.repeat(60_000)}h\x00h\x01R.`,
+          ),
+        ),
+      ),
+      /it must be one of the functions that rebuild tensors/,
+    ],
     ['os.system', buildZip64(parts(ascii('cos\nsystem\nU\x02ls\x85R.'))), /it uses "os.system"/],
     [
       'a pickle of 10 GB',
