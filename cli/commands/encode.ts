@@ -84,7 +84,8 @@ async function encode(options: Options, { terminal }: Context): Promise<void> {
     if (data.content !== 'pixels')
       throw new UsageError({ what: `--data: ${data.name} holds ${data.content}`, fix: 'give pictures' });
     for (const note of data.notes) terminal.err(`note: ${note}`);
-    const job = { vae, data, out: options.out, weights, dtype: options.dtype, shardBytes };
+    const { out, part, dtype } = options;
+    const job = { vae, data, out, weights, part, dtype, shardBytes };
     const shards = shardsOf(job);
     const missing = await missingShards(shards, options.out);
     if (missing.length < shards.length)

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream, existsSync, readdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import type { Part } from '../../runtime/checkpoint/trained.ts';
 import type { Dataset } from '../../runtime/data/dataset.ts';
 import { ENCODED, shardName, shardOf } from '../../runtime/data/encoded.ts';
 import { UsageError } from '../errors.ts';
@@ -26,6 +27,8 @@ export interface EncodeJob {
   readonly data: Dataset;
   readonly out: string;
   readonly weights: string;
+  /** Which of the weights, where the file has several. */
+  readonly part?: Part;
   readonly dtype: 'f32' | 'f16';
   /** Most bytes of a file. */
   readonly shardBytes: number;
@@ -34,7 +37,7 @@ export interface EncodeJob {
 const BYTES = { f32: 4, f16: 2 } as const;
 
 /** The files that the job makes. */
-export function shardsOf({ vae, data, out, weights, dtype, shardBytes }: EncodeJob): Shard[] {
+export function shardsOf({ vae, data, out, weights, part, dtype, shardBytes }: EncodeJob): Shard[] {
   const elements = 2 * vae.latent.reduce((a, b) => a * b);
   const most = Math.max(1, Math.floor(shardBytes / (2 * elements * BYTES[dtype])));
   const of = Math.ceil(data.count / most);
@@ -56,6 +59,7 @@ export function shardsOf({ vae, data, out, weights, dtype, shardBytes }: EncodeJ
       vae: vae.computation,
       scale: vae.scale,
       weights: await digestOf(weights),
+      part,
       data: { count: data.count, fingerprint: data.fingerprint, onBad: data.onBad, pictures: await digest(pictures) },
       dtype,
       first,
@@ -117,7 +121,12 @@ function checkDivision(shards: readonly Shard[], out: string): void {
 
 /** What the two records do not agree in, in words. */
 function differing(before: string, now: string): string {
-  const words: Record<string, string> = { vae: 'computations of the model', weights: 'weights', data: 'pictures' };
+  const words: Record<string, string> = {
+    vae: 'computations of the model',
+    weights: 'weights',
+    part: 'weights',
+    data: 'pictures',
+  };
   const parts = (text: string): Record<string, unknown> => {
     try {
       return JSON.parse(text) as Record<string, unknown>;
@@ -126,6 +135,6 @@ function differing(before: string, now: string): string {
     }
   };
   const [was, is] = [parts(before), parts(now)];
-  const other = Object.keys(is).filter((key) => !isDeepStrictEqual(was[key], is[key]));
+  const other = Object.keys({ ...was, ...is }).filter((key) => !isDeepStrictEqual(was[key], is[key]));
   return [...new Set(other.map((key) => words[key] ?? 'options'))].join(' and ') || 'data';
 }

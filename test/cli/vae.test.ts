@@ -191,6 +191,32 @@ describe('an autoencoder', () => {
       expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining(`it was made from other ${what}`) });
       expect(err).toContain('fix: remove it, or give another --out');
     });
+
+    it('is not what was made by another part of the weights', async () => {
+      const of = (part: string) =>
+        ditc(
+          [
+            'encode',
+            '--vae',
+            'vae.ts',
+            '--weights',
+            'run/checkpoints/0000006.safetensors',
+            '--part',
+            part,
+            '--data',
+            'copies',
+            '--out',
+            'part.safetensors',
+          ],
+          cwd,
+        );
+      expect((await of('ema')).code).toBe(0);
+      expect((await of('ema')).err).toContain('1 of 1 file done already');
+      expect(await of('model')).toMatchObject({
+        code: 2,
+        err: expect.stringContaining('it was made from other weights'),
+      });
+    });
   });
 
   it('puts nothing among the pictures, or over what it reads', async () => {
