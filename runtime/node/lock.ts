@@ -34,10 +34,10 @@ export function lockFolder(folder: string, doing: string, name = LOCK_FILE): () 
   try {
     const holder: Holder = { process: ownProcess(), host: hostname(), since: new Date().toISOString(), doing };
     writeFileSync(made, `${JSON.stringify(holder)}\n`, { flag: 'wx' });
-    do {
+    while (!placed(made, path)) {
       checkUnlocked(folder, name);
       removeStale(folder, path);
-    } while (!placed(made, path));
+    }
     track(path);
   } finally {
     discard(made);
