@@ -1,10 +1,9 @@
 /** The GPU side of `run` and `sample`: an open device, and a program with its weights on it. */
-import { openCheckpoint } from '../runtime/checkpoint/open.ts';
 import type { TensorFile } from '../runtime/checkpoint/source.ts';
 import type { Part } from '../runtime/checkpoint/trained.ts';
 import { openDevice, type OpenDevice } from '../runtime/device.ts';
 import { findAdapter } from '../runtime/node/adapter.ts';
-import { openFile } from '../runtime/node/file.ts';
+import { openCheckpointFile } from '../runtime/node/checkpoint.ts';
 import { Program } from '../runtime/program.ts';
 import { setFirstValues, type FirstValues, type OnWeights } from '../runtime/weights.ts';
 import { startProgress } from './progress.ts';
@@ -34,14 +33,7 @@ type Weights = string | undefined | { readonly path: string | undefined; readonl
 export async function withWeights<T>(weights: Weights, work: (file?: TensorFile) => Promise<T>): Promise<T> {
   const { path, part } = typeof weights === 'object' ? weights : { path: weights, part: undefined };
   if (path === undefined) return work();
-  const source = await openFile(path);
-  let file: TensorFile;
-  try {
-    file = await openCheckpoint(source, { prefer: part });
-  } catch (error) {
-    await source.close();
-    throw error;
-  }
+  const file = await openCheckpointFile(path, part);
   try {
     return await work(file);
   } finally {

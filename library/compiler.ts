@@ -6,11 +6,12 @@ import { compileWithin } from '../cli/memory.ts';
 import { compile as compileLoaded, loadModel, type LoadedModel } from '../cli/model.ts';
 import type { Model } from '../compiler/dsl/index.ts';
 import type { Artefact } from '../compiler/emit/artefact.ts';
+import { DitcError } from '../compiler/ir/index.ts';
 import { artefactFiles } from '../compiler/emit/write.ts';
 import type { Precision } from '../compiler/pipeline.ts';
 import type { DeviceSpec } from '../compiler/schedule/device.ts';
 
-export { DitcError } from '../compiler/ir/index.ts';
+export { DitcError };
 export type { Artefact, DeviceSpec, Model, Precision };
 
 export interface CompileOptions {
@@ -44,6 +45,9 @@ export interface CompiledModel extends Artefact {
  */
 export async function compile(model: string | URL | Model, options: CompileOptions = {}): Promise<CompiledModel> {
   const { entries, batch = 1, dtype, device = 'portable', memory } = options;
+  check('batch', batch, Number.isSafeInteger(batch) && batch > 0, 'a whole number from 1');
+  check('dtype', dtype, dtype === undefined || dtype === 'f32' || dtype === 'f16', 'f32 or f16');
+  check('memory', memory, memory === undefined || memory > 0, 'a number of bytes');
   const loaded = isModel(model) ? inMemory(model, options.name ?? 'model') : loadModel(pathOf(model));
   const spec = typeof device === 'string' ? await findDevice(device) : device;
   const within = (most?: number) =>
@@ -62,6 +66,11 @@ export async function compile(model: string | URL | Model, options: CompileOptio
 const isModel = (model: string | URL | Model): model is Model => typeof model === 'object' && 'entries' in model;
 
 const pathOf = (path: string | URL): string => (path instanceof URL ? fileURLToPath(path) : path);
+
+function check(name: string, value: unknown, isRight: boolean, wanted: string): void {
+  if (isRight) return;
+  throw new DitcError({ code: 'argument', what: `compile: ${name} is ${String(value)}`, fix: `give ${wanted}` });
+}
 
 /** A model that no file has: its values have no names or lines. */
 const inMemory = (model: Model, name: string): LoadedModel => ({

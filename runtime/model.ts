@@ -28,7 +28,8 @@ export class RunnableModel<S extends Signature = AnySignature> {
   readonly program: Program;
   readonly #release: () => void;
   #last: Promise<unknown> = Promise.resolve();
-  #disposed = false;
+  /** Done once all is freed; undefined while it is in use. */
+  #disposed: Promise<void> | undefined;
   /** How far training is. */
   #place: TrainingPlace | undefined;
 
@@ -101,7 +102,7 @@ export class RunnableModel<S extends Signature = AnySignature> {
    * @throws RuntimeError `entry` where it was built without sampling entries; the signal's reason once that is aborted.
    */
   async sample(options: SampleOptions): Promise<Tensor<'f32'>> {
-    const job = sampleJob(this.manifest, options);
+    const job = sampleJob(this.program, options);
     return this.#exclusively(() => allSamples(this.program, job));
   }
 
@@ -112,12 +113,10 @@ export class RunnableModel<S extends Signature = AnySignature> {
    */
   train(options: TrainOptions): Promise<TrainResult> {
     return this.#exclusively(async () => {
-      checkTraining(this.manifest, options);
+      checkTraining(this.program, options);
       if (!this.#place) await this.program.run('trainStart');
       this.#place ??= { step: 0, position: START };
-      const result = await takeSteps(this.program, this.#place, options);
-      this.#place = { step: result.step, position: result.position };
-      return result;
+      return takeSteps(this.program, this.#place, options, (place) => void (this.#place = place));
     });
   }
 
@@ -132,12 +131,12 @@ export class RunnableModel<S extends Signature = AnySignature> {
   }
 
   /** Frees what it holds on the device, once what runs has ended. Anything asked of it later is refused. */
-  async dispose(): Promise<void> {
-    if (this.#disposed) return;
-    this.#disposed = true;
-    await this.#last;
-    this.program.close();
-    this.#release();
+  dispose(): Promise<void> {
+    this.#disposed ??= this.#last.then(() => {
+      this.program.close();
+      this.#release();
+    });
+    return this.#disposed;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

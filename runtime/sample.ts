@@ -2,8 +2,9 @@
  * The sampling loop over a compiled model: batches of a list of classes, all reverse steps of each on the device. It knows
  * the two entries' signature (models/diffusion.ts) and nothing of the model.
  */
-import type { Manifest, TensorSpec } from '../compiler/emit/artefact.ts';
+import type { TensorSpec } from '../compiler/emit/artefact.ts';
 import { RuntimeError } from './error.ts';
+import { checkCount, checkEntries } from './needs.ts';
 import type { Program } from './program.ts';
 import type { Tensor } from './tensor.ts';
 import { checkRange } from './values.ts';
@@ -30,14 +31,11 @@ export interface Samples {
   readonly values: Float32Array;
 }
 
-/** Throws unless the model, or what was built of it, can be sampled. */
-export function checkSampler(
-  entries: readonly string[],
-  source: string,
-  fix = 'make the model with dit({ … }), or add samplingEntries of ditc/models/diffusion to its entries',
-): void {
+/** Throws unless the model can be sampled. */
+export function checkSampler(entries: readonly string[], source: string): void {
   const missing = SAMPLING_ENTRIES.filter((name) => !entries.includes(name));
   if (!missing.length) return;
+  const fix = 'make the model with dit({ … }), or add samplingEntries of ditc/models/diffusion to its entries';
   throw new RuntimeError({ code: 'entry', where: source, what: `it has no entry ${missing.join(' and ')}`, fix });
 }
 
@@ -88,7 +86,7 @@ export async function* drawSamples(program: Program, job: SampleJob): AsyncGener
 /** What is asked of a model that is built already. */
 export interface SampleOptions {
   /** The class of each picture. */
-  readonly classes: readonly number[];
+  readonly classes: ArrayLike<number>;
   /** The same seed gives the same pictures; 0 unless told. */
   readonly seed?: number;
   /** Strength of classifier-free guidance; what the model was built with unless told. */
@@ -100,22 +98,24 @@ export interface SampleOptions {
   readonly signal?: AbortSignal;
 }
 
-/** The job that an artefact can do. @throws RuntimeError `entry`, `mismatch`, `bad-argument`. */
-export function sampleJob({ model, entries, options = {} }: Manifest, asked: SampleOptions): SampleJob {
-  checkSampler(Object.keys(entries), model, `build it with ${SAMPLING_ENTRIES.map((e) => `--entry ${e}`).join(' ')}`);
+/** The job that a program can do. @throws RuntimeError `entry`, `mismatch`, `bad-argument`. */
+export function sampleJob(program: Program, asked: SampleOptions): SampleJob {
+  checkEntries(program, SAMPLING_ENTRIES);
+  const { model, entries, options = {} } = program.manifest;
   for (const name of ['steps', 'sampler'] as const) {
     if (asked[name] === undefined || options[name] === undefined || asked[name] === options[name]) continue;
     const [what, why] = [`${name} is ${asked[name]}`, `${model} was built with ${name} ${String(options[name])}`];
     throw new RuntimeError({ code: 'mismatch', what, why, fix: `compile it with options { ${name}: … }` });
   }
-  const { classes, seed = 0, cfg = Number(options.cfg ?? 1), onStep, signal } = asked;
+  const { seed = 0, cfg = Number(options.cfg ?? 1), onStep, signal } = asked;
   const argument = (what: string, fix: string) => new RuntimeError({ code: 'bad-argument', what, fix });
-  if (!Array.isArray(classes) || !classes.length || !classes.every((label) => Number.isInteger(label) && label >= 0))
+  const classes = Array.from(asked.classes ?? []);
+  if (!classes.length || !classes.every((label) => Number.isInteger(label) && label >= 0))
     throw argument('classes is not a list of classes', 'give whole numbers from 0, one for each picture');
   const inputs = Object.values(entries).flatMap((entry) => entry.inputs);
   const labels = inputs.find(({ name, range }) => name === 'y' && range);
   if (labels) checkRange({ ...labels, name: 'classes', shape: [classes.length] }, classes, model);
-  if (!Number.isSafeInteger(seed) || seed < 0) throw argument(`seed is ${seed}`, 'give a whole number from 0');
+  checkCount('seed', seed, 0);
   if (!Number.isFinite(cfg)) throw argument(`cfg is ${cfg}`, 'give a number; 1 is no guidance');
   return { classes, seed, cfg, onStep, signal };
 }

@@ -44,6 +44,7 @@ export function valuesOf(spec: TensorSpec, given: unknown, name = spec.name): Va
   const nested = given.some(Array.isArray) ? shapeOf(given) : undefined;
   if (nested && nested.join() !== spec.shape.join())
     throw mismatch(spec, name, `the brackets are [${nested.join(', ')}]`);
+  if (nested && !isOfShape(given, nested)) throw mismatch(spec, name, 'not all of its brackets hold as many');
   return plainValues(spec, nested ? (given.flat(Infinity) as unknown[]) : given, name);
 }
 
@@ -112,5 +113,10 @@ function kindOf(given: unknown): string {
 
 const shown = (value: unknown): string => (typeof value === 'number' ? String(value) : kindOf(value));
 
-/** The shape of nested arrays, as deep as the first elements go; those that are not alike flatten to another count. */
+/** The shape of nested arrays, as their first elements have it. */
 const shapeOf = (given: unknown): number[] => (Array.isArray(given) ? [given.length, ...shapeOf(given[0])] : []);
+
+function isOfShape(given: unknown, [length, ...inner]: readonly number[]): boolean {
+  if (!Array.isArray(given)) return length === undefined;
+  return given.length === length && given.every((part) => isOfShape(part, inner));
+}

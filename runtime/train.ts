@@ -8,6 +8,7 @@ import { givenDataset, type GivenExamples } from './data/given.ts';
 import { START, type Position } from './data/order.ts';
 import { prefetch, type Batches } from './data/prefetch.ts';
 import { RuntimeError } from './error.ts';
+import { checkCount, checkEntries } from './needs.ts';
 import type { Program } from './program.ts';
 import type { Values } from './weights.ts';
 
@@ -85,20 +86,24 @@ export interface TrainResult extends TrainingPlace {
   readonly last?: Measured;
 }
 
-/** Throws unless the artefact can be trained, and so. @throws RuntimeError `entry`, `bad-argument`. */
-export function checkTraining({ model, entries }: Manifest, { steps, seed = 0, every = 1 }: TrainOptions): void {
-  const missing = TRAINING_ENTRIES.filter((name) => !Object.hasOwn(entries, name));
-  if (missing.length) {
-    const fix = `build it with ${TRAINING_ENTRIES.map((name) => `--entry ${name}`).join(' ')}`;
-    throw new RuntimeError({ code: 'entry', where: model, what: `it has no entry ${missing.join(' and ')}`, fix });
-  }
+/** Throws unless the program can be trained, and so. @throws RuntimeError `entry`, `bad-argument`. */
+export function checkTraining(program: Program, { steps, seed = 0, every = 1 }: TrainOptions): void {
+  checkEntries(program, TRAINING_ENTRIES);
   checkCount('steps', steps, 0);
   checkCount('every', every, 1);
   checkCount('seed', seed, 0);
 }
 
-/** Takes steps from a place on. @throws RuntimeError `mismatch`, `labels`; `not-finite` as soon as it shows. */
-export async function takeSteps(program: Program, from: TrainingPlace, options: TrainOptions): Promise<TrainResult> {
+/**
+ * Takes steps from a place on; `reached` is told each place, also where something fails later.
+ * @throws RuntimeError `mismatch`, `labels`; `not-finite` as soon as it shows; what `onStep` throws.
+ */
+export async function takeSteps(
+  program: Program,
+  from: TrainingPlace,
+  options: TrainOptions,
+  reached: (place: TrainingPlace) => void,
+): Promise<TrainResult> {
   const { steps, seed = 0, every = 1, onStep, signal } = options;
   const [batch, data] = dataFor(program.manifest, options);
   const batches = prefetch(data, { batch, seed, position: from.position });
@@ -110,6 +115,7 @@ export async function takeSteps(program: Program, from: TrainingPlace, options: 
     for (let taken = 1; taken <= steps && !signal?.aborted; taken++) {
       position = await training.take();
       step++;
+      reached({ step, position });
       if (taken % every && taken < steps && !signal?.aborted) continue;
       last = await measured(program, step);
       onStep?.(last);
@@ -140,18 +146,34 @@ async function measured(program: Program, step: number): Promise<Measured> {
   const scalars = outputs.filter(({ shape }) => !shape.length);
   const read = scalars.map(async ({ name }) => [name, (await program.readOutput('trainStep', name))[0]] as const);
   const values = { step, ...Object.fromEntries(await Promise.all(read)) } as Measured;
-  // Where the loss is scaled, a step that overflows is left out and the scale halved: that is no failure.
-  if (Number.isFinite(values.loss) || values.lossScale !== undefined) return values;
-  const what = `training went astray by step ${step}`;
+  const found = astray(values);
+  if (!found) return values;
   const fix = 'train with a smaller learning rate, or with clipping';
-  throw new RuntimeError({ code: 'not-finite', what, why: `the loss is ${values.loss}`, fix });
+  throw new RuntimeError({ code: 'not-finite', what: found.what, why: found.why, fix });
 }
 
-function checkCount(name: string, value: number, least: number): void {
-  if (Number.isSafeInteger(value) && value >= least) return;
-  throw new RuntimeError({
-    code: 'bad-argument',
-    what: `${name} is ${value}`,
-    fix: `give a whole number from ${least}`,
-  });
+/** Below it steps overflow whatever the loss is scaled by: what is not finite is so before any scaling. As fairseq has it. */
+const LEAST_SCALE = 1e-4;
+
+/** What a look at a step measured, where the model measures it. */
+interface Look {
+  readonly step: number;
+  readonly loss?: number | null;
+  readonly gradNorm?: number | null;
+  readonly lossScale?: number;
+  readonly skipped?: number;
+}
+
+/**
+ * Which measured value says that training went astray, and how that is told. A step whose gradient overflows is left out and
+ * the scale halved, in training that scales the loss: that is no failure.
+ */
+export function astray(look: Look): { readonly name: string; readonly what: string; readonly why: string } | undefined {
+  const { step, lossScale, skipped } = look;
+  if (lossScale !== undefined && lossScale >= LEAST_SCALE) return undefined;
+  const name = (['loss', 'gradNorm'] as const).find((name) => !Number.isFinite(look[name] ?? 0));
+  if (!name) return undefined;
+  const left = skipped === undefined ? '' : `; ${skipped} steps were left out, whatever the loss was scaled by`;
+  const why = `the ${name === 'loss' ? name : 'gradient norm'} is ${look[name]}${left}`;
+  return { name, what: `training went astray by step ${step}`, why };
 }

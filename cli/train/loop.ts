@@ -5,7 +5,7 @@
 import type { Batches } from '../../runtime/data/prefetch.ts';
 import type { Position } from '../../runtime/data/order.ts';
 import type { Program } from '../../runtime/program.ts';
-import { TrainingSteps } from '../../runtime/train.ts';
+import { astray, TrainingSteps } from '../../runtime/train.ts';
 import type { MetricsRecord } from '../metrics.ts';
 import { NotFinite } from './not-finite.ts';
 
@@ -58,7 +58,8 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
   const look = async (at: Place): Promise<void> => {
     last = await measure(program, at, options.lr, () => watch.lap(at.step) * options.batch * options.accumulate);
     if (every.log && at.step % every.log === 0) options.onRecord(last);
-    checkFinite(last, good);
+    const wrong = astray(last);
+    if (wrong) throw new NotFinite(at.step, wrong.name, wrong.what, wrong.why, good);
     good = at.step;
   };
   const due = (interval: number) => interval > 0 && step % interval === 0;
@@ -129,23 +130,6 @@ async function measure(
     ...(skipped && { skipped: skipped[0] }),
     wall: { time: new Date().toISOString(), imagesPerSecond: Number(imagesPerSecond().toPrecision(4)) },
   };
-}
-
-/** Below it steps overflow whatever the loss is scaled by: what is not finite is so before any scaling. As fairseq has it. */
-const LEAST_SCALE = 1e-4;
-
-/** A step whose gradient overflows is left out and the scale halved, in training that scales the loss: that is no failure. */
-function checkFinite({ step, loss, gradNorm, lossScale, skipped }: MetricsRecord, good: number): void {
-  if (lossScale !== undefined && lossScale >= LEAST_SCALE) return;
-  const measured = { loss, gradNorm };
-  for (const name of ['loss', 'gradNorm'] as const) {
-    const value = measured[name];
-    if (value === null || Number.isFinite(value)) continue;
-    const what = `training went astray by step ${step}`;
-    const left = skipped === undefined ? '' : `; ${skipped} steps were left out, whatever the loss was scaled by`;
-    const why = `the ${name === 'loss' ? name : 'gradient norm'} is ${value}${left}`;
-    throw new NotFinite(step, name, what, why, good);
-  }
 }
 
 /** Steps per second since the lap before, pauses left out. */

@@ -51,12 +51,15 @@ export interface FindOptions {
 }
 
 /** Reads a `DITC_ADAPTER` value; undefined and '' mean `auto`. @throws RuntimeError `bad-knob` for anything unknown. */
-export function parseAdapterChoice(value: string | undefined): AdapterChoice {
+export function parseAdapterChoice(
+  value: string | undefined,
+  where = 'environment variable DITC_ADAPTER',
+): AdapterChoice {
   if (value === undefined || value === '') return 'auto';
   if (Object.hasOwn(ADAPTER_CHOICES, value)) return value as AdapterChoice;
   throw new RuntimeError({
     code: 'bad-knob',
-    where: 'environment variable DITC_ADAPTER',
+    where,
     what: `unknown value ${quote(value)}`,
     fix: `choose one of ${Object.keys(ADAPTER_CHOICES).join(', ')}`,
   });
@@ -64,10 +67,12 @@ export function parseAdapterChoice(value: string | undefined): AdapterChoice {
 
 /**
  * Finds an adapter; each call gives a fresh one, good for one device.
- * @throws RuntimeError `bad-knob` for an unknown DITC_ADAPTER, `no-adapter` (listing what was tried) when there is none.
+ * @throws RuntimeError `bad-knob` for an unknown choice, `no-adapter` (listing what was tried) when there is none.
  */
 export async function findAdapter(options: FindOptions = {}): Promise<FoundAdapter> {
-  const prefer = options.prefer ?? parseAdapterChoice(process.env.DITC_ADAPTER);
+  const { prefer: asked } = options;
+  const prefer =
+    asked === undefined ? parseAdapterChoice(process.env.DITC_ADAPTER) : parseAdapterChoice(asked, 'device');
   const profile = options.profile ?? 'safe';
   const why: string[] = [];
   if (prefer !== 'auto') why.push(`${prefer} was asked for.`);

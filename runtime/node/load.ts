@@ -2,16 +2,17 @@
 import { fileURLToPath } from 'node:url';
 import type { Artefact } from '../../compiler/emit/artefact.ts';
 import { givenTensors, type GivenWeights } from '../checkpoint/given.ts';
-import { openCheckpoint } from '../checkpoint/open.ts';
 import type { TensorFile } from '../checkpoint/source.ts';
+import type { Part } from '../checkpoint/trained.ts';
 import { openDevice, type OpenDevice } from '../device.ts';
 import { RunnableModel } from '../model.ts';
+import { checkCount } from '../needs.ts';
 import { Program } from '../program.ts';
 import type { AnySignature, Signature } from '../signature.ts';
 import { setFirstValues } from '../weights.ts';
 import { findAdapter, type AdapterChoice } from './adapter.ts';
 import { readArtefact } from './artefact.ts';
-import { openFile } from './file.ts';
+import { openCheckpointFile } from './checkpoint.ts';
 
 /** How far loading is. */
 export interface LoadProgress {
@@ -23,6 +24,8 @@ export interface LoadProgress {
 export interface LoadOptions {
   /** A checkpoint, .safetensors or PyTorch .pt; or arrays by parameter name. Without, weights are drawn from `seed`. */
   readonly weights?: string | URL | GivenWeights;
+  /** Of a checkpoint with both: the moving average where there is one, unless told. */
+  readonly part?: Part;
   /** Of weights that are drawn; 0 unless told. */
   readonly seed?: number;
   /** The entries to be run; all unless told. What only others need is neither compiled nor allocated. */
@@ -30,6 +33,8 @@ export interface LoadOptions {
   /** What to run on: an open device, which stays the caller's, or a choice as `DITC_ADAPTER` takes it. */
   readonly device?: OpenDevice | AdapterChoice;
   readonly onProgress?: (progress: LoadProgress) => void;
+  /** Is told what was chosen or passed over in a checkpoint. */
+  readonly onNote?: (note: string) => void;
 }
 
 /**
@@ -42,6 +47,7 @@ export async function load<S extends Signature = AnySignature>(
   from: string | URL | Artefact,
   options: LoadOptions = {},
 ): Promise<RunnableModel<S>> {
+  checkCount('seed', options.seed ?? 0, 0);
   const artefact = typeof from === 'string' || from instanceof URL ? await readArtefact(pathOf(from)) : from;
   const [open, release] = await deviceFor(options.device);
   try {
@@ -83,25 +89,17 @@ export async function openGpu(prefer?: AdapterChoice): Promise<OpenDevice> {
 }
 
 async function fill(program: Program, artefact: Artefact, options: LoadOptions): Promise<void> {
-  const { weights, seed = 0, onProgress } = options;
-  const file = weights === undefined ? undefined : await openWeights(weights, artefact);
+  const { weights, part, seed = 0, onProgress, onNote } = options;
+  const open = async (from: NonNullable<typeof weights>): Promise<TensorFile> =>
+    typeof from === 'string' || from instanceof URL
+      ? openCheckpointFile(pathOf(from), part)
+      : givenTensors(from, artefact.manifest.params);
+  const file = weights === undefined ? undefined : await open(weights);
   try {
-    await setFirstValues(program, { artefact, weights: file, seed }, ({ done, total }) => {
+    await setFirstValues(program, { artefact, weights: file, part, seed, onNote }, ({ done, total }) => {
       onProgress?.({ phase: 'weights', done, total });
     });
   } finally {
     await file?.close();
-  }
-}
-
-/** Opens a checkpoint, or what stands for one. The caller closes it. */
-export async function openWeights(weights: string | URL | GivenWeights, { manifest }: Artefact): Promise<TensorFile> {
-  if (typeof weights !== 'string' && !(weights instanceof URL)) return givenTensors(weights, manifest.params);
-  const source = await openFile(pathOf(weights));
-  try {
-    return await openCheckpoint(source);
-  } catch (error) {
-    await source.close();
-    throw error;
   }
 }

@@ -131,6 +131,8 @@ describe('what does not fit is refused, by name, with what is wanted', () => {
     ['another length', 'scale', { ...inputs, x: new Float32Array(3) }, /input x of scale is f32\[2, 2\]: it was given 3 values; give a Float32Array of 4 values/],
     ['another type', 'scale', { ...inputs, x: new Float64Array(4) }, /it was given as Float64Array; give a Float32Array/],
     ['another shape', 'scale', { ...inputs, x: [[1, 2, 3, 4]] }, /the brackets are \[1, 4\]/],
+    ['brackets that are not alike', 'scale', { ...inputs, x: [[1, 2], [3], [4]] }, /the brackets are \[3, 2\]/],
+    ['as many in brackets that are not alike', 'scale', { ...inputs, x: [[1, 2], [3, [4]]] }, /not all of its brackets hold as many/],
     ['a tensor of another shape', 'scale', { ...inputs, x: { data: new Float32Array(4), shape: [4], dtype: 'f32' } }, /it was given f32\[4\]/],
     ['a fraction', 'scale', { ...inputs, k: 1.5 }, /input k of scale is i32\[\]: element 0 is 1.5; give an Int32Array of 1 value, or an array of whole/],
     ['a number past the type', 'scale', { ...inputs, k: 2 ** 31 }, /element 0 is 2147483648/],
@@ -243,7 +245,7 @@ describe('a model that samples', () => {
     const controller = new AbortController();
     const onStep = (done: number) => done === 2 && controller.abort(new Error('enough'));
     await expect(m.sample({ classes: [1], onStep, signal: controller.signal })).rejects.toThrow('enough');
-    expect((await m.sample({ classes: [1] })).shape).toEqual([1, 1, 8, 8]);
+    expect((await m.sample({ classes: Int32Array.of(1) })).shape).toEqual([1, 1, 8, 8]);
   });
 
   it.each([
@@ -274,10 +276,52 @@ it('progress tells of kernels and weights', async () => {
   await m.dispose();
 });
 
+it.each<[string, () => Promise<unknown>, RegExp]>([
+  [
+    'a device',
+    async () => load(await compile(model), { device: 'cuda' as never }),
+    /device: unknown value "cuda"; choose one of auto, /,
+  ],
+  ['a seed', () => loaded({ seed: -1 }), /seed is -1; give a whole number from 0/],
+  ['part of a seed', () => loaded({ seed: 1.5 }), /seed is 1.5/],
+  ['a type', () => compile(model, { dtype: 'f8' as never }), /dtype is f8; give f32 or f16/],
+  ['a batch', () => compile(model, { batch: 0 }), /batch is 0; give a whole number from 1/],
+  ['memory', () => compile(model, { memory: NaN }), /memory is NaN; give a number of bytes/],
+])('%s that is none is refused', async (_, work, message) => {
+  await expect(work()).rejects.toThrow(message);
+});
+
+describe('weights of a training’s checkpoint', () => {
+  const tensors = { 'param/w': [5, 7], 'state/ema.w': [1, 2], 'param/v': [0, 0, 0], 'state/ema.v': [3, 4, 5] };
+  const file = async () => {
+    const path = join(folder({ 'note.txt': '' }), '0000001.safetensors');
+    const written = Object.entries(tensors).map(([name, values]) => ({
+      name,
+      dtype: 'f32' as const,
+      shape: [values.length],
+      chunks: () => [Float32Array.from(values)],
+    }));
+    await writeAtomically(path, (write) => writeSafetensors(write, written));
+    return path;
+  };
+
+  it('are the averages unless told, with a note', async () => {
+    const notes: string[] = [];
+    await using m = await loaded({ weights: await file(), onNote: (note) => void notes.push(note) });
+    expect((await m.param('w')).data).toEqual(Float32Array.of(1, 2));
+    expect(notes.join()).toContain('the moving average (EMA) of the weights are taken');
+    await using other = await loaded({ weights: await file(), part: 'model' });
+    expect((await other.param('w')).data).toEqual(Float32Array.of(5, 7));
+  });
+});
+
 it('what was disposed of is refused; what ran then had its end', async () => {
   const m = await loaded();
   const running = m.run('scale', inputs);
+  let freed = false;
+  void m.dispose().then(() => (freed = true));
   await m.dispose();
+  expect(freed).toBe(true);
   expect((await running).next.data[0]).toBe(4);
   await expect(m.run('scale', inputs)).rejects.toThrow(/is disposed of; load it again/);
   await m.dispose();

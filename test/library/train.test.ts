@@ -88,6 +88,33 @@ it('a signal ends it after the step under way', async () => {
   expect(step).toBe(2);
 });
 
+it('goes on where it came to, also after a callback that threw', async () => {
+  const data = { images, labels };
+  const stopAt2 = ({ step }: { step: number }) => {
+    if (step === 2) throw new Error('enough');
+  };
+  const inParts = await withModel(async (m) => {
+    await expect(m.train({ data, steps: 5, onStep: stopAt2 })).rejects.toThrow('enough');
+    return [(await m.train({ data, steps: 1 })).step, await weightsOf(m)];
+  });
+  const atOnce = await withModel(async (m) => [(await m.train({ data, steps: 3 })).step, await weightsOf(m)]);
+  expect(inParts).toEqual(atOnce);
+});
+
+it('that overflows however little the loss is scaled by has failed', async () => {
+  const entries = ['trainStart', 'trainStep'];
+  const half = await compile(network, { entries, batch: BATCH, device: device.spec, dtype: 'f16' });
+  await using m = await load(half, { device, seed: 5 });
+  const data = { images: new Float32Array(images.length).fill(NaN), labels };
+  const skipped = await m.train({ data, steps: 3 });
+  expect(skipped.last).toMatchObject({ skipped: 3, loss: NaN });
+  await expect(m.train({ data, steps: 60, every: 60 })).rejects.toMatchObject({
+    code: 'not-finite',
+    what: 'training went astray by step 63',
+    why: 'the loss is NaN; 63 steps were left out, whatever the loss was scaled by',
+  });
+});
+
 it('its weights are those that a sampler of the model draws with', async () => {
   const weights = await withModel(async (m) => {
     await m.train({ data: { images, labels }, steps: 2 });
@@ -116,4 +143,11 @@ it('needs its entries', async () => {
   await using m = await load(await compile(network, { entries: ['forward'], name: 'net' }), { device });
   const message = /net: it has no entry trainStart and trainStep; build it with --entry trainStart --entry trainStep/;
   await expect(m.train({ data: { images, labels }, steps: 1 })).rejects.toThrow(message);
+  const entries = ['forward', 'sampleStart', 'sampleStep', 'trainStart', 'trainStep'];
+  const whole = await compile(network, { entries, device: device.spec, name: 'net' });
+  await using part = await load(whole, { device, entries: ['forward'] });
+  await expect(part.train({ data: { images, labels }, steps: 1 })).rejects.toThrow(
+    'net: it was loaded without trainStart and trainStep; load it with entries: trainStart, trainStep',
+  );
+  await expect(part.sample({ classes: [1] })).rejects.toThrow('it was loaded without sampleStart and sampleStep');
 });
