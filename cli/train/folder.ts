@@ -6,7 +6,7 @@ import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts'
 import { RuntimeError } from '../../runtime/error.ts';
 import { writeAtomically } from '../../runtime/node/file.ts';
 import { checkUnlocked, lockFolder } from '../../runtime/node/lock.ts';
-import { sweepTemporaries } from '../../runtime/node/temporary.ts';
+import { sweepTemporaries, trackEmpty } from '../../runtime/node/temporary.ts';
 import type { Program } from '../../runtime/program.ts';
 import { fileError, UsageError } from '../errors.ts';
 import { metricsPage, type SampleGrid } from '../metrics-page.ts';
@@ -65,13 +65,20 @@ export class TrainingFolder {
     return new UsageError({ what: `--out is ${this.path}`, why, fix });
   }
 
-  /** Makes the folder and takes its lock; what a killed training left under way is removed. Returns what unlocks it. */
+  /**
+   * Makes the folder and takes its lock; what a killed training left under way is removed. Returns what unlocks it, and removes
+   * the folder that it made where nothing has been written.
+   */
   lock(): () => void {
     try {
-      mkdirSync(this.path, { recursive: true });
+      const isNew = mkdirSync(this.path, { recursive: true }) !== undefined;
+      const untrack = isNew ? trackEmpty(this.path) : () => {};
       const unlock = lockFolder(this.path, 'ditc train');
       for (const folder of [this.path, this.checkpoints, this.#samples]) sweepTemporaries(folder);
-      return unlock;
+      return () => {
+        unlock();
+        untrack();
+      };
     } catch (error) {
       throw error instanceof RuntimeError ? error : fileError(this.path, 'cannot write into the folder', error);
     }

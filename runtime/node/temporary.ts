@@ -2,7 +2,7 @@
  * Files and folders that are there only while something is under way. Their names carry the process that made them: what a
  * killed one left is told from what a running one still writes, and is removed by the next that writes into the folder.
  */
-import { readdirSync, rmSync, statSync } from 'node:fs';
+import { readdirSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { isRunning, ownProcess, parseProcess, processText } from './process.ts';
 
@@ -10,7 +10,8 @@ const NAME = /^\.ditc-(.+)-\d+\.(tmp|new)$/;
 /** Age at which one of a process that cannot be asked, for it is on another machine, is taken for left behind. */
 const STALE_MS = 24 * 3600 * 1000;
 
-const present = new Set<string>();
+/** Each with how it goes. */
+const present = new Map<string, (path: string) => void>();
 const swept = new Set<string>();
 let listener: (any: boolean) => void = () => {};
 let serial = 0;
@@ -32,19 +33,36 @@ export function temporaryIn(folder: string, ending: 'tmp' | 'new'): string {
 
 /** Counts a path among the temporary ones. */
 export function track(path: string): void {
-  present.add(path);
+  trackAs(path, remove);
+}
+
+/** Counts a folder among the temporary ones for as long as nothing is in it. What it returns ends that. */
+export function trackEmpty(folder: string): () => void {
+  trackAs(folder, removeEmpty);
+  return () => {
+    removeEmpty(folder);
+    forget(folder);
+  };
+}
+
+function trackAs(path: string, removal: (path: string) => void): void {
+  present.set(path, removal);
   if (present.size === 1) listener(true);
 }
 
 /** Removes a temporary file or folder, if it is still there. */
 export function discard(path: string): void {
   remove(path);
+  forget(path);
+}
+
+function forget(path: string): void {
   if (present.delete(path) && !present.size) listener(false);
 }
 
-/** Removes all of them: for a signal's handler, which is about to end the process. */
+/** Removes all of them, the last first: for a signal's handler, which is about to end the process. */
 export function discardAll(): void {
-  for (const path of present) remove(path);
+  for (const [path, removal] of [...present].reverse()) removal(path);
 }
 
 /** Removes what killed processes left in a folder; gives the paths that running ones use. */
@@ -81,5 +99,13 @@ function remove(path: string): void {
     rmSync(path, { recursive: true, force: true });
   } catch {
     // Somebody else's, or the disk is gone: what can be removed has been.
+  }
+}
+
+function removeEmpty(folder: string): void {
+  try {
+    rmdirSync(folder);
+  } catch {
+    // It holds something by now: it stays.
   }
 }
