@@ -2,9 +2,10 @@
  * Which pointwise values get a buffer of their own. A value that several places read, or that one place reads many times
  * (a matrix product reads each operand once per tile of the other), is either recomputed there or stored once.
  */
-import { byteSize, labelOf, sizeOf, type Node, type Remarks } from '../ir/index.ts';
+import { labelOf, sizeOf, type Node, type Remarks } from '../ir/index.ts';
 import { attentionDims, opDef } from '../ops/index.ts';
 import { tooManyBuffers } from './device.ts';
+import { limitOps } from './most-ops.ts';
 import type { Draft } from './regions.ts';
 import { isStored } from './storage.ts';
 import { chooseWholes, type Wholes } from './wholes.ts';
@@ -14,12 +15,6 @@ const MEMORY = 4;
 const DISPATCH = 1_000_000;
 /** Work beside a load that costs nothing to repeat. */
 const CHEAP = 4;
-/**
- * Ops that a kernel takes in, and so many one behind the other: drivers compile in more than linear time, and nothing that models
- * are made of has a hundred.
- */
-export const MOST_OPS = 512;
-const MOST_DEPTH = MOST_OPS / 2;
 /** Typical rows or columns of an output tile: how often an operand of a product is not reread. */
 export const TILE = 24;
 /** Query rows of an attention block. */
@@ -78,7 +73,7 @@ function chooseBuffers(choice: BufferChoice, most: number): Set<Node> {
       evaluations.store(node);
     }
   }
-  limitDepth(choice, buffers, most);
+  limitOps(choice, buffers, most);
   limitReads(choice, buffers);
   return buffers;
 }
@@ -230,21 +225,6 @@ function inlineWork({ nodes, anchored, wholes }: BufferChoice): Map<Node, number
     }
   }
   return work;
-}
-
-/** Stores a value of each chain that is longer than a kernel should be. */
-function limitDepth({ nodes, owned, wholes, remarks }: BufferChoice, buffers: Set<Node>, most: number): void {
-  const depths = new Map<Node, number>();
-  for (const node of nodes) {
-    const isInMemory = buffers.has(node) || isStored(node) || wholes?.has(node);
-    const depth = isInMemory ? 0 : node.inputs.reduce((max, input) => Math.max(max, depths.get(input)!), 0) + 1;
-    const isLong = depth > MOST_DEPTH && !owned.has(node) && byteSize(node.type) <= most;
-    if (isLong) {
-      remarks?.missed('buffers', [node], `${labelOf(node)} comes after ${depth} others in a row`);
-      buffers.add(node);
-    }
-    depths.set(node, isLong ? 0 : depth);
-  }
 }
 
 /** Stores more values until no kernel reads more buffers than the device binds. */

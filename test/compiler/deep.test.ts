@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { GraphBuilder, nodesOf, ownerOf, type Graph, type Node } from '../../compiler/ir/index.ts';
 import { Functional, interpret, opTable, Random } from '../../compiler/ops/index.ts';
 import { compileGraphs, schedule } from '../../compiler/pipeline.ts';
-import { MOST_OPS } from '../../compiler/schedule/cost.ts';
 import { PORTABLE } from '../../compiler/schedule/device.ts';
+import { MOST_OPS } from '../../compiler/schedule/most-ops.ts';
 import { relativeError } from '../helpers/gpu.ts';
 import { runSchedule } from '../helpers/run-schedule.ts';
 import { drawValues } from '../helpers/samples.ts';
@@ -55,6 +55,18 @@ it('ten thousand ops compile, and take no kernels for each other', () => {
   const { regions } = schedule(graph, { device: PORTABLE });
   expect(nodesOf(graph).length).toBeGreaterThanOrEqual(10_000);
   expect(regions.length).toBeLessThan(100);
+});
+
+it('a tree of a thousand branches is computed by kernels that are none too large', () => {
+  const { graph, bindings } = chain(STEPS.views, 0);
+  const [x] = graph.inputs;
+  const f = new Functional(ownerOf(x)!);
+  let level = Array.from({ length: 1024 }, (_, i) => f.unary('sin', f.mul(x, 1 + i / 1024)));
+  while (level.length > 1) level = level.flatMap((y, i) => (i % 2 ? [f.add(f.mul(level[i - 1], 0.5), y)] : []));
+  const tree = { ...graph, outputs: [{ name: 'y', node: level[0] }] };
+  const { outputs, scheduled } = runSchedule(tree, bindings, { device: PORTABLE, verify: true });
+  expect(relativeError(outputs.y, interpret(tree, bindings).outputs.y.data)).toBeLessThan(1e-6);
+  for (const { region } of scheduled.regions) expect(region.members.length).toBeLessThanOrEqual(MOST_OPS);
 });
 
 it('a derivative through hundreds of steps compiles', () => {

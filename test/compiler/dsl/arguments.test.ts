@@ -252,20 +252,6 @@ describe.each(ALL)('%s', (name, found) => {
   });
 });
 
-describe('what a list calls for each of its tensors', () => {
-  it('takes the tensor alone, where it takes one argument', () => {
-    expect(run(({ x }) => [x, x.neg()].map(dsl.silu).map(({ shape }) => shape))).toEqual([
-      [2, 3],
-      [2, 3],
-    ]);
-  });
-  it('is refused where the place in the list would be another argument', () => {
-    expect(told(() => run(({ x }) => [x].map(dsl.layerNorm as never)))).toMatch(
-      /^layerNorm: takes at most 2 arguments/,
-    );
-  });
-});
-
 describe('values that no tensor of that dtype holds', () => {
   const refused: [string, (given: Given) => unknown, RegExp][] = [
     [
