@@ -66,6 +66,10 @@ async function evaluate(
   if (options.save !== undefined) checkOutputFile(options.save);
   const sets = [await openSet(samples, options.num), ...(reference === undefined ? [] : [await openSet(reference)])];
   try {
+    if (sets.length === 1 && !sets[0].pictures && options.save === undefined) {
+      const fix = 'give what they are to be measured against, or pictures';
+      throw new UsageError({ what: `${samples} holds statistics alone`, why: 'a score is of pictures', fix });
+    }
     const known = await knownOf(sets, options, terminal);
     if (options.save !== undefined) await writeStatistics(options.save, known[0].statistics);
     const bar = startProgress(terminal, 'comparing neighbours', 1, '');

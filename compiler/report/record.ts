@@ -84,9 +84,14 @@ export function recordOf(
     };
   });
   const valueOf = (node: Node) => names.get(node) ?? (node.loc ? `${foreignLabel(node)} @ ${node.loc}` : labelOf(node));
-  const list = remarks.list.map(({ values, ...rest }): RemarkRecord => ({ ...rest, values: values.map(valueOf) }));
+  // What was decided on again, with the same end, is told once.
+  const told = new Map<string, RemarkRecord>();
+  for (const { values, ...rest } of remarks.list) {
+    const remark = { ...rest, values: values.map(valueOf) };
+    told.set(JSON.stringify(remark), remark);
+  }
   const outputs = Object.fromEntries(graph.outputs.map(({ name, node }) => [name, nameOf(node)]));
-  return { passes, origins: origins.list, outputs, dispatches, remarks: list };
+  return { passes, origins: origins.list, outputs, dispatches, remarks: [...told.values()] };
 }
 
 /**

@@ -168,6 +168,7 @@ describe('eval', () => {
     [['broken.npz', 'narrow.npz'], 1, /broken\.npz.*mu is \[2\] and sigma \[3,3\].*\(d, d\)/s],
     [['nan.npz', 'narrow.npz'], 1, /nan\.npz.*element 3 of sigma is NaN/s],
     [['narrow.npz', 'narrow.npz', '--num', '2'], 1, /holds statistics, of which no part/],
+    [['narrow.npz'], 2, /narrow\.npz holds statistics alone.*measured against/s],
     [['samples', ...network, '--save', 'stats.csv'], 2, /--save is stats\.csv.*FILE\.npz/s],
   ] as [string[], number, RegExp][])('%j is refused', async (args, wanted, message) => {
     writeFileSync(join(cwd, 'floats.npy'), encodeNpy({ dtype: 'f32', shape: [2, 3], data: new Float32Array(6) }));
