@@ -1,7 +1,7 @@
 /** One kernel of `ditc inspect`: the lines of the model that it came from, then its WGSL. */
 import type { Artefact } from '../compiler/emit/artefact.ts';
 import { UsageError } from './errors.ts';
-import { nearestName } from './nearest.ts';
+import { nearestName } from '../runtime/checkpoint/suggest.ts';
 import type { Terminal } from './terminal.ts';
 
 interface Kernel {

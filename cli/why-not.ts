@@ -7,7 +7,7 @@ import { DitcError } from '../compiler/ir/error.ts';
 import { readBuilt } from '../runtime/node/artefact.ts';
 import type { Signed } from '../runtime/manifest.ts';
 import { UsageError } from './errors.ts';
-import { nearestName } from './nearest.ts';
+import { nearestName } from '../runtime/checkpoint/suggest.ts';
 import { table, wrap } from './text.ts';
 import type { Colors } from './terminal.ts';
 

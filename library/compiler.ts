@@ -10,6 +10,7 @@ import { DitcError } from '../compiler/ir/index.ts';
 import { artefactFiles } from '../compiler/emit/write.ts';
 import type { Precision } from '../compiler/pipeline.ts';
 import type { DeviceSpec } from '../compiler/schedule/device.ts';
+import { wrongOptions, type OptionNames } from '../runtime/needs.ts';
 
 export { DitcError };
 export type { Artefact, DeviceSpec, Model, Precision };
@@ -31,6 +32,16 @@ export interface CompileOptions {
   readonly name?: string;
 }
 
+const OPTIONS: OptionNames<CompileOptions> = {
+  entries: true,
+  batch: true,
+  dtype: true,
+  device: true,
+  memory: true,
+  options: true,
+  name: true,
+};
+
 /** What was compiled: `load` of `ditc/runtime` takes it, and `write` puts it where `ditc run` and `load` find it. */
 export interface CompiledModel extends Artefact {
   /** Every file of the artefact by its path: the same bytes on every machine. */
@@ -44,10 +55,12 @@ export interface CompiledModel extends Artefact {
  * @throws DitcError with the place in the file and the fix.
  */
 export async function compile(model: string | URL | Model, options: CompileOptions = {}): Promise<CompiledModel> {
+  const wrong = wrongOptions('compile', options, OPTIONS);
+  if (wrong) throw new DitcError({ code: 'argument', ...wrong });
   const { entries, batch = 1, dtype, device = 'portable', memory } = options;
   check('batch', batch, Number.isSafeInteger(batch) && batch > 0, 'a whole number from 1');
   check('dtype', dtype, dtype === undefined || dtype === 'f32' || dtype === 'f16', 'f32 or f16');
-  check('memory', memory, memory === undefined || memory > 0, 'a number of bytes');
+  check('memory', memory, memory === undefined || (typeof memory === 'number' && memory > 0), 'a number of bytes');
   const loaded = isModel(model) ? inMemory(model, options.name ?? 'model') : loadModel(pathOf(model));
   const spec = typeof device === 'string' ? await findDevice(device) : device;
   const within = (most?: number) =>
@@ -69,7 +82,8 @@ const pathOf = (path: string | URL): string => (path instanceof URL ? fileURLToP
 
 function check(name: string, value: unknown, isRight: boolean, wanted: string): void {
   if (isRight) return;
-  throw new DitcError({ code: 'argument', what: `compile: ${name} is ${String(value)}`, fix: `give ${wanted}` });
+  const shown = typeof value === 'string' ? JSON.stringify(value) : String(value);
+  throw new DitcError({ code: 'argument', what: `compile: ${name} is ${shown}`, fix: `give ${wanted}` });
 }
 
 /** A model that no file has: its values have no names or lines. */

@@ -4,7 +4,7 @@
  */
 import type { TensorSpec } from '../compiler/emit/artefact.ts';
 import { RuntimeError } from './error.ts';
-import { checkCount, checkEntries } from './needs.ts';
+import { checkCount, checkEntries, checkOptions, type OptionNames } from './needs.ts';
 import type { Program } from './program.ts';
 import type { Tensor } from './tensor.ts';
 import { checkRange } from './values.ts';
@@ -98,8 +98,19 @@ export interface SampleOptions {
   readonly signal?: AbortSignal;
 }
 
+const OPTIONS: OptionNames<SampleOptions> = {
+  classes: true,
+  seed: true,
+  cfg: true,
+  steps: true,
+  sampler: true,
+  onStep: true,
+  signal: true,
+};
+
 /** The job that a program can do. @throws RuntimeError `entry`, `mismatch`, `bad-argument`. */
 export function sampleJob(program: Program, asked: SampleOptions): SampleJob {
+  checkOptions('sample', asked, OPTIONS);
   checkEntries(program, SAMPLING_ENTRIES);
   const { model, entries, options = {} } = program.manifest;
   for (const name of ['steps', 'sampler'] as const) {

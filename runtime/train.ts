@@ -8,7 +8,7 @@ import { givenDataset, type GivenExamples } from './data/given.ts';
 import { START, type Position } from './data/order.ts';
 import { prefetch, type Batches } from './data/prefetch.ts';
 import { RuntimeError } from './error.ts';
-import { checkCount, checkEntries } from './needs.ts';
+import { checkCount, checkEntries, checkOptions, type OptionNames } from './needs.ts';
 import type { Program } from './program.ts';
 import type { Values } from './weights.ts';
 
@@ -86,8 +86,20 @@ export interface TrainResult extends TrainingPlace {
   readonly last?: Measured;
 }
 
+const OPTIONS: OptionNames<TrainOptions> = {
+  data: true,
+  steps: true,
+  seed: true,
+  flip: true,
+  every: true,
+  onStep: true,
+  signal: true,
+};
+
 /** Throws unless the program can be trained, and so. @throws RuntimeError `entry`, `bad-argument`. */
-export function checkTraining(program: Program, { steps, seed = 0, every = 1 }: TrainOptions): void {
+export function checkTraining(program: Program, options: TrainOptions): void {
+  checkOptions('train', options, OPTIONS);
+  const { steps, seed = 0, every = 1 } = options;
   checkEntries(program, TRAINING_ENTRIES);
   checkCount('steps', steps, 0);
   checkCount('every', every, 1);

@@ -60,21 +60,22 @@ export function commonPrefix(
   return model && { side: 'model', ...model };
 }
 
-/** Levenshtein distance, or `limit` as soon as it cannot be smaller. */
+/** Edits from one to the other, two letters in each other's place being one, or `limit` if it is not smaller. */
 function distance(a: string, b: string, limit: number): number {
   if (Math.abs(a.length - b.length) >= limit) return limit;
+  let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
-    let smallest = i;
     for (let j = 1; j <= b.length; j++) {
       next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
-      smallest = Math.min(smallest, next[j]);
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
+        next[j] = Math.min(next[j], before[j - 2] + 1);
     }
-    if (smallest >= limit) return limit;
-    row = next;
+    [before, row] = [row, next];
+    if (Math.min(...before) >= limit && Math.min(...row) >= limit) return limit;
   }
-  return row[b.length];
+  return Math.min(row[b.length], limit);
 }
 
 /** The most similar name of the same shape, if it is similar enough to be worth showing. */
@@ -92,3 +93,10 @@ export function nearest(wanted: Named, candidates: readonly Named[]): string | u
   }
   return best;
 }
+
+/** The name that was probably meant, where names are all that is known. */
+export const nearestName = (wanted: string, known: readonly string[]): string | undefined =>
+  nearest(
+    { name: wanted, shape: [] },
+    known.map((name) => ({ name, shape: [] })),
+  );

@@ -6,7 +6,7 @@ import type { TensorFile } from '../checkpoint/source.ts';
 import type { Part } from '../checkpoint/trained.ts';
 import { openDevice, type OpenDevice } from '../device.ts';
 import { RunnableModel } from '../model.ts';
-import { checkCount } from '../needs.ts';
+import { checkCount, checkOptions, type OptionNames } from '../needs.ts';
 import { Program } from '../program.ts';
 import type { AnySignature, Signature } from '../signature.ts';
 import { setFirstValues } from '../weights.ts';
@@ -37,6 +37,16 @@ export interface LoadOptions {
   readonly onNote?: (note: string) => void;
 }
 
+const OPTIONS: OptionNames<LoadOptions> = {
+  weights: true,
+  part: true,
+  seed: true,
+  entries: true,
+  device: true,
+  onProgress: true,
+  onNote: true,
+};
+
 /**
  * Loads an artefact: a folder that `ditc build` wrote, or what `compile` of `ditc/compiler` gives. Dispose of the model when
  * done with it: it keeps the device, and Node with it.
@@ -47,6 +57,7 @@ export async function load<S extends Signature = AnySignature>(
   from: string | URL | Artefact,
   options: LoadOptions = {},
 ): Promise<RunnableModel<S>> {
+  checkOptions('load', options, OPTIONS);
   checkCount('seed', options.seed ?? 0, 0);
   const artefact = typeof from === 'string' || from instanceof URL ? await readArtefact(pathOf(from)) : from;
   const [open, release] = await deviceFor(options.device);

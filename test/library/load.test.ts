@@ -4,7 +4,14 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { defineModel, normal, ones } from '../../compiler/dsl/index.ts';
 import { compile } from '../../library/compiler.ts';
 import { dit } from '../../models/dit.ts';
-import { load, openGpu, writeAtomically, type OpenDevice, type RunnableModel } from '../../runtime/node/index.ts';
+import {
+  load,
+  openGpu,
+  writeAtomically,
+  type OpenDevice,
+  type RunnableModel,
+  type SampleOptions,
+} from '../../runtime/node/index.ts';
 import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';
 
@@ -254,10 +261,12 @@ describe('a model that samples', () => {
     [{ classes: [1, 6] }, /element \[1\] of classes is 6: .* 0 to 5/],
     [{ classes: [1], seed: -1 }, /seed is -1/],
     [{ classes: [1], cfg: NaN }, /cfg is NaN/],
+    [{ classes: [1], sede: 1 }, /sample: there is no option "sede": .*; did you mean seed\?/],
+    [undefined, /sample: it was not given an object of options: .*; give sample \{ … \}/],
     [{ classes: [1], steps: 50 }, /steps is 50: small was built with steps 3; compile it with options \{ steps: … \}/],
     [{ classes: [1], sampler: 'ddim' }, /sampler is ddim: small was built with sampler ddpm/],
   ])('refuses %j', async (options, message) => {
-    await expect(m.sample(options)).rejects.toThrow(message);
+    await expect(m.sample(options as SampleOptions)).rejects.toThrow(message);
   });
 
   it('needs its entries', async () => {
@@ -284,12 +293,23 @@ it.each<[string, () => Promise<unknown>, RegExp]>([
   ],
   ['a seed', () => loaded({ seed: -1 }), /seed is -1; give a whole number from 0/],
   ['part of a seed', () => loaded({ seed: 1.5 }), /seed is 1.5/],
-  ['a type', () => compile(model, { dtype: 'f8' as never }), /dtype is f8; give f32 or f16/],
+  ['a type', () => compile(model, { dtype: 'f8' as never }), /dtype is "f8"; give f32 or f16/],
   ['a batch', () => compile(model, { batch: 0 }), /batch is 0; give a whole number from 1/],
+  ['part of a batch', () => compile(model, { batch: 1.5 }), /batch is 1.5; give a whole number from 1/],
   ['memory', () => compile(model, { memory: NaN }), /memory is NaN; give a number of bytes/],
+  ['memory in text', () => compile(model, { memory: '20' as never }), /memory is "20"; give a number of bytes/],
 ])('%s that is none is refused', async (_, work, message) => {
   await expect(work()).rejects.toThrow(message);
 });
+
+it.each<[string, () => Promise<unknown>, RegExp]>([
+  ['load', () => loaded({ wieghts: {} } as never), /load: there is no option "wieghts": .*; did you mean weights\?/],
+  ['compile', () => compile(model, { bacth: 2 } as never), /compile: there is no option "bacth": .*; did you mean batch\?/],
+  ['compile, one like none', () => compile(model, { zzz: 2 } as never), /no option "zzz": .*; leave it out, or correct/],
+  ['load, no object', () => load({} as never, null as never), /load: it was not given an object of options/],
+])('an option that is none is refused, with the nearest: %s', async (_, work, message) => {
+  await expect(work()).rejects.toThrow(message);
+}); // prettier-ignore
 
 describe('weights of a training’s checkpoint', () => {
   const tensors = { 'param/w': [5, 7], 'state/ema.w': [1, 2], 'param/v': [0, 0, 0], 'state/ema.v': [3, 4, 5] };

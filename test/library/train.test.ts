@@ -134,6 +134,11 @@ it.each<[string, TrainOptions, RegExp]>([
   ['labels for some', { data: { images, labels: [0, 1] }, steps: 1 }, /there are 2 labels: images holds 6 examples/],
   ['a label of no class', { data: { images, labels: [0, 1, 2, 0, 1, 9] }, steps: 1 }, /the label of example 5 is 9/],
   ['fewer than no steps', { data: { images, labels }, steps: -1 }, /steps is -1/],
+  [
+    'an option that is none',
+    { data: { images, labels }, steps: 1, stesp: 2 } as TrainOptions,
+    /train: there is no option "stesp": .*; did you mean steps\?/,
+  ],
   ['looks at no steps', { data: { images, labels }, steps: 1, every: 0 }, /every is 0/],
 ])('refuses %s', async (_, options, message) => {
   await expect(withModel((m) => m.train(options))).rejects.toThrow(message);
