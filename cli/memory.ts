@@ -46,19 +46,24 @@ export function recomputed({ manifest }: Artefact): string | undefined {
   return most ? `${(100 * most).toFixed(1)} % more MACs, to compute again what it does not keep` : undefined;
 }
 
-/** @throws DitcError `out-of-memory`, with the largest batch that fits, when `batch` takes more than `limit` bytes. */
-export function checkMemory(limit: number, batch: number, needs: (batch: number) => Need): void {
+/** @throws DitcError `out-of-memory`, with the largest batch that fits, when `batch` takes more than `limit` bytes; `say` is how the caller's user writes the two. */
+export function checkMemory(
+  limit: number,
+  batch: number,
+  needs: (batch: number) => Need,
+  say = { memory: '--memory', batch: '--batch ' },
+): void {
   const need = needs(batch);
   if (need.total <= limit) return;
   const fits = largestBatch(limit, batch, needs);
   const parts = `${bytes(need.fixed)} for weights and state, ${bytes(need.total - need.fixed)} for the batch`;
   throw new DitcError({
     code: 'out-of-memory',
-    what: `batch ${batch} needs ${bytes(need.total)}, --memory allows ${bytes(limit)}`,
+    what: `batch ${batch} needs ${bytes(need.total)}, ${say.memory} allows ${bytes(limit)}`,
     why: parts,
     fix: fits
-      ? `give --batch ${fits}, the largest that fits`
-      : `not even --batch 1 fits: allow ${bytes(needs(1).total)} or more, or train a smaller model`,
+      ? `give ${say.batch}${fits}, the largest that fits`
+      : `not even ${say.batch}1 fits: allow ${bytes(needs(1).total)} or more, or train a smaller model`,
   });
 }
 

@@ -2,8 +2,8 @@
 import { fileURLToPath } from 'node:url';
 import { writeArtefactFolder } from '../cli/artefact-folder.ts';
 import { findDevice } from '../cli/device.ts';
-import { compileWithin } from '../cli/memory.ts';
-import { compile as compileLoaded, loadModel, type LoadedModel } from '../cli/model.ts';
+import { checkMemory, compileWithin, needOf } from '../cli/memory.ts';
+import { compile as compileLoaded, loadModel, type Compiled, type LoadedModel } from '../cli/model.ts';
 import type { Model } from '../compiler/dsl/index.ts';
 import type { Artefact } from '../compiler/emit/artefact.ts';
 import { DitcError } from '../compiler/ir/index.ts';
@@ -61,22 +61,37 @@ export async function compile(model: string | URL | Model, options: CompileOptio
   check('batch', batch, Number.isSafeInteger(batch) && batch > 0, 'a whole number from 1');
   check('dtype', dtype, dtype === undefined || dtype === 'f32' || dtype === 'f16', 'f32 or f16');
   check('memory', memory, memory === undefined || (typeof memory === 'number' && memory > 0), 'a number of bytes');
+  if (!isModel(model) && typeof model !== 'string' && !(model instanceof URL))
+    throw new DitcError({
+      code: 'argument',
+      what: `compile: the model is ${String(model)}`,
+      fix: 'give the path of a model file, or a model that defineModel made',
+    });
   const loaded = isModel(model) ? inMemory(model, options.name ?? 'model') : loadModel(pathOf(model));
   const spec = typeof device === 'string' ? await findDevice(device) : device;
-  const within = (most?: number) =>
+  const compiled = (size: number, most?: number) =>
     compileLoaded(loaded, {
       device: spec,
       entries,
-      entryOptions: { ...options.options, batch },
+      entryOptions: { ...options.options, batch: size },
       dtype,
       memory: most,
     });
-  const { artefact, graphs } = memory === undefined ? within() : compileWithin(memory, within);
+  const { artefact, graphs } = memory === undefined ? compiled(batch) : inMemoryOf(memory, batch, compiled);
   const files = () => artefactFiles(artefact, graphs);
   return { ...artefact, files, write: async (folder) => writeArtefactFolder(pathOf(folder), files()) };
 }
 
-const isModel = (model: string | URL | Model): model is Model => typeof model === 'object' && 'entries' in model;
+/** @throws DitcError `out-of-memory` when the batch does not fit, however much of it is computed again. */
+function inMemoryOf(memory: number, batch: number, compiled: (size: number, most: number) => Compiled): Compiled {
+  const within = (size: number) => compileWithin(memory, (most) => compiled(size, most));
+  const asked = within(batch);
+  const needs = (size: number) => needOf((size === batch ? asked : within(size)).artefact);
+  checkMemory(memory, batch, needs, { memory: 'memory', batch: 'batch: ' });
+  return asked;
+}
+
+const isModel = (model: unknown): model is Model => typeof model === 'object' && model !== null && 'entries' in model;
 
 const pathOf = (path: string | URL): string => (path instanceof URL ? fileURLToPath(path) : path);
 

@@ -52,7 +52,9 @@ export async function readBuilt(dir: string, manifest: Signed, name: string): Pr
 function notAnArtefact(dir: string, cause: unknown): never {
   const reason = cause instanceof RuntimeError ? (cause.why ?? cause.what) : String(cause);
   const what = 'it is not an artefact folder';
-  const fix = 'pass a folder that ditc build wrote, such as codegen-out/dit-xl';
+  const fix = /\.[cm]?[jt]s$/.test(dir)
+    ? 'that is a model file: compile it first, with ditc build or compile of ditc/compiler'
+    : 'pass a folder that ditc build wrote, such as codegen-out/dit-xl';
   throw new RuntimeError({ code: 'not-found', where: dir, what, why: `manifest.json: ${reason}`, fix, cause });
 }
 

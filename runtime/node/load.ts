@@ -5,6 +5,7 @@ import { givenTensors, type GivenWeights } from '../checkpoint/given.ts';
 import type { TensorFile } from '../checkpoint/source.ts';
 import type { Part } from '../checkpoint/trained.ts';
 import { openDevice, type OpenDevice } from '../device.ts';
+import { RuntimeError } from '../error.ts';
 import { RunnableModel } from '../model.ts';
 import { checkCount, checkOptions, type OptionNames } from '../needs.ts';
 import { Program } from '../program.ts';
@@ -59,7 +60,8 @@ export async function load<S extends Signature = AnySignature>(
 ): Promise<RunnableModel<S>> {
   checkOptions('load', options, OPTIONS);
   checkCount('seed', options.seed ?? 0, 0);
-  const artefact = typeof from === 'string' || from instanceof URL ? await readArtefact(pathOf(from)) : from;
+  const artefact = isPath(from) ? await readArtefact(pathOf(from)) : from;
+  if (!artefact?.manifest) throw noArtefact(from);
   const [open, release] = await deviceFor(options.device);
   try {
     const { entries, onProgress } = options;
@@ -80,7 +82,21 @@ export async function load<S extends Signature = AnySignature>(
   }
 }
 
-const pathOf = (from: string | URL): string => (from instanceof URL ? fileURLToPath(from) : from);
+const isPath = (from: unknown): from is string | URL => typeof from === 'string' || from instanceof URL;
+
+function pathOf(from: string | URL): string {
+  if (typeof from === 'string') return from;
+  if (from.protocol === 'file:') return fileURLToPath(from);
+  throw new RuntimeError({ code: 'bad-argument', what: `${from.href} is no file`, fix: 'give a path or a file: URL' });
+}
+
+const noArtefact = (from: unknown): RuntimeError =>
+  new RuntimeError({
+    code: 'bad-argument',
+    where: 'load',
+    what: `what to load is ${from === undefined ? 'missing' : 'no artefact'}`,
+    fix: 'give a folder that ditc build wrote, or what compile of ditc/compiler gives',
+  });
 
 /** An open device, and what is to be done when the model is done with it. */
 async function deviceFor(device: LoadOptions['device']): Promise<[open: OpenDevice, release: () => void]> {
@@ -102,9 +118,7 @@ export async function openGpu(prefer?: AdapterChoice): Promise<OpenDevice> {
 async function fill(program: Program, artefact: Artefact, options: LoadOptions): Promise<void> {
   const { weights, part, seed = 0, onProgress, onNote } = options;
   const open = async (from: NonNullable<typeof weights>): Promise<TensorFile> =>
-    typeof from === 'string' || from instanceof URL
-      ? openCheckpointFile(pathOf(from), part)
-      : givenTensors(from, artefact.manifest.params);
+    isPath(from) ? openCheckpointFile(pathOf(from), part) : givenTensors(from, artefact.manifest.params);
   const file = weights === undefined ? undefined : await open(weights);
   try {
     await setFirstValues(program, { artefact, weights: file, part, seed, onNote }, ({ done, total }) => {

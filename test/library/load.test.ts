@@ -298,6 +298,16 @@ it.each<[string, () => Promise<unknown>, RegExp]>([
   ['part of a batch', () => compile(model, { batch: 1.5 }), /batch is 1.5; give a whole number from 1/],
   ['memory', () => compile(model, { memory: NaN }), /memory is NaN; give a number of bytes/],
   ['memory in text', () => compile(model, { memory: '20' as never }), /memory is "20"; give a number of bytes/],
+  ['an artefact', () => load(undefined as never), /load: what to load is missing; give a folder that ditc build wrote/],
+  ['an artefact of an object', () => load({} as never), /load: what to load is no artefact/],
+  ['a path', () => load(new URL('https://example.org/')), /https:\/\/example.org\/ is no file/],
+  ['a model file', () => load('models/tiny.ts'), /that is a model file: compile it first/],
+  ['a model', () => compile(undefined as never), /compile: the model is undefined; give the path of a model file/],
+  [
+    'memory that does not suffice',
+    () => compile(model, { batch: 4, memory: 8 }),
+    /batch 4 needs .*, memory allows 8.*not even batch: 1 fits/,
+  ],
 ])('%s that is none is refused', async (_, work, message) => {
   await expect(work()).rejects.toThrow(message);
 });

@@ -106,7 +106,9 @@ it('that overflows however little the loss is scaled by has failed', async ({ sk
   const entries = ['trainStart', 'trainStep'];
   const half = await compile(network, { entries, batch: BATCH, device: device.spec, dtype: 'f16' });
   await using m = await load(half, { device, seed: 5 });
-  const data = { images: new Float32Array(images.length).fill(NaN), labels };
+  const data = { images, labels };
+  const { name, shape } = m.manifest.params[0];
+  await m.setParam(name, new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(NaN));
   const skipped = await m.train({ data, steps: 3 });
   expect(skipped.last).toMatchObject({ skipped: 3, loss: NaN });
   await expect(m.train({ data, steps: 60, every: 60 })).rejects.toMatchObject({
@@ -135,6 +137,13 @@ it.each<[string, TrainOptions, RegExp]>([
   ['labels for some', { data: { images, labels: [0, 1] }, steps: 1 }, /there are 2 labels: images holds 6 examples/],
   ['a label of no class', { data: { images, labels: [0, 1, 2, 0, 1, 9] }, steps: 1 }, /the label of example 5 is 9/],
   ['fewer than no steps', { data: { images, labels }, steps: -1 }, /steps is -1/],
+  ['no data', { steps: 1 } as TrainOptions, /train has no data; give data: \{ images, labels \}/],
+  ['images without labels', { data: { images }, steps: 1 }, /the images have no labels, and the model learns classes/],
+  [
+    'an image that is not finite',
+    { data: { images: images.map((x, i) => (i === 2 * SIZE + 3 ? NaN : x)), labels }, steps: 1 },
+    /images: example 2 is not finite: its value 3 is NaN/,
+  ],
   [
     'an option that is none',
     { data: { images, labels }, steps: 1, stesp: 2 } as TrainOptions,
