@@ -26,7 +26,8 @@ export interface Signature {
 
 /** The model, ready to run: from the folder that this file is in, or another that holds the same artefact. */
 export function load(options: LoadOptions & { folder?: string | URL } = {}): Promise<RunnableModel<Signature>> {
-  return loadArtefact<Signature>(options.folder ?? new URL('.', import.meta.url), options);
+  const { folder = new URL('.', import.meta.url), ...others } = options;
+  return loadArtefact<Signature>(folder, others);
 }
 `;
 
