@@ -1,7 +1,7 @@
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['node_modules/**', 'codegen-out/**', 'bench/node_modules/**', '.cache/**', 'out/**'] },
+  { ignores: ['node_modules/**', 'dist/**', 'codegen-out/**', 'bench/node_modules/**', '.cache/**', 'out/**'] },
   ...tseslint.configs.recommended,
   {
     rules: {
