@@ -68,21 +68,26 @@ fn log_(x: f32) -> f32 {
 }
 `;
 
-/** WGSL's pow knows positive numbers, and of those drivers forget 0 and ∞. Whole powers beyond 2²⁴ are even. */
+/**
+ * WGSL's pow knows positive numbers, and of those drivers forget 0 and ∞. Whole powers beyond 2²⁴ are even. By branches: SwiftShader
+ * runs out of memory on four of these made of nothing but `select`.
+ */
 export const POWER = /* wgsl */ `
 ${SPECIAL_NUMBERS}
 ${IS_NAN}
 fn power(x: f32, y: f32) -> f32 {
+  if (y == 0.0 || x == 1.0) { return 1.0; }
   let size = abs(x);
   let is_whole = floor(y) == y;
+  if (is_nan(x) || is_nan(y) || (x < 0.0 && size <= 3.4028234e38 && !is_whole)) { return not_a_number(); }
+  var known = size;
+  if (y != 1.0 && size != 1.0) {
+    let is_end = size == 0.0 || size > 3.4028234e38 || abs(y) > 3.4028234e38;
+    if (is_end) { known = select(0.0, infinity(), (size > 1.0) == (y > 0.0)); } else { known = pow(size, y); }
+  }
   let is_odd = is_whole && abs(y) < 16777216.0 && floor(0.5 * y) != 0.5 * y;
-  let is_end = size == 0.0 || size > 3.4028234e38 || abs(y) > 3.4028234e38;
-  let at_end = select(0.0, infinity(), (size > 1.0) == (y > 0.0));
-  let inside = select(pow(size, y), size, size == 1.0 || y == 1.0);
-  let known = select(inside, at_end, is_end && y != 1.0 && size != 1.0);
-  let signed = select(known, -known, is_odd && (bitcast<u32>(x) >> 31u) == 1u);
-  let has_none = is_nan(x) || is_nan(y) || (x < 0.0 && size <= 3.4028234e38 && !is_whole);
-  return select(select(signed, not_a_number(), has_none), 1.0, y == 0.0 || x == 1.0);
+  if (is_odd && (bitcast<u32>(x) >> 31u) == 1u) { return -known; }
+  return known;
 }
 `;
 
