@@ -3,7 +3,7 @@
  * one program, taking turns. A backward pass is twice the forward's products; the rest is loss, optimiser and average.
  */
 import { withDevice } from '../cli/gpu.ts';
-import { compileModel } from '../compiler/pipeline.ts';
+import { compileModel } from '../compiler/compile.ts';
 import { dit, sizes } from '../models/dit.ts';
 import { Program } from '../runtime/index.ts';
 import { initialise } from '../runtime/weights.ts';

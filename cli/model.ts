@@ -6,7 +6,8 @@ import { defaultEntries, traceEntry, type EntryOptions } from '../compiler/dsl/m
 import type { Artefact, TensorSpec } from '../compiler/emit/artefact.ts';
 import { DitcError, nodesOf, type Graph } from '../compiler/ir/index.ts';
 import { opDef } from '../compiler/ops/index.ts';
-import { compileModel, pipeline, type Pass, type Precision } from '../compiler/pipeline.ts';
+import { compileModel } from '../compiler/compile.ts';
+import { pipeline, type Pass, type Precision } from '../compiler/pipeline.ts';
 import type { EntryInput } from '../compiler/emit/build.ts';
 import { recordOf, type CompilationRecord, type EntryRecord } from '../compiler/report/record.ts';
 import type { DeviceSpec } from '../compiler/schedule/device.ts';

@@ -4,7 +4,8 @@ import { memoryText, regionsText } from './emit/listing.ts';
 import type { Emit } from './emit/reproducer.ts';
 import { DitcError, nodesOf, printGraph, type Graph } from './ir/index.ts';
 import { opDef, type OpKind } from './ops/index.ts';
-import { compileGraphs, lowering, pipeline, runPasses, schedule, type CompileOptions, type Pass } from './pipeline.ts';
+import { compileGraphs } from './compile.ts';
+import { lowering, pipeline, runPasses, schedule, type CompileOptions, type Pass } from './pipeline.ts';
 import { applying, RULES } from './rewrite/recognise.ts';
 
 /** Every pass there is, in the order that `ditc opt --list` shows. */

@@ -1,26 +1,18 @@
 /**
- * The whole compiler on one screen: a traced entry goes through the graph passes in order, then regions, plans, memory
- * and kernels. Each pass takes a graph and gives a graph.
+ * The whole compiler on one screen: a traced entry goes through the graph passes in order, then regions, plans and
+ * memory. Each pass takes a graph and gives a graph. `compile.ts` does so for all entries of a model, and emits them.
  */
 import { resolveGradients } from './autodiff/resolve.ts';
-import { zeros } from './dsl/init.ts';
-import { defaultEntries, traceEntry, type EntryOptions, type Model, type TracedEntry } from './dsl/model.ts';
-import type { DeclaredParam } from './dsl/trace.ts';
-import type { Artefact } from './emit/artefact.ts';
-import { buildArtefact, type EntryInput, type ModelInput } from './emit/build.ts';
-import { packConflicts } from './emit/pack-conflicts.ts';
 import { attempt } from './emit/reproducer.ts';
-import { startsOf } from './emit/starts.ts';
-import { DitcError, GraphBuilder, Remarks, type Graph, type Node } from './ir/index.ts';
+import { nodesOf, Remarks, results, type Graph, type Node } from './ir/index.ts';
 import { verify } from './ir/verify.ts';
 import { opTable } from './ops/index.ts';
 import { assemble } from './rewrite/assemble.ts';
 import { chunk } from './rewrite/chunk.ts';
 import { cut } from './rewrite/cut.ts';
 import { expand } from './rewrite/expand.ts';
-import { hoist, type TableLimits } from './rewrite/hoist.ts';
-import { isPack, packs, type Apart } from './rewrite/packs.ts';
-import { halfParams, lowerPrecision } from './rewrite/precision.ts';
+import { packs, type Apart } from './rewrite/packs.ts';
+import { lowerPrecision } from './rewrite/precision.ts';
 import { joinProducts, recognise } from './rewrite/recognise.ts';
 import { canonicalise, simplify } from './rewrite/simplify.ts';
 import { split } from './rewrite/split.ts';
@@ -28,18 +20,18 @@ import { tables } from './rewrite/tables.ts';
 import { tile } from './rewrite/tile.ts';
 import { snapshot } from './rewrite/snapshot.ts';
 import { fitMemory, macsOfAll } from './recompute/fit.ts';
-import { bundlesOf, type Bundles } from './schedule/bundles.ts';
+import type { Bundles } from './schedule/bundles.ts';
 import { checkBinding, checkMemory } from './memory/check.ts';
+import { bytesOfAll, leafBytes } from './memory/leaves.ts';
 import { planMemory, type MemoryPlan } from './memory/plan.ts';
 import { crowding, reuseMemory } from './memory/reuse.ts';
-import { byteSize, nodesOf, results } from './ir/index.ts';
 import { choosePlan, hasAttentionKernel, type Plan } from './schedule/plan.ts';
 import { normsInPieces } from './schedule/pieces.ts';
 import { checkComputable } from './schedule/computable.ts';
 import { checkBuffers, cutsOf } from './schedule/crowded.ts';
 import { orderRegions } from './schedule/order.ts';
 import { formRegions, type Fusion, type Region } from './schedule/regions.ts';
-import { checkHalf, limit, type DeviceSpec } from './schedule/device.ts';
+import { limit, type DeviceSpec } from './schedule/device.ts';
 import { crowds, storesScores } from './schedule/scores.ts';
 import { isStored } from './schedule/storage.ts';
 import { tornBy } from './schedule/wholes.ts';
@@ -77,7 +69,7 @@ export const pipeline: readonly Pass[] = [
 ];
 
 /** Parameters to store as f16, by name. */
-type Halves = ReadonlySet<string>;
+export type Halves = ReadonlySet<string>;
 
 /** The pass that builds for f16 have besides; without `halves`, all that only contractions of the graph read become f16. */
 export const lowering = (halves?: Halves): Pass =>
@@ -203,157 +195,3 @@ function formKernels(graph: Graph, { device, fusion, bundles }: CompileOptions, 
     return { ...reuse, formed };
   }
 }
-
-/** Bytes of what a graph finds in memory: parameters, state, inputs and dense constants, by name. */
-function leafBytes(graph: Graph): Map<string, number> {
-  const leaves = nodesOf(graph).filter((node) => isStored(node) && !isPack(node));
-  return new Map(leaves.map((leaf) => [`${leaf.op} ${String(leaf.attrs.name ?? leaf.id)}`, byteSize(leaf.type)]));
-}
-
-const bytesOfAll = (leaves: ReadonlyMap<string, number>): number =>
-  [...leaves.values()].reduce((sum, bytes) => sum + bytes, 0);
-
-/** What to compile of a model. */
-export interface ModelOptions extends CompileOptions {
-  /** Model name and source path for the manifest. */
-  readonly name: string;
-  readonly source: string;
-  /** Entries to compile; all but those on demand unless told. */
-  readonly entries?: readonly string[];
-  /** Options of the entries: batch, steps, sampler, … */
-  readonly entryOptions: EntryOptions;
-  /** Storage of weights and of what contractions read, f32 unless told. Entries are told it as their option `dtype`. */
-  readonly dtype?: Precision;
-  /** Called with each entry as it goes to emission. */
-  readonly onEntry?: (entry: EntryInput) => void;
-}
-
-export function compileModel(model: Model, options: ModelOptions): Artefact {
-  const { dtype = 'f32', entryOptions, device } = options;
-  if (dtype === 'f16') checkHalf(device);
-  const names = options.entries ?? defaultEntries(model);
-  const traced = names.map((name) => traceEntry(model, name, { ...entryOptions, dtype }));
-  const compiled = compileEntries(traced, dtype === 'f16' ? forHalf(traced, options) : options);
-  const left = Object.keys(model.entries).filter((name) => !names.includes(name));
-  const starts = startsOf(traced, () => traceOthers(model, left, { ...entryOptions, dtype }));
-  const entries = compiled.map((entry) => ({ ...entry, startedBy: starts.get(entry.name) }));
-  for (const entry of entries) options.onEntry?.(entry);
-  const otherParams = paramsOfOthers(model, names, options.entryOptions);
-  const read = new Set(entries.flatMap(({ params }) => params.map(({ node }) => node.attrs.name)));
-  const others = otherParams.filter((name) => !read.has(name));
-  const builtWith = plainOptions({ ...model.options, ...entryOptions, dtype });
-  return emit({ ...options, aliases: model.aliases, otherParams: others, options: builtWith }, entries, options);
-}
-
-/** The options that a manifest can hold. */
-const plainOptions = (options: EntryOptions): Readonly<Record<string, unknown>> =>
-  Object.fromEntries(Object.entries(options).filter(([, value]) => /^(number|string|boolean)$/.test(typeof value)));
-
-/** Parameters of the default entries that are not compiled. */
-function paramsOfOthers(model: Model, compiled: readonly string[], options: EntryOptions): string[] {
-  const left = defaultEntries(model).filter((name) => !compiled.includes(name));
-  const others = traceOthers(model, left, options);
-  return [...new Set(others.flatMap(({ params }) => params.map(({ node }) => String(node.attrs.name))))];
-}
-
-/** Entries that are not compiled, without those that the options do not suit. */
-function traceOthers(model: Model, names: readonly string[], options: EntryOptions): TracedEntry[] {
-  return names.flatMap((name) => {
-    try {
-      return [traceEntry(model, name, options)];
-    } catch (error) {
-      if (error instanceof DitcError) return [];
-      throw error;
-    }
-  });
-}
-
-/** Options that store weights, and what contractions read, as f16. */
-function forHalf(traced: readonly TracedEntry[], options: CompileOptions): CompileOptions & { halves: Halves } {
-  const halves = halfParams(traced.map(({ graph }) => graph));
-  return { ...options, passes: halfPasses(options.passes, halves), halves };
-}
-
-function emit(
-  model: Omit<ModelInput, 'device' | 'entries'>,
-  entries: readonly EntryInput[],
-  { device }: CompileOptions,
-): Artefact {
-  const graphs = entries.map((entry) => entry.graph);
-  return attempt({ emit: 'wgsl', device, graphs }, () => buildArtefact({ ...model, device: device.name, entries }));
-}
-
-/** Compiles bare graphs, as `ditc opt` and tests have them; params and states start at zero. */
-export function compileGraphs(graphs: readonly Graph[], options: CompileOptions): Artefact {
-  const declared = (graph: Graph, op: string) => leavesOf(graph, op).map((node) => ({ node, init: zeros }));
-  const traced = graphs.map((graph) => {
-    return { graph, params: declared(graph, 'param'), states: declared(graph, 'state') };
-  });
-  const entries = compileEntries(traced, options);
-  return emit({ name: 'graph', source: '' }, entries, options);
-}
-
-/** All entries; again, with less joined, while they cannot have their packs together. */
-function compileEntries(traced: readonly TracedEntry[], options: CompileOptions & { halves?: Halves }): EntryInput[] {
-  const alignment = limit(options.device, 'minStorageBufferOffsetAlignment');
-  const bundles = bundlesOf(
-    traced.map(({ graph }) => graph),
-    options.device,
-  );
-  for (let apart: Apart = new Set(); ;) {
-    const entries = traced.flatMap((entry) => {
-      const memory = options.memory && options.memory - bytesBeside(entry, traced);
-      return compileEntry(entry, { ...options, memory, apart, bundles });
-    });
-    const conflicts = packConflicts(entries, alignment);
-    if ([...conflicts].every((key) => apart.has(key))) return entries;
-    apart = new Set([...apart, ...conflicts]);
-  }
-}
-
-/** Bytes of what only other entries find in memory. */
-function bytesBeside({ graph }: TracedEntry, all: readonly TracedEntry[]): number {
-  const others = new Map(all.flatMap((entry) => [...leafBytes(entry.graph)].filter(([key]) => !/^constant/.test(key))));
-  for (const key of leafBytes(graph).keys()) others.delete(key);
-  return bytesOfAll(others);
-}
-
-/** An entry, and before it the prelude that hoisting takes out of it. */
-function compileEntry(
-  { graph, params, states }: TracedEntry,
-  options: CompileOptions & { halves?: Halves },
-): EntryInput[] {
-  const { body, prelude } = hoist(graph, tableLimits(params, options.device));
-  const entryOf = (traced: Graph, of: readonly DeclaredParam[]) => ({
-    name: traced.name,
-    traced,
-    params: of.map((param) => storedParam(param, options.halves)),
-    ...schedule(traced, options),
-  });
-  if (!prelude) return [{ ...entryOf(body, params), states }];
-  const hoisted = prelude.updates.map(({ state }) => ({ node: state, init: zeros }));
-  const read = new Set(leavesOf(prelude, 'param').map((node) => node.attrs.name));
-  const before = entryOf(
-    prelude,
-    params.filter(({ node }) => read.has(node.attrs.name)),
-  );
-  return [
-    { ...before, states: hoisted },
-    { ...entryOf(body, params), states: [...states, ...hoisted], prelude: prelude.name },
-  ];
-}
-
-/** A parameter in the dtype that it is stored in. */
-function storedParam(param: DeclaredParam, halves?: Halves): DeclaredParam {
-  const { op, attrs } = param.node;
-  if (!halves?.has(String(attrs.name))) return param;
-  return { ...param, node: new GraphBuilder(opTable).apply(op, [], { ...attrs, dtype: 'f16' }, param.node) };
-}
-
-const leavesOf = (graph: Graph, op: string): Node[] => nodesOf(graph).filter((node) => node.op === op);
-
-/** A table is worth its memory while all of them are small beside the weights that it spares the loop. */
-const tableLimits = (params: TracedEntry['params'], device: DeviceSpec): TableLimits => ({
-  each: limit(device, 'maxStorageBufferBindingSize'),
-  total: params.reduce((sum, { node }) => sum + byteSize(node.type), 0) / 2,
-});

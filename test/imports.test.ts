@@ -1,6 +1,6 @@
 /**
  * Who may import whom (DESIGN.md section 2), read from the sources:
- * `ir ← ops ← {dsl, autodiff, rewrite} ← schedule ← {memory, kernel} ← recompute ← emit ← report ← pipeline ← frontend`, models only the DSL,
+ * `ir ← ops ← {dsl, autodiff, rewrite} ← schedule ← {memory, kernel} ← recompute ← emit ← report ← pipeline ← compile ← frontend`, models only the DSL,
  * the runtime only the artefact's types and nothing of Node outside runtime/node/. And files stay small.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -24,6 +24,7 @@ const ORDER = [
   ['emit'],
   ['report'],
   ['pipeline.ts'],
+  ['compile.ts'],
   ['opt.ts'],
   ['frontend'],
 ];

@@ -1,7 +1,7 @@
 /** ditc as a contender: one entry, compiled for the device, its weights and inputs on it. */
 import type { EntryFunction } from '../../compiler/dsl/model.ts';
 import type { Artefact } from '../../compiler/emit/artefact.ts';
-import { compileModel, type ModelOptions } from '../../compiler/pipeline.ts';
+import { compileModel, type ModelOptions } from '../../compiler/compile.ts';
 import { Program, type OpenDevice } from '../../runtime/index.ts';
 import type { Contender } from './measure.ts';
 

@@ -14,41 +14,24 @@ import {
 import { opDef } from '../ops/index.ts';
 import { lower } from '../kernel/lower.ts';
 import type { Kernel } from '../kernel/ir.ts';
-import type { Init } from '../dsl/init.ts';
-import type {
-  Artefact,
-  BundleSpec,
-  Dispatch,
-  EntrySpec,
-  InitSpec,
-  InputSpec,
-  KernelSpec,
-  PackSpec,
-  ParamSpec,
-  Resource,
-  TensorSpec,
-} from './artefact.ts';
-import { ALIGNMENT, type MemoryPlan } from '../memory/plan.ts';
-import { isPack } from '../rewrite/packs.ts';
-import { bindingsOf, isBundle, type Bound, type Region } from '../schedule/regions.ts';
-import { windowOffset } from '../schedule/windows.ts';
+import type { Artefact, Dispatch, EntrySpec, InputSpec, KernelSpec } from './artefact.ts';
+import { bindingsOf, isBundle } from '../schedule/regions.ts';
+import { declare, named, tensorSpec, type Aliases, type Declared } from './declare.ts';
 import { bytesRead, headerOf, kernelName, macsOf, opsOf, placesOf, type Use } from './describe.ts';
 import { inputRanges } from './input-range.ts';
+import { Resources, type Places } from './resources.ts';
 import { signatureOf } from './signature.ts';
 import type { StartedBy } from './starts.ts';
 import { fingerprint, forBoth } from './sharing.ts';
 import { featuresOf, printKernel } from './wgsl.ts';
 
 /** One compiled entry, as the emitter takes it. */
-export interface EntryInput {
+export interface EntryInput extends Places {
   readonly name: string;
   /** The graph as traced, before any pass: what MACs are counted on. */
   readonly traced: Graph;
   readonly graph: Graph;
   readonly regions: readonly Use[];
-  readonly memory: MemoryPlan;
-  /** Values written straight into the state that they update. */
-  readonly homes: ReadonlyMap<Node, Node>;
   readonly recomputedMacs: number;
   readonly remarks: Remarks;
   readonly params: readonly Declared[];
@@ -59,26 +42,18 @@ export interface EntryInput {
   readonly startedBy?: StartedBy;
 }
 
-export interface Declared {
-  readonly node: Node;
-  readonly init: Init;
-}
-
 export interface ModelInput {
   readonly name: string;
   readonly source: string;
   readonly device: string;
   readonly entries: readonly EntryInput[];
   /** Other names of a parameter in checkpoints. */
-  readonly aliases?: (name: string) => readonly string[];
+  readonly aliases?: Aliases;
   /** Parameters of the model that none of the entries reads. */
   readonly otherParams?: readonly string[];
   /** What the entries were traced with. */
   readonly options?: Readonly<Record<string, unknown>>;
 }
-
-/** Where values lie. */
-type Places = Pick<EntryInput, 'memory' | 'homes'>;
 
 interface Emitted {
   readonly name: string;
@@ -115,17 +90,17 @@ export function buildArtefact(model: ModelInput): Artefact {
   }
   const params = declare(
     model.entries.flatMap((e) => e.params),
-    emitter.data,
+    emitter.resources.data,
     model.aliases,
   );
   const states = declare(
     model.entries.flatMap((e) => e.states),
-    emitter.data,
+    emitter.resources.data,
   );
   const { name, source, device } = model;
-  const constants = [...emitter.constants.values()];
-  const packs = [...emitter.packs.values()];
-  const bundles = [...emitter.bundles.values()];
+  const constants = [...emitter.resources.constants.values()];
+  const packs = [...emitter.resources.packs.values()];
+  const bundles = [...emitter.resources.bundles.values()];
   const manifest = {
     format: 1 as const,
     model: name,
@@ -141,7 +116,7 @@ export function buildArtefact(model: ModelInput): Artefact {
     ...(bundles.length && { bundles }),
     constants,
   };
-  return { manifest, wgsl, data: emitter.data };
+  return { manifest, wgsl, data: emitter.resources.data };
 }
 
 class Emitter {
@@ -149,28 +124,21 @@ class Emitter {
   private readonly emitted = new Map<string, Emitted>();
   /** By signature. */
   private readonly lowered = new Map<string, Lowered>();
-  /** Dense constants by content. */
-  readonly constants = new Map<string, TensorSpec>();
-  readonly data = new Map<string, Float32Array | Int32Array | Uint32Array>();
-  /** By their parameters. */
-  readonly packs = new Map<string, PackSpec>();
-  /** By their states. */
-  readonly bundles = new Map<string, BundleSpec>();
+  readonly resources = new Resources();
   /** Of kernels, as a file system that does not tell case apart sees them. */
   private readonly names = new Set<string>();
 
   entry(entry: EntryInput): EntrySpec {
     const { graph, regions, memory, homes } = entry;
-    const places: Places = { memory, homes };
-    const dispatches = regions.map((use) => this.dispatch(use, places));
+    const dispatches = regions.map((use) => this.dispatch(use, entry));
     const outputs = graph.outputs.map(({ name, node }) => ({
       ...tensorSpec(name, node),
-      resource: this.resource(node, places),
+      resource: this.resources.of(node, entry),
     }));
     const copied = graph.updates.filter(({ state, node }) => homes.get(node) !== state);
     const updates = copied.map(({ state, node }) => ({
-      to: this.resource(state, places),
-      from: this.resource(node, places),
+      to: this.resources.of(state, entry),
+      from: this.resources.of(node, entry),
       bytes: byteSize(state.type),
     }));
     const ranges = inputRanges(entry.traced);
@@ -213,7 +181,7 @@ class Emitter {
       ops: opsOf(region, { views: true }),
       source: placesOf(region),
       resources: bindingsOf(region).map((binding) =>
-        isBundle(binding) ? this.bundle(binding) : this.bound(binding, region, places),
+        isBundle(binding) ? this.resources.bundle(binding) : this.resources.bound(binding, region, places),
       ),
     };
   }
@@ -246,79 +214,12 @@ class Emitter {
     this.names.add(foldName(name));
     return name;
   }
-
-  private resource(node: Node, places: Places): Resource {
-    const { memory, homes } = places;
-    const place = memory.places.get(node);
-    if (place) return { kind: 'arena', arena: place.arena, offset: place.offset, size: place.size };
-    const home = homes.get(node);
-    if (home) return { kind: home.op as 'param' | 'state', name: String(home.attrs.name) };
-    if (node.op === 'constant') return { kind: 'constant', name: this.constant(node) };
-    if (isPack(node)) return { kind: 'pack', name: this.pack(node) };
-    if (opDef(node.op).kind === 'view') return this.view(node, places);
-    return { kind: node.op as 'param' | 'state' | 'input', name: String(node.attrs.name) };
-  }
-
-  /** The stretch that a kernel reads of an intermediate value, or of several that are one whole. */
-  private view(node: Node, places: Places): Resource {
-    const from = this.resource(node.inputs[0], places);
-    return partOf(from, windowOffset(node) ?? 0, byteSize(node.type));
-  }
-
-  /** What a kernel binds of a value. */
-  private bound(node: Node, region: Region, places: Places): Resource {
-    const from = this.resource(node, places);
-    const span = region.spans.get(node);
-    if (!span) return from;
-    const entryBytes = byteSize(node.type) / node.type.shape[0];
-    return partOf(from, span.start * entryBytes, span.size * entryBytes);
-  }
-
-  private pack(node: Node): string {
-    const params = node.inputs.map((n) => String(n.attrs.name));
-    const key = params.join(' ');
-    const spec = this.packs.get(key) ?? { name: `pack.${this.packs.size}`, params };
-    this.packs.set(key, spec);
-    return spec.name;
-  }
-
-  private bundle({ states }: Bound): Resource {
-    const key = states.join(' ');
-    const spec = this.bundles.get(key) ?? { name: `bundle.${this.bundles.size}`, states, alignment: ALIGNMENT };
-    this.bundles.set(key, spec);
-    return { kind: 'bundle', name: spec.name };
-  }
-
-  private constant(node: Node): string {
-    const data = node.attrs.data as Float64Array;
-    const key = `${node.type.dtype}[${node.type.shape}] ${data.join(' ')}`;
-    let spec = this.constants.get(key);
-    if (!spec) {
-      spec = tensorSpec(`constant.${this.constants.size}`, node);
-      this.constants.set(key, spec);
-      this.data.set(spec.name, typedData(node, data));
-    }
-    return spec.name;
-  }
 }
-
-function partOf(from: Resource, offset: number, bytes: number): Resource {
-  if (from.kind !== 'arena') throw new Error(`${from.name}: no part of it can be bound`);
-  return { ...from, offset: from.offset + offset, size: bytes };
-}
-
-const tensorSpec = (name: string, { type }: Node): TensorSpec => ({ name, shape: type.shape, dtype: type.dtype });
 
 function inputSpec(node: Node, ranges: ReturnType<typeof inputRanges>): InputSpec {
   const spec = tensorSpec(String(node.attrs.name), node);
   const range = ranges.get(spec.name);
   return range ? { ...spec, range } : spec;
-}
-
-function typedData(node: Node, data: Float64Array): Float32Array | Int32Array | Uint32Array {
-  if (node.type.dtype === 'i32') return Int32Array.from(data);
-  if (node.type.dtype === 'u32' || node.type.dtype === 'bool') return Uint32Array.from(data);
-  return Float32Array.from(data);
 }
 
 /** Multiply-accumulates as the DiT paper counts them (spec/dit.md section 3). */
@@ -334,29 +235,3 @@ export function macsOfGraph(graph: Graph): number {
     0,
   );
 }
-
-/** Parameters (or states) of all entries, each once. */
-function declare(
-  declared: readonly Declared[],
-  data: Map<string, Float32Array | Int32Array | Uint32Array>,
-  aliasesOf?: ModelInput['aliases'],
-): ParamSpec[] {
-  const specs = new Map<string, ParamSpec>();
-  for (const { node, init } of declared) {
-    const name = String(node.attrs.name);
-    if (specs.has(name)) continue;
-    const { count } = node.attrs;
-    const counted = typeof count === 'number' && { count };
-    specs.set(name, { ...tensorSpec(name, node), init: initSpec(init), ...named(name, aliasesOf), ...counted });
-    if (init.kind === 'data') data.set(`init.${name}`, typedData(node, init.data));
-  }
-  return [...specs.values()];
-}
-
-/** A parameter's name and, if it has any, its other names. */
-function named(name: string, aliasesOf: ModelInput['aliases']): { name: string; aliases?: readonly string[] } {
-  const aliases = aliasesOf?.(name) ?? [];
-  return aliases.length ? { name, aliases } : { name };
-}
-
-const initSpec = (init: Init): InitSpec => (init.kind === 'data' ? { kind: 'file' } : init);

@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { GraphBuilder, nodesOf, ownerOf, type Graph, type Node } from '../../compiler/ir/index.ts';
 import { Functional, interpret, opTable, Random } from '../../compiler/ops/index.ts';
-import { compileGraphs, schedule } from '../../compiler/pipeline.ts';
+import { compileGraphs } from '../../compiler/compile.ts';
+import { schedule } from '../../compiler/pipeline.ts';
 import { PORTABLE } from '../../compiler/schedule/device.ts';
 import { MOST_OPS } from '../../compiler/schedule/most-ops.ts';
 import { relativeError } from '../helpers/gpu.ts';

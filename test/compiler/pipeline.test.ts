@@ -1,7 +1,8 @@
 /** The compiler's switches: other passes, less fusion, other plans. What they give up is seen in the kernels. */
 import { expect, it } from 'vitest';
 import { layerNorm, softmax, type EntryFunction } from '../../compiler/dsl/index.ts';
-import { compileModel, pipeline, type CompileOptions } from '../../compiler/pipeline.ts';
+import { compileModel } from '../../compiler/compile.ts';
+import { pipeline, type CompileOptions } from '../../compiler/pipeline.ts';
 import { PORTABLE } from '../../compiler/schedule/device.ts';
 import { choosePlan } from '../../compiler/schedule/plan.ts';
 

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { printGraph } from '../../compiler/ir/index.ts';
-import { compileGraphs } from '../../compiler/pipeline.ts';
+import { compileGraphs } from '../../compiler/compile.ts';
 import { check } from './check.ts';
 import type { Case } from './cases.ts';
 import { openValidator } from './validator.ts';

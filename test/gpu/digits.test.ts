@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { drawSamples } from '../../runtime/sample.ts';
-import { compileModel } from '../../compiler/pipeline.ts';
+import { compileModel } from '../../compiler/compile.ts';
 import digits from '../../models/digits.ts';
 import { openCheckpoint } from '../../runtime/checkpoint/open.ts';
 import { openFile } from '../../runtime/node/file.ts';

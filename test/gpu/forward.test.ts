@@ -1,6 +1,6 @@
 /** Compiled forward passes against PyTorch's golden tensors. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { compileModel } from '../../compiler/pipeline.ts';
+import { compileModel } from '../../compiler/compile.ts';
 import { dit } from '../../models/dit.ts';
 import { relativeError, TestGpu } from '../helpers/gpu.ts';
 import { goldenCases, readGolden } from '../models/golden.ts';

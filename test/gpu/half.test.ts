@@ -1,6 +1,6 @@
 /** Builds for f16: forward passes against PyTorch's golden tensors, and training against training in f32. */
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { compileModel } from '../../compiler/pipeline.ts';
+import { compileModel } from '../../compiler/compile.ts';
 import { dit } from '../../models/dit.ts';
 import { Program } from '../../runtime/program.ts';
 import { initialise } from '../../runtime/weights.ts';

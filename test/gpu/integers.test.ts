@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { GraphBuilder, type DType, type Node } from '../../compiler/ir/index.ts';
 import { Functional, interpret, opTable } from '../../compiler/ops/index.ts';
-import { compileGraphs } from '../../compiler/pipeline.ts';
+import { compileGraphs } from '../../compiler/compile.ts';
 import { Program } from '../../runtime/program.ts';
 import { openGpu, type OpenDevice } from '../../runtime/node/index.ts';
 

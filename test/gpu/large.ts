@@ -11,7 +11,7 @@ import { loadModel } from '../../compiler/frontend/index.ts';
 import { traceEntry } from '../../compiler/dsl/model.ts';
 import { nodesOf, sizeOf } from '../../compiler/ir/index.ts';
 import { interpret, Random } from '../../compiler/ops/index.ts';
-import { compileModel } from '../../compiler/pipeline.ts';
+import { compileModel } from '../../compiler/compile.ts';
 import { openSafetensors } from '../../runtime/checkpoint/safetensors.ts';
 import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts';
 import { openFile, writeAtomically } from '../../runtime/node/file.ts';

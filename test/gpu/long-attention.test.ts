@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { GraphBuilder, type Graph } from '../../compiler/ir/index.ts';
 import { Functional, opTable, Random } from '../../compiler/ops/index.ts';
-import { compileGraphs } from '../../compiler/pipeline.ts';
+import { compileGraphs } from '../../compiler/compile.ts';
 import { relativeError, TestGpu } from '../helpers/gpu.ts';
 
 const [HEADS, TOKENS, WIDTH] = [8, 4096, 16];

@@ -7,7 +7,7 @@ import { resolveGradients } from '../../compiler/autodiff/resolve.ts';
 import { defineModel, gradients, softmax, where, type Entry, type Tensor } from '../../compiler/dsl/index.ts';
 import { traceEntry } from '../../compiler/dsl/model.ts';
 import { interpret } from '../../compiler/ops/index.ts';
-import { compileModel } from '../../compiler/pipeline.ts';
+import { compileModel } from '../../compiler/compile.ts';
 import type { DeviceSpec } from '../../compiler/schedule/device.ts';
 import { relativeError, TestGpu } from '../helpers/gpu.ts';
 import { bindingsOf, readGolden, type Golden } from '../models/golden.ts';

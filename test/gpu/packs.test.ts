@@ -5,7 +5,7 @@ import { resolveGradients } from '../../compiler/autodiff/index.ts';
 import { traceEntry } from '../../compiler/dsl/model.ts';
 import { sizeOf } from '../../compiler/ir/index.ts';
 import { interpret, Random } from '../../compiler/ops/index.ts';
-import { compileModel } from '../../compiler/pipeline.ts';
+import { compileModel } from '../../compiler/compile.ts';
 import { limit } from '../../compiler/schedule/device.ts';
 import { optimize, optimizerOptions } from '../../models/optimizer.ts';
 import { Program } from '../../runtime/program.ts';

@@ -9,7 +9,7 @@ import type { Entry, Tensor } from '../../compiler/dsl/index.ts';
 import { traceEntry } from '../../compiler/dsl/model.ts';
 import { GraphBuilder } from '../../compiler/ir/index.ts';
 import { Functional, interpret, opTable } from '../../compiler/ops/index.ts';
-import { compileModel } from '../../compiler/pipeline.ts';
+import { compileModel } from '../../compiler/compile.ts';
 import { Program } from '../../runtime/program.ts';
 import { TestGpu } from '../helpers/gpu.ts';
 import { readGolden, type Golden } from '../models/golden.ts';

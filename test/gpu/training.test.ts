@@ -1,6 +1,6 @@
 /** The compiled training step: gradients and updates against PyTorch, bits that repeat, batches that add up. */
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { compileModel } from '../../compiler/pipeline.ts';
+import { compileModel } from '../../compiler/compile.ts';
 import { dit, type DiTConfig } from '../../models/dit.ts';
 import { Program } from '../../runtime/program.ts';
 import { initialise, type Values } from '../../runtime/weights.ts';

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GraphBuilder, type Graph, type Node } from '../../compiler/ir/index.ts';
 import { opTable, Functional, interpret, Random, type Bindings } from '../../compiler/ops/index.ts';
-import { compileGraphs } from '../../compiler/pipeline.ts';
+import { compileGraphs } from '../../compiler/compile.ts';
 import { Program } from '../../runtime/program.ts';
 import { relativeError, TestGpu } from '../helpers/gpu.ts';
 import { drawValues } from '../helpers/samples.ts';

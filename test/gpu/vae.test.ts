@@ -1,6 +1,6 @@
 /** The compiled autoencoder against diffusers' golden tensors. */
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { compileModel } from '../../compiler/pipeline.ts';
+import { compileModel } from '../../compiler/compile.ts';
 import type { DeviceSpec } from '../../compiler/schedule/device.ts';
 import { autoencoderKL } from '../../models/vae.ts';
 import { relativeError, TestGpu } from '../helpers/gpu.ts';

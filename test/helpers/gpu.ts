@@ -1,7 +1,7 @@
 /** A device for tests, and graphs run on it: compiled for its spec, replayed by the runtime, read back. */
 import type { Graph } from '../../compiler/ir/index.ts';
 import type { DType } from '../../compiler/ir/index.ts';
-import { compileGraphs } from '../../compiler/pipeline.ts';
+import { compileGraphs } from '../../compiler/compile.ts';
 import type { DeviceSpec } from '../../compiler/schedule/device.ts';
 import type { Artefact } from '../../compiler/emit/artefact.ts';
 import { openDevice, type OpenDevice } from '../../runtime/device.ts';

@@ -3,7 +3,7 @@
  * forward, backward and optimiser together, and memory beside the least that any order of the kernels needs.
  */
 import { describe, expect, it } from 'vitest';
-import { compileModel } from '../../compiler/pipeline.ts';
+import { compileModel } from '../../compiler/compile.ts';
 import { PORTABLE, type DeviceSpec } from '../../compiler/schedule/device.ts';
 import { withBuffers } from '../helpers/devices.ts';
 import { dit, sizes, type DiTConfig } from '../../models/dit.ts';

@@ -5,7 +5,7 @@ import { constant, defineModel } from '../../compiler/dsl/index.ts';
 import { macsOfGraph } from '../../compiler/emit/build.ts';
 import { sizeOf } from '../../compiler/ir/index.ts';
 import { interpret } from '../../compiler/ops/index.ts';
-import { compileModel } from '../../compiler/pipeline.ts';
+import { compileModel } from '../../compiler/compile.ts';
 import { PORTABLE } from '../../compiler/schedule/device.ts';
 import { autoencoderKL, klDivergence, posterior, samplePosterior } from '../../models/vae.ts';
 import { bindingsOf, goldenCases, readGolden, relativeError } from './golden.ts';

@@ -2,7 +2,7 @@
 import { traceEntry, type Model } from '../../compiler/dsl/model.ts';
 import { nodesOf, sizeOf, type Graph } from '../../compiler/ir/index.ts';
 import { interpret, Random } from '../../compiler/ops/index.ts';
-import { compileModel } from '../../compiler/pipeline.ts';
+import { compileModel } from '../../compiler/compile.ts';
 import { PORTABLE, type DeviceSpec } from '../../compiler/schedule/device.ts';
 import { relativeError, type TestGpu } from '../helpers/gpu.ts';
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { drawInputs, fillConstants } from '../../../cli/verify/values.ts';
-import { compileModel } from '../../../compiler/pipeline.ts';
+import { compileModel } from '../../../compiler/compile.ts';
 import { concat, constant, defineModel, ones, zeros } from '../../../compiler/dsl/index.ts';
 import type { Program } from '../../../runtime/program.ts';
 import type { Chunks } from '../../../runtime/weights.ts';

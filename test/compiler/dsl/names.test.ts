@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { defineModel, type Entry, type Tensor } from '../../../compiler/dsl/index.ts';
 import { traceEntry } from '../../../compiler/dsl/model.ts';
 import { formatDiagnostic, loadModel } from '../../../compiler/frontend/index.ts';
-import { compileModel } from '../../../compiler/pipeline.ts';
+import { compileModel } from '../../../compiler/compile.ts';
 import { PORTABLE } from '../../../compiler/schedule/device.ts';
 import { errorOf, modelText, scratchFolder, traced } from '../frontend/scratch.ts';
 

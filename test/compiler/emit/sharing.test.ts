@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseGraph } from '../../../compiler/ir/index.ts';
 import { opTable } from '../../../compiler/ops/index.ts';
-import { compileGraphs } from '../../../compiler/pipeline.ts';
+import { compileGraphs } from '../../../compiler/compile.ts';
 import { PORTABLE } from '../../../compiler/schedule/device.ts';
 
 const entry = (name: string, n: number, op: string) =>

@@ -1,7 +1,7 @@
 /** Which states an entry goes on from, and who begins them. */
 import { expect, it } from 'vitest';
 import { constant, defineModel, ones, type Entry, type Tensor } from '../../../compiler/dsl/index.ts';
-import { compileModel } from '../../../compiler/pipeline.ts';
+import { compileModel } from '../../../compiler/compile.ts';
 import { PORTABLE } from '../../../compiler/schedule/device.ts';
 
 const n = (e: Entry): Tensor => e.state('n', [2]);

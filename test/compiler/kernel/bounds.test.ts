@@ -6,7 +6,7 @@ import { Indexer } from '../../../compiler/kernel/index-map.ts';
 import { builtins } from '../../../compiler/kernel/recipes/common.ts';
 import { reducer } from '../../../compiler/kernel/inline.ts';
 import { Functional, interpret, opTable, Random } from '../../../compiler/ops/index.ts';
-import { compileGraphs } from '../../../compiler/pipeline.ts';
+import { compileGraphs } from '../../../compiler/compile.ts';
 import { choosePlan } from '../../../compiler/schedule/plan.ts';
 import { PORTABLE, type DeviceSpec } from '../../../compiler/schedule/device.ts';
 import { bySubgroups } from '../../helpers/devices.ts';

@@ -5,7 +5,7 @@ import { traceEntry } from '../../../compiler/dsl/model.ts';
 import { GraphBuilder, nodesOf, sizeOf, type Graph } from '../../../compiler/ir/index.ts';
 import { verify } from '../../../compiler/ir/verify.ts';
 import { Functional, interpret, opTable, Random } from '../../../compiler/ops/index.ts';
-import { compileModel } from '../../../compiler/pipeline.ts';
+import { compileModel } from '../../../compiler/compile.ts';
 import { hoist, type TableLimits } from '../../../compiler/rewrite/hoist.ts';
 import { Program } from '../../../runtime/program.ts';
 import { dit } from '../../../models/dit.ts';

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { parseGraph, type Graph } from '../../../compiler/ir/index.ts';
 import { bundlesOf } from '../../../compiler/schedule/bundles.ts';
 import { interpret, opTable, Random } from '../../../compiler/ops/index.ts';
-import { compileGraphs } from '../../../compiler/pipeline.ts';
+import { compileGraphs } from '../../../compiler/compile.ts';
 import { PORTABLE } from '../../../compiler/schedule/device.ts';
 import { bindingsOf } from '../../../compiler/schedule/regions.ts';
 import { relativeError } from '../../helpers/gpu.ts';

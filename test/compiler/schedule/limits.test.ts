@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import type { KernelSpec } from '../../../compiler/emit/artefact.ts';
 import { GraphBuilder } from '../../../compiler/ir/index.ts';
 import { Functional, opTable } from '../../../compiler/ops/index.ts';
-import { compileGraphs } from '../../../compiler/pipeline.ts';
+import { compileGraphs } from '../../../compiler/compile.ts';
 import { PORTABLE } from '../../../compiler/schedule/device.ts';
 
 const SUMMANDS = 12;

@@ -1,0 +1,14 @@
+/** What an entry takes beside its activations. */
+import { byteSize, nodesOf, type Graph } from '../ir/index.ts';
+import { isPack } from '../rewrite/packs.ts';
+import { isStored } from '../schedule/storage.ts';
+
+/** Bytes of what a graph finds in memory: parameters, state, inputs and dense constants, by name. */
+export function leafBytes(graph: Graph): Map<string, number> {
+  const leaves = nodesOf(graph).filter((node) => isStored(node) && !isPack(node));
+  return new Map(leaves.map((leaf) => [`${leaf.op} ${String(leaf.attrs.name ?? leaf.id)}`, byteSize(leaf.type)]));
+}
+
+/** Their sum. */
+export const bytesOfAll = (leaves: ReadonlyMap<string, number>): number =>
+  [...leaves.values()].reduce((sum, bytes) => sum + bytes, 0);
