@@ -7,10 +7,11 @@ import { runSchedule } from '../helpers/run-schedule.ts';
 import { distance, valuesOf, type Case } from './cases.ts';
 import type { Target } from './devices.ts';
 
-/** A target, and the share of what activations take that they may take. */
+/** A target; the share of what activations take that they may take; whether one number that goes in is none. */
 export interface Trial {
   readonly target: Target;
   readonly share?: number;
+  readonly nan?: boolean;
 }
 
 export interface Failure {
@@ -29,8 +30,9 @@ export type Verdict =
 const TOLERANCE = 1e-5;
 
 /** `free`: the same without a budget, where that is known. */
-export function check({ graph, bindings }: Case, { target, share }: Trial, free?: Scheduled): Verdict {
+export function check({ graph, bindings: drawn }: Case, { target, share, nan }: Trial, free?: Scheduled): Verdict {
   try {
+    const bindings = nan ? withNaN(graph, drawn) : drawn;
     const options = { ...target, verify: true };
     const memory = share === undefined ? undefined : budget(free ?? schedule(graph, options), graph, share);
     const ran = runSchedule(graph, bindings, { ...options, memory });
@@ -42,7 +44,10 @@ export function check({ graph, bindings }: Case, { target, share }: Trial, free?
       ...Object.entries(ran.updates).map(([name, data]): [string, Float64Array] => [`next ${name}`, data]),
     ]);
     for (const [name, want] of valuesOf(interpret(resolveGradients(graph), bindings))) {
-      const [off, norm] = distance(want, got.get(name)!);
+      const lost = want.findIndex((x, i) => Number.isNaN(x) !== Number.isNaN(got.get(name)![i]));
+      if (lost >= 0)
+        return { kind: 'wrong', message: `${name}[${lost}] is ${got.get(name)![lost]}, not ${want[lost]}` };
+      const [off, norm] = distance(...numbersOf(want, got.get(name)!));
       if (!(off <= TOLERANCE * norm + 1e-9)) return { kind: 'wrong', message: `${name} is off by ${off} of ${norm}` };
     }
     return { kernels: ran.dispatches.length, scheduled: ran.scheduled };
@@ -52,6 +57,20 @@ export function check({ graph, bindings }: Case, { target, share }: Trial, free?
     return { kind: 'crashed', message: cause instanceof Error ? `${cause.message}\n${cause.stack}` : String(cause) };
   }
 }
+
+/** One number of one leaf becomes NaN. */
+function withNaN(graph: Graph, bindings: Case['bindings']): Case['bindings'] {
+  const leaves = nodesOf(graph).filter(({ attrs, type }) => typeof attrs.name === 'string' && type.dtype === 'f32');
+  if (!leaves.length) return bindings;
+  const name = String(leaves[nodesOf(graph).length % leaves.length].attrs.name);
+  return { ...bindings, [name]: bindings[name].map((x, i) => (i === bindings[name].length >> 1 ? NaN : x)) };
+}
+
+/** Both without the places where `want` is NaN. */
+const numbersOf = (want: Float64Array, got: Float64Array): [Float64Array, Float64Array] => [
+  want.filter((x) => !Number.isNaN(x)),
+  got.filter((_, i) => !Number.isNaN(want[i])),
+];
 
 /** Bytes of all leaves and so much of what the activations take. */
 function budget({ graph, memory }: Scheduled, traced: Graph, share: number): number {

@@ -40,6 +40,7 @@ export const TARGETS: readonly Target[] = [
     { kind: 'software', features: ['subgroups'], subgroups: { min: 8, max: 8 }, cacheBytes: 0 },
   ),
   { ...portable('one result a kernel', {}), fusion: { severalResults: false, rowStatistics: false } },
+  portable('sums in one order whatever the batch', {}, { steady: true }),
   halves(PORTABLE),
   halves(lavapipe as DeviceSpec),
 ];

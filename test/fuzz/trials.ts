@@ -7,14 +7,16 @@ import { TARGETS } from './devices.ts';
 /** Devices that each case is compiled for, of all. */
 const DEVICES = 2;
 const SHARES = [0, 0.5, 0.8];
+const NAN_EVERY = 5;
 
-/** The trials of a case: any `TARGETS.length` cases in a row meet every device as often, one of them with a budget. */
+/** The trials of a case: any `TARGETS.length` cases in a row meet every device as often, one of them with a budget or with NaN. */
 export function trialsOf(number: number): Trial[] {
   const spread = Math.floor(TARGETS.length / DEVICES);
   const targets = Array.from({ length: DEVICES }, (_, i) => TARGETS[(number + i * spread) % TARGETS.length]);
   const [first] = targets;
   const share = SHARES[Math.floor(number / TARGETS.length) % SHARES.length];
-  return [...targets.map((target) => ({ target })), { target: first, share }];
+  const again = number % NAN_EVERY ? { share } : { nan: true };
+  return [...targets.map((target) => ({ target })), { target: first, ...again }];
 }
 
 export interface Tried {
@@ -35,5 +37,5 @@ export function* tryCase(number: number): Generator<Tried, Case> {
 }
 
 /** A trial in words. */
-export const trialText = ({ target, share }: Trial): string =>
-  share === undefined ? target.name : `${target.name}, ${share * 100} % of the memory`;
+export const trialText = ({ target, share, nan }: Trial): string =>
+  [target.name, share !== undefined && `${share * 100} % of the memory`, nan && 'NaN'].filter(Boolean).join(', ');
