@@ -6,7 +6,7 @@
 import { withDevice } from '../cli/gpu.ts';
 import type { Artefact } from '../compiler/emit/artefact.ts';
 import { pipeline } from '../compiler/pipeline.ts';
-import { PORTABLE, type DeviceSpec } from '../compiler/schedule/device.ts';
+import { PORTABLE, type DeviceSpec } from '../compiler/device.ts';
 import { choosePlan, type Plan } from '../compiler/schedule/plan.ts';
 import type { Region } from '../compiler/schedule/regions.ts';
 import { dit, sizes } from '../models/dit.ts';

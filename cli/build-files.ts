@@ -4,7 +4,7 @@ import { pipeline } from '../compiler/pipeline.ts';
 import { reportHtml } from '../compiler/report/html.ts';
 import { recordText } from '../compiler/report/record.ts';
 import { ratesOf } from '../compiler/report/roofline.ts';
-import type { DeviceSpec } from '../compiler/schedule/device.ts';
+import type { DeviceSpec } from '../compiler/device.ts';
 import { compilationRecord, type Compiled, type LoadedModel } from './model.ts';
 
 /** Every file by its path inside the artefact's folder: the same bytes on every machine. */

@@ -1,10 +1,10 @@
 /** Devices to compile for: by name, from a file, or the one of this machine. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { PORTABLE, type DeviceSpec } from '../compiler/schedule/device.ts';
+import { PORTABLE, type DeviceSpec } from '../compiler/device.ts';
 import { DitcError } from '../compiler/ir/error.ts';
 import { fileError, UsageError } from './errors.ts';
 
-const SPECS = new URL('../compiler/schedule/specs/', import.meta.url);
+const SPECS = new URL('../compiler/specs/', import.meta.url);
 
 /** What `--device` calls the adapter of this machine, the one that `ditc doctor` shows. */
 export const HERE = 'here';
@@ -17,7 +17,7 @@ export function knownDevices(): string[] {
 }
 
 /**
- * The device that `--device` names: `portable`, one of compiler/schedule/specs, `here`, a JSON file (doctor's will do), or
+ * The device that `--device` names: `portable`, one of compiler/specs, `here`, a JSON file (doctor's will do), or
  * JSON.
  */
 export async function findDevice(given: string): Promise<DeviceSpec> {

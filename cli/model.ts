@@ -10,7 +10,7 @@ import { compileModel } from '../compiler/compile.ts';
 import { pipeline, type Pass, type Precision } from '../compiler/pipeline.ts';
 import type { EntryInput } from '../compiler/emit/build.ts';
 import { recordOf, type CompilationRecord, type EntryRecord } from '../compiler/report/record.ts';
-import type { DeviceSpec } from '../compiler/schedule/device.ts';
+import type { DeviceSpec } from '../compiler/device.ts';
 import { nearest } from '../runtime/checkpoint/suggest.ts';
 import { phase } from './progress.ts';
 import type { Terminal } from './terminal.ts';

@@ -2,7 +2,7 @@
 import type { Artefact } from '../compiler/emit/artefact.ts';
 import { DitcError } from '../compiler/ir/error.ts';
 import type { Precision } from '../compiler/pipeline.ts';
-import type { DeviceSpec } from '../compiler/schedule/device.ts';
+import type { DeviceSpec } from '../compiler/device.ts';
 import { compile, type LoadedModel } from './model.ts';
 import type { Terminal } from './terminal.ts';
 import { SAMPLING_ENTRIES } from '../runtime/sample.ts';

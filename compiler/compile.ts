@@ -15,7 +15,7 @@ import { hoist, type TableLimits } from './rewrite/hoist.ts';
 import type { Apart } from './rewrite/packs.ts';
 import { halfParams } from './rewrite/precision.ts';
 import { bundlesOf } from './schedule/bundles.ts';
-import { checkHalf, limit, type DeviceSpec } from './schedule/device.ts';
+import { checkHalf, limit, type DeviceSpec } from './device.ts';
 
 /** What to compile of a model. */
 export interface ModelOptions extends CompileOptions {

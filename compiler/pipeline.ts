@@ -31,7 +31,7 @@ import { checkComputable } from './schedule/computable.ts';
 import { checkBuffers, cutsOf } from './schedule/crowded.ts';
 import { orderRegions } from './schedule/order.ts';
 import { formRegions, type Fusion, type Region } from './schedule/regions.ts';
-import { limit, type DeviceSpec } from './schedule/device.ts';
+import { limit, type DeviceSpec } from './device.ts';
 import { crowds, storesScores } from './schedule/scores.ts';
 import { isStored } from './schedule/storage.ts';
 import { tornBy } from './schedule/wholes.ts';

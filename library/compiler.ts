@@ -9,7 +9,7 @@ import type { Artefact } from '../compiler/emit/artefact.ts';
 import { DitcError } from '../compiler/ir/index.ts';
 import { artefactFiles } from '../compiler/emit/write.ts';
 import type { Precision } from '../compiler/pipeline.ts';
-import type { DeviceSpec } from '../compiler/schedule/device.ts';
+import type { DeviceSpec } from '../compiler/device.ts';
 import { wrongOptions, type OptionNames } from '../runtime/needs.ts';
 
 export { DitcError };

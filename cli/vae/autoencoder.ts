@@ -5,7 +5,7 @@ import { traceEntry } from '../../compiler/dsl/model.ts';
 import type { Artefact } from '../../compiler/emit/artefact.ts';
 import { guard } from '../../compiler/frontend/index.ts';
 import { DitcError, printGraph } from '../../compiler/ir/index.ts';
-import type { DeviceSpec } from '../../compiler/schedule/device.ts';
+import type { DeviceSpec } from '../../compiler/device.ts';
 import type { TensorFile } from '../../runtime/checkpoint/source.ts';
 import type { Part } from '../../runtime/checkpoint/trained.ts';
 import type { ImageShape } from '../../runtime/data/fit.ts';

@@ -12,7 +12,7 @@ import {
   type Remarks,
 } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
-import { lower } from '../kernel/lower.ts';
+import { lower } from '../plans/lower.ts';
 import type { Kernel } from '../kernel/ir.ts';
 import type { Artefact, Dispatch, EntrySpec, InputSpec, KernelSpec } from './artefact.ts';
 import { bindingsOf, isBundle } from '../schedule/regions.ts';

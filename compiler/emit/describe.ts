@@ -1,7 +1,7 @@
 /** What a kernel is, in the user's words: for names, headers and reports. */
 import { byteSize, formatType, sizeOf, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
-import { bufferName } from '../kernel/lower.ts';
+import { bufferName } from '../plans/lower.ts';
 import type { Plan } from '../schedule/plan.ts';
 import { boundType, operandsOf, type Region } from '../schedule/regions.ts';
 

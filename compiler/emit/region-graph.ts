@@ -4,7 +4,7 @@
  */
 import { GraphBuilder, type Graph, type Node } from '../ir/index.ts';
 import { opTable } from '../ops/index.ts';
-import { bufferName } from '../kernel/lower.ts';
+import { bufferName } from '../plans/lower.ts';
 import { boundType, operandsOf, type Region } from '../schedule/regions.ts';
 import type { Span } from '../schedule/windows.ts';
 

@@ -4,7 +4,7 @@
  * command line does that.
  */
 import { DitcError, printGraph, type Graph } from '../ir/index.ts';
-import type { DeviceSpec } from '../schedule/device.ts';
+import type { DeviceSpec } from '../device.ts';
 
 /** What `ditc opt` can print, each after another part of the compiler. */
 export const EMITS = ['ir', 'regions', 'memory', 'wgsl'] as const;

@@ -1,6 +1,6 @@
 /** Proves a memory plan before anything is emitted from it. */
 import { byteSize, DitcError, type Node } from '../ir/index.ts';
-import { limit, type DeviceSpec } from '../schedule/device.ts';
+import { limit, type DeviceSpec } from '../device.ts';
 import { ALIGNMENT, heirsOf, overlap, partsOf, type MemoryPlan, type Step } from './plan.ts';
 
 /**

@@ -4,7 +4,7 @@
  */
 import type { Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
-import type { DeviceSpec } from './device.ts';
+import type { DeviceSpec } from '../device.ts';
 import { pieceTile, sharesTotals } from './pieces.ts';
 import { tilesOf } from './plan.ts';
 import { resultsOf, type Draft } from './regions.ts';

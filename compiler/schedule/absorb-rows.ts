@@ -15,7 +15,7 @@ import { labelOf, labelsOf, sameShape, sizeOf, type Node, type Remarks } from '.
 import { opDef } from '../ops/index.ts';
 import { keepsRows, whyNotComputable } from './computable.ts';
 import { TILE } from './cost.ts';
-import { limit, prefersSubgroupProducts, tooManyBuffers, type DeviceSpec } from './device.ts';
+import { limit, prefersSubgroupProducts, tooManyBuffers, type DeviceSpec } from '../device.ts';
 import { tilesOf } from './plan.ts';
 import { domainOf, resultsOf, type Draft, type Result } from './regions.ts';
 import { insideOf } from './inside.ts';

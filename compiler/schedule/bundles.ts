@@ -5,7 +5,7 @@
  */
 import { sameShape, sizeOf, type Graph, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
-import { limit, type DeviceSpec } from './device.ts';
+import { limit, type DeviceSpec } from '../device.ts';
 import { ALIGNMENT } from './windows.ts';
 import type { Bound, Region } from './regions.ts';
 

@@ -4,7 +4,7 @@
  */
 import { labelOf, sizeOf, type Node, type Remarks } from '../ir/index.ts';
 import { attentionDims, opDef } from '../ops/index.ts';
-import { tooManyBuffers } from './device.ts';
+import { tooManyBuffers } from '../device.ts';
 import { limitOps } from './most-ops.ts';
 import type { Draft } from './regions.ts';
 import { isStored } from './storage.ts';

@@ -4,7 +4,7 @@
  */
 import { byteSize, DitcError, labelOf, type Node, type Remarks } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
-import { limit, tooManyBuffers, type DeviceSpec } from './device.ts';
+import { limit, tooManyBuffers, type DeviceSpec } from '../device.ts';
 import { insideOf } from './inside.ts';
 import { bindingsOf, type Region } from './regions.ts';
 

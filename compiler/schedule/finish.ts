@@ -1,6 +1,6 @@
 /** A draft, once it is settled, as a region: what its kernel computes, what it reads, whole or by windows, and what it writes. */
 import { labelOf, type Node, type Remarks } from '../ir/index.ts';
-import { tooManyBuffers } from './device.ts';
+import { tooManyBuffers } from '../device.ts';
 import { insideOf } from './inside.ts';
 import { resultsOf, type Draft, type Region, type Result } from './regions.ts';
 import { isStored } from './storage.ts';

@@ -11,7 +11,7 @@ import { sharing } from '../rewrite/packs.ts';
 import { operandOf, remarkApart, rowsUnion } from './absorb-rows.ts';
 import type { Bundles } from './bundles.ts';
 import { whyNotComputable } from './computable.ts';
-import { tooManyBuffers, type DeviceSpec } from './device.ts';
+import { tooManyBuffers, type DeviceSpec } from '../device.ts';
 import { copiesIn, membersOf, readsOf } from './inside.ts';
 import { MOST_OPS } from './most-ops.ts';
 import { resultsOf, type Draft } from './regions.ts';

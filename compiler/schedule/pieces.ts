@@ -18,7 +18,7 @@ import {
   type Shape,
 } from '../ir/index.ts';
 import { attrList, Functional, opDef, opTable } from '../ops/index.ts';
-import { limit, tooManyBuffers, type DeviceSpec } from './device.ts';
+import { limit, tooManyBuffers, type DeviceSpec } from '../device.ts';
 import { tilesOf, type Tiles } from './plan.ts';
 import { isStored } from './storage.ts';
 

@@ -7,7 +7,7 @@
  * is reduced does not depend on how many rows there are: so an example's results do not depend on the batch (`steady`).
  */
 import { DitcError, sizeOf, type Node } from '../ir/index.ts';
-import { fixedSubgroupSize, limit, prefersSubgroupProducts, type DeviceSpec } from './device.ts';
+import { fixedSubgroupSize, limit, prefersSubgroupProducts, type DeviceSpec } from '../device.ts';
 import { loadsOf, ONE_BY_ONE, type Loads } from './fours.ts';
 import { rowAxes, type Region } from './regions.ts';
 

@@ -22,7 +22,7 @@ import {
 } from '../ir/index.ts';
 import { attrList, opDef } from '../ops/index.ts';
 import { NO_BUNDLES, type Bundles } from './bundles.ts';
-import { limit, tooManyBuffers, type DeviceSpec } from './device.ts';
+import { limit, tooManyBuffers, type DeviceSpec } from '../device.ts';
 import { between, postDominators } from './dominance.ts';
 import { absorbPieces } from './absorb-pieces.ts';
 import { absorbRows, type Absorbed } from './absorb-rows.ts';

@@ -4,7 +4,7 @@
  * products 1 to 3.5, and softmax beside). Where scores are many, they are never stored on any device.
  */
 import { nodesOf, sizeOf, type Graph, type Node } from '../ir/index.ts';
-import { limit, prefersSubgroupProducts, type DeviceSpec } from './device.ts';
+import { limit, prefersSubgroupProducts, type DeviceSpec } from '../device.ts';
 import { isStored } from './storage.ts';
 
 /**

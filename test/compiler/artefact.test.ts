@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { PORTABLE } from '../../compiler/schedule/device.ts';
+import { PORTABLE } from '../../compiler/device.ts';
 import { buildFiles } from '../../cli/build-files.ts';
 import { compile, loadModel } from '../../cli/model.ts';
 

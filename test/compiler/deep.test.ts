@@ -4,7 +4,7 @@ import { GraphBuilder, nodesOf, ownerOf, type Graph, type Node } from '../../com
 import { Functional, interpret, opTable, Random } from '../../compiler/ops/index.ts';
 import { compileGraphs } from '../../compiler/compile.ts';
 import { schedule } from '../../compiler/pipeline.ts';
-import { PORTABLE } from '../../compiler/schedule/device.ts';
+import { PORTABLE } from '../../compiler/device.ts';
 import { MOST_OPS } from '../../compiler/schedule/most-ops.ts';
 import { relativeError } from '../helpers/gpu.ts';
 import { runSchedule } from '../helpers/run-schedule.ts';

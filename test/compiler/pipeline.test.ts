@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { layerNorm, softmax, type EntryFunction } from '../../compiler/dsl/index.ts';
 import { compileModel } from '../../compiler/compile.ts';
 import { pipeline, type CompileOptions } from '../../compiler/pipeline.ts';
-import { PORTABLE } from '../../compiler/schedule/device.ts';
+import { PORTABLE } from '../../compiler/device.ts';
 import { choosePlan } from '../../compiler/schedule/plan.ts';
 
 const normed: EntryFunction = (e) => ({ out: e.params.linear('proj', layerNorm(e.input('x', [2, 64, 32])), 48) });

@@ -16,7 +16,7 @@ import { DitcError, nodesOf, printGraph, readGraphs, sizeOf, type Graph } from '
 import { opTable, Random } from '../../compiler/ops/index.ts';
 import { compileGraphs, compileModel } from '../../compiler/compile.ts';
 import { pipeline, runPasses } from '../../compiler/pipeline.ts';
-import { PORTABLE } from '../../compiler/schedule/device.ts';
+import { PORTABLE } from '../../compiler/device.ts';
 import { openDevice } from '../../runtime/device.ts';
 import { RuntimeError } from '../../runtime/error.ts';
 import { findAdapter } from '../../runtime/node/adapter.ts';

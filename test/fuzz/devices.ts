@@ -1,8 +1,8 @@
 /** Devices that the fuzzer compiles for: real ones, and such as nobody has yet. */
-import { PORTABLE, type DeviceSpec } from '../../compiler/schedule/device.ts';
-import lavapipe from '../../compiler/schedule/specs/lavapipe.json' with { type: 'json' };
-import lavapipe512 from '../../compiler/schedule/specs/lavapipe-512.json' with { type: 'json' };
-import swiftshader from '../../compiler/schedule/specs/swiftshader.json' with { type: 'json' };
+import { PORTABLE, type DeviceSpec } from '../../compiler/device.ts';
+import lavapipe from '../../compiler/specs/lavapipe.json' with { type: 'json' };
+import lavapipe512 from '../../compiler/specs/lavapipe-512.json' with { type: 'json' };
+import swiftshader from '../../compiler/specs/swiftshader.json' with { type: 'json' };
 import { halfPasses, pipeline, type CompileOptions } from '../../compiler/pipeline.ts';
 
 export interface Target extends Pick<CompileOptions, 'device' | 'passes' | 'fusion'> {

@@ -1,6 +1,6 @@
 /** Dawn's null backend: checks kernels without a GPU. */
 import type { Artefact } from '../../compiler/emit/artefact.ts';
-import type { DeviceSpec } from '../../compiler/schedule/device.ts';
+import type { DeviceSpec } from '../../compiler/device.ts';
 import { openDevice } from '../../runtime/device.ts';
 import { findAdapter } from '../../runtime/node/adapter.ts';
 import { Program } from '../../runtime/program.ts';

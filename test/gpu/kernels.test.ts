@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { isFloat, nodesOf, type Graph } from '../../compiler/ir/index.ts';
 import { allOps, interpret, type Bindings } from '../../compiler/ops/index.ts';
 import { inputRanges } from '../../compiler/emit/input-range.ts';
-import { PORTABLE, type DeviceSpec } from '../../compiler/schedule/device.ts';
+import { PORTABLE, type DeviceSpec } from '../../compiler/device.ts';
 import { relativeError, TestGpu } from '../helpers/gpu.ts';
 import { randomGraph } from '../helpers/random-graph.ts';
 import { opCase } from '../helpers/samples.ts';

@@ -8,7 +8,7 @@ import { defineModel, gradients, softmax, where, type Entry, type Tensor } from 
 import { traceEntry } from '../../compiler/dsl/model.ts';
 import { interpret } from '../../compiler/ops/index.ts';
 import { compileModel } from '../../compiler/compile.ts';
-import type { DeviceSpec } from '../../compiler/schedule/device.ts';
+import type { DeviceSpec } from '../../compiler/device.ts';
 import { relativeError, TestGpu } from '../helpers/gpu.ts';
 import { bindingsOf, readGolden, type Golden } from '../models/golden.ts';
 

@@ -6,7 +6,7 @@ import { traceEntry } from '../../compiler/dsl/model.ts';
 import { sizeOf } from '../../compiler/ir/index.ts';
 import { interpret, Random } from '../../compiler/ops/index.ts';
 import { compileModel } from '../../compiler/compile.ts';
-import { limit } from '../../compiler/schedule/device.ts';
+import { limit } from '../../compiler/device.ts';
 import { optimize, optimizerOptions } from '../../models/optimizer.ts';
 import { Program } from '../../runtime/program.ts';
 import { gated, gatedStep } from '../helpers/gated.ts';

@@ -1,7 +1,7 @@
 /** Kernels with several results on the GPU: random graphs with much to join, by the adapter's own plans and by portable ones. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { interpret } from '../../compiler/ops/index.ts';
-import { PORTABLE, type DeviceSpec } from '../../compiler/schedule/device.ts';
+import { PORTABLE, type DeviceSpec } from '../../compiler/device.ts';
 import { relativeError, TestGpu } from '../helpers/gpu.ts';
 import { resultsGraph } from '../helpers/results-graph.ts';
 

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { GraphBuilder, type Graph, type Node } from '../../compiler/ir/index.ts';
 import { Functional, interpret, opTable, Random } from '../../compiler/ops/index.ts';
 import { compileGraphs } from '../../compiler/compile.ts';
-import type { DeviceSpec } from '../../compiler/schedule/device.ts';
+import type { DeviceSpec } from '../../compiler/device.ts';
 import { relativeError, TestGpu } from '../helpers/gpu.ts';
 import { drawValues } from '../helpers/samples.ts';
 

@@ -1,7 +1,7 @@
 /** The compiled autoencoder against diffusers' golden tensors. */
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { compileModel } from '../../compiler/compile.ts';
-import type { DeviceSpec } from '../../compiler/schedule/device.ts';
+import type { DeviceSpec } from '../../compiler/device.ts';
 import { autoencoderKL } from '../../models/vae.ts';
 import { relativeError, TestGpu } from '../helpers/gpu.ts';
 import { bindingsOf, goldenCases, readGolden } from '../models/golden.ts';

@@ -1,5 +1,5 @@
 /** Devices that tests compile for. */
-import { PORTABLE, type DeviceSpec } from '../../compiler/schedule/device.ts';
+import { PORTABLE, type DeviceSpec } from '../../compiler/device.ts';
 
 /** Binds so many buffers. */
 export const withBuffers = (count: number): DeviceSpec => ({

@@ -2,7 +2,7 @@
 import type { Graph } from '../../compiler/ir/index.ts';
 import type { DType } from '../../compiler/ir/index.ts';
 import { compileGraphs } from '../../compiler/compile.ts';
-import type { DeviceSpec } from '../../compiler/schedule/device.ts';
+import type { DeviceSpec } from '../../compiler/device.ts';
 import type { Artefact } from '../../compiler/emit/artefact.ts';
 import { openDevice, type OpenDevice } from '../../runtime/device.ts';
 import { findAdapter, type FoundAdapter } from '../../runtime/node/adapter.ts';

@@ -7,7 +7,7 @@ import type { Dispatch, Resource } from '../../compiler/emit/artefact.ts';
 import { regionGraph } from '../../compiler/emit/region-graph.ts';
 import { byteSize, sizeOf, type Graph, type Node } from '../../compiler/ir/index.ts';
 import type { Kernel } from '../../compiler/kernel/ir.ts';
-import { lower } from '../../compiler/kernel/lower.ts';
+import { lower } from '../../compiler/plans/lower.ts';
 import { interpret, type Bindings } from '../../compiler/ops/index.ts';
 import { schedule, type CompileOptions, type Scheduled } from '../../compiler/pipeline.ts';
 import {

@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import { compileModel } from '../../compiler/compile.ts';
-import { PORTABLE, type DeviceSpec } from '../../compiler/schedule/device.ts';
+import { PORTABLE, type DeviceSpec } from '../../compiler/device.ts';
 import { withBuffers } from '../helpers/devices.ts';
 import { dit, sizes, type DiTConfig } from '../../models/dit.ts';
 

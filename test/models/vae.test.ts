@@ -6,7 +6,7 @@ import { macsOfGraph } from '../../compiler/emit/build.ts';
 import { sizeOf } from '../../compiler/ir/index.ts';
 import { interpret } from '../../compiler/ops/index.ts';
 import { compileModel } from '../../compiler/compile.ts';
-import { PORTABLE } from '../../compiler/schedule/device.ts';
+import { PORTABLE } from '../../compiler/device.ts';
 import { autoencoderKL, klDivergence, posterior, samplePosterior } from '../../models/vae.ts';
 import { bindingsOf, goldenCases, readGolden, relativeError } from './golden.ts';
 import vaeF8 from '../../models/vae-f8.ts';

@@ -3,7 +3,7 @@ import { traceEntry, type Model } from '../../compiler/dsl/model.ts';
 import { nodesOf, sizeOf, type Graph } from '../../compiler/ir/index.ts';
 import { interpret, Random } from '../../compiler/ops/index.ts';
 import { compileModel } from '../../compiler/compile.ts';
-import { PORTABLE, type DeviceSpec } from '../../compiler/schedule/device.ts';
+import { PORTABLE, type DeviceSpec } from '../../compiler/device.ts';
 import { relativeError, type TestGpu } from '../helpers/gpu.ts';
 
 /** Weights of a trained network's scale, U(±√(3/fan-in)); integers are small, so that they index every table. */

@@ -4,7 +4,7 @@ import { compileModel } from '../../../compiler/compile.ts';
 import { concat, constant, defineModel, ones, zeros } from '../../../compiler/dsl/index.ts';
 import type { Program } from '../../../runtime/program.ts';
 import type { Chunks } from '../../../runtime/weights.ts';
-import { PORTABLE } from '../../../compiler/schedule/device.ts';
+import { PORTABLE } from '../../../compiler/device.ts';
 
 const model = defineModel({
   config: {},

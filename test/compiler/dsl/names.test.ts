@@ -4,7 +4,7 @@ import { defineModel, type Entry, type Tensor } from '../../../compiler/dsl/inde
 import { traceEntry } from '../../../compiler/dsl/model.ts';
 import { formatDiagnostic, loadModel } from '../../../compiler/frontend/index.ts';
 import { compileModel } from '../../../compiler/compile.ts';
-import { PORTABLE } from '../../../compiler/schedule/device.ts';
+import { PORTABLE } from '../../../compiler/device.ts';
 import { errorOf, modelText, scratchFolder, traced } from '../frontend/scratch.ts';
 
 type Build = (e: Entry) => unknown;

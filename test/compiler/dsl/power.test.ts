@@ -5,7 +5,7 @@ import { gradients } from '../../../compiler/dsl/functions.ts';
 import { nodesOf } from '../../../compiler/ir/index.ts';
 import { interpret } from '../../../compiler/ops/index.ts';
 import { pipeline, runPasses } from '../../../compiler/pipeline.ts';
-import { PORTABLE } from '../../../compiler/schedule/device.ts';
+import { PORTABLE } from '../../../compiler/device.ts';
 
 function powers(y: number, x: number[]) {
   const model = defineModel({

@@ -7,7 +7,7 @@ import { verify } from '../../../compiler/ir/verify.ts';
 import { interpret, interpretNodes, opTable } from '../../../compiler/ops/index.ts';
 import { schedule } from '../../../compiler/pipeline.ts';
 import { nodesOf } from '../../../compiler/ir/index.ts';
-import { PORTABLE } from '../../../compiler/schedule/device.ts';
+import { PORTABLE } from '../../../compiler/device.ts';
 import { randomGraph } from '../../helpers/random-graph.ts';
 
 describe('regionGraph', () => {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { parseGraph } from '../../../compiler/ir/index.ts';
 import { opTable } from '../../../compiler/ops/index.ts';
 import { compileGraphs } from '../../../compiler/compile.ts';
-import { PORTABLE } from '../../../compiler/schedule/device.ts';
+import { PORTABLE } from '../../../compiler/device.ts';
 
 const entry = (name: string, n: number, op: string) =>
   parseGraph(`graph @${name}(%x: f32[${n}]) {\n  %y = ${op} %x : f32[${n}]\n  return ${name}_y = %y\n}`, opTable);

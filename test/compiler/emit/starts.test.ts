@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import { constant, defineModel, ones, type Entry, type Tensor } from '../../../compiler/dsl/index.ts';
 import { compileModel } from '../../../compiler/compile.ts';
-import { PORTABLE } from '../../../compiler/schedule/device.ts';
+import { PORTABLE } from '../../../compiler/device.ts';
 
 const n = (e: Entry): Tensor => e.state('n', [2]);
 const model = defineModel({

@@ -8,7 +8,7 @@ import { artefactFiles, formatJson } from '../../../compiler/emit/write.ts';
 import { parseGraphs, printGraph, type Graph } from '../../../compiler/ir/index.ts';
 import { opTable } from '../../../compiler/ops/index.ts';
 import { compileModel } from '../../../compiler/compile.ts';
-import { PORTABLE } from '../../../compiler/schedule/device.ts';
+import { PORTABLE } from '../../../compiler/device.ts';
 import { openSafetensors } from '../../../runtime/checkpoint/safetensors.ts';
 import { MemorySource } from '../../../runtime/checkpoint/source.ts';
 

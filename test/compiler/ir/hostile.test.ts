@@ -5,7 +5,7 @@ import { DitcError, printGraph, readGraphs, type Graph } from '../../../compiler
 import { opTable, Random } from '../../../compiler/ops/index.ts';
 import { optimise } from '../../../compiler/opt.ts';
 import { pipeline } from '../../../compiler/pipeline.ts';
-import { PORTABLE } from '../../../compiler/schedule/device.ts';
+import { PORTABLE } from '../../../compiler/device.ts';
 import { randomGraph } from '../../helpers/random-graph.ts';
 
 const read = (text: string) => readGraphs(text, opTable, 'h.ir');

@@ -5,7 +5,7 @@ import { checkMemory } from '../../../compiler/memory/check.ts';
 import type { MemoryPlan, Place, Step } from '../../../compiler/memory/plan.ts';
 import { planMemory } from '../../../compiler/memory/plan.ts';
 import { opTable } from '../../../compiler/ops/index.ts';
-import { PORTABLE } from '../../../compiler/schedule/device.ts';
+import { PORTABLE } from '../../../compiler/device.ts';
 
 /** Two products that are the parts of a whole, one that reads it, and one that lives beside them. */
 const graph = parseGraph(

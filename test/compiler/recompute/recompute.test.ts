@@ -8,7 +8,7 @@ import { traceEntry, type Model } from '../../../compiler/dsl/model.ts';
 import { GraphBuilder, nodesOf, ownerOf, sizeOf, type Graph } from '../../../compiler/ir/index.ts';
 import { Functional, interpret, opTable, type Interpreted } from '../../../compiler/ops/index.ts';
 import { schedule, type Scheduled } from '../../../compiler/pipeline.ts';
-import { PORTABLE } from '../../../compiler/schedule/device.ts';
+import { PORTABLE } from '../../../compiler/device.ts';
 import { dit, type DiTConfig } from '../../../models/dit.ts';
 import { randomGraph } from '../../helpers/random-graph.ts';
 import { updatesGraph } from '../../helpers/updates-graph.ts';

@@ -1,7 +1,7 @@
 /** Linears of one value in a step of training: one product for all of them forward, one for the gradient of that value. */
 import { describe, expect, it } from 'vitest';
 import { compileModel } from '../../../compiler/compile.ts';
-import { PORTABLE } from '../../../compiler/schedule/device.ts';
+import { PORTABLE } from '../../../compiler/device.ts';
 import { gatedStep } from '../../helpers/gated.ts';
 
 const BLOCKS = 9;

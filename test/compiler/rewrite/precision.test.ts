@@ -5,7 +5,7 @@ import { Functional, interpret, opDef, opTable, Random } from '../../../compiler
 import { compileModel } from '../../../compiler/compile.ts';
 import { halfPasses, pipeline } from '../../../compiler/pipeline.ts';
 import { halfParams, lowerPrecision } from '../../../compiler/rewrite/precision.ts';
-import { PORTABLE } from '../../../compiler/schedule/device.ts';
+import { PORTABLE } from '../../../compiler/device.ts';
 import { dit } from '../../../models/dit.ts';
 import { checkGradient } from '../../helpers/gradient-check.ts';
 import { randomGraph } from '../../helpers/random-graph.ts';

@@ -7,7 +7,7 @@ import { schedule } from '../../../compiler/pipeline.ts';
 import { canonicalise } from '../../../compiler/rewrite/simplify.ts';
 import { expand } from '../../../compiler/rewrite/expand.ts';
 import { tile } from '../../../compiler/rewrite/tile.ts';
-import { PORTABLE, type DeviceSpec } from '../../../compiler/schedule/device.ts';
+import { PORTABLE, type DeviceSpec } from '../../../compiler/device.ts';
 import { autoencoderKL } from '../../../models/vae.ts';
 import { relativeError } from '../../helpers/gpu.ts';
 import { drawBindings } from '../../models/zoo.ts';

@@ -5,7 +5,7 @@
 import { describe, expect, it } from 'vitest';
 import { traceEntry, type Model } from '../../../compiler/dsl/model.ts';
 import { nodesOf, sizeOf, type Graph } from '../../../compiler/ir/index.ts';
-import { PORTABLE, type DeviceSpec } from '../../../compiler/schedule/device.ts';
+import { PORTABLE, type DeviceSpec } from '../../../compiler/device.ts';
 import { dit } from '../../../models/dit.ts';
 import { bySubgroups } from '../../helpers/devices.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';

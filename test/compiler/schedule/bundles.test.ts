@@ -4,7 +4,7 @@ import { parseGraph, type Graph } from '../../../compiler/ir/index.ts';
 import { bundlesOf } from '../../../compiler/schedule/bundles.ts';
 import { interpret, opTable, Random } from '../../../compiler/ops/index.ts';
 import { compileGraphs } from '../../../compiler/compile.ts';
-import { PORTABLE } from '../../../compiler/schedule/device.ts';
+import { PORTABLE } from '../../../compiler/device.ts';
 import { bindingsOf } from '../../../compiler/schedule/regions.ts';
 import { relativeError } from '../../helpers/gpu.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';

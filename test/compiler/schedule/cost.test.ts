@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { parseGraph } from '../../../compiler/ir/index.ts';
 import { opTable } from '../../../compiler/ops/index.ts';
 import { schedule } from '../../../compiler/pipeline.ts';
-import { PORTABLE } from '../../../compiler/schedule/device.ts';
+import { PORTABLE } from '../../../compiler/device.ts';
 
 /** How often %z, of 48×48 elements, is read, as the schedule says where it decides. */
 function readsOfZ(body: string, z = '%t = tanh %a : f32[48,48]\n%z = tanh %t : f32[48,48]'): number {

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { parseGraph, type Node } from '../../../compiler/ir/index.ts';
 import { interpret, opTable } from '../../../compiler/ops/index.ts';
 import { schedule } from '../../../compiler/pipeline.ts';
-import { PORTABLE, type DeviceSpec } from '../../../compiler/schedule/device.ts';
+import { PORTABLE, type DeviceSpec } from '../../../compiler/device.ts';
 import { bySubgroups } from '../../helpers/devices.ts';
 import { resultsGraph } from '../../helpers/results-graph.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';

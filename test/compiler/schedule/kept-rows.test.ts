@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseGraph, type Graph } from '../../../compiler/ir/index.ts';
 import { interpret, opTable, Random } from '../../../compiler/ops/index.ts';
-import { PORTABLE, type DeviceSpec } from '../../../compiler/schedule/device.ts';
+import { PORTABLE, type DeviceSpec } from '../../../compiler/device.ts';
 import { bySubgroups, withBuffers } from '../../helpers/devices.ts';
 import { relativeError } from '../../helpers/gpu.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';

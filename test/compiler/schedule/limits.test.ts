@@ -4,7 +4,7 @@ import type { KernelSpec } from '../../../compiler/emit/artefact.ts';
 import { GraphBuilder } from '../../../compiler/ir/index.ts';
 import { Functional, opTable } from '../../../compiler/ops/index.ts';
 import { compileGraphs } from '../../../compiler/compile.ts';
-import { PORTABLE } from '../../../compiler/schedule/device.ts';
+import { PORTABLE } from '../../../compiler/device.ts';
 
 const SUMMANDS = 12;
 

@@ -4,7 +4,7 @@ import { GraphBuilder, type Graph } from '../../../compiler/ir/index.ts';
 import { Functional, opTable } from '../../../compiler/ops/index.ts';
 import { gradients } from '../../../compiler/autodiff/index.ts';
 import { schedule } from '../../../compiler/pipeline.ts';
-import { PORTABLE } from '../../../compiler/schedule/device.ts';
+import { PORTABLE } from '../../../compiler/device.ts';
 import { sharing } from '../../../compiler/rewrite/packs.ts';
 import { updatesGraph } from '../../helpers/updates-graph.ts';
 

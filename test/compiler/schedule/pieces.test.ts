@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { GraphBuilder, nodesOf, type Graph, type Node } from '../../../compiler/ir/index.ts';
 import { Functional, interpret, opTable, Random } from '../../../compiler/ops/index.ts';
 import { canonicalise } from '../../../compiler/rewrite/simplify.ts';
-import { PORTABLE, type DeviceSpec } from '../../../compiler/schedule/device.ts';
+import { PORTABLE, type DeviceSpec } from '../../../compiler/device.ts';
 import { normsInPieces } from '../../../compiler/schedule/pieces.ts';
 import { relativeError } from '../../helpers/gpu.ts';
 import { normedLayers, type NormCase } from '../../helpers/norm-graph.ts';

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { parseGraph, type Node } from '../../../compiler/ir/index.ts';
 import { opTable } from '../../../compiler/ops/index.ts';
 import { schedule } from '../../../compiler/pipeline.ts';
-import { PORTABLE } from '../../../compiler/schedule/device.ts';
+import { PORTABLE } from '../../../compiler/device.ts';
 import { partsIn } from '../../../compiler/schedule/wholes.ts';
 import { resultsGraph } from '../../helpers/results-graph.ts';
 

@@ -11,9 +11,9 @@ import { childCommand, lavapipeMissing, runChild, start, withoutVulkan } from '.
 const cache = mkdtempSync(join(tmpdir(), 'ditc-test-cache-'));
 afterAll(() => rmSync(cache, { recursive: true, force: true }));
 
-/** What the compiler plans for when told `--device compiler/schedule/specs/<name>.json`. */
+/** What the compiler plans for when told `--device compiler/specs/<name>.json`. */
 function committedSpec(name: string): DeviceSpec {
-  const file = new URL(`../../../compiler/schedule/specs/${name}.json`, import.meta.url);
+  const file = new URL(`../../../compiler/specs/${name}.json`, import.meta.url);
   return JSON.parse(readFileSync(file, 'utf8')) as DeviceSpec;
 }
 

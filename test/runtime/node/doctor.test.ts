@@ -8,7 +8,7 @@ afterEach(() => vi.unstubAllEnvs());
 
 /** A report as of a machine with nothing but SwiftShader. */
 function reportOf(selfTest: DoctorReport['selfTest']): DoctorReport {
-  const file = new URL('../../../compiler/schedule/specs/swiftshader.json', import.meta.url);
+  const file = new URL('../../../compiler/specs/swiftshader.json', import.meta.url);
   return {
     ...{ node: 'v20', platform: 'linux-x64', cpus: 2, dawn: '0', requested: null, why: [], startupMs: 1 },
     ...{ alternatives: [], drivers: [], devices: [], advice: [] },

@@ -1,4 +1,4 @@
-import { DitcError } from '../ir/index.ts';
+import { DitcError } from './ir/index.ts';
 import portable from './specs/portable.json' with { type: 'json' };
 
 /** What the compiler knows of a GPU: plain JSON, recorded by `ditc doctor` or written by hand. */

@@ -4,9 +4,9 @@
  */
 import { sizeOf } from '../../ir/index.ts';
 import type { SimpleProductPlan } from '../../schedule/plan.ts';
-import { overDepth } from './depth.ts';
-import { serialStatistics } from './row-statistics.ts';
-import { foldGrid, linearInvocation, productOf, storeElement, storeSums, type Launch, type Site } from './common.ts';
+import { overDepth } from '../depth.ts';
+import { serialStatistics } from '../row-statistics.ts';
+import { foldGrid, linearInvocation, productOf, storeElement, storeSums, type Launch, type Site } from '../common.ts';
 
 export function simpleProduct(site: Site, plan: SimpleProductPlan): Launch {
   const { b, inline, region } = site;

@@ -5,7 +5,7 @@
  */
 import { sizeOf } from '../../ir/index.ts';
 import type { DotProductPlan } from '../../schedule/plan.ts';
-import { batchIndex, builtins, productOf, storeElement, type Launch, type Site } from './common.ts';
+import { batchIndex, builtins, productOf, storeElement, type Launch, type Site } from '../common.ts';
 
 export function dotProduct(site: Site, { lanes, share }: DotProductPlan): Launch {
   const { b, inline } = site;

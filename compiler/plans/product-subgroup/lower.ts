@@ -5,9 +5,9 @@
  */
 import { sizeOf } from '../../ir/index.ts';
 import type { SubgroupProductPlan } from '../../schedule/plan.ts';
-import { fixedIndex, ZERO, type Index } from '../index-map.ts';
-import type { Expr, Variable } from '../ir.ts';
-import { overDepth } from './depth.ts';
+import { fixedIndex, ZERO, type Index } from '../../kernel/index-map.ts';
+import type { Expr, Variable } from '../../kernel/ir.ts';
+import { overDepth } from '../depth.ts';
 import {
   batchIndex,
   builtins,
@@ -17,7 +17,7 @@ import {
   type Launch,
   type Product,
   type Site,
-} from './common.ts';
+} from '../common.ts';
 
 /** The block of the result that a workgroup computes. */
 interface Block {

@@ -2,11 +2,11 @@
  * Statistics before a product: those of the left operand's rows (what a layer norm in front of a linear needs; reductions run
  * over k), or totals that all rows and columns share. The normalised element is then computed where the product loads it.
  */
-import { sameShape, sizeOf, type Node } from '../../ir/index.ts';
-import { attrList, opDef } from '../../ops/index.ts';
-import { ZERO, type Index } from '../index-map.ts';
-import { reducer, reshapeIndex } from '../inline.ts';
-import type { Expr, SharedArray } from '../ir.ts';
+import { sameShape, sizeOf, type Node } from '../ir/index.ts';
+import { attrList, opDef } from '../ops/index.ts';
+import { ZERO, type Index } from '../kernel/index-map.ts';
+import { reducer, reshapeIndex } from '../kernel/inline.ts';
+import type { Expr, SharedArray } from '../kernel/ir.ts';
 import { builtins, byDepth, byLength, storeResults, type Site } from './common.ts';
 
 /**

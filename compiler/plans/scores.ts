@@ -1,9 +1,9 @@
 /** What all attention recipes do to a score before the softmax: cap, bias, mask, and −∞ counted as the lowest number. */
-import type { Node } from '../../ir/index.ts';
-import { attrNumber, LOWEST, scoreOperands } from '../../ops/index.ts';
-import type { Index } from '../index-map.ts';
-import { broadcastIndex } from '../inline.ts';
-import type { Expr } from '../ir.ts';
+import type { Node } from '../ir/index.ts';
+import { attrNumber, LOWEST, scoreOperands } from '../ops/index.ts';
+import type { Index } from '../kernel/index-map.ts';
+import { broadcastIndex } from '../kernel/inline.ts';
+import type { Expr } from '../kernel/ir.ts';
 import type { Site } from './common.ts';
 
 /** What the largest score of no keys is: no score is below. */

@@ -5,9 +5,9 @@
 import { sizeOf, type Node } from '../../ir/index.ts';
 import type { RowPlan } from '../../schedule/plan.ts';
 import { rowAxes } from '../../schedule/regions.ts';
-import { ZERO, type Index } from '../index-map.ts';
-import { reducer } from '../inline.ts';
-import type { Expr } from '../ir.ts';
+import { ZERO, type Index } from '../../kernel/index-map.ts';
+import { reducer } from '../../kernel/inline.ts';
+import type { Expr } from '../../kernel/ir.ts';
 import {
   builtins,
   byDepth,
@@ -18,7 +18,7 @@ import {
   storeResults,
   type Launch,
   type Site,
-} from './common.ts';
+} from '../common.ts';
 
 /** A row as the recipe walks it. */
 interface Row {

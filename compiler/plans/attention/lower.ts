@@ -5,11 +5,11 @@
  */
 import { sizeOf, type Shape } from '../../ir/index.ts';
 import type { AttentionPlan } from '../../schedule/plan.ts';
-import { fixedIndex, type Index } from '../index-map.ts';
-import { broadcastIndex } from '../inline.ts';
-import type { Expr, SharedArray, Variable } from '../ir.ts';
-import { batchIndex, builtins, storeElement, type Launch, type Site } from './common.ts';
-import { absent, adjustScore, lowest, rowShare, scaledScore } from './scores.ts';
+import { fixedIndex, type Index } from '../../kernel/index-map.ts';
+import { broadcastIndex } from '../../kernel/inline.ts';
+import type { Expr, SharedArray, Variable } from '../../kernel/ir.ts';
+import { batchIndex, builtins, storeElement, type Launch, type Site } from '../common.ts';
+import { absent, adjustScore, lowest, rowShare, scaledScore } from '../scores.ts';
 
 interface Block {
   readonly site: Site;

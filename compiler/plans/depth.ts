@@ -2,10 +2,10 @@
  * The loop over what a product contracts. Where an operand sees that axis as several (channels and places of a window: a
  * convolution), there is a loop for each of them, so that no step divides to find its place.
  */
-import type { Node, Shape } from '../../ir/index.ts';
-import { attrList, attrNumber, opDef } from '../../ops/index.ts';
-import { ZERO, type Index } from '../index-map.ts';
-import type { Part } from '../../schedule/depth-parts.ts';
+import type { Node, Shape } from '../ir/index.ts';
+import { attrList, attrNumber, opDef } from '../ops/index.ts';
+import { ZERO, type Index } from '../kernel/index-map.ts';
+import type { Part } from '../schedule/depth-parts.ts';
 import type { Product, Site } from './common.ts';
 
 /**

@@ -6,11 +6,11 @@
 import { sizeOf, type Node } from '../../ir/index.ts';
 import { attrNumber } from '../../ops/index.ts';
 import type { SubgroupAttentionPlan } from '../../schedule/plan.ts';
-import { fixedIndex, type Index } from '../index-map.ts';
-import { broadcastIndex } from '../inline.ts';
-import type { Expr, Intrinsic, Variable } from '../ir.ts';
-import { batchIndex, builtins, storeElement, type Launch, type Site } from './common.ts';
-import { absent, adjustScore, isAdjusted, lowest, rowShare, scaledScore } from './scores.ts';
+import { fixedIndex, type Index } from '../../kernel/index-map.ts';
+import { broadcastIndex } from '../../kernel/inline.ts';
+import type { Expr, Intrinsic, Variable } from '../../kernel/ir.ts';
+import { batchIndex, builtins, storeElement, type Launch, type Site } from '../common.ts';
+import { absent, adjustScore, isAdjusted, lowest, rowShare, scaledScore } from '../scores.ts';
 
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 

@@ -2,11 +2,11 @@
  * Reductions of pieces of a product's result, each inside of a tile (schedule/pieces.ts): invocations reduce the elements that
  * they hold, and those of a piece add up through workgroup memory. One of them stores what is made of it.
  */
-import { attrList } from '../../ops/index.ts';
-import type { TiledProductPlan } from '../../schedule/plan.ts';
-import { ZERO, type Index } from '../index-map.ts';
-import { forwardIndex, reducer, reshapeIndex } from '../inline.ts';
-import type { Expr, SharedArray } from '../ir.ts';
+import { attrList } from '../ops/index.ts';
+import type { TiledProductPlan } from '../schedule/plan.ts';
+import { ZERO, type Index } from '../kernel/index-map.ts';
+import { forwardIndex, reducer, reshapeIndex } from '../kernel/inline.ts';
+import type { Expr, SharedArray } from '../kernel/ir.ts';
 import { builtins, byDepth, storeResults, type Site } from './common.ts';
 
 /** Replaces an element of the product, in the invocation's own memory, by the root's there. */

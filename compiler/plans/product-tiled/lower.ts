@@ -6,11 +6,11 @@ import { sizeOf, type Node } from '../../ir/index.ts';
 import { attrList, opDef } from '../../ops/index.ts';
 import type { Part } from '../../schedule/depth-parts.ts';
 import type { TiledProductPlan } from '../../schedule/plan.ts';
-import { maxOf, type Index } from '../index-map.ts';
-import type { Expr, SharedArray, Variable } from '../ir.ts';
-import { holdRoot, reducePieces } from './pieces.ts';
-import { sharedStatistics, sharedTotals } from './row-statistics.ts';
-import { batchIndex, builtins, productOf, storeElement, storeSums, type Launch, type Site } from './common.ts';
+import { maxOf, type Index } from '../../kernel/index-map.ts';
+import type { Expr, SharedArray, Variable } from '../../kernel/ir.ts';
+import { holdRoot, reducePieces } from '../pieces.ts';
+import { sharedStatistics, sharedTotals } from '../row-statistics.ts';
+import { batchIndex, builtins, productOf, storeElement, storeSums, type Launch, type Site } from '../common.ts';
 
 export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
   const { b, inline } = site;

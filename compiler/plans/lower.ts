@@ -4,19 +4,19 @@ import { opDef } from '../ops/index.ts';
 import type { Plan } from '../schedule/plan.ts';
 import { bindingsOf, boundType, isBundle, type Region } from '../schedule/regions.ts';
 import { isPack } from '../rewrite/packs.ts';
-import { KernelBuilder } from './builder.ts';
-import { Inliner } from './inline.ts';
-import type { Buffer, Kernel } from './ir.ts';
-import type { Launch, Output, Site } from './recipes/common.ts';
-import { attentionKernel } from './recipes/attention.ts';
-import { attentionGradient } from './recipes/attention-gradient.ts';
-import { subgroupAttention } from './recipes/attention-subgroup.ts';
-import { mapKernel } from './recipes/map.ts';
-import { dotProduct } from './recipes/product-dot.ts';
-import { simpleProduct } from './recipes/product-simple.ts';
-import { subgroupProduct } from './recipes/product-subgroup.ts';
-import { tiledProduct } from './recipes/product-tiled.ts';
-import { rowKernel } from './recipes/row.ts';
+import { KernelBuilder } from '../kernel/builder.ts';
+import { Inliner } from '../kernel/inline.ts';
+import type { Buffer, Kernel } from '../kernel/ir.ts';
+import type { Launch, Output, Site } from './common.ts';
+import { attentionKernel } from './attention/lower.ts';
+import { attentionGradient } from './attention-gradient/lower.ts';
+import { subgroupAttention } from './attention-subgroup/lower.ts';
+import { mapKernel } from './map/lower.ts';
+import { dotProduct } from './product-dot/lower.ts';
+import { simpleProduct } from './product-simple/lower.ts';
+import { subgroupProduct } from './product-subgroup/lower.ts';
+import { tiledProduct } from './product-tiled/lower.ts';
+import { rowKernel } from './row/lower.ts';
 
 /** Buffers of the kernel are `bindingsOf` the region, in order. */
 export function lower(region: Region, plan: Plan): Kernel {

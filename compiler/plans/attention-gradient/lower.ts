@@ -6,11 +6,11 @@
 import { sizeOf, type Node } from '../../ir/index.ts';
 import { attentionDims, gradientOperands, scoreOperands } from '../../ops/index.ts';
 import type { AttentionGradientPlan } from '../../schedule/plan.ts';
-import { fixedIndex, type Index } from '../index-map.ts';
-import { broadcastIndex } from '../inline.ts';
-import type { Expr, Variable } from '../ir.ts';
-import { batchIndex, builtins, storeElement, type Launch, type Site } from './common.ts';
-import { adjustScore, lowest, rowShare, scaledScore, scoreSlope } from './scores.ts';
+import { fixedIndex, type Index } from '../../kernel/index-map.ts';
+import { broadcastIndex } from '../../kernel/inline.ts';
+import type { Expr, Variable } from '../../kernel/ir.ts';
+import { batchIndex, builtins, storeElement, type Launch, type Site } from '../common.ts';
+import { adjustScore, lowest, rowShare, scaledScore, scoreSlope } from '../scores.ts';
 
 interface Rows {
   readonly site: Site;
