@@ -41,7 +41,8 @@ async function modelIn(path: string): Promise<Model | undefined> {
   const exported = (await import(pathToFileURL(path).href)) as Record<string, unknown>;
   if (exported.default) return exported.default as Model;
   const name = basename(path, '.ts').replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
-  const made = path.includes('zoo') && typeof exported[name] === 'function' ? (exported[name] as () => unknown)() : {};
+  const make = exported[name];
+  const made: unknown = path.includes('zoo') && typeof make === 'function' && make.length === 0 ? make() : {};
   return 'entries' in (made as object) ? (made as Model) : undefined;
 }
 

@@ -14,7 +14,7 @@ import { halfPasses, schedule, type CompileOptions, type Halves, type Precision 
 import { hoist, type TableLimits } from './rewrite/hoist.ts';
 import type { Apart } from './rewrite/packs.ts';
 import { halfParams } from './rewrite/precision.ts';
-import { bundlesOf } from './schedule/bundles.ts';
+import { bundlesOf } from './fusion/bundles.ts';
 import { checkHalf, limit, type DeviceSpec } from './device.ts';
 
 /** What to compile of a model. */

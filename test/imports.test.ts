@@ -1,6 +1,6 @@
 /**
  * Who may import whom (DESIGN.md section 2), read from the sources:
- * `ir ← ops ← {dsl, autodiff, rewrite} ← schedule ← {memory, kernel} ← plans ← recompute ← emit ← report ← pipeline ← compile ← frontend`, models only the DSL,
+ * `ir ← ops ← {dsl, autodiff, rewrite} ← fusion ← {memory, kernel} ← plans ← recompute ← emit ← report ← pipeline ← compile ← frontend`, models only the DSL,
  * the runtime only the artefact's types and nothing of Node outside runtime/node/. And files stay small.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -18,7 +18,7 @@ const ORDER = [
   ['ir', 'specs'],
   ['ops', 'device.ts'],
   ['dsl', 'autodiff', 'rewrite'],
-  ['schedule'],
+  ['fusion'],
   ['memory', 'kernel'],
   ['plans'],
   ['recompute'],

@@ -13,7 +13,7 @@ import { regionGraph } from '../../compiler/emit/region-graph.ts';
 import { isFloat, type Graph } from '../../compiler/ir/index.ts';
 import { interpretSteps, type Bindings, type Dense, type InterpretOptions } from '../../compiler/ops/index.ts';
 import { resourcesOf } from './resources.ts';
-import { operandsOf, type Region } from '../../compiler/schedule/regions.ts';
+import { operandsOf, type Region } from '../../compiler/fusion/regions.ts';
 import type { Program } from '../../runtime/program.ts';
 import type { Stepper } from '../../runtime/stepper.ts';
 import type { Values } from '../../runtime/weights.ts';

@@ -1,7 +1,7 @@
 /** Where the values lie that a kernel reads and writes. */
 import type { Dispatch, Resource } from '../../compiler/emit/artefact.ts';
 import type { Node } from '../../compiler/ir/index.ts';
-import { bindingsOf, isBundle, type Region } from '../../compiler/schedule/regions.ts';
+import { bindingsOf, isBundle, type Region } from '../../compiler/fusion/regions.ts';
 
 /** Of what a kernel reads, replaces and writes, each value's place: of a bundle, the state by itself. */
 export function resourcesOf(region: Region, { resources }: Dispatch): Map<Node, Resource> {

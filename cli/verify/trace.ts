@@ -6,7 +6,7 @@ import type { EntryInput } from '../../compiler/emit/build.ts';
 import { isFloat, type Node } from '../../compiler/ir/index.ts';
 import { opDef } from '../../compiler/ops/index.ts';
 import type { Resource, TensorSpec } from '../../compiler/emit/artefact.ts';
-import type { Region } from '../../compiler/schedule/regions.ts';
+import type { Region } from '../../compiler/fusion/regions.ts';
 import type { Program } from '../../runtime/program.ts';
 import type { Stepper } from '../../runtime/stepper.ts';
 import { resourcesOf } from './resources.ts';

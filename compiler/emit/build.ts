@@ -15,7 +15,7 @@ import { opDef } from '../ops/index.ts';
 import { lower } from '../plans/lower.ts';
 import type { Kernel } from '../kernel/ir.ts';
 import type { Artefact, Dispatch, EntrySpec, InputSpec, KernelSpec } from './artefact.ts';
-import { bindingsOf, isBundle } from '../schedule/regions.ts';
+import { bindingsOf, isBundle } from '../fusion/regions.ts';
 import { declare, named, tensorSpec, type Aliases, type Declared } from './declare.ts';
 import { bytesRead, headerOf, kernelName, macsOf, opsOf, placesOf, type Use } from './describe.ts';
 import { inputRanges } from './input-range.ts';

@@ -2,8 +2,8 @@
 import { byteSize, formatType, sizeOf, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import { bufferName } from '../plans/lower.ts';
-import type { Plan } from '../schedule/plan.ts';
-import { boundType, operandsOf, type Region } from '../schedule/regions.ts';
+import type { Plan } from '../fusion/plan.ts';
+import { boundType, operandsOf, type Region } from '../fusion/regions.ts';
 
 /** A composite's parts go by its name; views that came with it by their own. */
 const opName = (node: Node): string => (opDef(node.op).kind === 'view' ? node.op : (node.origin ?? node.op));

@@ -2,7 +2,7 @@
 import { byteSize, formatType, nodePrinter, type Node } from '../ir/index.ts';
 import type { Graph } from '../ir/index.ts';
 import type { MemoryPlan } from '../memory/plan.ts';
-import type { Region } from '../schedule/regions.ts';
+import type { Region } from '../fusion/regions.ts';
 import { kernelName, planText, type Use } from './describe.ts';
 
 interface Planned {

@@ -4,7 +4,7 @@
  */
 import { byteSize, nodesOf, type Graph, type Node } from '../ir/index.ts';
 import { isPack, offsetsIn, packKey, type Apart } from '../rewrite/packs.ts';
-import type { Region } from '../schedule/regions.ts';
+import type { Region } from '../fusion/regions.ts';
 
 interface Compiled {
   readonly graph: Graph;

@@ -5,8 +5,8 @@
 import { GraphBuilder, type Graph, type Node } from '../ir/index.ts';
 import { opTable } from '../ops/index.ts';
 import { bufferName } from '../plans/lower.ts';
-import { boundType, operandsOf, type Region } from '../schedule/regions.ts';
-import type { Span } from '../schedule/windows.ts';
+import { boundType, operandsOf, type Region } from '../fusion/regions.ts';
+import type { Span } from '../fusion/windows.ts';
 
 /** Inputs are `operandsOf` the region in order, outputs its results. */
 export function regionGraph(region: Region): Graph {

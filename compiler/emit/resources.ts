@@ -3,8 +3,8 @@ import { byteSize, type Node } from '../ir/index.ts';
 import { ALIGNMENT, type MemoryPlan } from '../memory/plan.ts';
 import { opDef } from '../ops/index.ts';
 import { isPack } from '../rewrite/packs.ts';
-import type { Bound, Region } from '../schedule/regions.ts';
-import { windowOffset } from '../schedule/windows.ts';
+import type { Bound, Region } from '../fusion/regions.ts';
+import { windowOffset } from '../fusion/windows.ts';
 import type { BundleSpec, PackSpec, Resource, TensorSpec } from './artefact.ts';
 import { tensorSpec, typedData, type Data } from './declare.ts';
 

@@ -1,8 +1,8 @@
 /** A region's structure without names and places: equal signatures share one kernel, as the blocks of a model do. */
 import { attrsKey, formatType, type Node } from '../ir/index.ts';
-import type { Plan } from '../schedule/plan.ts';
-import type { Region } from '../schedule/regions.ts';
-import type { Span } from '../schedule/windows.ts';
+import type { Plan } from '../fusion/plan.ts';
+import type { Region } from '../fusion/regions.ts';
+import type { Span } from '../fusion/windows.ts';
 
 /** Which part of a value is bound: where that starts is in the kernel. */
 const spanText = (span: Span | undefined): string => (span ? `@${span.start}+${span.size}` : '');

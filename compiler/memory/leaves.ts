@@ -1,7 +1,7 @@
 /** What an entry takes beside its activations. */
 import { byteSize, nodesOf, type Graph } from '../ir/index.ts';
 import { isPack } from '../rewrite/packs.ts';
-import { isStored } from '../schedule/storage.ts';
+import { isStored } from '../fusion/storage.ts';
 
 /** Bytes of what a graph finds in memory: parameters, state, inputs and dense constants, by name. */
 export function leafBytes(graph: Graph): Map<string, number> {

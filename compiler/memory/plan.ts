@@ -3,7 +3,7 @@
  * either read or written, even at disjoint ranges, so a dispatch's result lies in another arena than all it reads.
  */
 import { byteSize, type Node } from '../ir/index.ts';
-import type { Part } from '../schedule/wholes.ts';
+import type { Part } from '../fusion/wholes.ts';
 
 /** One dispatch, as memory sees it. */
 export interface Step {

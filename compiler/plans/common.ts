@@ -1,8 +1,8 @@
 /** What recipes share: the launch grid, the anchor's domain, and writing the root. */
 import { sameShape, sizeOf, type Node, type Shape } from '../ir/index.ts';
 import { DitcError } from '../ir/index.ts';
-import { depthParts, type Part } from '../schedule/depth-parts.ts';
-import { domainOf, type Region, type Result } from '../schedule/regions.ts';
+import { depthParts, type Part } from '../fusion/depth-parts.ts';
+import { domainOf, type Region, type Result } from '../fusion/regions.ts';
 import type { KernelBuilder } from '../kernel/builder.ts';
 import { maxOf, type Index } from '../kernel/index-map.ts';
 import { broadcastIndex, forwardIndex, type Inliner } from '../kernel/inline.ts';

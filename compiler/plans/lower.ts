@@ -1,8 +1,8 @@
 /** A region and its plan become a kernel. */
 import { sizeOf, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
-import type { Plan } from '../schedule/plan.ts';
-import { bindingsOf, boundType, isBundle, type Region } from '../schedule/regions.ts';
+import type { Plan } from '../fusion/plan.ts';
+import { bindingsOf, boundType, isBundle, type Region } from '../fusion/regions.ts';
 import { isPack } from '../rewrite/packs.ts';
 import { KernelBuilder } from '../kernel/builder.ts';
 import { Inliner } from '../kernel/inline.ts';

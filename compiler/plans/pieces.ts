@@ -1,9 +1,9 @@
 /**
- * Reductions of pieces of a product's result, each inside of a tile (schedule/pieces.ts): invocations reduce the elements that
+ * Reductions of pieces of a product's result, each inside of a tile (fusion/pieces.ts): invocations reduce the elements that
  * they hold, and those of a piece add up through workgroup memory. One of them stores what is made of it.
  */
 import { attrList } from '../ops/index.ts';
-import type { TiledProductPlan } from '../schedule/plan.ts';
+import type { TiledProductPlan } from '../fusion/plan.ts';
 import { ZERO, type Index } from '../kernel/index-map.ts';
 import { forwardIndex, reducer, reshapeIndex } from '../kernel/inline.ts';
 import type { Expr, SharedArray } from '../kernel/ir.ts';

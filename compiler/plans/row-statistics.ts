@@ -11,7 +11,7 @@ import { builtins, byDepth, byLength, storeResults, type Site } from './common.t
 
 /**
  * Index, in what the reductions reduce, of element k of row m of the left operand: that is made of the reduced rows, element by
- * element, and at most regrouped (schedule/computable.ts).
+ * element, and at most regrouped (fusion/computable.ts).
  */
 function operandIndex({ region, inline }: Site, index: readonly Index[]): Index[] {
   const [reduced] = region.reductions[0].inputs;

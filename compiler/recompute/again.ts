@@ -5,7 +5,7 @@
  */
 import { GraphBuilder, mapGraph, nodesOf, type Attrs, type Graph, type Node } from '../ir/index.ts';
 import { opDef, opTable } from '../ops/index.ts';
-import { isStored } from '../schedule/storage.ts';
+import { isStored } from '../fusion/storage.ts';
 import type { Stretch } from './choose.ts';
 import type { Timeline } from './timeline.ts';
 

@@ -5,7 +5,7 @@
  */
 import type { Graph } from '../ir/index.ts';
 import type { MemoryPlan } from '../memory/plan.ts';
-import type { Region } from '../schedule/regions.ts';
+import type { Region } from '../fusion/regions.ts';
 import { computeAgain } from './again.ts';
 import { chooseStretches } from './choose.ts';
 import { macsOf, timelineOf } from './timeline.ts';

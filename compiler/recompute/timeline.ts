@@ -5,8 +5,8 @@
 import { byteSize, results, sizeOf, type Graph, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import { ALIGNMENT, type MemoryPlan } from '../memory/plan.ts';
-import type { Region } from '../schedule/regions.ts';
-import { buffersOf, storedIn } from '../schedule/windows.ts';
+import type { Region } from '../fusion/regions.ts';
+import { buffersOf, storedIn } from '../fusion/windows.ts';
 
 /** A value that one step writes to memory and others read from it. */
 export interface Stored {

@@ -6,7 +6,7 @@ import { nameNodes, nodesOf, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import type { EntryInput } from '../emit/build.ts';
 import { bufferName } from '../plans/lower.ts';
-import { operandsOf } from '../schedule/regions.ts';
+import { operandsOf } from '../fusion/regions.ts';
 import { layOut, type Box, type Placed } from './layout.ts';
 import type { EntryRecord } from './record.ts';
 import { repeatsIn, representatives, type Repeat } from './repeats.ts';

@@ -4,8 +4,8 @@
  */
 import { labelOf, nameNodes, nodesOf, type Node, type Remark } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
-import { operandsOf, type Region } from '../schedule/regions.ts';
-import { buffersOf, storedIn } from '../schedule/windows.ts';
+import { operandsOf, type Region } from '../fusion/regions.ts';
+import { buffersOf, storedIn } from '../fusion/windows.ts';
 import type { EntryInput } from '../emit/build.ts';
 import type { EntrySpec } from '../emit/artefact.ts';
 import { formatJson } from '../emit/write.ts';

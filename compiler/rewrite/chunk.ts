@@ -1,7 +1,7 @@
 /**
  * A value that is only read in pieces of its last axis (the modulations of all blocks, from one merged linear) is laid out
  * piece by piece: [rows, pieces·g] becomes [pieces, rows, g]. Each reader then binds its piece as a buffer of its own
- * (schedule/windows.ts), at an offset that is no part of the kernel: the blocks share kernels.
+ * (fusion/windows.ts), at an offset that is no part of the kernel: the blocks share kernels.
  */
 import { byteSize, nodesOf, rebuild, results, sizeOf, usersOf, type Graph, type Node } from '../ir/index.ts';
 import { attrList, Functional, opTable } from '../ops/index.ts';

@@ -5,7 +5,7 @@ import { Functional, interpret, opTable, Random } from '../../compiler/ops/index
 import { compileGraphs } from '../../compiler/compile.ts';
 import { schedule } from '../../compiler/pipeline.ts';
 import { PORTABLE } from '../../compiler/device.ts';
-import { MOST_OPS } from '../../compiler/schedule/most-ops.ts';
+import { MOST_OPS } from '../../compiler/fusion/most-ops.ts';
 import { relativeError } from '../helpers/gpu.ts';
 import { runSchedule } from '../helpers/run-schedule.ts';
 import { drawValues } from '../helpers/samples.ts';

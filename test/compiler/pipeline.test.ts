@@ -4,7 +4,7 @@ import { layerNorm, softmax, type EntryFunction } from '../../compiler/dsl/index
 import { compileModel } from '../../compiler/compile.ts';
 import { pipeline, type CompileOptions } from '../../compiler/pipeline.ts';
 import { PORTABLE } from '../../compiler/device.ts';
-import { choosePlan } from '../../compiler/schedule/plan.ts';
+import { choosePlan } from '../../compiler/fusion/plan.ts';
 
 const normed: EntryFunction = (e) => ({ out: e.params.linear('proj', layerNorm(e.input('x', [2, 64, 32])), 48) });
 

@@ -10,14 +10,7 @@ import type { Kernel } from '../../compiler/kernel/ir.ts';
 import { lower } from '../../compiler/plans/lower.ts';
 import { interpret, type Bindings } from '../../compiler/ops/index.ts';
 import { schedule, type CompileOptions, type Scheduled } from '../../compiler/pipeline.ts';
-import {
-  bindingsOf,
-  boundType,
-  isBundle,
-  operandsOf,
-  type Bound,
-  type Region,
-} from '../../compiler/schedule/regions.ts';
+import { bindingsOf, boundType, isBundle, operandsOf, type Bound, type Region } from '../../compiler/fusion/regions.ts';
 import { runKernel } from './run-kernel.ts';
 
 export interface Ran {

@@ -5,7 +5,7 @@
  */
 import { sizeOf, type Node } from '../../ir/index.ts';
 import { attentionDims, gradientOperands, scoreOperands } from '../../ops/index.ts';
-import type { AttentionGradientPlan } from '../../schedule/plan.ts';
+import type { AttentionGradientPlan } from '../../fusion/plan.ts';
 import { fixedIndex, type Index } from '../../kernel/index-map.ts';
 import { broadcastIndex } from '../../kernel/inline.ts';
 import type { Expr, Variable } from '../../kernel/ir.ts';

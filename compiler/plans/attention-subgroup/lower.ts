@@ -5,7 +5,7 @@
  */
 import { sizeOf, type Node } from '../../ir/index.ts';
 import { attrNumber } from '../../ops/index.ts';
-import type { SubgroupAttentionPlan } from '../../schedule/plan.ts';
+import type { SubgroupAttentionPlan } from '../../fusion/plan.ts';
 import { fixedIndex, type Index } from '../../kernel/index-map.ts';
 import { broadcastIndex } from '../../kernel/inline.ts';
 import type { Expr, Intrinsic, Variable } from '../../kernel/ir.ts';

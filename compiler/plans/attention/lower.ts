@@ -4,7 +4,7 @@
  * Milakov & Gimelshein 2018, Dao et al. 2022. Statistics are f32; scores and output of the block live in workgroup memory.
  */
 import { sizeOf, type Shape } from '../../ir/index.ts';
-import type { AttentionPlan } from '../../schedule/plan.ts';
+import type { AttentionPlan } from '../../fusion/plan.ts';
 import { fixedIndex, type Index } from '../../kernel/index-map.ts';
 import { broadcastIndex } from '../../kernel/inline.ts';
 import type { Expr, SharedArray, Variable } from '../../kernel/ir.ts';

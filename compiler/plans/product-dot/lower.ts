@@ -4,7 +4,7 @@
  * through workgroup memory.
  */
 import { sizeOf } from '../../ir/index.ts';
-import type { DotProductPlan } from '../../schedule/plan.ts';
+import type { DotProductPlan } from '../../fusion/plan.ts';
 import { batchIndex, builtins, productOf, storeElement, type Launch, type Site } from '../common.ts';
 
 export function dotProduct(site: Site, { lanes, share }: DotProductPlan): Launch {

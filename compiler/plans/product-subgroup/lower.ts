@@ -4,7 +4,7 @@
  * rows), and `subgroupBroadcast` hands it to all.
  */
 import { sizeOf } from '../../ir/index.ts';
-import type { SubgroupProductPlan } from '../../schedule/plan.ts';
+import type { SubgroupProductPlan } from '../../fusion/plan.ts';
 import { fixedIndex, ZERO, type Index } from '../../kernel/index-map.ts';
 import type { Expr, Variable } from '../../kernel/ir.ts';
 import { overDepth } from '../depth.ts';

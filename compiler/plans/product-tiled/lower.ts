@@ -4,8 +4,8 @@
  */
 import { sizeOf, type Node } from '../../ir/index.ts';
 import { attrList, opDef } from '../../ops/index.ts';
-import type { Part } from '../../schedule/depth-parts.ts';
-import type { TiledProductPlan } from '../../schedule/plan.ts';
+import type { Part } from '../../fusion/depth-parts.ts';
+import type { TiledProductPlan } from '../../fusion/plan.ts';
 import { maxOf, type Index } from '../../kernel/index-map.ts';
 import type { Expr, SharedArray, Variable } from '../../kernel/ir.ts';
 import { holdRoot, reducePieces } from '../pieces.ts';

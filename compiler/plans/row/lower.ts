@@ -3,8 +3,8 @@
  * again with the results at hand, for the next reduction and at last for what is written.
  */
 import { sizeOf, type Node } from '../../ir/index.ts';
-import type { RowPlan } from '../../schedule/plan.ts';
-import { rowAxes } from '../../schedule/regions.ts';
+import type { RowPlan } from '../../fusion/plan.ts';
+import { rowAxes } from '../../fusion/regions.ts';
 import { ZERO, type Index } from '../../kernel/index-map.ts';
 import { reducer } from '../../kernel/inline.ts';
 import type { Expr } from '../../kernel/ir.ts';

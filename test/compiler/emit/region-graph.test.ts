@@ -1,7 +1,7 @@
 /** Regions as graphs: the kernels of a random graph, run one after the other from their own graphs, give the whole. */
 import { describe, expect, it } from 'vitest';
 import { regionGraph } from '../../../compiler/emit/region-graph.ts';
-import { operandsOf } from '../../../compiler/schedule/regions.ts';
+import { operandsOf } from '../../../compiler/fusion/regions.ts';
 import { parseGraph, printGraph, type Node } from '../../../compiler/ir/index.ts';
 import { verify } from '../../../compiler/ir/verify.ts';
 import { interpret, interpretNodes, opTable } from '../../../compiler/ops/index.ts';

@@ -7,7 +7,7 @@ import { builtins } from '../../../compiler/plans/common.ts';
 import { reducer } from '../../../compiler/kernel/inline.ts';
 import { Functional, interpret, opTable, Random } from '../../../compiler/ops/index.ts';
 import { compileGraphs } from '../../../compiler/compile.ts';
-import { choosePlan } from '../../../compiler/schedule/plan.ts';
+import { choosePlan } from '../../../compiler/fusion/plan.ts';
 import { PORTABLE, type DeviceSpec } from '../../../compiler/device.ts';
 import { bySubgroups } from '../../helpers/devices.ts';
 import { relativeError } from '../../helpers/gpu.ts';

@@ -50,7 +50,7 @@ export interface Result {
   readonly anchor?: Node;
 }
 
-/** Several states of a bundle, bound as one buffer (schedule/bundles.ts). */
+/** Several states of a bundle, bound as one buffer (fusion/bundles.ts). */
 export interface Bound {
   /** Names of all states of the bundle. */
   readonly states: readonly string[];

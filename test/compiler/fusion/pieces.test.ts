@@ -4,7 +4,7 @@ import { GraphBuilder, nodesOf, type Graph, type Node } from '../../../compiler/
 import { Functional, interpret, opTable, Random } from '../../../compiler/ops/index.ts';
 import { canonicalise } from '../../../compiler/rewrite/simplify.ts';
 import { PORTABLE, type DeviceSpec } from '../../../compiler/device.ts';
-import { normsInPieces } from '../../../compiler/schedule/pieces.ts';
+import { normsInPieces } from '../../../compiler/fusion/pieces.ts';
 import { relativeError } from '../../helpers/gpu.ts';
 import { normedLayers, type NormCase } from '../../helpers/norm-graph.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';

@@ -1,11 +1,11 @@
 /** State that lies side by side: what is bundled, how few buffers an update then binds, and that values stay right. */
 import { expect, it } from 'vitest';
 import { parseGraph, type Graph } from '../../../compiler/ir/index.ts';
-import { bundlesOf } from '../../../compiler/schedule/bundles.ts';
+import { bundlesOf } from '../../../compiler/fusion/bundles.ts';
 import { interpret, opTable, Random } from '../../../compiler/ops/index.ts';
 import { compileGraphs } from '../../../compiler/compile.ts';
 import { PORTABLE } from '../../../compiler/device.ts';
-import { bindingsOf } from '../../../compiler/schedule/regions.ts';
+import { bindingsOf } from '../../../compiler/fusion/regions.ts';
 import { relativeError } from '../../helpers/gpu.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';
 import { drawValues } from '../../helpers/samples.ts';
