@@ -1,4 +1,6 @@
 /** The classes to sample, as `--classes` spells them: `1,2,3`, ranges `0-9`, and repetitions `0-9x20` or `7x4`. */
+import type { Model } from '../compiler/dsl/model.ts';
+import type { InputSpec } from '../compiler/emit/artefact.ts';
 import { UsageError } from './errors.ts';
 
 /** More pictures than this in one command is a slip of the keyboard. */
@@ -25,15 +27,21 @@ export function parseClasses(text: string): number[] {
   return classes;
 }
 
+/** How many classes a model has, as far as it tells: by its input of labels, or by its configuration. */
+export function classesOf({ config }: Model, labels?: InputSpec): number | undefined {
+  const counts = [labels?.classes, config?.numClasses, labels?.range?.[1]];
+  return counts.find((count) => typeof count === 'number');
+}
+
 /** Throws unless the model knows every class. */
-export function checkClasses(classes: readonly number[], known: unknown, model: string): void {
-  if (typeof known !== 'number') return;
+export function checkClasses(classes: readonly number[], known: number | undefined, model: string): void {
+  if (known === undefined) return;
   const wrong = [...new Set(classes.filter((id) => id >= known))];
   if (!wrong.length) return;
   const shown = wrong.slice(0, 5).join(', ') + (wrong.length > 5 ? ', …' : '');
   throw new UsageError({
     what: `--classes: ${model} has no class ${shown}`,
-    why: `it knows ${known} classes`,
-    fix: `use 0 to ${known - 1}`,
+    why: `it knows ${known} ${known === 1 ? 'class' : 'classes'}`,
+    fix: known === 1 ? 'use 0' : `use 0 to ${known - 1}`,
   });
 }

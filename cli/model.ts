@@ -3,7 +3,8 @@ import { existsSync, realpathSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { guard, loadModel as load, type LoadedModel } from '../compiler/frontend/index.ts';
 import { defaultEntries, traceEntry, type EntryOptions } from '../compiler/dsl/model.ts';
-import type { Artefact, TensorSpec } from '../compiler/emit/artefact.ts';
+import type { Artefact, InputSpec, TensorSpec } from '../compiler/emit/artefact.ts';
+import { inputSpecs } from '../compiler/emit/input-range.ts';
 import { DitcError, nodesOf, type Graph } from '../compiler/ir/index.ts';
 import { opDef } from '../compiler/ops/index.ts';
 import { compileModel } from '../compiler/compile.ts';
@@ -92,10 +93,15 @@ export const compilationRecord = ({ artefact, entries, passes }: Compiled): Comp
     ]),
   );
 
-/** The states of an entry, from a trace alone: quick, and it finds what is wrong with the options. */
-export function statesOf(loaded: LoadedModel, entry: string, options: EntryOptions): TensorSpec[] {
-  const { states } = guard(loaded, () => traceEntry(loaded.model, entry, options));
-  return states.map(({ node }) => ({ name: String(node.attrs.name), ...node.type }));
+/** Inputs and states of an entry, from a trace alone: quick, and it finds what is wrong with the options. */
+export function signatureOf(
+  loaded: LoadedModel,
+  entry: string,
+  options: EntryOptions,
+): { readonly inputs: readonly InputSpec[]; readonly states: readonly TensorSpec[] } {
+  const { graph, classes, states } = guard(loaded, () => traceEntry(loaded.model, entry, options));
+  const specs = states.map(({ node }) => ({ name: String(node.attrs.name), ...node.type }));
+  return { inputs: inputSpecs(graph, classes), states: specs };
 }
 
 /** Throws unless the model (or artefact) at `where` has the entry. */

@@ -124,13 +124,14 @@ function bytesBeside({ graph }: TracedEntry, all: readonly TracedEntry[]): numbe
 
 /** An entry, and before it the prelude that hoisting takes out of it. */
 function compileEntry(
-  { graph, params, states }: TracedEntry,
+  { graph, classes, params, states }: TracedEntry,
   options: CompileOptions & { halves?: Halves },
 ): EntryInput[] {
   const { body, prelude } = hoist(graph, tableLimits(params, options.device));
   const entryOf = (traced: Graph, of: readonly DeclaredParam[]) => ({
     name: traced.name,
     traced,
+    classes,
     params: of.map((param) => storedParam(param, options.halves)),
     ...schedule(traced, options),
   });

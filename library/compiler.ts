@@ -5,11 +5,14 @@ import { findDevice } from '../cli/device.ts';
 import { checkMemory, compileWithin, needOf } from '../cli/memory.ts';
 import { compile as compileLoaded, loadModel, type Compiled, type LoadedModel } from '../cli/model.ts';
 import type { Model } from '../compiler/dsl/index.ts';
+import { optionsRead } from '../compiler/dsl/model.ts';
 import type { Artefact } from '../compiler/emit/artefact.ts';
+import { guard } from '../compiler/frontend/index.ts';
 import { DitcError } from '../compiler/ir/index.ts';
 import { artefactFiles } from '../compiler/emit/write.ts';
 import type { Precision } from '../compiler/pipeline.ts';
 import type { DeviceSpec } from '../compiler/device.ts';
+import { nearestName } from '../runtime/checkpoint/suggest.ts';
 import { wrongOptions, type OptionNames } from '../runtime/needs.ts';
 
 export { DitcError };
@@ -68,6 +71,7 @@ export async function compile(model: string | URL | Model, options: CompileOptio
       fix: 'give the path of a model file, or a model that defineModel made',
     });
   const loaded = isModel(model) ? inMemory(model, options.name ?? 'model') : loadModel(pathOf(model));
+  checkEntryOptions(loaded, batch, options.options);
   const spec = typeof device === 'string' ? await findDevice(device) : device;
   const compiled = (size: number, most?: number) =>
     compileLoaded(loaded, {
@@ -80,6 +84,21 @@ export async function compile(model: string | URL | Model, options: CompileOptio
   const { artefact, graphs } = memory === undefined ? compiled(batch) : inMemoryOf(memory, batch, compiled);
   const files = () => artefactFiles(artefact, graphs);
   return { ...artefact, files, write: async (folder) => writeArtefactFolder(pathOf(folder), files()) };
+}
+
+/** Throws for an option that no entry of the model reads: it would be without effect. */
+function checkEntryOptions(loaded: LoadedModel, batch: number, given: CompileOptions['options']): void {
+  const asked = Object.keys(given ?? {});
+  if (!asked.length) return;
+  const read = guard(loaded, () => optionsRead(loaded.model, { ...given, batch }));
+  const known = [...read].filter((name) => name !== 'batch' && name !== 'dtype').sort();
+  const stranger = asked.find((name) => !known.includes(name));
+  if (stranger === undefined) return;
+  const near = nearestName(stranger, known);
+  const why = known.length ? `its entries read ${known.join(', ')}` : 'its entries read none';
+  const beside = Object.hasOwn(OPTIONS, stranger) && `give ${stranger} beside options`;
+  const fix = beside || (near ? `did you mean ${near}?` : 'leave it out, or correct the name');
+  throw new DitcError({ code: 'argument', what: `compile: ${loaded.name} has no option "${stranger}"`, why, fix });
 }
 
 /** @throws DitcError `out-of-memory` when the batch does not fit, however much of it is computed again. */

@@ -92,7 +92,9 @@ export interface Denoiser {
   /** C and I. */
   readonly channels: number;
   readonly size: number;
-  /** The label of "no class"; guidance needs it. */
+  /** How many classes there are; unset, all rows of the table that labels choose from. */
+  readonly classes?: number;
+  /** The label of "no class"; guidance needs it, and nobody gives it. */
   readonly nullClass?: number;
   /** x [M,C,I,I], t [M] f32 (timestep of the full process), y [M] i32 → [M,C or 2C,I,I]: ε, then v if learned. */
   predict(p: Scope, x: Tensor, t: Tensor, y: Tensor): Tensor;
@@ -138,7 +140,7 @@ export function samplingEntries(model: Denoiser): Record<'sampleStart' | 'sample
     },
     sampleStep(e) {
       const { options, process, sampler, x, before, step } = setUp(e);
-      const y = e.input('y', [e.batch], 'i32');
+      const y = e.input('y', [e.batch], 'i32', { classes: model.classes });
       const z = imageNoise(e, x.shape, step.cast('u32'));
       const scale = e.input('cfgScale', []);
       const k = lookUp({ ...reverseColumns(process, options.eta), guided: isGuided(process, options) }, step);

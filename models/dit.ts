@@ -251,8 +251,9 @@ export function dit(config: Partial<DiTConfig> = {}): Model {
   const { inChannels, inputSize, numClasses } = cfg;
   const nullClass = cfg.classDropoutProb > 0 ? numClasses : undefined;
   const predict = (p: Scope, x: Tensor, t: Tensor, y: Tensor) => denoise(p, x, t, y, cfg);
+  const denoiser = { channels: inChannels, size: inputSize, classes: numClasses, nullClass, predict };
   const training = trainingEntries({
-    ...{ channels: inChannels, size: inputSize, nullClass, predict },
+    ...denoiser,
     labelDropout: cfg.classDropoutProb,
   });
   return defineModel({
@@ -265,7 +266,7 @@ export function dit(config: Partial<DiTConfig> = {}): Model {
         const out = denoise(e.params, x, e.input('t', [e.batch]), e.input('y', [e.batch], 'i32'), cfg);
         return { out };
       },
-      ...samplingEntries({ channels: inChannels, size: inputSize, nullClass, predict }),
+      ...samplingEntries(denoiser),
       ...training,
     },
   });

@@ -114,9 +114,9 @@ function given(e: Entry, { channels, size }: Trainee): Draws {
 
 /** Per image, [N] each: the two terms of the loss, and the loss. */
 function losses(e: Entry, model: Trainee, { schedule, minSnr }: TrainingOptions, { t, noise, drop }: Draws) {
-  const { channels, size, nullClass } = model;
+  const { channels, size, classes, nullClass } = model;
   const images = e.input('images', [e.batch, channels, size, size]);
-  const labels = e.input('labels', [e.batch], 'i32');
+  const labels = e.input('labels', [e.batch], 'i32', { classes });
   const y = nullClass === undefined ? labels : where(drop, nullClass, labels);
   const process = processOf(schedule);
   const { mse, vb } = lossTerms(process, t, images, noise, (x) =>

@@ -42,7 +42,8 @@ export class RuntimeError extends Error {
 }
 
 /** Text from a file, safe to show: control characters escaped, cut to `limit` characters. */
-export function quote(text: string, limit = 120): string {
+export function quote(given: string, limit = 120): string {
+  const text = String(given); // Callers without types give anything.
   const cut = text.length > limit ? text.slice(0, limit) + '…' : text;
   return JSON.stringify(cut);
 }

@@ -102,8 +102,13 @@ const dispatch = object({
   source: list(text),
   resources: list(resource),
 });
+const input = object({
+  ...tensor,
+  range: (value, path) => value === undefined || list(number, 2)(value, path),
+  classes: (value, path) => value === undefined || size(value, path),
+});
 const entry = object({
-  inputs: list(object(tensor)),
+  inputs: list(input),
   outputs: list(object({ ...tensor, name: fileStem, resource })),
   dispatches: list(dispatch),
   updates: list(object({ to: resource, from: resource, bytes: size })),

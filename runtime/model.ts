@@ -8,19 +8,22 @@ import type { Artefact, EntrySpec, Manifest, ParamSpec, TensorSpec } from '../co
 import { checkCounters } from './counters.ts';
 import { START } from './data/order.ts';
 import { quote, RuntimeError } from './error.ts';
+import { checkOptions, type OptionNames } from './needs.ts';
 import type { Program } from './program.ts';
 import { allSamples, sampleJob, type SampleOptions } from './sample.ts';
 import type { AnySignature, Given, InputsOf, NameIn, OutputsOf, Signature } from './signature.ts';
 import { tensorOf, typeText, valuesOf, type Tensor } from './tensor.ts';
 import { checkTraining, readAverage, takeSteps } from './train.ts';
 import type { TrainingPlace, TrainOptions, TrainResult } from './train.ts';
-import { checkRange } from './values.ts';
+import { checkRange, shown } from './values.ts';
 
 /** How a run is made. */
 export interface RunOptions<Output extends string = string> {
   /** The outputs to be read back; all of them unless told. Where none is, the run is only queued. */
   readonly outputs?: readonly Output[];
 }
+
+const RUN_OPTIONS: OptionNames<RunOptions> = { outputs: true };
 
 export class RunnableModel<S extends Signature = AnySignature> {
   readonly manifest: Manifest;
@@ -48,7 +51,8 @@ export class RunnableModel<S extends Signature = AnySignature> {
   /**
    * Runs an entry: all of its inputs by name in, its outputs by name out. What it keeps in states (and does to weights) is
    * there for the next run, of whichever entry.
-   * @throws RuntimeError `not-found` for an unknown name; `mismatch` for an input that is missing or of another size or type.
+   * @throws RuntimeError `not-found` for an unknown name; `mismatch` for an input that is missing or of another size or type;
+   * `out-of-range` for an index beyond its table, or a label that is no class; `bad-argument` for options that are none.
    */
   run<
     E extends NameIn<S['entries']>,
@@ -59,6 +63,7 @@ export class RunnableModel<S extends Signature = AnySignature> {
     options: RunOptions<O> = {},
   ): Promise<Pick<OutputsOf<S['entries'][E]>, O>> {
     return this.#exclusively(async () => {
+      checkOptions('run', options, RUN_OPTIONS);
       const spec = this.#entry(entry);
       const values = inputValues(entry, spec, inputs as Readonly<Record<string, unknown>>);
       const wanted = wantedOutputs(entry, spec, options.outputs);
@@ -184,6 +189,10 @@ function inputValues(entry: string, { inputs }: EntrySpec, given: Readonly<Recor
 }
 
 function wantedOutputs(entry: string, { outputs }: EntrySpec, names?: readonly string[]): readonly TensorSpec[] {
+  if (names !== undefined && !Array.isArray(names)) {
+    const fix = `give a list of names: [${outputs.map(({ name }) => `'${name}'`).join(', ')}], or some of them`;
+    throw new RuntimeError({ code: 'bad-argument', where: 'run', what: `outputs is ${shown(names)}`, fix });
+  }
   return names?.map((name) => find(`output of ${entry}`, outputs, name)) ?? outputs;
 }
 

@@ -30,20 +30,21 @@ export function wrongOptions(
   call: string,
   given: unknown,
   names: Readonly<Record<string, true>>,
+  kind = 'option',
 ): Omit<RuntimeErrorParts, 'code'> | undefined {
   const known = Object.keys(names);
-  const all = `its options are ${known.join(', ')}`;
+  const all = `its ${kind}s are ${known.join(', ')}`;
   if (typeof given !== 'object' || given === null || Array.isArray(given))
-    return { where: call, what: 'it was not given an object of options', why: all, fix: `give ${call} { … }` };
+    return { where: call, what: `it was not given an object of ${kind}s`, why: all, fix: `give ${call} { … }` };
   const stranger = Object.keys(given).find((name) => !Object.hasOwn(names, name));
   if (stranger === undefined) return undefined;
   const near = nearestName(stranger, known);
   const fix = near ? `did you mean ${near}?` : 'leave it out, or correct the name';
-  return { where: call, what: `there is no option ${quote(stranger)}`, why: all, fix };
+  return { where: call, what: `there is no ${kind} ${quote(stranger)}`, why: all, fix };
 }
 
 /** Throws unless `given` holds known options only. @throws RuntimeError `bad-argument`, with the nearest name. */
-export function checkOptions<Options>(call: string, given: unknown, names: OptionNames<Options>): void {
-  const wrong = wrongOptions(call, given, names);
+export function checkOptions<Options>(call: string, given: unknown, names: OptionNames<Options>, kind?: string): void {
+  const wrong = wrongOptions(call, given, names, kind);
   if (wrong) throw new RuntimeError({ code: 'bad-argument', ...wrong });
 }

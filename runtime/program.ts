@@ -9,6 +9,7 @@ import { checkDevice } from './check.ts';
 import type { Place } from './copies.ts';
 import { quote, RuntimeError } from './error.ts';
 import { Faults } from './faults.ts';
+import { Inputs } from './inputs.ts';
 import { compile } from './pipelines.ts';
 import type { OnCompiled } from './pipelines.ts';
 import { Preludes, withPreludes } from './preludes.ts';
@@ -16,7 +17,6 @@ import { bind, encode as encodeRun, profile, validate } from './replay.ts';
 import type { Replay } from './replay.ts';
 import { Starts } from './starts.ts';
 import { Stepper } from './stepper.ts';
-import { checkRange } from './values.ts';
 import { decode, download, encode, Uploader, wrongLength } from './weights.ts';
 import type { Chunks, Values } from './weights.ts';
 
@@ -45,7 +45,7 @@ export class Program {
   readonly #plan: MemoryPlan;
   readonly #buffers: ReadonlyMap<string, GPUBuffer>;
   #replays: ReadonlyMap<string, Replay> = new Map<string, Replay>();
-  readonly #inputLengths = new Map<string, number>();
+  readonly #inputs: Inputs;
   /** Tensors that are no longer zero from their allocation. */
   readonly #touched = new Set<string>();
   readonly #inFlight: Promise<unknown>[] = [];
@@ -63,6 +63,7 @@ export class Program {
     this.memory = plan.report;
     this.#preludes = new Preludes(manifest, this.entries);
     this.#starts = new Starts(manifest);
+    this.#inputs = new Inputs(manifest, this.entries);
     this.states = manifest.states.filter(({ name }) => isAllocated('state', name, plan));
     this.#plan = plan;
     this.#buffers = buffers;
@@ -111,13 +112,10 @@ export class Program {
   /**
    * Sets an input of the entries; inputs never set are zero. f16 inputs take f32 values, bool inputs u32.
    * @throws RuntimeError `not-found`, `mismatch` for another length or type of array, or `out-of-range` for an index beyond
-   * its table.
+   * its table and a label that is no class, where no entry takes it; one that does not is refused when it is run.
    */
   write(input: string, data: Values): void {
-    const all = this.entries.flatMap((entry) => this.manifest.entries[entry].inputs);
-    for (const spec of all) if (spec.name === input && countOf(spec) === data.length) checkRange(spec, data);
-    this.#put('input', all, input, data);
-    this.#inputLengths.set(input, data.length);
+    this.#put('input', this.#inputs.specs, input, data, () => this.#inputs.written(input, data));
   }
 
   /** Sets a state. For one too large to be in memory, {@link setState}. @throws as {@link write}. */
@@ -259,10 +257,7 @@ export class Program {
 
   #prepare(name: string): Replay {
     const replay = this.#entry(name);
-    for (const spec of replay.spec.inputs) {
-      const given = this.#inputLengths.get(spec.name);
-      if (given !== undefined && given !== countOf(spec)) throw wrongLength(spec, `${given} were written`);
-    }
+    this.#inputs.check(name, replay.spec.inputs);
     return replay;
   }
 
@@ -286,11 +281,12 @@ export class Program {
     return [spec, placeOf({ kind, name }, this.#plan)];
   }
 
-  #put(kind: Named, specs: readonly TensorSpec[], name: string, data: Values): void {
+  #put(kind: Named, specs: readonly TensorSpec[], name: string, data: Values, check = () => {}): void {
     const [spec, { key, offset }] = this.#find(kind, specs, name);
     const values = encode(spec, data);
     if (!specs.some((s) => s.name === name && countOf(s) === data.length))
       throw wrongLength(spec, `${data.length} were given`);
+    check();
     this.#touched.add(`${kind} ${name}`);
     this.#preludes.changed(kind, name);
     if (kind === 'state') this.#starts.set(name);

@@ -119,11 +119,12 @@ export function sampleJob(program: Program, asked: SampleOptions): SampleJob {
     throw new RuntimeError({ code: 'mismatch', what, why, fix: `compile it with options { ${name}: … }` });
   }
   const { seed = 0, cfg = Number(options.cfg ?? 1), onStep, signal } = asked;
-  const argument = (what: string, fix: string) => new RuntimeError({ code: 'bad-argument', what, fix });
   const classes = Array.from(asked.classes ?? []);
+  const argument = (what: string, fix: string) => new RuntimeError({ code: 'bad-argument', what, fix });
   if (!classes.length || !classes.every((label) => Number.isInteger(label) && label >= 0))
     throw argument('classes is not a list of classes', 'give whole numbers from 0, one for each picture');
-  const inputs = Object.values(entries).flatMap((entry) => entry.inputs);
+  const [step, { prelude }] = ['sampleStep', entries.sampleStep];
+  const inputs = [step, prelude ?? []].flat().flatMap((name) => entries[name].inputs);
   const labels = inputs.find(({ name, range }) => name === 'y' && range);
   if (labels) checkRange({ ...labels, name: 'classes', shape: [classes.length] }, classes, model);
   checkCount('seed', seed, 0);

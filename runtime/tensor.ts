@@ -2,6 +2,7 @@
 import type { TensorSpec } from '../compiler/emit/artefact.ts';
 import { countOf } from './buffers.ts';
 import { RuntimeError } from './error.ts';
+import { kindOf, shown } from './values.ts';
 import type { Values } from './weights.ts';
 
 export type DType = TensorSpec['dtype'];
@@ -105,13 +106,6 @@ function isTensor(given: unknown): given is Tensor {
   const { data, shape, dtype } = (given ?? {}) as Partial<Tensor>;
   return ArrayBuffer.isView(data) && Array.isArray(shape) && typeof dtype === 'string';
 }
-
-function kindOf(given: unknown): string {
-  if (given === null || given === undefined) return String(given);
-  return typeof given === 'object' ? (given.constructor?.name ?? 'an object') : `a ${typeof given}`;
-}
-
-const shown = (value: unknown): string => (typeof value === 'number' ? String(value) : kindOf(value));
 
 /** The shape of nested arrays, as their first elements have it. */
 const shapeOf = (given: unknown): number[] => (Array.isArray(given) ? [given.length, ...shapeOf(given[0])] : []);

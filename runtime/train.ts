@@ -3,7 +3,7 @@
  * (models/training.ts) and nothing of the model.
  */
 import type { Manifest, TensorSpec } from '../compiler/emit/artefact.ts';
-import type { Dataset } from './data/dataset.ts';
+import { checkLabels, type Dataset } from './data/dataset.ts';
 import { givenDataset, type GivenExamples } from './data/given.ts';
 import { START, type Position } from './data/order.ts';
 import { prefetch, type Batches } from './data/prefetch.ts';
@@ -147,18 +147,24 @@ function dataFor({ entries }: Manifest, { data, flip }: TrainOptions): [batch: n
   const [batch, ...shape] = images.shape;
   const labels = inputs.find(({ name, range }) => name === 'labels' && range);
   checkGiven(data, inputs);
-  const opened = 'read' in data ? data : givenDataset(data, shape, { flip, classes: labels?.range?.[1] });
+  const classes = labels?.range?.[1];
+  const opened = 'read' in data ? data : givenDataset(data, shape, { flip, classes });
+  if (labels) checkLabels(opened.labels, { classes }, opened.name, opened.nameOf);
   if (opened.shape.join() === shape.join()) return [batch, opened];
   const [what, why] = [`an example is [${opened.shape.join(', ')}]`, `the model takes [${shape.join(', ')}]`];
   throw new RuntimeError({ code: 'mismatch', what, why, fix: 'open the data with the shape of the model' });
 }
+
+const EXAMPLES: OptionNames<GivenExamples> = { images: true, labels: true };
 
 /** Throws unless there is data, with labels where the model learns them. */
 function checkGiven(data: TrainOptions['data'] | undefined, inputs: readonly TensorSpec[]): void {
   const argument = (what: string, fix: string) => new RuntimeError({ code: 'bad-argument', what, fix });
   if (typeof data !== 'object' || data === null)
     throw argument('train has no data', 'give data: { images, labels }, or what openData opens');
-  if ('read' in data || data.labels || !inputs.some(({ name }) => name === 'labels')) return;
+  if ('read' in data) return;
+  checkOptions('data', data, EXAMPLES, 'key');
+  if (data.labels !== undefined || !inputs.some(({ name }) => name === 'labels')) return;
   throw argument('the images have no labels, and the model learns classes', 'give data: { images, labels }');
 }
 

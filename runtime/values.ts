@@ -4,6 +4,15 @@ import { RuntimeError } from './error.ts';
 
 type Numbers = ArrayLike<number>;
 
+/** What a value is, in words: `a string`, `Float64Array`, `null`. */
+export function kindOf(given: unknown): string {
+  if (given === null || given === undefined) return String(given);
+  return typeof given === 'object' ? (given.constructor?.name ?? 'an object') : `a ${typeof given}`;
+}
+
+/** A number as it is written, another value as what it is. */
+export const shown = (value: unknown): string => (typeof value === 'number' ? String(value) : kindOf(value));
+
 /** The place of a row-major element, as `element [0, 2, 5]`. */
 export function placeIn(shape: readonly number[], index: number): string {
   const place: number[] = [];
@@ -50,22 +59,34 @@ export function describeNonFinite(shape: readonly number[], { count, first, valu
 }
 
 /**
- * Throws unless all values of an input are in the range that the entry reads them in: an index beyond its table would read
- * another row.
+ * What is wrong with the values of an input, unless all are in the range that the entry reads them in: an index beyond its
+ * table would read another row, and a label past the classes is none that the model learnt.
  */
-export function checkRange({ name, shape, range }: InputSpec, values: Numbers, where?: string): void {
-  if (!range) return;
+export function outOfRange(
+  { name, shape, range, classes }: InputSpec,
+  values: Numbers,
+  where?: string,
+): RuntimeError | undefined {
+  if (!range) return undefined;
   const [least, end] = range;
   for (let i = 0; i < values.length; i++) {
     if (values[i] >= least && values[i] < end) continue;
     const what = `${placeIn(shape, i)} of ${name} is ${values[i]}`;
-    const why = `it chooses a row of a table: ${least} to ${end - 1} are there`;
-    throw new RuntimeError({
-      code: 'out-of-range',
-      where,
-      what,
-      why,
-      fix: `give ${least} to ${end - 1}, or have the model clamp it`,
-    });
+    const known = `${least} to ${end - 1}`;
+    const [why, fix] = classes
+      ? [`it is the label of a class: the model has ${classes}`, `give ${known}`]
+      : [`it chooses a row of a table: ${known} are there`, `give ${known}${masked(least, end - 1)}`];
+    return new RuntimeError({ code: 'out-of-range', where, what, why, fix });
   }
+  return undefined;
+}
+
+/** What the compiler cannot know: that a mask of the model's lets no such index through. */
+const masked = (least: number, most: number): string =>
+  `; where a mask of the model passes over others, have it clamp them: index.clamp(${least}, ${most})`;
+
+/** Throws what {@link outOfRange} finds. */
+export function checkRange(spec: InputSpec, values: Numbers, where?: string): void {
+  const fault = outOfRange(spec, values, where);
+  if (fault) throw fault;
 }

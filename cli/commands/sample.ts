@@ -2,7 +2,7 @@
 import { Command } from 'commander';
 import type { Precision } from '../../compiler/pipeline.ts';
 import type { Model } from '../../compiler/dsl/model.ts';
-import { checkClasses, parseClasses } from '../classes.ts';
+import { checkClasses, classesOf, parseClasses } from '../classes.ts';
 import { examples, type Context } from '../context.ts';
 import { UsageError } from '../errors.ts';
 import { ALLOW_NON_FINITE, PART, part, MAX_SEED, oneOf, precision, realNumber, wholeNumber } from '../options.ts';
@@ -91,7 +91,7 @@ export const sampleCommand = (context: Context): Command =>
 
 async function sampleModel(path: string, options: Options, { terminal }: Context): Promise<void> {
   const start = performance.now();
-  const [{ loadModel, statesOf }, sampler, { sinkFor }] = await Promise.all([
+  const [{ loadModel, signatureOf }, sampler, { sinkFor }] = await Promise.all([
     import('../model.ts'),
     import('../../runtime/sample.ts'),
     import('../sample-sinks.ts'),
@@ -100,9 +100,11 @@ async function sampleModel(path: string, options: Options, { terminal }: Context
   const loaded = loadModel(path, terminal);
   const { model, source, name } = loaded;
   sampler.checkSampler(Object.keys(model.entries), source);
-  checkClasses(options.classes, model.config?.numClasses, name);
   const settings = settingsOf(model, options);
-  const [, ...image] = sampler.sampleShape(statesOf(loaded, 'sampleStep', { ...settings, batch: 1 }));
+  const { inputs, states } = signatureOf(loaded, 'sampleStep', { ...settings, batch: 1 });
+  const labels = inputs.find((input) => input.name === 'y');
+  checkClasses(options.classes, classesOf(model, labels), name);
+  const [, ...image] = sampler.sampleShape(states);
   const { LatentDecoder } = await import('../vae/decoding-sink.ts');
   const decoder = options.vae === undefined ? undefined : LatentDecoder.load(options.vae, options.vaeWeights, terminal);
   if (decoder) decoder.check(sink, name, image);

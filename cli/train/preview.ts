@@ -47,13 +47,17 @@ const USUAL_INTERVAL = 1000;
 const USUAL_PICTURES = 10;
 
 /** What to draw of a model; undefined when nothing is. @throws DitcError when samples are asked for and cannot be made. */
-export function previewOf(loaded: LoadedModel, request: PreviewRequest, seed: number): Preview | undefined {
+export function previewOf(
+  loaded: LoadedModel,
+  request: PreviewRequest,
+  { seed, classes }: { seed: number; classes?: number },
+): Preview | undefined {
   const { every = USUAL_INTERVAL } = request;
   if (!every) return undefined;
   const { model, source } = loaded;
   const { picture } = model;
   const samples = SAMPLING_ENTRIES.every((entry) => Object.hasOwn(model.entries, entry));
-  if (samples && picture) return sampled(loaded, request, every, seed, picture.range);
+  if (samples && picture) return sampled(loaded, { ...request, every }, { seed, known: classes }, picture.range);
   const asked = request.classes !== undefined || request.steps !== undefined;
   if (!samples && picture && !asked && Object.hasOwn(model.entries, RECONSTRUCTION))
     return reconstructed(loaded, every, picture.range);
@@ -66,16 +70,15 @@ export function previewOf(loaded: LoadedModel, request: PreviewRequest, seed: nu
 /** Samples of classes, always from the same noise. */
 function sampled(
   loaded: LoadedModel,
-  request: PreviewRequest,
-  every: number,
-  seed: number,
+  request: PreviewRequest & { every: number },
+  { seed, known }: { seed: number; known?: number },
   range: readonly [number, number],
 ): Preview {
   const { model, name } = loaded;
-  const { numClasses } = model.config;
-  const known = typeof numClasses === 'number' ? numClasses : 1;
-  const classes = request.classes ?? Array.from({ length: USUAL_PICTURES }, (_, i) => i % known).sort((a, b) => a - b);
-  checkClasses(classes, numClasses, name);
+  const { every } = request;
+  const usual = Array.from({ length: USUAL_PICTURES }, (_, i) => i % (known ?? 1)).sort((a, b) => a - b);
+  const classes = request.classes ?? usual;
+  checkClasses(classes, known, name);
   const settings = { ...model.options, ...(request.steps !== undefined && { steps: request.steps }) };
   const cfg = Number(model.options?.cfg ?? 1);
   return {

@@ -39,16 +39,15 @@ export async function train(
       const record = checkpoint?.record;
       if (checkpoint) checkResumable(loaded, checkpoint, request);
       const { settings, notes } = settle(request.given, record?.settings);
-      const { shape, labels } = checkTrainer(loaded, {
+      const { shape, classes } = checkTrainer(loaded, {
         ...settings.options,
         batch: settings.batch,
         dtype: settings.dtype,
       });
-      const preview = previewOf(loaded, request.preview, settings.seed);
-      const { numClasses } = loaded.model.config;
+      const preview = previewOf(loaded, request.preview, { seed: settings.seed, classes });
       const data = await openData(request.data, {
         shape,
-        classes: typeof numClasses === 'number' ? numClasses : labels,
+        classes,
         labels: record?.data.classes,
         flip: settings.flip,
         onBad: request.onBad,

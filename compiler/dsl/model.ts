@@ -3,6 +3,7 @@ import {
   checkName,
   DitcError,
   formatType,
+  isInteger,
   sizeOf,
   type Attrs,
   type DType,
@@ -125,11 +126,16 @@ function leaf(trace: Trace, op: keyof typeof KINDS, name: string, attrs: Attrs):
   const [one, other] = [known, node].map((n) => n.op as keyof typeof KINDS);
   if (one !== other)
     throw new DitcError({ code: 'name', where, what: `${name} is ${KINDS[one]} and ${KINDS[other]}`, fix });
-  const [was, is] = [known, node].map(
+  const types = [known, node].map(
     ({ type, attrs: { count } }) => formatType(type) + (count ? `, of ${String(count)}` : ''),
   );
-  const what = `${op} ${name} is declared twice, differently`;
-  throw new DitcError({ code: op === 'input' ? 'name' : 'param', where, what, why: `${was} and ${is}`, fix });
+  throw declaredTwice(op, name, types);
+}
+
+function declaredTwice(op: keyof typeof KINDS, name: string, ways: readonly string[]): DitcError {
+  const [code, what] = [op === 'input' ? 'name' : 'param', `${op} ${name} is declared twice, differently`];
+  const fix = 'give one of them another name';
+  return new DitcError({ code, where: currentPlace(), what, why: ways.join(' and '), fix });
 }
 
 /** Options an entry is built with: `batch` and whatever the command line passes on (steps, sampler, cfg, …). */
@@ -151,9 +157,12 @@ export class Entry {
   readonly params: Scope;
   private readonly trace: Trace;
 
-  constructor(trace: Trace, options: EntryOptions) {
+  /** `read` takes the names of the options that are read. */
+  constructor(trace: Trace, options: EntryOptions, read = new Set<string>()) {
     this.trace = trace;
-    this.options = options;
+    this.options = new Proxy(options, {
+      get: (from, name) => (read.add(String(name)), Reflect.get(from, name) as unknown),
+    });
     this.params = new Scope(trace);
   }
 
@@ -162,10 +171,20 @@ export class Entry {
     return this.options.batch;
   }
 
-  /** An argument given for each run. */
-  input(name: string, shape: Shape, dtype: DType = 'f32'): Tensor {
+  /** An argument given for each run. Of integers that are `classes`, only 0 to `classes` − 1 are taken. */
+  input(name: string, shape: Shape, dtype: DType = 'f32', { classes }: { classes?: number } = {}): Tensor {
+    const { inputs, classes: counts } = this.trace;
     const node = leaf(this.trace, 'input', name, { dtype, shape: [...shape] });
-    if (!this.trace.inputs.includes(node)) this.trace.inputs.push(node);
+    if (inputs.includes(node) && counts.get(name) !== classes)
+      throw declaredTwice(
+        'input',
+        name,
+        [counts.get(name), classes].map((n) => `${n ?? 'any number of'} classes`),
+      );
+    if (classes !== undefined && !isInteger(dtype))
+      throw misuse('input: classes are whole numbers', `${name} is ${dtype}`, "make it 'i32', or leave classes out");
+    if (classes !== undefined) counts.set(name, classes);
+    if (!inputs.includes(node)) inputs.push(node);
     return new Tensor(node);
   }
 
@@ -207,7 +226,7 @@ export class Entry {
 }
 
 methodsTake(Entry, {
-  input: [text('name'), shape('shape'), optional(dtype('dtype'))],
+  input: [text('name'), shape('shape'), optional(dtype('dtype')), options('options', [whole('classes', 1)])],
   state: [text('name'), shape('shape'), optional(dtype('dtype')), optional(init('init'))],
   counter: [text('name'), argument('count', 'a whole number from 1 to 2147483647: of the values it takes', isCount)],
   parameters: [],
@@ -247,12 +266,14 @@ export const defaultEntries = ({ entries, onDemand = [] }: Model): string[] =>
 
 export interface TracedEntry {
   readonly graph: Graph;
+  /** Of inputs that are classes, how many there are, by name. */
+  readonly classes?: ReadonlyMap<string, number>;
   readonly params: readonly DeclaredParam[];
   readonly states: readonly DeclaredParam[];
 }
 
-/** Runs an entry function and returns its graph. */
-export function traceEntry(model: Model, name: string, options: EntryOptions): TracedEntry {
+/** Runs an entry function and returns its graph; `read` takes the names of the options that it reads. */
+export function traceEntry(model: Model, name: string, options: EntryOptions, read?: Set<string>): TracedEntry {
   const build = Object.hasOwn(model.entries, name) ? model.entries[name] : undefined;
   if (!build) {
     const names = Object.keys(model.entries).join(', ');
@@ -261,12 +282,26 @@ export function traceEntry(model: Model, name: string, options: EntryOptions): T
   checkName('entry', name);
   const trace = new Trace();
   const graph = withTrace(trace, (): Graph => {
-    const outputs = outputsOf(name, build(new Entry(trace, { ...model.options, ...options })), trace);
+    const outputs = outputsOf(name, build(new Entry(trace, { ...model.options, ...options }, read)), trace);
     const updates = [...trace.updates.values()];
     if (outputs.length || updates.length) return { name, inputs: trace.inputs, outputs, updates };
     const fix = 'return what it computes, as { y: tensor }, or update a state';
     const what = `entry ${name} gives nothing: it returns no tensor`;
     throw new DitcError({ code: 'entry', where: currentPlace(), what, fix });
   });
-  return { graph, params: [...trace.params.values()], states: [...trace.states.values()] };
+  const { classes, params, states } = trace;
+  return { graph, classes, params: [...params.values()], states: [...states.values()] };
+}
+
+/** The names of all options that entries of a model read, given these; what the options do not suit reads some of its own. */
+export function optionsRead(model: Model, options: EntryOptions): ReadonlySet<string> {
+  const read = new Set<string>();
+  for (const name of Object.keys(model.entries)) {
+    try {
+      traceEntry(model, name, options, read);
+    } catch (error) {
+      if (!(error instanceof DitcError)) throw error;
+    }
+  }
+  return read;
 }

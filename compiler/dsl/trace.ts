@@ -17,6 +17,8 @@ export class Trace {
   readonly builder = new GraphBuilder(opTable);
   readonly f = new Functional(this.builder);
   readonly inputs: Node[] = [];
+  /** Of inputs that are classes, how many there are, by name. */
+  readonly classes = new Map<string, number>();
   /** Inputs, parameters and states by name. */
   readonly leaves = new Map<string, Node>();
   readonly params = new Map<string, DeclaredParam>();

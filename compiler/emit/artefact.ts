@@ -13,6 +13,8 @@ export interface TensorSpec {
 /** An input. Of whole numbers that choose rows of a table, the least and the end of those that are rows. */
 export interface InputSpec extends TensorSpec {
   readonly range?: readonly [least: number, end: number];
+  /** Of classes, how many there are: `range` is then 0 to this, exclusive, or less. */
+  readonly classes?: number;
 }
 
 /** How a parameter or state starts when no checkpoint gives it; `file` is tensor `init.<name>` of constants.safetensors. */

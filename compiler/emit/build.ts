@@ -8,17 +8,16 @@ import {
   nodesOf,
   sizeOf,
   type Graph,
-  type Node,
   type Remarks,
 } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import { lower } from '../plans/lower.ts';
 import type { Kernel } from '../kernel/ir.ts';
-import type { Artefact, Dispatch, EntrySpec, InputSpec, KernelSpec } from './artefact.ts';
+import type { Artefact, Dispatch, EntrySpec, KernelSpec } from './artefact.ts';
 import { bindingsOf, isBundle } from '../fusion/regions.ts';
 import { declare, named, tensorSpec, type Aliases, type Declared } from './declare.ts';
 import { bytesRead, headerOf, kernelName, macsOf, opsOf, placesOf, type Use } from './describe.ts';
-import { inputRanges } from './input-range.ts';
+import { inputSpecs } from './input-range.ts';
 import { Resources, type Places } from './resources.ts';
 import { signatureOf } from './signature.ts';
 import type { StartedBy } from './starts.ts';
@@ -30,6 +29,8 @@ export interface EntryInput extends Places {
   readonly name: string;
   /** The graph as traced, before any pass: what MACs are counted on. */
   readonly traced: Graph;
+  /** Of inputs that are classes, how many there are, by name. */
+  readonly classes?: ReadonlyMap<string, number>;
   readonly graph: Graph;
   readonly regions: readonly Use[];
   readonly recomputedMacs: number;
@@ -141,10 +142,9 @@ class Emitter {
       from: this.resources.of(node, entry),
       bytes: byteSize(state.type),
     }));
-    const ranges = inputRanges(entry.traced);
     const bytes = (list: readonly Declared[]) => list.reduce((sum, p) => sum + byteSize(p.node.type), 0);
     return {
-      inputs: graph.inputs.map((n) => inputSpec(n, ranges)),
+      inputs: inputSpecs(entry.traced, entry.classes),
       outputs,
       macs: macsOfGraph(resolveGradients(entry.traced)),
       paramCount: entry.params.reduce((sum, p) => sum + sizeOf(p.node.type.shape), 0),
@@ -214,12 +214,6 @@ class Emitter {
     this.names.add(foldName(name));
     return name;
   }
-}
-
-function inputSpec(node: Node, ranges: ReturnType<typeof inputRanges>): InputSpec {
-  const spec = tensorSpec(String(node.attrs.name), node);
-  const range = ranges.get(spec.name);
-  return range ? { ...spec, range } : spec;
 }
 
 /** Multiply-accumulates as the DiT paper counts them (spec/dit.md section 3). */

@@ -4,6 +4,7 @@
  * an index that it clamps may be anything, one that it shifts is in the shifted range.
  */
 import { isInteger, nodesOf, type Graph, type Node } from '../ir/index.ts';
+import type { InputSpec } from './artefact.ts';
 import { opDef } from '../ops/index.ts';
 
 /** Least, and one past the most. */
@@ -21,6 +22,17 @@ const either = (a: Range, b: Range): Range => [Math.min(a[0], b[0]), Math.max(a[
 interface Asked {
   all: Range;
   some?: Range;
+}
+
+/** The inputs of an entry as traced; `classes` says of which there are how many, as the model declares it. */
+export function inputSpecs(graph: Graph, classes: ReadonlyMap<string, number> = new Map()): InputSpec[] {
+  const ranges = inputRanges(graph);
+  return graph.inputs.map(({ attrs, type: { shape, dtype } }) => {
+    const name = String(attrs.name);
+    const count = classes.get(name);
+    const range = both(ranges.get(name) ?? ANY, count === undefined ? ANY : [0, count]);
+    return { name, shape, dtype, ...(range.every(Number.isFinite) && { range }), ...(count && { classes: count }) };
+  });
 }
 
 /** The ranges of a graph's integer inputs, by name; an input that may be anything has none. */

@@ -1,7 +1,7 @@
 /** Examples that a program holds in memory, as a dataset. */
 import { RuntimeError } from '../error.ts';
 import { keyOf } from '../random.ts';
-import { findNonFinite } from '../values.ts';
+import { findNonFinite, shown } from '../values.ts';
 import { checkLabels, mirrored, type Dataset } from './dataset.ts';
 
 export interface GivenExamples {
@@ -11,6 +11,8 @@ export interface GivenExamples {
   readonly labels?: ArrayLike<number>;
 }
 
+const wrong = (what: string, why: string, fix: string) => new RuntimeError({ code: 'bad-argument', what, why, fix });
+
 /** @throws RuntimeError `bad-argument`, `bad-example`, `labels` unless they are whole, finite examples, and their labels classes. */
 export function givenDataset(
   { images, labels: given }: GivenExamples,
@@ -19,7 +21,6 @@ export function givenDataset(
 ): Dataset {
   const size = shape.reduce((a, b) => a * b, 1);
   const count = images.length / size;
-  const wrong = (what: string, why: string, fix: string) => new RuntimeError({ code: 'bad-argument', what, why, fix });
   if (!(images instanceof Float32Array || images instanceof Uint8Array) || !Number.isInteger(count) || !count)
     throw wrong(
       'images are no whole examples',
@@ -27,9 +28,7 @@ export function givenDataset(
       `give some times ${size} values`,
     );
   checkFinite(images, size);
-  const labels = Int32Array.from(given ?? new Int32Array(count));
-  if (labels.length !== count)
-    throw wrong(`there are ${labels.length} labels`, `images holds ${count} examples`, 'give one for each');
+  const labels = given === undefined ? new Int32Array(count) : labelsOf(given, count);
   const nameOf = (index: number) => `example ${index}`;
   const names = checkLabels(labels, { classes }, 'labels', nameOf);
   return {
@@ -52,6 +51,23 @@ export function givenDataset(
     close: async () => {},
   };
 }
+
+/** A label for each example. @throws RuntimeError `bad-argument`, `labels` for the first that is no whole number. */
+function labelsOf(given: ArrayLike<unknown>, count: number): Int32Array {
+  const { length } = given;
+  if (typeof given !== 'object' || length !== count) {
+    const what = length === undefined ? `labels is ${shown(given)}` : `there are ${length} labels`;
+    throw wrong(what, `images holds ${count} examples`, 'give one for each');
+  }
+  const labels = Int32Array.from(given as ArrayLike<number>, (label) => (isNumber(label) ? Number(label) : NaN));
+  const odd = labels.findIndex((label, i) => given[i] !== label && given[i] !== BigInt(label));
+  if (odd < 0) return labels;
+  const what = `the label of example ${odd} is ${isNumber(given[odd]) ? given[odd] : shown(given[odd])}`;
+  const [why, fix] = ['labels are whole numbers of 32 bits', 'number the classes from 0'];
+  throw new RuntimeError({ code: 'labels', where: 'labels', what, why, fix });
+}
+
+const isNumber = (value: unknown): value is number | bigint => typeof value === 'number' || typeof value === 'bigint';
 
 /** Throws for the first example that is not finite. Bytes always are. */
 function checkFinite(images: Float32Array | Uint8Array, size: number): void {

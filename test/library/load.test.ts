@@ -35,6 +35,16 @@ const model = defineModel({
   },
 });
 
+const network = dit({
+  inputSize: 8,
+  patchSize: 4,
+  inChannels: 1,
+  hiddenSize: 16,
+  depth: 1,
+  numHeads: 2,
+  numClasses: 5,
+});
+
 const folder = scratchFolder();
 let device: OpenDevice;
 beforeAll(async () => void (device = await openGpu()));
@@ -202,6 +212,24 @@ describe('weights', () => {
   });
 });
 
+it.each<[string, object, RegExp]>([
+  [
+    'an option',
+    { output: ['next'] },
+    /run: there is no option "output": its options are outputs; did you mean outputs\?/,
+  ],
+  [
+    'outputs that are no list',
+    { outputs: 'next' },
+    /run: outputs is a string; give a list of names: \['scaled', 'next'\]/,
+  ],
+  ['an output', { outputs: ['nxt'] }, /there is no output of scale called "nxt"/],
+])('%s of a run that is none is refused, and the run is not made', async (_, options, message) => {
+  await using m = await loaded();
+  await expect(m.run('scale', inputs, options)).rejects.toThrow(message);
+  expect([...(await m.state('n')).data]).toEqual([0, 0]);
+});
+
 it('an artefact in a folder is the one in memory', async () => {
   const out = join(folder({ 'note.txt': '' }), 'built');
   await (await compile(model, { batch: 2 })).write(out);
@@ -214,15 +242,6 @@ it('an artefact in a folder is the one in memory', async () => {
 });
 
 describe('a model that samples', () => {
-  const network = dit({
-    inputSize: 8,
-    patchSize: 4,
-    inChannels: 1,
-    hiddenSize: 16,
-    depth: 1,
-    numHeads: 2,
-    numClasses: 5,
-  });
   const inputs = { y: [3, 1], seed: [7, 0], first: 0, cfgScale: 4 };
   let m: RunnableModel;
   beforeAll(async () => {
@@ -258,7 +277,10 @@ describe('a model that samples', () => {
   it.each([
     [{ classes: [] }, /classes is not a list of classes/],
     [{ classes: [1.5] }, /classes is not a list of classes/],
-    [{ classes: [1, 6] }, /element \[1\] of classes is 6: .* 0 to 5/],
+    [{ classes: [1, 6] }, /element \[1\] of classes is 6: .* the model has 5; give 0 to 4/],
+    [{ classes: [5, 1] }, /element \[0\] of classes is 5: .* give 0 to 4/],
+    [{ classes: [1, NaN] }, /classes is not a list of classes/],
+    [{ classes: [-1] }, /classes is not a list of classes/],
     [{ classes: [1], seed: -1 }, /seed is -1/],
     [{ classes: [1], cfg: NaN }, /cfg is NaN/],
     [{ classes: [1], sede: 1 }, /sample: there is no option "sede": .*; did you mean seed\?/],
@@ -267,6 +289,22 @@ describe('a model that samples', () => {
     [{ classes: [1], sampler: 'ddim' }, /sampler is ddim: small was built with sampler ddpm/],
   ])('refuses %j', async (options, message) => {
     await expect(m.sample(options as SampleOptions)).rejects.toThrow(message);
+  });
+
+  it('takes the null class in its network alone, where guidance is computed by hand', async () => {
+    const artefact = await compile(network, { batch: 2, device: device.spec, options: { steps: 3 } });
+    await using whole = await load(artefact, { device });
+    const [x, t] = [new Float32Array(128), [0, 0]];
+    expect((await whole.run('forward', { x, t, y: [5, 4] })).out.shape).toEqual([2, 2, 8, 8]);
+    await expect(whole.run('forward', { x, t, y: [6, 4] })).rejects.toThrow(
+      /is 6: it chooses a row .* 0 to 5 are there/,
+    );
+    await whole.run('sampleStart', { seed: [7, 0], first: 0 });
+    await expect(whole.run('sampleStep', { ...inputs, y: [5, 4] })).rejects.toThrow(
+      /element \[0\] of y is 5: .* give 0 to 4/,
+    );
+    await expect(whole.run('sampleStep', { ...inputs, y: [0.5, 4] })).rejects.toThrow(/element 0 is 0.5/);
+    await whole.run('sampleStep', inputs);
   });
 
   it('needs its entries', async () => {
@@ -316,6 +354,8 @@ it.each<[string, () => Promise<unknown>, RegExp]>([
   ['load', () => loaded({ wieghts: {} } as never), /load: there is no option "wieghts": .*; did you mean weights\?/],
   ['compile', () => compile(model, { bacth: 2 } as never), /compile: there is no option "bacth": .*; did you mean batch\?/],
   ['compile, one like none', () => compile(model, { zzz: 2 } as never), /no option "zzz": .*; leave it out, or correct/],
+  ['compile, of the entries', () => compile(network, { options: { stesp: 2 } }), /compile: model has no option "stesp": its entries read .*; did you mean steps\?/],
+  ['compile, of its own', () => compile(network, { options: { batch: 2 } }), /has no option "batch": .*; give batch beside options/],
   ['load, no object', () => load({} as never, null as never), /load: it was not given an object of options/],
 ])('an option that is none is refused, with the nearest: %s', async (_, work, message) => {
   await expect(work()).rejects.toThrow(message);

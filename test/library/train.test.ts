@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { compile, type CompiledModel } from '../../library/compiler.ts';
 import { dit } from '../../models/dit.ts';
+import { givenDataset } from '../../runtime/data/given.ts';
 import { epochOrder } from '../../runtime/data/order.ts';
 import { load, openGpu, type OpenDevice, type RunnableModel, type TrainOptions } from '../../runtime/node/index.ts';
 
@@ -136,6 +137,47 @@ it.each<[string, TrainOptions, RegExp]>([
   ],
   ['labels for some', { data: { images, labels: [0, 1] }, steps: 1 }, /there are 2 labels: images holds 6 examples/],
   ['a label of no class', { data: { images, labels: [0, 1, 2, 0, 1, 9] }, steps: 1 }, /the label of example 5 is 9/],
+  [
+    'the null class for a label',
+    { data: { images, labels: [0, 1, 2, 0, 1, 3] }, steps: 1 },
+    /the label of example 5 is 3: the model has 3 classes; .* number the classes from 0 to 2/,
+  ],
+  ['a negative label', { data: { images, labels: [0, 1, 2, 0, -1, 2] }, steps: 1 }, /the label of example 4 is -1/],
+  [
+    'half a label',
+    { data: { images, labels: [0, 1.5, 2, 0, 1, 2] }, steps: 1 },
+    /the label of example 1 is 1.5: labels are/,
+  ],
+  [
+    'a label that is NaN',
+    { data: { images, labels: [NaN, 1, 2, 0, 1, 2] }, steps: 1 },
+    /the label of example 0 is NaN/,
+  ],
+  [
+    'a label in text',
+    { data: { images, labels: [0, '1', 2, 0, 1, 2] as number[] }, steps: 1 },
+    /the label of example 1 is a string/,
+  ],
+  [
+    'a label past 32 bits',
+    { data: { images, labels: [0, 2 ** 32, 2, 0, 1, 2] }, steps: 1 },
+    /the label of example 1 is 4294967296/,
+  ],
+  [
+    'labels that are no list',
+    { data: { images, labels: 1 as never }, steps: 1 },
+    /labels is 1: images holds 6 examples; give one for each/,
+  ],
+  [
+    'a key of the data that is none',
+    { data: { images, lables: labels }, steps: 1 } as TrainOptions,
+    /data: there is no key "lables": its keys are images, labels; did you mean labels\?/,
+  ],
+  [
+    'opened data with labels of no class',
+    { data: { ...givenDataset({ images, labels: [0, 1, 2, 0, 1, 3] }, [1, 4, 4]) }, steps: 1 },
+    /the label of example 5 is 3: the model has 3 classes/,
+  ],
   ['fewer than no steps', { data: { images, labels }, steps: -1 }, /steps is -1/],
   ['no data', { steps: 1 } as TrainOptions, /train has no data; give data: \{ images, labels \}/],
   ['images without labels', { data: { images }, steps: 1 }, /the images have no labels, and the model learns classes/],

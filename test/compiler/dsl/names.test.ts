@@ -67,6 +67,11 @@ describe('a name', () => {
     const cases: [Build, string][] = [
       [(e) => [e.input('x', [2]), e.input('x', [3])], 'input x is declared twice, differently: f32[2] and f32[3]'],
       [(e) => [e.input('x', [2]), e.input('x', [2], 'i32')], 'declared twice, differently: f32[2] and i32[2]'],
+      [
+        (e) => [e.input('y', [2], 'i32'), e.input('y', [2], 'i32', { classes: 2 })],
+        'any number of classes and 2 classes',
+      ],
+      [(e) => [e.input('y', [2], 'f32', { classes: 2 })], 'input: classes are whole numbers: y is f32'],
       [(e) => [e.params.param('x', [2]), e.params.param('x', [3])], 'param x is declared twice, differently'],
       [(e) => [e.state('x', [2]), e.state('x', [3])], 'state x is declared twice, differently'],
       [(e) => [e.counter('n', 2), e.counter('n', 3)], 'i32[], of 2 and i32[], of 3'],

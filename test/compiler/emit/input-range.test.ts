@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { concat, constant, defineModel, normal, where, type Entry, type Tensor } from '../../../compiler/dsl/index.ts';
 import { traceEntry } from '../../../compiler/dsl/model.ts';
-import { inputRanges } from '../../../compiler/emit/input-range.ts';
+import { inputRanges, inputSpecs } from '../../../compiler/emit/input-range.ts';
 
 type Use = (e: Entry, y: Tensor, rows: (n: number, index: Tensor) => Tensor) => Tensor;
 
@@ -22,6 +22,7 @@ function rangeOf(use: Use, dtype: 'i32' | 'u32' = 'i32') {
 
 describe('the range of an input that chooses rows', () => {
   const dropped: Use = (e, y, rows) => rows(11, where(e.input('drop', [4]).gt(0.5), constant(10, [], 'i32'), y));
+  const mask = (e: Entry) => e.input('mask', [4], 'bool');
   const cases: [string, Use, [number, number] | undefined][] = [
     ['is that of the table', (_e, y, rows) => rows(10, y), [0, 10]],
     ['passes views', (_e, y, rows) => rows(10, concat([y.reshape(2, 2), y.reshape(2, 2)], 0)), [0, 10]],
@@ -41,9 +42,33 @@ describe('the range of an input that chooses rows', () => {
       (_e, y, rows) => rows(10, where(y.ge(0), y, constant(0, [], 'i32'))),
       undefined,
     ],
+    [
+      'is open where padding behind a mask is clamped',
+      (e, y, rows) => rows(10, where(mask(e), y, 0).clamp(0, 9)),
+      undefined,
+    ],
     ['is open where it chooses nothing', (_e, y) => y.add(1), undefined],
   ];
   it.each(cases)('%s', (_name, use, range) => expect(rangeOf(use)).toEqual(range));
 
   it('begins at 0 for an unsigned input', () => expect(rangeOf((_e, y, rows) => rows(10, y), 'u32')).toEqual([0, 10]));
+});
+
+describe('an input of classes', () => {
+  const specOf = (build: (e: Entry) => Tensor) => {
+    const model = defineModel({ config: {}, entries: { f: (e) => ({ out: build(e) }) } });
+    const { graph, classes } = traceEntry(model, 'f', { batch: 1 });
+    return inputSpecs(graph, classes)[0];
+  };
+  const labels = (e: Entry) => e.input('y', [4], 'i32', { classes: 5 });
+  const spec = { name: 'y', shape: [4], dtype: 'i32', classes: 5, range: [0, 5] };
+
+  it('takes the classes, though the table has one row more', () => {
+    expect(specOf((e) => e.params.param('table', [6, 2], normal(1)).gather(labels(e)))).toEqual(spec);
+  });
+  it('takes the classes where it chooses nothing', () => expect(specOf((e) => labels(e).add(1))).toEqual(spec));
+  it('takes rows of a smaller table only', () => {
+    const range = [0, 3];
+    expect(specOf((e) => e.params.param('table', [3, 2], normal(1)).gather(labels(e)))).toEqual({ ...spec, range });
+  });
 });
