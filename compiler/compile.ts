@@ -84,7 +84,7 @@ function emit(
   { device }: CompileOptions,
 ): Artefact {
   const graphs = entries.map((entry) => entry.graph);
-  return attempt({ emit: 'wgsl', device, graphs }, () => buildArtefact({ ...model, device: device.name, entries }));
+  return attempt({ emit: 'wgsl', device, graphs }, () => buildArtefact({ ...model, device, entries }));
 }
 
 /** Compiles bare graphs, as `ditc opt` and tests have them; params and states start at zero. */

@@ -25,7 +25,7 @@ import { checkBinding, checkMemory } from './memory/check.ts';
 import { bytesOfAll, leafBytes } from './memory/leaves.ts';
 import { planMemory, type MemoryPlan } from './memory/plan.ts';
 import { crowding, reuseMemory } from './memory/reuse.ts';
-import { choosePlan, hasAttentionKernel, type Plan } from './fusion/plan.ts';
+import { choosePlan, hasKernel, type Plan } from './plans/registry.ts';
 import { normsInPieces } from './fusion/pieces.ts';
 import { checkComputable } from './fusion/computable.ts';
 import { checkBuffers, cutsOf } from './fusion/crowded.ts';
@@ -52,8 +52,7 @@ export const pipeline: readonly Pass[] = [
   pass('cut', 'gradients of what was merged are computed one by one', cut),
   pass('expand', 'composite ops (linear, layer_norm, softmax) become the ops they stand for', (graph, device) => {
     const isCrowded = crowds(graph, device);
-    const isSplit = (anchor: Node) =>
-      storesScores(anchor, device) || isCrowded(anchor) || !hasAttentionKernel(anchor, device);
+    const isSplit = (anchor: Node) => storesScores(anchor, device) || isCrowded(anchor) || !hasKernel(anchor, device);
     return expand(graph, (anchor) => anchor.op !== 'matmul' && isSplit(anchor));
   }),
   pass('canonical', 'canonical form of what the expansion left', canonicalise),
@@ -103,8 +102,8 @@ export interface CompileOptions {
   readonly passes?: readonly Pass[];
   /** What may share a kernel; everything that pays unless told. */
   readonly fusion?: Fusion;
-  /** Instead of the heuristic `choosePlan`. */
-  readonly plan?: (region: Region, device: DeviceSpec) => Plan;
+  /** Instead of what the families choose (plans/registry.ts), where it gives one. A plan that is none for its region is refused. */
+  readonly plan?: (region: Region, device: DeviceSpec) => Plan | undefined;
   /** Joins of parameters that other entries of the model rule out. */
   readonly apart?: Apart;
   /** State that lies side by side in all entries of the model. */
@@ -142,12 +141,13 @@ export function schedule(traced: Graph, options: CompileOptions): Scheduled {
 
 /** What is one kernel, by which algorithm, and where its result lies. */
 function planKernels(graph: Graph, options: CompileOptions, passed: Remarks): Scheduled {
-  const { device, plan = choosePlan, memory, onPass } = options;
+  const { device, memory, onPass } = options;
   const budget = memory === undefined ? Infinity : memory - bytesOfAll(leafBytes(graph));
   const { first, best } = fitMemory(graph, (candidate) => placeKernels(candidate, options, passed), budget);
   if (memory !== undefined) onPass?.(RECOMPUTE.name, best.graph);
   checkMemory(best.memory, best.steps, device);
-  const regions = best.regions.map((region) => ({ region, plan: plan(region, device) }));
+  const planOf = (region: Region) => choosePlan(region, device, best.remarks, options.plan?.(region, device));
+  const regions = best.regions.map((region) => ({ region, plan: planOf(region) }));
   const recomputedMacs = macsOfAll(best.formed) - macsOfAll(first.formed);
   return { ...best, regions, recomputedMacs };
 }

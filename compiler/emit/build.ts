@@ -11,6 +11,7 @@ import {
   type Remarks,
 } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
+import type { DeviceSpec } from '../device.ts';
 import { lower } from '../plans/lower.ts';
 import type { Kernel } from '../kernel/ir.ts';
 import type { Artefact, Dispatch, EntrySpec, KernelSpec } from './artefact.ts';
@@ -46,7 +47,7 @@ export interface EntryInput extends Places {
 export interface ModelInput {
   readonly name: string;
   readonly source: string;
-  readonly device: string;
+  readonly device: DeviceSpec;
   readonly entries: readonly EntryInput[];
   /** Other names of a parameter in checkpoints. */
   readonly aliases?: Aliases;
@@ -69,7 +70,7 @@ interface Lowered {
 }
 
 export function buildArtefact(model: ModelInput): Artefact {
-  const emitter = new Emitter();
+  const emitter = new Emitter(model.device);
   const entries: Record<string, EntrySpec> = {};
   for (const entry of model.entries) entries[entry.name] = emitter.entry(entry);
   const kernels: Record<string, KernelSpec> = {};
@@ -106,7 +107,7 @@ export function buildArtefact(model: ModelInput): Artefact {
     format: 1 as const,
     model: name,
     source,
-    device,
+    device: device.name,
     ...(model.options && { options: model.options }),
     entries,
     kernels,
@@ -128,6 +129,8 @@ class Emitter {
   readonly resources = new Resources();
   /** Of kernels, as a file system that does not tell case apart sees them. */
   private readonly names = new Set<string>();
+
+  constructor(private readonly device: DeviceSpec) {}
 
   entry(entry: EntryInput): EntrySpec {
     const { graph, regions, memory, homes } = entry;
@@ -199,7 +202,7 @@ class Emitter {
   }
 
   private lower({ region, plan }: Use): Lowered {
-    const kernel = lower(region, plan);
+    const kernel = lower(region, plan, this.device);
     const key = fingerprint(kernel);
     const known = this.emitted.get(key);
     if (known) known.kernel = forBoth(known.kernel, kernel);

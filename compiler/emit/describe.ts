@@ -2,7 +2,7 @@
 import { byteSize, formatType, sizeOf, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import { bufferName } from '../plans/lower.ts';
-import type { Plan } from '../fusion/plan.ts';
+import { describePlan, type Plan } from '../plans/registry.ts';
 import { boundType, operandsOf, type Region } from '../fusion/regions.ts';
 
 /** A composite's parts go by its name; views that came with it by their own. */
@@ -61,30 +61,6 @@ export function kernelName(region: Region): string {
 
 const clean = (name: string): string => name.replace(/[^A-Za-z0-9_]/g, '_').slice(0, 40);
 
-export function planText(plan: Plan): string {
-  switch (plan.family) {
-    case 'map':
-      return 'one invocation per element';
-    case 'row':
-      if (plan.combine === 'serial') return 'one invocation per row';
-      return `${plan.lanes} lanes per row, combined by ${plan.combine === 'subgroup' ? 'subgroup' : 'workgroup memory'}`;
-    case 'product-simple':
-      return 'one invocation per element, no tile';
-    case 'product-dot':
-      return `${plan.share} invocations per column along k`;
-    case 'product-subgroup':
-      return `subgroup tile ${plan.rows}×${plan.columns * plan.lanes}`;
-    case 'attention':
-      return `online, ${plan.rows} queries × ${plan.keys} keys at a time, ${plan.lanes} lanes`;
-    case 'attention-subgroup':
-      return `online in one subgroup, ${plan.rows} queries × ${plan.keys * plan.lanes} keys at a time`;
-    case 'attention-gradient':
-      return `${plan.lanes} rows, one an invocation, weights computed anew`;
-    case 'product-tiled':
-      return `workgroup tile ${plan.side * plan.perThread}×${plan.side * plan.perThread}, ${plan.perThread}×${plan.perThread} per invocation`;
-  }
-}
-
 /** One use of a kernel. */
 export interface Use {
   readonly region: Region;
@@ -105,7 +81,7 @@ export function headerOf(name: string, uses: readonly Use[]): string[] {
     `  ${count}${where ? `: ${where}` : ''}`,
     `  reads  ${operandsOf(region).map(typed).join(' · ') || 'nothing'}`,
     `  writes ${region.results.map(({ node }) => typed(node) + replaced(node, region)).join(' · ')}`,
-    `  cost   ${cost} · plan: ${planText(plan)}`,
+    `  cost   ${cost} · plan: ${describePlan(plan)}`,
     `  source ${sourceText(region)}`,
   ];
 }

@@ -3,7 +3,8 @@ import { byteSize, formatType, nodePrinter, type Node } from '../ir/index.ts';
 import type { Graph } from '../ir/index.ts';
 import type { MemoryPlan } from '../memory/plan.ts';
 import type { Region } from '../fusion/regions.ts';
-import { kernelName, planText, type Use } from './describe.ts';
+import { describePlan } from '../plans/registry.ts';
+import { kernelName, type Use } from './describe.ts';
 
 interface Planned {
   readonly graph: Graph;
@@ -19,7 +20,7 @@ export function regionsText({ graph, regions }: Planned): string {
   const replaced = (node: Node, { replaces }: Region) =>
     replaces.has(node) ? `, in place of ${ref(replaces.get(node)!)}` : '';
   const kernels = regions.map(({ region, plan }, i) => [
-    `kernel ${i + 1}: ${kernelName(region)} — ${region.anchor?.op ?? region.kind}, ${planText(plan)}`,
+    `kernel ${i + 1}: ${kernelName(region)} — ${region.anchor?.op ?? region.kind}, ${describePlan(plan)}`,
     `  reads  ${region.reads.map(typed).join(', ') || 'nothing'}`,
     ...region.members.map((node) => `    ${line(node)}`),
     `  writes ${region.results.map(({ node }) => typed(node) + replaced(node, region)).join(' · ')}`,

@@ -1,6 +1,6 @@
 /** A region's structure without names and places: equal signatures share one kernel, as the blocks of a model do. */
 import { attrsKey, formatType, type Node } from '../ir/index.ts';
-import type { Plan } from '../fusion/plan.ts';
+import type { Plan } from '../plans/registry.ts';
 import type { Region } from '../fusion/regions.ts';
 import type { Span } from '../fusion/windows.ts';
 

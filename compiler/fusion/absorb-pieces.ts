@@ -5,8 +5,8 @@
 import type { Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import type { DeviceSpec } from '../device.ts';
-import { pieceTile, sharesTotals } from './pieces.ts';
-import { tilesOf } from './plan.ts';
+import { tilesOf } from '../plans/registry.ts';
+import { pieceTile, sharesTotals } from '../plans/tile-partials.ts';
 import { resultsOf, type Draft } from './regions.ts';
 import { isStored } from './storage.ts';
 import { sameRows } from './union.ts';

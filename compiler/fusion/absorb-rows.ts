@@ -16,7 +16,8 @@ import { opDef } from '../ops/index.ts';
 import { keepsRows, whyNotComputable } from './computable.ts';
 import { TILE } from './cost.ts';
 import { limit, prefersSubgroupProducts, tooManyBuffers, type DeviceSpec } from '../device.ts';
-import { tilesOf } from './plan.ts';
+import { isRejected } from '../plans/family.ts';
+import { tilesFor } from '../plans/registry.ts';
 import { domainOf, resultsOf, type Draft, type Result } from './regions.ts';
 import { insideOf } from './inside.ts';
 import { isStored } from './storage.ts';
@@ -164,7 +165,8 @@ export function rowsUnion(
   const own = new Set(resultsOf(row).map(({ node }) => node));
   const why = unfit(row, product, operand, device, (node) => isStored(node) || (buffers.has(node) && !own.has(node)));
   if (why) return why;
-  if (!tilesOf(anchor, device)) return `${label} is too small for tiles`;
+  const tiles = tilesFor(anchor, device);
+  if (isRejected(tiles)) return `${label} has no tiles: ${tiles.rejected}`;
   if (!ownsBatch(anchor)) return `${label} reads them for several matrices of its batch`;
   // Of rows that a tile does not compute, it knows nothing.
   if (readsBesideLeft(product, own, buffers)) return `${labelOf(product.root)} reads them once more, at other places`;

@@ -19,49 +19,14 @@ import {
 } from '../ir/index.ts';
 import { attrList, Functional, opDef, opTable } from '../ops/index.ts';
 import { limit, tooManyBuffers, type DeviceSpec } from '../device.ts';
-import { tilesOf, type Tiles } from './plan.ts';
+import { tilesOf } from '../plans/registry.ts';
+import { pieceTile, sharesTotals, type Tiles } from '../plans/tile-partials.ts';
 import { isStored } from './storage.ts';
 
 /** Normalising costs a product some 20 operations for each load, beside 64 multiply-adds: larger ones read normalised values. */
 const MOST_MACS = 2 ** 34;
 /** What each workgroup loads of statistics, beside its operands: no more than hardly counts. */
 const MOST_STATISTICS = 1 / 16;
-
-/** The part of a product's tile that a piece takes. */
-export interface PieceTile {
-  readonly rows: number;
-  readonly columns: number;
-}
-
-/**
- * Where a piece lies in the tiles of the product whose kernel ends in the value, seen through `views`; undefined where it is not
- * inside of one. What is reduced is [… groups, channels, tiles of the plane, places of a tile], over channels and places.
- */
-export function pieceTile(
-  shape: Shape,
-  axes: readonly number[],
-  anchor: Node,
-  views: readonly Node[],
-  { side, perThread }: Tiles,
-): PieceTile | undefined {
-  const block = side * perThread;
-  const kept = shape.length - 3;
-  const [channels, tiles, places] = shape.slice(kept);
-  const [m, n] = anchor.type.shape.slice(-2);
-  const isWhole = m % block === 0 && n % block === 0 && places === block && block % channels === 0;
-  if (!isWhole || channels % perThread !== 0 || String(axes) !== String([kept, kept + 2])) return undefined;
-  const [permuted, ...more] = views.filter(({ op }) => op === 'permute');
-  const plane = tiles * places;
-  if (!permuted) return plane === n ? { rows: channels, columns: block } : undefined;
-  const [height, width] = permuted.inputs[0].type.shape.slice(-2);
-  const isTransposed = !more.length && swapsLast(permuted) && width === n && height === plane;
-  return isTransposed ? { rows: block, columns: channels } : undefined;
-}
-
-function swapsLast({ attrs, type }: Node): boolean {
-  const last = type.shape.length - 1;
-  return attrList(attrs, 'perm').every((axis, i) => axis === (i < last - 1 ? i : 2 * last - 1 - i));
-}
 
 /** Sums of values, and of their squares about the mean, over the last axes. */
 interface Norm {
@@ -266,9 +231,6 @@ function piecesOf({ x, total }: Norm, epilogue: readonly Node[], tiles: Tiles): 
   const isWhole = pieces.every(Number.isInteger);
   return isWhole && pieceTile(pieces, [kept, kept + 2], producer, views, tiles) ? pieces : undefined;
 }
-
-/** Whether the invocations of a workgroup divide evenly among the totals, to add up each together (absorb-pieces.ts). */
-export const sharesTotals = ({ side }: Tiles, total: Node): boolean => side ** 2 % sizeOf(total.type.shape) === 0;
 
 /** What a value is but for the shape it is looked at in. */
 function wholeOf(node: Node): Node {

@@ -33,7 +33,7 @@ import { isStored } from './storage.ts';
 import { writtenBy } from './inside.ts';
 import { joinDrafts } from './join.ts';
 import { MOST_OPS } from './most-ops.ts';
-import type { PieceTile } from './pieces.ts';
+import type { Tile } from '../plans/family.ts';
 import { sameRows } from './union.ts';
 import { leaveWidening } from './widening.ts';
 import { typeOfSpan, type Span } from './windows.ts';
@@ -102,7 +102,7 @@ export function bindingsOf({ reads, results, bundles }: Region): (Node | Bound)[
 export const isBundle = (binding: Node | Bound): binding is Bound => 'parts' in binding;
 
 /** Reductions of equal pieces of a product's result, and what part of a tile a piece takes. */
-export interface Pieces extends PieceTile {
+export interface Pieces extends Tile {
   readonly reductions: readonly Node[];
 }
 
@@ -357,9 +357,8 @@ function joinPath(absorbed: Node[], path: readonly Node[], flow: Flow): Draft {
   return target;
 }
 
-/** Rows and row length of a row region: the kept and the reduced axes of what it reduces. */
-export function rowAxes(region: Region): { shape: Shape; kept: number[]; reduced: number[] } {
-  const [first] = region.reductions;
+/** Rows and row length of a row kernel: the kept and the reduced axes of what its reductions reduce. */
+export function rowAxes([first]: readonly Node[]): { shape: Shape; kept: number[]; reduced: number[] } {
   const { shape } = first.inputs[0].type;
   const reduced = [...attrList(first.attrs, 'axes')];
   return { shape, reduced, kept: shape.map((_, i) => i).filter((i) => !reduced.includes(i)) };

@@ -1,7 +1,7 @@
 /** What recipes share: the launch grid, the anchor's domain, and writing the root. */
 import { sameShape, sizeOf, type Node, type Shape } from '../ir/index.ts';
 import { DitcError } from '../ir/index.ts';
-import { depthParts, type Part } from '../fusion/depth-parts.ts';
+import { depthParts, type Part } from './depth-parts.ts';
 import { domainOf, type Region, type Result } from '../fusion/regions.ts';
 import type { KernelBuilder } from '../kernel/builder.ts';
 import { maxOf, type Index } from '../kernel/index-map.ts';
@@ -27,6 +27,8 @@ export interface Launch {
   readonly workgroupSize: number;
   readonly grid: readonly [number, number, number];
 }
+
+export const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
 /** Most workgroups along one dimension of a dispatch (WebGPU's limit everywhere). */
 const MAX_GRID = 65535;
@@ -183,11 +185,11 @@ export function byLength(
 }
 
 /** Reductions that do not depend on each other share a pass over the row. */
-export function byDepth({ region }: Site, reductions = region.reductions): Node[][] {
+export function byDepth({ members: all }: Pick<Region, 'members'>, reductions: readonly Node[]): Node[][] {
   const depth = new Map<Node, number>();
   const groups: Node[][] = [];
-  const members = new Set(region.members);
-  for (const node of region.members) {
+  const members = new Set(all);
+  for (const node of all) {
     const below = node.inputs.reduce((d, n) => Math.max(d, members.has(n) ? (depth.get(n) ?? 0) : 0), 0);
     const isReduction = reductions.includes(node);
     if (isReduction) (groups[below] ??= []).push(node);

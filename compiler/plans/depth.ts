@@ -5,7 +5,7 @@
 import type { Node, Shape } from '../ir/index.ts';
 import { attrList, attrNumber, opDef } from '../ops/index.ts';
 import { ZERO, type Index } from '../kernel/index-map.ts';
-import type { Part } from '../fusion/depth-parts.ts';
+import type { Part } from './depth-parts.ts';
 import type { Product, Site } from './common.ts';
 
 /**

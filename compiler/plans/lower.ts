@@ -1,26 +1,19 @@
 /** A region and its plan become a kernel. */
 import { sizeOf, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
-import type { Plan } from '../fusion/plan.ts';
 import { bindingsOf, boundType, isBundle, type Region } from '../fusion/regions.ts';
 import { isPack } from '../rewrite/packs.ts';
 import { KernelBuilder } from '../kernel/builder.ts';
 import { Inliner } from '../kernel/inline.ts';
 import type { Buffer, Kernel } from '../kernel/ir.ts';
-import type { Launch, Output, Site } from './common.ts';
-import { attentionKernel } from './attention/lower.ts';
-import { attentionGradient } from './attention-gradient/lower.ts';
-import { subgroupAttention } from './attention-subgroup/lower.ts';
-import { mapKernel } from './map/lower.ts';
-import { dotProduct } from './product-dot/lower.ts';
-import { simpleProduct } from './product-simple/lower.ts';
-import { subgroupProduct } from './product-subgroup/lower.ts';
-import { tiledProduct } from './product-tiled/lower.ts';
-import { rowKernel } from './row/lower.ts';
+import type { DeviceSpec } from '../device.ts';
+import type { Output } from './common.ts';
+import { choosePlan, familyOf, type Plan } from './registry.ts';
 
-/** Buffers of the kernel are `bindingsOf` the region, in order. */
-export function lower(region: Region, plan: Plan): Kernel {
-  const byFours = plan.family === 'product-subgroup' && plan.right !== 'one';
+/** Buffers of the kernel are `bindingsOf` the region, in order. Throws where the plan is none for it: it would compute something else. */
+export function lower(region: Region, wanted: Plan, device: DeviceSpec): Kernel {
+  const plan = choosePlan(region, device, undefined, wanted);
+  const byFours = familyOf(plan).byFours?.(plan);
   const inFours = (node: Node) => node.type.dtype === 'f32' && sizeOf(boundType(node, region).shape) % 4 === 0;
   const fours = new Set(byFours ? region.reads.filter(inFours) : []);
   for (;;) {
@@ -61,31 +54,8 @@ function attempt(
   for (const node of region.reads) read(node, homes.get(node)!);
   for (const [node, old] of region.replaces) read(old, homes.get(node)!);
   const outputs = region.results.map((result): Output => ({ ...result, ...homes.get(result.node)! }));
-  const { workgroupSize, grid } = write({ region, b, inline, outputs }, plan);
+  const { workgroupSize, grid } = familyOf(plan).lower({ region, b, inline, outputs }, plan);
   return { kernel: b.finish(workgroupSize, grid), notByFours: inline.notByFours };
-}
-
-function write(site: Site, plan: Plan): Launch {
-  switch (plan.family) {
-    case 'map':
-      return mapKernel(site, plan);
-    case 'row':
-      return rowKernel(site, plan);
-    case 'product-simple':
-      return simpleProduct(site, plan);
-    case 'product-dot':
-      return dotProduct(site, plan);
-    case 'product-subgroup':
-      return subgroupProduct(site, plan);
-    case 'product-tiled':
-      return tiledProduct(site, plan);
-    case 'attention':
-      return attentionKernel(site, plan);
-    case 'attention-subgroup':
-      return subgroupAttention(site, plan);
-    case 'attention-gradient':
-      return attentionGradient(site, plan);
-  }
 }
 
 /** Pointwise members that several members read, or that one reads and the kernel writes. */

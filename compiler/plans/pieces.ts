@@ -3,7 +3,7 @@
  * they hold, and those of a piece add up through workgroup memory. One of them stores what is made of it.
  */
 import { attrList } from '../ops/index.ts';
-import type { TiledProductPlan } from '../fusion/plan.ts';
+import type { TiledProductPlan } from './product-tiled/plan.ts';
 import { ZERO, type Index } from '../kernel/index-map.ts';
 import { forwardIndex, reducer, reshapeIndex } from '../kernel/inline.ts';
 import type { Expr, SharedArray } from '../kernel/ir.ts';
@@ -45,7 +45,7 @@ export function reducePieces(site: Site, { side, perThread: p, rolled }: TiledPr
   const reduced = reductions[0].inputs[0].type.shape;
   const indexOf = (row: Index, column: Index) =>
     reshapeIndex(ix, forwardIndex(ix, region.views, held.place(row, column)), region.root.type.shape, reduced);
-  for (const reduction of byDepth(site, reductions).flat()) {
+  for (const reduction of byDepth(region, reductions).flat()) {
     const { neutral, combine } = reducer(b, reduction.op);
     const partial = b.variable('part', neutral);
     const add = (c: Expr, r: Expr) => {

@@ -7,7 +7,9 @@ import { attrList, opDef } from '../ops/index.ts';
 import { ZERO, type Index } from '../kernel/index-map.ts';
 import { reducer, reshapeIndex } from '../kernel/inline.ts';
 import type { Expr, SharedArray } from '../kernel/ir.ts';
+import type { Region } from '../fusion/regions.ts';
 import { builtins, byDepth, byLength, storeResults, type Site } from './common.ts';
+import type { Group } from './family.ts';
 
 /**
  * Index, in what the reductions reduce, of element k of row m of the left operand: that is made of the reduced rows, element by
@@ -21,7 +23,7 @@ function operandIndex({ region, inline }: Site, index: readonly Index[]): Index[
 /** Each invocation reduces its own row. */
 export function serialStatistics(site: Site, batch: readonly Index[], m: Index, length: number): void {
   const { b, inline, region } = site;
-  for (const group of byDepth(site)) {
+  for (const group of byDepth(region, region.reductions)) {
     const partials = group.map((node) => b.variable(node.name ?? 'total', reducer(b, node.op).neutral));
     b.loop(
       'k',
@@ -46,6 +48,24 @@ export function serialStatistics(site: Site, batch: readonly Index[], m: Index, 
 interface Sharing {
   readonly threads: number;
   readonly rolled: boolean;
+}
+
+/**
+ * Bytes of workgroup memory that statistics take: partial results of the invocations, one array for each of the reductions that
+ * share a pass, and what is kept of each row. Of a group that is not yet whole, as if nothing shared a pass.
+ */
+export function statisticsBytes(
+  { reductions = [], totals = [], members, results = [] }: Group,
+  threads: number,
+  rows: number,
+): number {
+  const bytesOf = (all: readonly Node[], each: number) => {
+    if (!all.length) return 0;
+    const groups = members ? byDepth({ members }, all) : [[...all]];
+    const kept = members ? rowValues({ results, members }, groups).flat().length : all.length;
+    return 4 * (threads * Math.max(...groups.map((group) => group.length)) + kept * each);
+  };
+  return bytesOf(reductions, rows) + (totals.length ? bytesOf(totals, sizeOf(totals[0].type.shape)) : 0);
 }
 
 /** The left operand's rows, whose statistics the workgroup has. */
@@ -145,8 +165,8 @@ function reduceShared(
   const scratch: SharedArray[] = [];
   const kept = new Map<Node, SharedArray>();
   const rounds = Math.ceil(length / perRow);
-  const groups = byDepth(site, reductions);
-  const wanted = rowValues(site, groups);
+  const groups = byDepth(site.region, reductions);
+  const wanted = rowValues(site.region, groups);
   groups.forEach((group, depth) => {
     selectRow(site, kept, local);
     const partials = group.map((node) => b.variable('total', reducer(b, node.op).neutral));
@@ -193,12 +213,12 @@ function reduceShared(
  * What is worth keeping of each row, by the group of reductions that completes it: the last values that are one a row (a mean,
  * an inverse deviation), so that they are computed once a row and not once an element.
  */
-function rowValues({ region }: Site, groups: readonly Node[][]): Node[][] {
+function rowValues({ results, members }: Pick<Region, 'results' | 'members'>, groups: readonly Node[][]): Node[][] {
   const { shape } = groups[0][0].type;
-  const isResult = (node: Node) => region.results.some((result) => result.node === node);
-  const isMemberRead = (node: Node) => region.members.some((user) => user.inputs.includes(node));
+  const isResult = (node: Node) => results.some((result) => result.node === node);
+  const isMemberRead = (node: Node) => members.some((user) => user.inputs.includes(node));
   const ready = new Map<Node, number>(groups.flatMap((group, depth) => group.map((node) => [node, depth] as const)));
-  for (const node of region.members) {
+  for (const node of members) {
     // What is only written is computed there, by those who write it: it may replace what it is computed from.
     if (!isMemberRead(node) && isResult(node)) continue;
     if (ready.has(node) || opDef(node.op).kind !== 'pointwise' || !sameShape(node.type.shape, shape)) continue;
@@ -206,7 +226,7 @@ function rowValues({ region }: Site, groups: readonly Node[][]): Node[][] {
     if (depths.length) ready.set(node, Math.max(...depths));
   }
   const isRead = (node: Node, depth: number) =>
-    isResult(node) || region.members.some((user) => user.inputs.includes(node) && ready.get(user) !== depth);
+    isResult(node) || members.some((user) => user.inputs.includes(node) && ready.get(user) !== depth);
   return groups.map((_, depth) =>
     [...ready].flatMap(([node, at]) => (at === depth && isRead(node, depth) ? [node] : [])),
   );

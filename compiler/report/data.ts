@@ -2,7 +2,7 @@
 import { nameNodes, nodesOf, type Node } from '../ir/index.ts';
 import type { Artefact, Dispatch, EntrySpec } from '../emit/artefact.ts';
 import type { EntryInput } from '../emit/build.ts';
-import { planText } from '../emit/describe.ts';
+import { describePlan, type Plan } from '../plans/registry.ts';
 import { operandsOf } from '../fusion/regions.ts';
 import { buffersOf, storedIn } from '../fusion/windows.ts';
 import { Painter, type Picture } from './pictures.ts';
@@ -99,7 +99,7 @@ export function reportData(input: ReportInput): ReportData {
   const kernels = Object.entries(manifest.kernels).map(([name, { plan, bindings }]) => ({
     name,
     family: String(plan.family),
-    plan: planText(plan as unknown as Parameters<typeof planText>[0]),
+    plan: describePlan(plan as Plan),
     bindings: bindings.length,
     wgsl: wgsl.get(name)!.trimEnd(),
   }));

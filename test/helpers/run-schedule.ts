@@ -27,12 +27,13 @@ export interface Ran {
 export function runSchedule(graph: Graph, bindings: Bindings, options: CompileOptions, kernels = true): Ran {
   const scheduled = schedule(graph, options);
   const entry = { name: graph.name, traced: graph, ...scheduled, params: [], states: [] };
-  const { manifest } = buildArtefact({ name: 'graph', source: '', device: options.device.name, entries: [entry] });
+  const { manifest } = buildArtefact({ name: 'graph', source: '', device: options.device, entries: [entry] });
   const { dispatches, outputs, updates, memory } = manifest.entries[graph.name];
   const space = new Memory(memory.arenas, bindings, scheduled.graph);
   const lowered = new Map<string, Kernel>();
   const kernelOf = ({ kernel }: Dispatch, i: number): Kernel => {
-    if (!lowered.has(kernel)) lowered.set(kernel, lower(scheduled.regions[i].region, scheduled.regions[i].plan));
+    if (!lowered.has(kernel))
+      lowered.set(kernel, lower(scheduled.regions[i].region, scheduled.regions[i].plan, options.device));
     return lowered.get(kernel)!;
   };
   dispatches.forEach((dispatch, i) => {

@@ -5,11 +5,11 @@
  */
 import { sizeOf, type Node } from '../../ir/index.ts';
 import { attentionDims, gradientOperands, scoreOperands } from '../../ops/index.ts';
-import type { AttentionGradientPlan } from '../../fusion/plan.ts';
+import type { AttentionGradientPlan } from './plan.ts';
 import { fixedIndex, type Index } from '../../kernel/index-map.ts';
 import { broadcastIndex } from '../../kernel/inline.ts';
 import type { Expr, Variable } from '../../kernel/ir.ts';
-import { batchIndex, builtins, storeElement, type Launch, type Site } from '../common.ts';
+import { batchIndex, builtins, range, storeElement, type Launch, type Site } from '../common.ts';
 import { adjustScore, lowest, rowShare, scaledScore, scoreSlope } from '../scores.ts';
 
 interface Rows {
@@ -49,8 +49,6 @@ export function attentionGradient(site: Site, plan: AttentionGradientPlan): Laun
 const withValues = ([q, k, ...more]: readonly Node[]): Node[] => [q, k, k, ...more];
 
 type More = Pick<ReturnType<typeof gradientOperands<Node>>, 'dy' | 'out' | 'stats'>;
-
-const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
 const at = ({ site: { inline } }: Rows, node: Node, index: readonly Index[]): Expr =>
   inline.value(node, broadcastIndex(index, node.type.shape));

@@ -5,14 +5,12 @@
  */
 import { sizeOf, type Node } from '../../ir/index.ts';
 import { attrNumber } from '../../ops/index.ts';
-import type { SubgroupAttentionPlan } from '../../fusion/plan.ts';
+import type { SubgroupAttentionPlan } from './plan.ts';
 import { fixedIndex, type Index } from '../../kernel/index-map.ts';
 import { broadcastIndex } from '../../kernel/inline.ts';
 import type { Expr, Intrinsic, Variable } from '../../kernel/ir.ts';
-import { batchIndex, builtins, storeElement, type Launch, type Site } from '../common.ts';
+import { batchIndex, builtins, range, storeElement, type Launch, type Site } from '../common.ts';
 import { absent, adjustScore, isAdjusted, lowest, rowShare, scaledScore } from '../scores.ts';
-
-const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
 /** What the parts of the kernel share. Rows go by fours: `[…][g]` is a vec4f of rows 4g … 4g+3. */
 interface Block {

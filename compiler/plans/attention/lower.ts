@@ -4,11 +4,11 @@
  * Milakov & Gimelshein 2018, Dao et al. 2022. Statistics are f32; scores and output of the block live in workgroup memory.
  */
 import { sizeOf, type Shape } from '../../ir/index.ts';
-import type { AttentionPlan } from '../../fusion/plan.ts';
+import { outputColumns, type AttentionPlan } from './plan.ts';
 import { fixedIndex, type Index } from '../../kernel/index-map.ts';
 import { broadcastIndex } from '../../kernel/inline.ts';
 import type { Expr, SharedArray, Variable } from '../../kernel/ir.ts';
-import { batchIndex, builtins, storeElement, type Launch, type Site } from '../common.ts';
+import { batchIndex, builtins, range, storeElement, type Launch, type Site } from '../common.ts';
 import { absent, adjustScore, lowest, rowShare, scaledScore } from '../scores.ts';
 
 interface Block {
@@ -40,7 +40,7 @@ export function attentionKernel(site: Site, plan: AttentionPlan): Launch {
   const gridX = Math.ceil(m / plan.rows);
   const batchShape = region.anchor!.type.shape.slice(0, -2);
   const blocks = Math.ceil(n / plan.keys);
-  const columns = Math.ceil(last(v) / (plan.lanes * plan.columns)) * plan.lanes * plan.columns;
+  const columns = outputColumns(last(v), plan);
   const block: Block = {
     site,
     plan,
@@ -80,8 +80,6 @@ export function attentionKernel(site: Site, plan: AttentionPlan): Launch {
   writeStats(block);
   return { workgroupSize: plan.lanes, grid: [gridX, 1, sizeOf(batchShape)] };
 }
-
-const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
 /** Index i·lanes + lane, for the invocations to share work evenly. */
 function strided({ site: { b, inline }, plan }: Block, i: Expr, rounds: number): Index {

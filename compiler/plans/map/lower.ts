@@ -1,6 +1,6 @@
 /** One invocation per element of the root. */
 import { sizeOf } from '../../ir/index.ts';
-import type { MapPlan } from '../../fusion/plan.ts';
+import type { MapPlan } from './plan.ts';
 import { foldGrid, linearInvocation, storeResults, type Launch, type Site } from '../common.ts';
 
 export function mapKernel(site: Site, plan: MapPlan): Launch {

@@ -4,10 +4,11 @@
  * through workgroup memory.
  */
 import { sizeOf } from '../../ir/index.ts';
-import type { DotProductPlan } from '../../fusion/plan.ts';
+import { partsOf, type DotProductPlan } from './plan.ts';
 import { batchIndex, builtins, productOf, storeElement, type Launch, type Site } from '../common.ts';
 
-export function dotProduct(site: Site, { lanes, share }: DotProductPlan): Launch {
+export function dotProduct(site: Site, plan: DotProductPlan): Launch {
+  const { lanes, share } = plan;
   const { b, inline } = site;
   const { ix } = inline;
   const product = productOf(site);
@@ -36,7 +37,7 @@ export function dotProduct(site: Site, { lanes, share }: DotProductPlan): Launch
       );
     });
   }
-  const parts = b.sharedArray('parts', lanes * m);
+  const parts = b.sharedArray('parts', partsOf(plan, m));
   const mine = ix.scale(ix.atom(lane, lanes - 1), m);
   rows.forEach((r) => b.storeShared(parts, ix.expr(ix.offset(mine, r)), b.read(acc[r])));
   b.barrier();

@@ -3,7 +3,7 @@
  * that does (lavapipe: loops of up to 32 rounds) compiles for seconds.
  */
 import { sizeOf } from '../../ir/index.ts';
-import type { SimpleProductPlan } from '../../fusion/plan.ts';
+import type { SimpleProductPlan } from './plan.ts';
 import { overDepth } from '../depth.ts';
 import { serialStatistics } from '../row-statistics.ts';
 import { foldGrid, linearInvocation, productOf, storeElement, storeSums, type Launch, type Site } from '../common.ts';

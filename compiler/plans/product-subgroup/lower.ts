@@ -4,7 +4,7 @@
  * rows), and `subgroupBroadcast` hands it to all.
  */
 import { sizeOf } from '../../ir/index.ts';
-import type { SubgroupProductPlan } from '../../fusion/plan.ts';
+import { stepsAtOnce, type SubgroupProductPlan } from './plan.ts';
 import { fixedIndex, ZERO, type Index } from '../../kernel/index-map.ts';
 import type { Expr, Variable } from '../../kernel/ir.ts';
 import { overDepth } from '../depth.ts';
@@ -12,6 +12,7 @@ import {
   batchIndex,
   builtins,
   productOf,
+  range,
   storeElement,
   storeSums,
   type Launch,
@@ -67,8 +68,6 @@ export function subgroupProduct(site: Site, plan: SubgroupProductPlan): Launch {
 /** The lane's columns, those beyond the matrix at its last. */
 const columnsWithin = ({ site, plan, product, column }: Block): Index[] =>
   range(plan.columns).map((j) => site.inline.ix.clamp(column(fixedIndex(j)), product.n - 1, `column_${j}`));
-
-const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
 /** The sums of each of the lane's columns, row by row, four rows to a vector. */
 function sumByOnes(block: Block): Expr[][] {
@@ -194,9 +193,6 @@ function overRuns({ site, product }: Block, count: number, body: (steps: readonl
     });
   }
 }
-
-/** Steps of k whose rows the lanes load together, four rows a lane. */
-const stepsAtOnce = ({ lanes, rows }: SubgroupProductPlan): number => Math.max(1, (4 * lanes) / rows);
 
 /** A row at the steps from `first` on: lanes load four neighbouring rows each, as many lanes as that takes a step. */
 function rowsOfQuads({ site, plan, product, batch, row0, sums }: Block, first: Index): (row: number) => Expr[] {

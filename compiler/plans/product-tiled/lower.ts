@@ -4,13 +4,13 @@
  */
 import { sizeOf, type Node } from '../../ir/index.ts';
 import { attrList, opDef } from '../../ops/index.ts';
-import type { Part } from '../../fusion/depth-parts.ts';
-import type { TiledProductPlan } from '../../fusion/plan.ts';
+import type { Part } from '../depth-parts.ts';
+import type { TiledProductPlan } from './plan.ts';
 import { maxOf, type Index } from '../../kernel/index-map.ts';
 import type { Expr, SharedArray, Variable } from '../../kernel/ir.ts';
 import { holdRoot, reducePieces } from '../pieces.ts';
 import { sharedStatistics, sharedTotals } from '../row-statistics.ts';
-import { batchIndex, builtins, productOf, storeElement, storeSums, type Launch, type Site } from '../common.ts';
+import { batchIndex, builtins, range, productOf, storeElement, storeSums, type Launch, type Site } from '../common.ts';
 
 export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
   const { b, inline } = site;
@@ -111,8 +111,6 @@ export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
   if (sum) storeSums(site, () => ix.add(row0, ix.atom(lane, block - 1)), product.m, ownsRowSum, b.read(sum));
   return { workgroupSize: side * side, grid: [gridX, gridY, sizeOf(product.batch)] };
 }
-
-const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
 /** A staged tile: element i of row (or column) k lies at k·stride + i. */
 interface Tile {

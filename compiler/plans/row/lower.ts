@@ -3,7 +3,7 @@
  * again with the results at hand, for the next reduction and at last for what is written.
  */
 import { sizeOf, type Node } from '../../ir/index.ts';
-import type { RowPlan } from '../../fusion/plan.ts';
+import type { RowPlan } from './plan.ts';
 import { rowAxes } from '../../fusion/regions.ts';
 import { ZERO, type Index } from '../../kernel/index-map.ts';
 import { reducer } from '../../kernel/inline.ts';
@@ -34,7 +34,7 @@ interface Row {
 
 export function rowKernel(site: Site, plan: RowPlan): Launch {
   const { b, inline, region } = site;
-  const { shape, kept, reduced } = rowAxes(region);
+  const { shape, kept, reduced } = rowAxes(region.reductions);
   const keptShape = kept.map((axis) => shape[axis]);
   const reducedShape = reduced.map((axis) => shape[axis]);
   const rows = sizeOf(keptShape);
@@ -54,7 +54,7 @@ export function rowKernel(site: Site, plan: RowPlan): Launch {
       return shape.map((_, axis) => (kept.includes(axis) ? outer[kept.indexOf(axis)] : inner[reduced.indexOf(axis)]));
     },
   };
-  for (const group of byDepth(site)) reduceTogether(site, plan, row, group);
+  for (const group of byDepth(region, region.reductions)) reduceTogether(site, plan, row, group);
   // Beyond the last row of a folded grid, it is computed again but stored once: a result may replace what it reads.
   if (!serial && folded !== rows)
     b.when(b.binary('<', linearGroup(b, rows), b.u32(rows)), () => writeResults(site, row));

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { parseGraph, type Graph } from '../../../compiler/ir/index.ts';
 import { interpret, opTable, Random } from '../../../compiler/ops/index.ts';
 import { joinProducts } from '../../../compiler/rewrite/recognise.ts';
-import { depthParts } from '../../../compiler/fusion/depth-parts.ts';
+import { depthParts } from '../../../compiler/plans/depth-parts.ts';
 import { PORTABLE, type DeviceSpec } from '../../../compiler/device.ts';
 import { relativeError } from '../../helpers/gpu.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';

@@ -7,7 +7,7 @@ import { builtins } from '../../../compiler/plans/common.ts';
 import { reducer } from '../../../compiler/kernel/inline.ts';
 import { Functional, interpret, opTable, Random } from '../../../compiler/ops/index.ts';
 import { compileGraphs } from '../../../compiler/compile.ts';
-import { choosePlan } from '../../../compiler/fusion/plan.ts';
+import { choosePlan } from '../../../compiler/plans/registry.ts';
 import { PORTABLE, type DeviceSpec } from '../../../compiler/device.ts';
 import { bySubgroups } from '../../helpers/devices.ts';
 import { relativeError } from '../../helpers/gpu.ts';
@@ -114,7 +114,7 @@ describe('what has no recipe is told, not computed as another', () => {
     const f = new Functional(new GraphBuilder(opTable));
     const [x, y] = ['x', 'y'].map((name) => f.op('input', [], { name, dtype: 'f32', shape: [4, 4] }));
     const anchor = { ...f.matmul(x, y), op: 'convolve' };
-    const region = { kind: 'matmul', anchor } as unknown as Parameters<typeof choosePlan>[0];
-    expect(() => choosePlan(region, PORTABLE)).toThrow('no recipe computes convolve');
+    const region = { kind: 'matmul', root: anchor, anchor } as unknown as Parameters<typeof choosePlan>[0];
+    expect(() => choosePlan(region, PORTABLE)).toThrow('no family computes convolve');
   });
 });

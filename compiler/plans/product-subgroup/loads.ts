@@ -3,10 +3,10 @@
  * tiles, a lane loads them at once. On lavapipe, which loads lane by lane, that is most of what a product costs
  * (512×1152×4608: 12 → 18 GFLOP/s and core).
  */
-import type { Node } from '../ir/index.ts';
-import { attrList, opDef } from '../ops/index.ts';
-import { depthParts } from './depth-parts.ts';
-import type { Region } from './regions.ts';
+import type { Node } from '../../ir/index.ts';
+import { attrList, opDef } from '../../ops/index.ts';
+import { depthParts } from '../depth-parts.ts';
+import type { Group } from '../family.ts';
 
 /** The axis along which a lane loads four elements of an operand at once: x [m,k] to the left, y [k,n] to the right. */
 export interface Loads {
@@ -20,7 +20,7 @@ export const ONE_BY_ONE: Loads = { left: 'one', right: 'one' };
  * A linear layer's x·Wᵀ has both along k; its derivative by x, d·W, the left along k and the right along n; that by W, dᵀ·x,
  * the left along m and the right along n.
  */
-export function loadsOf({ anchor, reads }: Region, lanes: number): Loads {
+export function loadsOf({ anchor, reads = [] }: Group, lanes: number): Loads {
   const [x, y] = anchor!.inputs;
   const [m, n] = anchor!.type.shape.slice(-2);
   const [leftRank, rightRank] = [x.type.shape.length, y.type.shape.length];

@@ -1,0 +1,166 @@
+/**
+ * A plan family is a way to compute fusion groups: which it computes and by what geometry (`plan.ts` of its folder), and how a
+ * geometry becomes a kernel (`lower.ts`). A geometry is plain data: chosen by the family, or given by a tuner. One function,
+ * `refuses`, says which geometries are right for a group; it is asked of every plan, whoever chose it, before it is lowered.
+ */
+import { labelOf, sizeOf, type Node } from '../ir/index.ts';
+import { limit, type DeviceSpec } from '../device.ts';
+import type { Region } from '../fusion/regions.ts';
+import type { Launch, Site } from './common.ts';
+
+/** What a plan is chosen for: a fusion group, or as much of one as has been decided. */
+export type Group = Pick<Region, 'kind' | 'root'> &
+  Partial<
+    Pick<Region, 'anchor' | 'reductions' | 'sums' | 'pieces' | 'totals' | 'views' | 'reads' | 'results' | 'members'>
+  > & {
+    /** What is to be fused with it, of what the group does not show yet. */
+    readonly needs?: readonly Need[];
+  };
+
+/** The group of a contraction that nothing is fused with yet. */
+export const groupOf = (anchor: Node): Group => ({ kind: 'matmul', root: anchor, anchor });
+
+/** Why a family does not compute a group: `… computes no row sums`. */
+export interface Rejection {
+  readonly rejected: string;
+}
+
+export const isRejected = <T extends object>(answer: T | Rejection): answer is Rejection => 'rejected' in answer;
+
+/** How much of a contraction's result a workgroup computes. */
+export interface Tile {
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/** What a group takes by a geometry, estimated. */
+export interface Cost {
+  /** Multiply-adds, those of partial tiles' padding included. */
+  readonly macs: number;
+  /** How often each element of the contraction's operands is loaded. */
+  readonly loads: readonly number[];
+}
+
+export interface Geometry {
+  readonly family: string;
+}
+
+/** What a family's `plan.ts` says of it. */
+export interface Planning<P extends Geometry> {
+  readonly name: P['family'];
+  /** One line for docs and reports. */
+  readonly doc: string;
+  /** Kinds of group that it is for: contractions by their ops. */
+  readonly computes: readonly string[];
+  /** What it computes beside the contraction, in the same kernel. */
+  readonly provides?: readonly Need[];
+  /** The geometry for a group of those kinds; or why another family serves it better. */
+  propose(group: Group, device: DeviceSpec): P | Rejection;
+  /** Why `lower` cannot compute the group with a geometry, or the device not run it; undefined where both can. */
+  refuses(geometry: P, group: Group, device: DeviceSpec): string | undefined;
+  cost(geometry: P, group: Group): Cost;
+  /** For people: `workgroup tile 64×64, 4×4 per invocation`. */
+  describe(geometry: P): string;
+  /** Of contractions in tiles: what a workgroup computes. */
+  tile?(geometry: P): Tile;
+  /** Whether it loads values by fours, where they lie so. */
+  byFours?(geometry: P): boolean;
+}
+
+export interface Family<P extends Geometry = Geometry> extends Planning<P> {
+  /** A geometry that `lower` computes the group with: `wanted`, else the family's own; or the reason why there is none. */
+  admits(group: Group, device: DeviceSpec, wanted?: P): P | Rejection;
+  lower(site: Site, geometry: P): Launch;
+}
+
+/** A family of what its folder says. */
+export function family<P extends Geometry>(planning: Planning<P>, lower: Family<P>['lower']): Family {
+  const admits = (group: Group, device: DeviceSpec, wanted?: P): P | Rejection => {
+    const lacking = lacks(planning as unknown as Declared, group);
+    if (lacking) return { rejected: lacking };
+    const geometry = wanted ?? planning.propose(group, device);
+    if (isRejected(geometry)) return geometry;
+    const why = planning.refuses(geometry, group, device);
+    return why ? { rejected: why } : geometry;
+  };
+  // The registry asks a family only about geometries that bear its name.
+  return { ...planning, admits, lower } as unknown as Family;
+}
+
+/** What a kernel computes beside the contraction that it is for. */
+export type Need =
+  'row statistics' | 'stored rows' | 'row sums' | 'partial reductions' | 'totals' | 'further contractions';
+
+function needsOf({ needs: asked = [], anchor, reductions = [], sums = [], pieces, totals = [], results = [] }: Group) {
+  const anchors = results.flatMap((result) => result.anchor ?? []);
+  const [first] = reductions;
+  const others = anchors.filter((node) => node !== anchor && node !== first && !sums.includes(node));
+  const needs: Record<Need, boolean> = {
+    'row statistics': anchor !== undefined && reductions.length > 0,
+    'stored rows': anchor !== undefined && reductions.length > 0 && anchors.includes(first),
+    'row sums': sums.length > 0,
+    'partial reductions': pieces !== undefined,
+    totals: totals.length > 0,
+    'further contractions': others.some((node) => !pieces?.reductions.includes(node)),
+  };
+  return (Object.keys(needs) as Need[]).filter((need) => needs[need] || asked.includes(need));
+}
+
+/** What a family is asked for: a contraction's op, else the kind of the group. */
+export const kindOf = ({ anchor, kind }: Group): string => anchor?.op ?? kind;
+
+function lacks({ computes, provides = [] }: Declared, group: Group): string | undefined {
+  const kind = kindOf(group);
+  if (!computes.includes(kind)) return `it computes ${computes.join(', ')}, ${labelOf(group.root)} is ${kind}`;
+  const missing = needsOf(group).filter((need) => !provides.includes(need));
+  return missing.length ? `it computes no ${missing.join(' and no ')}` : undefined;
+}
+
+type Declared = Pick<Planning<Geometry>, 'computes' | 'provides'>;
+
+/** Why a workgroup of so many invocations cannot be; undefined where it can. */
+export function badWorkgroup(invocations: number, device: DeviceSpec): string | undefined {
+  if (!isCount(invocations)) return `a workgroup of ${invocations} invocations`;
+  const most = Math.min(limit(device, 'maxComputeInvocationsPerWorkgroup'), limit(device, 'maxComputeWorkgroupSizeX'));
+  return invocations > most ? `${invocations} invocations: ${device.name} runs at most ${most} together` : undefined;
+}
+
+/** Why workgroup memory does not hold so many bytes; undefined where it does. */
+export function badMemory(bytes: number, device: DeviceSpec): string | undefined {
+  const most = limit(device, 'maxComputeWorkgroupStorageSize');
+  return bytes > most ? `${bytes} bytes of workgroup memory: ${device.name} has ${most}` : undefined;
+}
+
+/** Why workgroups cannot lie along x, y and z of the grid, a matrix of the batch at each z; undefined where they can. */
+export function badGrid({ type: { shape } }: Node, { rows, columns }: Tile, device: DeviceSpec): string | undefined {
+  const [m, n] = shape.slice(-2);
+  const most = limit(device, 'maxComputeWorkgroupsPerDimension');
+  const grid = [Math.max(1, Math.ceil(n / columns)), Math.ceil(m / rows), sizeOf(shape.slice(0, -2))];
+  return grid.some((size) => size > most)
+    ? `a grid of ${grid.join('×')} workgroups: ${device.name} has ${most}`
+    : undefined;
+}
+
+/** Why workgroups cannot lie in a line, folded where it is long; undefined where they can. */
+export function badLine(elements: number, workgroup: number, device: DeviceSpec): string | undefined {
+  const most = limit(device, 'maxComputeWorkgroupsPerDimension') ** 2;
+  const line = Math.ceil(elements / workgroup);
+  return line > most ? `a line of ${line} workgroups: ${device.name} has ${most}` : undefined;
+}
+
+export const isCount = (n: number): boolean => Number.isInteger(n) && n > 0;
+
+/** The first number of a geometry that is none that can be counted; undefined where all are. */
+export function badCount(numbers: Readonly<Record<string, number>>): string | undefined {
+  const bad = Object.entries(numbers).find(([, n]) => !isCount(n));
+  return bad && `${bad[0]} ${bad[1]}`;
+}
+
+/** Multiply-adds and loads of a product by tiles. */
+export function tiledCost({ anchor }: Group, { rows, columns }: Tile): Cost {
+  const { shape } = anchor!.type;
+  const [m, n] = shape.slice(-2);
+  const [down, across] = [Math.ceil(m / rows), Math.ceil(n / columns)];
+  const k = anchor!.inputs[0].type.shape.at(-1)!;
+  return { macs: sizeOf(shape.slice(0, -2)) * down * rows * across * columns * k, loads: [across, down] };
+}

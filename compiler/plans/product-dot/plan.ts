@@ -1,0 +1,58 @@
+import type { DeviceSpec } from '../../device.ts';
+import {
+  badCount,
+  badGrid,
+  badMemory,
+  badWorkgroup,
+  tiledCost,
+  type Group,
+  type Planning,
+  type Tile,
+} from '../family.ts';
+
+/** Few rows: `share` of the `lanes` invocations walk along k of one column together. */
+export interface DotProductPlan {
+  readonly family: 'product-dot';
+  readonly lanes: number;
+  readonly share: number;
+}
+
+/** From so many rows on, tiles read the weights as rarely. */
+const MANY_ROWS = 8;
+
+const rowsOf = ({ anchor }: Group): number => anchor!.type.shape.at(-2)!;
+
+const tileOf = ({ lanes, share }: DotProductPlan, group: Group): Tile => ({
+  rows: rowsOf(group),
+  columns: lanes / share,
+});
+
+/** Partial results that the invocations add up through workgroup memory. */
+export const partsOf = ({ lanes }: DotProductPlan, rows: number): number => lanes * rows;
+
+export const planning: Planning<DotProductPlan> = {
+  name: 'product-dot',
+  doc: 'Few rows: invocations walk along k of one column together, and read each weight once.',
+  computes: ['matmul'],
+  propose(group, device) {
+    const rows = rowsOf(group);
+    if (rows >= MANY_ROWS) return { rejected: `${rows} rows, not a handful` };
+    // The rows may be those of the whole batch.
+    if (device.steady) return { rejected: 'how it adds up depends on the number of rows' };
+    return { family: 'product-dot', lanes: 64, share: 16 };
+  },
+  refuses,
+  cost: (plan, group) => tiledCost(group, tileOf(plan, group)),
+  describe: ({ share }) => `${share} invocations per column along k`,
+};
+
+function refuses(plan: DotProductPlan, group: Group, device: DeviceSpec): string | undefined {
+  const { lanes, share } = plan;
+  const rows = rowsOf(group);
+  const bad = badCount({ lanes, share }) ?? badWorkgroup(lanes, device);
+  if (bad) return bad;
+  if (lanes % share) return `${lanes} lanes do not divide into columns of ${share}`;
+  // The last step has an invocation for each element.
+  if (rows > share) return `${rows} rows, more than the ${share} invocations of a column`;
+  return badMemory(4 * partsOf(plan, rows), device) ?? badGrid(group.anchor!, tileOf(plan, group), device);
+}

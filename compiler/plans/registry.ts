@@ -1,0 +1,99 @@
+/**
+ * The ways to compute a fusion group, the better ones first: a group's plan is the geometry of the first family that admits it.
+ * A new family is a folder beside this file and a line here.
+ */
+import { DitcError, labelOf, type Node, type Remarks } from '../ir/index.ts';
+import type { DeviceSpec } from '../device.ts';
+import attention from './attention/index.ts';
+import attentionGradient from './attention-gradient/index.ts';
+import attentionSubgroup from './attention-subgroup/index.ts';
+import { groupOf, isRejected, kindOf, type Family, type Geometry, type Group, type Rejection } from './family.ts';
+import map from './map/index.ts';
+import productDot from './product-dot/index.ts';
+import productSimple from './product-simple/index.ts';
+import productSubgroup from './product-subgroup/index.ts';
+import productTiled from './product-tiled/index.ts';
+import row from './row/index.ts';
+import type { Tiles } from './tile-partials.ts';
+
+export const FAMILIES: readonly Family[] = [
+  productSubgroup,
+  productDot,
+  productTiled,
+  productSimple,
+  attentionSubgroup,
+  attention,
+  attentionGradient,
+  row,
+  map,
+];
+
+/** How a group becomes a kernel: plain data, that the family of its name understands. */
+export type Plan = Geometry & Readonly<Record<string, unknown>>;
+
+/**
+ * The plan of a group: `wanted`, or that of the first family that admits it; else every family's reason. It may be asked before
+ * the group is whole, for what is to be fused (`needs`); the answer does not change with what is fused besides.
+ */
+export function planFor(group: Group, device: DeviceSpec, wanted?: Plan): Plan | Rejection {
+  if (wanted) return familyOf(wanted).admits(group, device, wanted) as Plan | Rejection;
+  const reasons: string[] = [];
+  for (const { name, computes, admits } of FAMILIES) {
+    if (!computes.includes(kindOf(group))) continue;
+    const answer = admits(group, device);
+    if (!isRejected(answer)) return answer as Plan;
+    reasons.push(`${name}: ${answer.rejected}`);
+  }
+  return { rejected: reasons.join('; ') || `no family computes ${kindOf(group)}` };
+}
+
+/** The plan of a group, with a remark on what the families before it said. Throws where there is none, and where `wanted` is refused. */
+export function choosePlan(group: Group, device: DeviceSpec, remarks?: Remarks, wanted?: Plan): Plan {
+  const plan = planFor(group, device, wanted);
+  if (isRejected(plan)) throw unplanned(group, device, plan, wanted);
+  remarks?.applied('plans', [group.root], chosen(group, device, plan));
+  return plan;
+}
+
+const chosen = (group: Group, device: DeviceSpec, plan: Plan): string => {
+  const before = FAMILIES.slice(0, FAMILIES.indexOf(familyOf(plan))).flatMap(({ name, computes, admits }) => {
+    const answer = computes.includes(kindOf(group)) ? admits(group, device) : undefined;
+    return answer && isRejected(answer) ? [`${name}: ${answer.rejected}`] : [];
+  });
+  const others = before.length ? ` (not ${before.join('; not ')})` : '';
+  return `${plan.family}, ${describePlan(plan)}${others}`;
+};
+
+function unplanned(group: Group, device: DeviceSpec, { rejected }: Rejection, wanted?: Plan): DitcError {
+  const label = labelOf(group.root);
+  const what = wanted ? `${wanted.family} does not compute ${label}` : `no plan computes ${label} on ${device.name}`;
+  const fix = wanted ? 'leave the plan to the compiler, or give one that fits' : 'use smaller sizes, or another device';
+  return new DitcError({ code: 'limit', where: group.root.loc, what, why: rejected, fix });
+}
+
+/** The family that a plan names. */
+export function familyOf({ family }: Geometry): Family {
+  const found = FAMILIES.find(({ name }) => name === family);
+  if (found) return found;
+  const names = FAMILIES.map(({ name }) => name).join(', ');
+  throw new DitcError({ code: 'unsupported', what: `there is no plan family ${family}`, fix: `one of ${names}` });
+}
+
+export const describePlan = (plan: Plan): string => familyOf(plan).describe(plan);
+
+/**
+ * The square tiles of a product whose kernel shall compute statistics of its operand's rows, or reductions of its result; or why
+ * it has none.
+ */
+export function tilesFor(product: Node, device: DeviceSpec): Tiles | Rejection {
+  const needs = ['row statistics', 'stored rows', 'partial reductions', 'totals'] as const;
+  return planFor({ ...groupOf(product), needs }, device) as unknown as Tiles | Rejection;
+}
+
+export function tilesOf(product: Node, device: DeviceSpec): Tiles | undefined {
+  const tiles = tilesFor(product, device);
+  return isRejected(tiles) ? undefined : tiles;
+}
+
+/** Whether a kernel computes a contraction alone. */
+export const hasKernel = (anchor: Node, device: DeviceSpec): boolean => !isRejected(planFor(groupOf(anchor), device));

@@ -1,0 +1,47 @@
+/**
+ * Which partial reductions a product by square tiles computes beside its result: reductions of pieces that each lie inside of
+ * a tile (fusion/pieces.ts), and sums over such pieces that a workgroup shares out evenly.
+ */
+import { sizeOf, type Node, type Shape } from '../ir/index.ts';
+import { attrList } from '../ops/index.ts';
+import type { Tile } from './family.ts';
+
+/** Invocations along each side of a square tile, and elements along each side of an invocation's block of it. */
+export interface Tiles {
+  readonly side: number;
+  readonly perThread: number;
+}
+
+/**
+ * Where a piece lies in the tiles of the product whose kernel ends in the value, seen through `views`; undefined where it is not
+ * inside of one. What is reduced is [… groups, channels, tiles of the plane, places of a tile], over channels and places.
+ */
+export function pieceTile(
+  shape: Shape,
+  axes: readonly number[],
+  anchor: Node,
+  views: readonly Node[],
+  { side, perThread }: Tiles,
+): Tile | undefined {
+  const block = side * perThread;
+  const kept = shape.length - 3;
+  const [channels, tiles, places] = shape.slice(kept);
+  const [m, n] = anchor.type.shape.slice(-2);
+  const isWhole = m % block === 0 && n % block === 0 && places === block && block % channels === 0;
+  if (!isWhole || channels % perThread !== 0 || String(axes) !== String([kept, kept + 2])) return undefined;
+  const [permuted, ...more] = views.filter(({ op }) => op === 'permute');
+  const plane = tiles * places;
+  if (!permuted) return plane === n ? { rows: channels, columns: block } : undefined;
+  const [height, width] = permuted.inputs[0].type.shape.slice(-2);
+  const isTransposed = !more.length && swapsLast(permuted) && width === n && height === plane;
+  return isTransposed ? { rows: block, columns: channels } : undefined;
+}
+
+function swapsLast({ attrs, type }: Node): boolean {
+  const last = type.shape.length - 1;
+  return attrList(attrs, 'perm').every((axis, i) => axis === (i < last - 1 ? i : 2 * last - 1 - i));
+}
+
+/** Whether the invocations of a workgroup divide evenly among the totals, to add up each together (absorb-pieces.ts). */
+export const sharesTotals = ({ side }: Pick<Tiles, 'side'>, total: Node): boolean =>
+  side ** 2 % sizeOf(total.type.shape) === 0;
