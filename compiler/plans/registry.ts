@@ -51,18 +51,18 @@ export function planFor(group: Group, device: DeviceSpec, wanted?: Plan): Plan |
 export function choosePlan(group: Group, device: DeviceSpec, remarks?: Remarks, wanted?: Plan): Plan {
   const plan = planFor(group, device, wanted);
   if (isRejected(plan)) throw unplanned(group, device, plan, wanted);
-  remarks?.applied('plans', [group.root], chosen(group, device, plan));
+  const passedOver = remarks ? rejectionsBefore(plan, group, device) : [];
+  const why = `${plan.family}, ${describePlan(plan)}; not ${passedOver.join('; not ')}`;
+  if (passedOver.length) remarks?.applied('plans', [group.root], why);
   return plan;
 }
 
-const chosen = (group: Group, device: DeviceSpec, plan: Plan): string => {
-  const before = FAMILIES.slice(0, FAMILIES.indexOf(familyOf(plan))).flatMap(({ name, computes, admits }) => {
+/** What the families said that come before the one of a plan. */
+const rejectionsBefore = (plan: Plan, group: Group, device: DeviceSpec): string[] =>
+  FAMILIES.slice(0, FAMILIES.indexOf(familyOf(plan))).flatMap(({ name, computes, admits }) => {
     const answer = computes.includes(kindOf(group)) ? admits(group, device) : undefined;
     return answer && isRejected(answer) ? [`${name}: ${answer.rejected}`] : [];
   });
-  const others = before.length ? ` (not ${before.join('; not ')})` : '';
-  return `${plan.family}, ${describePlan(plan)}${others}`;
-};
 
 function unplanned(group: Group, device: DeviceSpec, { rejected }: Rejection, wanted?: Plan): DitcError {
   const label = labelOf(group.root);
