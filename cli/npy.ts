@@ -7,7 +7,7 @@ import { encodeNpy, type NpyArray } from '../runtime/checkpoint/npy.ts';
 import { readArray } from '../runtime/checkpoint/npz.ts';
 import { openFile, writeAtomically } from '../runtime/node/file.ts';
 import { checkRange, placeIn } from '../runtime/values.ts';
-import type { Values } from '../runtime/weights.ts';
+import type { Values } from '../runtime/transfer.ts';
 
 /** The array in a `.npy` file, or the one called `name` in a `.npz`. */
 export async function readNpy(path: string, name: string): Promise<NpyArray> {

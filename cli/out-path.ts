@@ -2,7 +2,8 @@
 import { accessSync, constants, existsSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { DitcError } from '../compiler/ir/error.ts';
-import { fileError, UsageError } from './errors.ts';
+import { UsageError } from './errors.ts';
+import { fileError } from './file-error.ts';
 
 /** Throws the system's error unless files can be made in `folder`, or in the nearest ancestor that is there. */
 export function checkWritable(folder: string): void {

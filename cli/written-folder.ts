@@ -9,7 +9,7 @@ import { dirname, join, resolve } from 'node:path';
 import { DitcError } from '../compiler/ir/error.ts';
 import { lockFolder } from '../runtime/node/lock.ts';
 import { discard, sweepTemporaries, temporariesIn, temporaryIn } from '../runtime/node/temporary.ts';
-import { fileError } from './errors.ts';
+import { fileError } from './file-error.ts';
 import { checkWritable } from './out-path.ts';
 
 export interface FolderKind {

@@ -3,7 +3,7 @@ import type { InputSpec, Manifest } from '../compiler/emit/artefact.ts';
 import { countOf } from './buffers.ts';
 import type { RuntimeError } from './error.ts';
 import { outOfRange } from './values.ts';
-import { wrongLength, type Values } from './weights.ts';
+import { wrongLength, type Values } from './transfer.ts';
 
 export class Inputs {
   readonly #entries: readonly (readonly [name: string, inputs: readonly InputSpec[]])[];

@@ -3,11 +3,10 @@
  * {@link Program.create}; after that a run is one encoder, one compute pass, one submit, and nothing is created or read back.
  */
 import type { Artefact, Manifest, ParamSpec, Resource, TensorSpec } from '../compiler/emit/artefact.ts';
-import { allocate, bytesOf, countOf, isAllocated, padded, placeOf, planMemory } from './buffers.ts';
+import { allocate, isAllocated, planMemory } from './buffers.ts';
 import type { MemoryPlan, MemoryReport } from './buffers.ts';
 import { checkDevice } from './check.ts';
-import type { Place } from './copies.ts';
-import { quote, RuntimeError } from './error.ts';
+import { RuntimeError } from './error.ts';
 import { Faults } from './faults.ts';
 import { Inputs } from './inputs.ts';
 import { compile } from './pipelines.ts';
@@ -17,17 +16,14 @@ import { bind, encode as encodeRun, profile, validate } from './replay.ts';
 import type { Replay } from './replay.ts';
 import { Starts } from './starts.ts';
 import { Stepper } from './stepper.ts';
-import { decode, download, encode, Uploader, wrongLength } from './weights.ts';
-import type { Chunks, Values } from './weights.ts';
+import { DeviceTensors, findSpec, unknown, type Named } from './tensors.ts';
+import { download, type Chunks, type Values } from './transfer.ts';
 
 export interface ProgramOptions {
   /** The entries to be run; default all. States and constants that only others use are not allocated. */
   entries?: readonly string[];
   onProgress?: OnCompiled;
 }
-
-/** What is found by its name. */
-type Named = Exclude<Resource['kind'], 'arena' | 'pack'>;
 
 /** Runs queued before {@link Program.run} waits: keeps the device busy, and the queue from growing without end. */
 const MAX_IN_FLIGHT = 4;
@@ -42,14 +38,10 @@ export class Program {
   /** The states allocated: those that the entries use. All of `manifest.params` are allocated. */
   readonly states: readonly ParamSpec[];
 
-  readonly #plan: MemoryPlan;
-  readonly #buffers: ReadonlyMap<string, GPUBuffer>;
+  readonly #tensors: DeviceTensors;
   #replays: ReadonlyMap<string, Replay> = new Map<string, Replay>();
   readonly #inputs: Inputs;
-  /** Tensors that are no longer zero from their allocation. */
-  readonly #touched = new Set<string>();
   readonly #inFlight: Promise<unknown>[] = [];
-  readonly #uploader: Uploader;
   #lastRun: string | undefined;
   readonly #faults = new Faults();
   readonly #preludes: Preludes;
@@ -65,9 +57,7 @@ export class Program {
     this.#starts = new Starts(manifest);
     this.#inputs = new Inputs(manifest, this.entries);
     this.states = manifest.states.filter(({ name }) => isAllocated('state', name, plan));
-    this.#plan = plan;
-    this.#buffers = buffers;
-    this.#uploader = new Uploader(device.queue);
+    this.#tensors = new DeviceTensors(device, plan, buffers);
     device.addEventListener('uncapturederror', this.#onError);
     void device.lost.then((cause) => {
       const why = cause.message.trim() || `reason: ${cause.reason}`;
@@ -129,22 +119,19 @@ export class Program {
    * partly overwritten).
    */
   async setParam(name: string, chunks: Chunks): Promise<void> {
-    await this.#stream('param', this.manifest.params, name, chunks);
+    await this.#stream('param', name, chunks);
   }
 
   /** {@link setParam} for a state. */
   async setState(name: string, chunks: Chunks): Promise<void> {
-    await this.#stream('state', this.states, name, chunks);
+    await this.#stream('state', name, chunks);
   }
 
   /** Sets a parameter or state to zero; costs nothing where it is zero already. */
   clear(kind: 'param' | 'state', name: string): void {
-    const [, place] = this.#find(kind, kind === 'param' ? this.manifest.params : this.states, name);
+    this.#guard();
+    this.#tensors.clear(kind, this.#specs(kind), name, this.#lastRun !== undefined);
     this.#preludes.changed(kind, name);
-    if (this.#lastRun === undefined && !this.#touched.has(`${kind} ${name}`)) return;
-    const encoder = this.device.createCommandEncoder();
-    encoder.clearBuffer(this.#buffers.get(place.key)!, place.offset, place.bytes);
-    this.device.queue.submit([encoder.finish()]);
   }
 
   /**
@@ -176,16 +163,13 @@ export class Program {
     const replay = this.#prepare(entry);
     this.#ran(entry);
     return profile(this.device, replay, (buffer, bytes, encoder) => {
-      return this.#download(buffer, 0, bytes, encoder);
+      return this.#reading(() => download(this.device, buffer, 0, bytes, encoder));
     });
   }
 
   /** An entry to be run dispatch by dispatch. Its inputs are as written so far; other entries must not run meanwhile. */
   stepper(entry: string): Stepper {
-    const locate = (resource: Resource) => {
-      const { key, offset, bytes } = placeOf(resource, this.#plan);
-      return { buffer: this.#buffers.get(key)!, offset, bytes };
-    };
+    const locate = (resource: Resource) => this.#tensors.locate(resource);
     const read = (spec: TensorSpec, resource: Resource) => this.#read(spec, resource);
     const replay = this.#prepare(entry);
     this.#ran(entry);
@@ -198,13 +182,7 @@ export class Program {
    */
   async readOutput(entry: string, name: string): Promise<Values> {
     const { outputs } = this.#entry(entry).spec;
-    const output = outputs.find((o) => o.name === name);
-    if (!output)
-      throw unknown(
-        `output of ${entry}`,
-        name,
-        outputs.map((o) => o.name),
-      );
+    const output = findSpec(`output of ${entry}`, outputs, name);
     if (this.#lastRun !== entry && this.#isOverwritten(output.resource, entry)) {
       const why = this.#lastRun ? `${this.#lastRun} ran last, and entries share their memory` : 'no entry ran yet';
       const fix = `read it right after running ${entry}`;
@@ -224,12 +202,12 @@ export class Program {
 
   /** The present value of a state; types as {@link readOutput}. */
   async readState(name: string): Promise<Values> {
-    return this.#read(this.#find('state', this.states, name)[0], { kind: 'state', name });
+    return this.#named('state', name);
   }
 
   /** The present value of a parameter; types as {@link readOutput}. */
   async readParam(name: string): Promise<Values> {
-    return this.#read(this.#find('param', this.manifest.params, name)[0], { kind: 'param', name });
+    return this.#named('param', name);
   }
 
   /** Waits until all work submitted so far is done. @throws RuntimeError if the device was lost or reported an error. */
@@ -244,7 +222,7 @@ export class Program {
     if (this.#closed) return;
     this.#closed = true;
     this.device.removeEventListener('uncapturederror', this.#onError);
-    for (const buffer of this.#buffers.values()) buffer.destroy();
+    this.#tensors.destroy();
     this.#replays = new Map();
   }
 
@@ -274,32 +252,22 @@ export class Program {
     return [this.#preludes.due(entry) ?? [], entry].flat();
   }
 
-  #find(kind: Named, specs: readonly TensorSpec[], name: string): [TensorSpec, Place] {
+  #specs(kind: 'param' | 'state'): readonly ParamSpec[] {
+    return kind === 'param' ? this.manifest.params : this.states;
+  }
+
+  #put(kind: Named, specs: readonly TensorSpec[], name: string, data: Values, check?: () => void): void {
     this.#guard();
-    const spec = specs.find((s) => s.name === name);
-    if (!spec) throw unknown(kind, name, [...new Set(specs.map((s) => s.name))]);
-    return [spec, placeOf({ kind, name }, this.#plan)];
+    this.#tensors.write(kind, specs, name, data, check);
+    this.#changed(kind, name);
   }
 
-  #put(kind: Named, specs: readonly TensorSpec[], name: string, data: Values, check = () => {}): void {
-    const [spec, { key, offset }] = this.#find(kind, specs, name);
-    const values = encode(spec, data);
-    if (!specs.some((s) => s.name === name && countOf(s) === data.length))
-      throw wrongLength(spec, `${data.length} were given`);
-    check();
-    this.#touched.add(`${kind} ${name}`);
-    this.#preludes.changed(kind, name);
-    if (kind === 'state') this.#starts.set(name);
-    this.device.queue.writeBuffer(this.#buffers.get(key)!, offset, values as GPUAllowSharedBufferSource);
-  }
-
-  async #stream(kind: Named, specs: readonly TensorSpec[], name: string, chunks: Chunks): Promise<void> {
-    const [spec, { key, offset }] = this.#find(kind, specs, name);
-    this.#touched.add(`${kind} ${name}`);
-    this.#preludes.changed(kind, name);
-    if (kind === 'state') this.#starts.set(name);
+  async #stream(kind: 'param' | 'state', name: string, chunks: Chunks): Promise<void> {
+    this.#guard();
+    findSpec(kind, this.#specs(kind), name);
+    this.#changed(kind, name);
     try {
-      await this.#uploader.stream(spec, this.#buffers.get(key)!, offset, chunks);
+      await this.#tensors.stream(kind, this.#specs(kind), name, chunks);
     } finally {
       // An entry may have run while the chunks came in.
       this.#preludes.changed(kind, name);
@@ -307,16 +275,25 @@ export class Program {
     this.#guard();
   }
 
-  async #read(spec: TensorSpec, resource: Resource): Promise<Values> {
-    this.#guard();
-    if (countOf(spec) === 0) return decode(spec, new Uint8Array());
-    const { key, offset } = placeOf(resource, this.#plan);
-    return decode(spec, await this.#download(this.#buffers.get(key)!, offset, padded(bytesOf(spec))));
+  /** A tensor is given other values from outside. */
+  #changed(kind: Named, name: string): void {
+    this.#preludes.changed(kind, name);
+    if (kind === 'state') this.#starts.set(name);
   }
 
-  async #download(buffer: GPUBuffer, offset: number, bytes: number, encoder?: GPUCommandEncoder): Promise<Uint8Array> {
+  async #named(kind: 'param' | 'state', name: string): Promise<Values> {
+    this.#guard();
+    return this.#read(findSpec(kind, this.#specs(kind), name), { kind, name });
+  }
+
+  async #read(spec: TensorSpec, resource: Resource): Promise<Values> {
+    this.#guard();
+    return this.#reading(() => this.#tensors.read(spec, resource));
+  }
+
+  async #reading<T>(work: () => Promise<T>): Promise<T> {
     try {
-      return await download(this.device, buffer, offset, bytes, encoder);
+      return await work();
     } catch (cause) {
       await this.#events();
       const why = cause instanceof Error ? cause.message : String(cause);
@@ -347,8 +324,3 @@ export class Program {
 
 /** A promise's end, however it ends: losing the device rejects what was under way, and is reported once elsewhere. */
 const settled = (promise: Promise<unknown>): Promise<unknown> => promise.catch(() => undefined);
-
-function unknown(kind: string, name: string, known: readonly string[]): RuntimeError {
-  const why = known.length > 0 ? `known are ${known.join(', ')}` : 'there are none';
-  return new RuntimeError({ code: 'not-found', what: `unknown ${kind} ${quote(name)}`, why });
-}

@@ -5,8 +5,8 @@
 import type { Resource, TensorSpec } from '../compiler/emit/artefact.ts';
 import { encode as encodeRun } from './replay.ts';
 import type { Replay } from './replay.ts';
-import { encode } from './weights.ts';
-import type { Values } from './weights.ts';
+import { encode } from './transfer.ts';
+import type { Values } from './transfer.ts';
 
 /** What a stepper needs of its program. */
 export interface StepperHost {

@@ -3,7 +3,7 @@ import type { TensorSpec } from '../compiler/emit/artefact.ts';
 import { countOf } from './buffers.ts';
 import { RuntimeError } from './error.ts';
 import { kindOf, shown } from './values.ts';
-import type { Values } from './weights.ts';
+import type { Values } from './transfer.ts';
 
 export type DType = TensorSpec['dtype'];
 

@@ -10,7 +10,7 @@ import { prefetch, type Batches } from './data/prefetch.ts';
 import { RuntimeError } from './error.ts';
 import { checkCount, checkEntries, checkOptions, type OptionNames } from './needs.ts';
 import type { Program } from './program.ts';
-import type { Values } from './weights.ts';
+import type { Values } from './transfer.ts';
 
 /** What a model must have to be trained. */
 export const TRAINING_ENTRIES = ['trainStart', 'trainStep'] as const;

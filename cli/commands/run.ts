@@ -7,7 +7,7 @@ import type { Precision } from '../../compiler/pipeline.ts';
 import type { OpenDevice } from '../../runtime/device.ts';
 import { RunnableModel } from '../../runtime/model.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
-import type { Values } from '../../runtime/weights.ts';
+import type { Values } from '../../runtime/transfer.ts';
 import { examples, type Context } from '../context.ts';
 import { UsageError } from '../errors.ts';
 import type { NpyArray } from '../../runtime/checkpoint/npy.ts';

@@ -1,7 +1,7 @@
 /** The entries that `ditc run` runs in turn: what each is given, what it goes on from, and how often it runs. */
 import type { EntrySpec, Manifest, TensorSpec } from '../../compiler/emit/artefact.ts';
 import { someOf, unstarted } from '../../runtime/starts.ts';
-import type { Values } from '../../runtime/weights.ts';
+import type { Values } from '../../runtime/transfer.ts';
 import { UsageError } from '../errors.ts';
 import type { NpyArray } from '../../runtime/checkpoint/npy.ts';
 import { inputValues } from '../npy.ts';

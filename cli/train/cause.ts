@@ -5,11 +5,10 @@ import { setFirstValues } from '../../runtime/weights.ts';
 import { withWeights } from '../gpu.ts';
 import { loadCheckpoint, writeCheckpoint } from './checkpoint.ts';
 import { originLines, type Failed } from './explain.ts';
-import type { Job } from './job.ts';
+import type { Job, Running } from './job.ts';
 import type { Place } from './loop.ts';
 import type { NotFinite } from './not-finite.ts';
 import { recordIn, type TrainingRecord } from './record.ts';
-import type { Running } from './run.ts';
 
 export interface Cause {
   readonly accumulate: number;

@@ -12,7 +12,8 @@ import type { TensorFile } from '../../runtime/checkpoint/source.ts';
 import { writeAtomically } from '../../runtime/node/file.ts';
 import type { Program } from '../../runtime/program.ts';
 import { allFinite } from '../../runtime/values.ts';
-import type { OnWeights, Values } from '../../runtime/weights.ts';
+import type { Values } from '../../runtime/transfer.ts';
+import type { OnWeights } from '../../runtime/weights.ts';
 import { NotFinite } from './not-finite.ts';
 import { RECORD, type TrainingRecord } from './record.ts';
 

@@ -1,10 +1,12 @@
 /** A training as it was asked for, and as it is once all of that has been checked. */
 import type { TensorFile } from '../../runtime/checkpoint/source.ts';
 import type { Dataset, OnBad } from '../../runtime/data/dataset.ts';
-import type { LoadedModel } from '../model.ts';
+import type { Program } from '../../runtime/program.ts';
+import type { Compiled, LoadedModel } from '../model.ts';
 import type { Terminal } from '../terminal.ts';
 import type { TrainingFolder } from './folder.ts';
-import type { Preview, PreviewRequest } from './preview.ts';
+import type { OpenPreview, Preview } from './drawing.ts';
+import type { PreviewRequest } from './preview.ts';
 import type { Checkpoint } from './resume.ts';
 import type { GivenSettings, Settings } from './settings.ts';
 import type { Part } from '../../runtime/checkpoint/trained.ts';
@@ -52,4 +54,12 @@ export interface Job {
   readonly checkpoint?: Checkpoint;
   readonly weights?: TensorFile;
   readonly terminal: Terminal;
+}
+
+/** What a training runs on. */
+export interface Running {
+  readonly program: Program;
+  readonly compiled: Compiled;
+  readonly preview?: OpenPreview;
+  readonly stop: AbortSignal;
 }

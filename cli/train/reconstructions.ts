@@ -2,7 +2,7 @@
 import { isBadExample, writeValues, type Dataset } from '../../runtime/data/dataset.ts';
 import { compile, type LoadedModel } from '../model.ts';
 import { toPictures } from '../pictures.ts';
-import type { Preview } from './preview.ts';
+import type { Preview } from './drawing.ts';
 
 /** image f32[N,C,S,S] → image, of the same shape. */
 export const RECONSTRUCTION = 'reconstruct';

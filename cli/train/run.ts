@@ -2,28 +2,17 @@
 import { recordOf } from '../../runtime/data/dataset.ts';
 import { START } from '../../runtime/data/order.ts';
 import { prefetch } from '../../runtime/data/prefetch.ts';
-import type { Program } from '../../runtime/program.ts';
 import { MetricsWriter, type MetricsRecord } from '../metrics.ts';
-import type { Compiled } from '../model.ts';
 import { startProgress } from '../progress.ts';
 import { grouped, rate } from '../text.ts';
 import { findCause } from './cause.ts';
 import { saveCheckpoint } from './checkpoint.ts';
 import { explained } from './explain.ts';
-import type { Job, TrainResult } from './job.ts';
+import type { Job, Running, TrainResult } from './job.ts';
 import { trainLoop, type Place } from './loop.ts';
 import { NotFinite } from './not-finite.ts';
-import type { OpenPreview } from './preview.ts';
 import type { TrainingRecord } from './record.ts';
 import type { Hyperparameters } from './settings.ts';
-
-/** What a training runs on. */
-export interface Running {
-  readonly program: Program;
-  readonly compiled: Compiled;
-  readonly preview?: OpenPreview;
-  readonly stop: AbortSignal;
-}
 
 export async function run(job: Job, running: Running): Promise<Omit<TrainResult, 'adapter'>> {
   const { program, preview, stop } = running;

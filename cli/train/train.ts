@@ -18,10 +18,12 @@ import { TRAINING_ENTRIES } from '../../runtime/train.ts';
 import { checkTrainer } from './entries.ts';
 import { TrainingFolder, WRITTEN } from './folder.ts';
 import type { Job, TrainRequest, TrainResult } from './job.ts';
-import { openPreview, previewOf } from './preview.ts';
+import { openPreview } from './drawing.ts';
+import { previewOf } from './preview.ts';
 import { changedSince, withCheckpoint, type Checkpoint } from './resume.ts';
 import { run } from './run.ts';
-import { checkSameModel, settle } from './settings.ts';
+import { checkSameModel } from './same-model.ts';
+import { settle } from './settings.ts';
 
 /** Trains until its steps are done, or `stopping` is asked to end. */
 export async function train(

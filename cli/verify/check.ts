@@ -16,7 +16,7 @@ import { resourcesOf } from './resources.ts';
 import { operandsOf, type Region } from '../../compiler/fusion/regions.ts';
 import type { Program } from '../../runtime/program.ts';
 import type { Stepper } from '../../runtime/stepper.ts';
-import type { Values } from '../../runtime/weights.ts';
+import type { Values } from '../../runtime/transfer.ts';
 import { compare, toleranceOf, type Difference } from './compare.ts';
 import { slack, withinRounding } from './slack.ts';
 import { drawInputs } from './values.ts';

@@ -4,7 +4,7 @@ import type { DitcError } from '../../compiler/ir/error.ts';
 import type { NpyArray } from '../../runtime/checkpoint/npy.ts';
 import type { TensorFile } from '../../runtime/checkpoint/source.ts';
 import type { OpenDevice } from '../../runtime/device.ts';
-import type { Values } from '../../runtime/weights.ts';
+import type { Values } from '../../runtime/transfer.ts';
 import { UsageError } from '../errors.ts';
 import { startProgram } from '../gpu.ts';
 import type { Compiled } from '../model.ts';

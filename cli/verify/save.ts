@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Artefact, TensorSpec } from '../../compiler/emit/artefact.ts';
 import { printGraph } from '../../compiler/ir/index.ts';
 import { encodeNpy } from '../../runtime/checkpoint/npy.ts';
-import type { Values } from '../../runtime/weights.ts';
+import type { Values } from '../../runtime/transfer.ts';
 import { npyOf } from '../npy.ts';
 import { checkFolder, writeFolder, type FolderKind } from '../written-folder.ts';
 import type { Check } from './check.ts';

@@ -4,7 +4,7 @@
  * evaluation that loses the answer is wrong, however exactly it is followed.
  */
 import { fillUniform, keyOf } from '../../runtime/random.ts';
-import type { Values } from '../../runtime/weights.ts';
+import type { Values } from '../../runtime/transfer.ts';
 
 /** How much worse than one evaluation in float32, or than one move of the inputs, a right kernel may be. */
 const FACTOR = 4;

@@ -6,7 +6,7 @@ import type { Manifest, ParamSpec, TensorSpec } from '../../compiler/emit/artefa
 import { isFloat, sizeOf } from '../../compiler/ir/index.ts';
 import { fillNormal, fillUniform, keyOf } from '../../runtime/random.ts';
 import type { Program } from '../../runtime/program.ts';
-import type { Values } from '../../runtime/weights.ts';
+import type { Values } from '../../runtime/transfer.ts';
 
 /** Elements drawn at a time. */
 const CHUNK = 2 ** 20;

@@ -7,7 +7,7 @@ import type { Artefact } from '../../compiler/emit/artefact.ts';
 import { openDevice, type OpenDevice } from '../../runtime/device.ts';
 import { findAdapter, type FoundAdapter } from '../../runtime/node/adapter.ts';
 import { Program } from '../../runtime/program.ts';
-import type { Values } from '../../runtime/weights.ts';
+import type { Values } from '../../runtime/transfer.ts';
 
 export class TestGpu {
   readonly found: FoundAdapter;

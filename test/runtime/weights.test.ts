@@ -8,7 +8,8 @@ import { findAdapter } from '../../runtime/node/adapter.ts';
 import type { FoundAdapter } from '../../runtime/node/adapter.ts';
 import { Program } from '../../runtime/program.ts';
 import { fillNormal, fillUniform, keyOf, philoxWords } from '../../runtime/random.ts';
-import { decode, encode, initialise, loadParams } from '../../runtime/weights.ts';
+import { decode, encode } from '../../runtime/transfer.ts';
+import { initialise, loadParams } from '../../runtime/weights.ts';
 
 let found: FoundAdapter;
 let open: OpenDevice;

@@ -11,7 +11,7 @@ import { checkLabels, mirrored, type Dataset } from '../../data/dataset.ts';
 import { fitPicture } from '../../data/fit.ts';
 import { RuntimeError } from '../../error.ts';
 import { openFile } from '../file.ts';
-import type { DataOptions } from './open.ts';
+import type { DataOptions } from './options.ts';
 
 /** What MNIST calls its parts. */
 const SPLITS: Record<string, RegExp> = { train: /^train/i, test: /^(t10k|test)/i };

@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import { checkLabels, mirrored, type Dataset } from '../../data/dataset.ts';
 import { DecodePool } from './decode-pool.ts';
 import { below, listImages } from './listing.ts';
-import type { DataOptions } from './open.ts';
+import type { DataOptions } from './options.ts';
 
 const DEFAULT_CACHE_BYTES = 2 ** 29;
 const MOST_WORKERS = 16;

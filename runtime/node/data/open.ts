@@ -3,34 +3,15 @@ import { existsSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, dirname, join, resolve } from 'node:path';
-import type { Dataset, OnBad } from '../../data/dataset.ts';
+import type { Dataset } from '../../data/dataset.ts';
 import { shardOf } from '../../data/encoded.ts';
-import type { ImageShape } from '../../data/fit.ts';
 import { RuntimeError } from '../../error.ts';
 import { idxPairs, openIdx } from './idx.ts';
 import { openImages } from './images.ts';
+import type { DataOptions } from './options.ts';
 import { openTensors, TENSOR_FILE } from './tensors.ts';
 
-export interface DataOptions {
-  /** Of one picture as the model takes it. */
-  readonly shape: ImageShape;
-  /** How many classes the model has; without it any label will do. */
-  readonly classes?: number;
-  /** Class names in the order of their labels, such as a checkpoint's; else the data decides. */
-  readonly labels?: readonly string[];
-  /** Mirror half of the examples left to right, another half each epoch. */
-  readonly flip?: boolean;
-  /** What to do with a file or row that cannot be read; `refuse` unless given. */
-  readonly onBad?: OnBad;
-  /** Threads that decode pictures; one less than the cores unless given. 0 decodes in this thread. */
-  readonly workers?: number;
-  /** Bytes of decoded pictures to keep; 512 MiB unless given. */
-  readonly cacheBytes?: number;
-  /** What latents drawn from moments are multiplied with; the file says it unless given. */
-  readonly latentScale?: number;
-  /** Which of several IDX pairs: `train` unless given, or `test`. */
-  readonly split?: string;
-}
+export type { DataOptions };
 
 const NPY = /^((x|latents|moments)(_flipped)?|y)\.npy$/;
 const PACKAGE = /^(@[\w.-]+\/)?\w[\w.-]*$/;

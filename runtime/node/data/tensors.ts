@@ -21,7 +21,7 @@ import { ENCODED } from '../../data/encoded.ts';
 import { drawLatents } from '../../data/posterior.ts';
 import { RuntimeError, quote } from '../../error.ts';
 import { openFile } from '../file.ts';
-import type { DataOptions } from './open.ts';
+import type { DataOptions } from './options.ts';
 
 /** Names of the rows, and what is in them. */
 const NAMES: Record<string, Content> = { x: 'pixels', latents: 'latents', moments: 'moments' };

@@ -3,7 +3,7 @@ import { drawInputs, fillConstants } from '../../../cli/verify/values.ts';
 import { compileModel } from '../../../compiler/compile.ts';
 import { concat, constant, defineModel, ones, zeros } from '../../../compiler/dsl/index.ts';
 import type { Program } from '../../../runtime/program.ts';
-import type { Chunks } from '../../../runtime/weights.ts';
+import type { Chunks } from '../../../runtime/transfer.ts';
 import { PORTABLE } from '../../../compiler/device.ts';
 
 const model = defineModel({
