@@ -3,14 +3,12 @@
  * `ir ← ops ← {dsl, autodiff, rewrite, kernel} ← plans ← fusion ← memory ← recompute ← emit ← report ← pipeline ← compile ← frontend`, models only the DSL,
  * the runtime only the artefact's types and nothing of Node outside runtime/node/. And files stay small.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { builtinModules } from 'node:module';
-import { dirname, join, normalize, sep } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import ts from 'typescript';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { cyclesIn, filesUnder, importGraph, importsOf, ROOT, type Import } from './helpers/imports.ts';
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const MAX_LINES = 400;
 
 /** Each folder may import those of the rows above it, and itself; folders of one row do not know each other. */
@@ -30,62 +28,6 @@ const ORDER = [
   ['frontend'],
 ];
 const rank = (part: string) => ORDER.findIndex((row) => row.includes(part));
-
-interface Import {
-  readonly from: string;
-  readonly line: number;
-  /** A path from the root, or a package's name. */
-  readonly to: string;
-  readonly typeOnly: boolean;
-}
-
-function filesUnder(folder: string, extensions: RegExp): string[] {
-  if (!existsSync(join(ROOT, folder))) return [];
-  return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
-    .map((name) => join(folder, name).split(sep).join('/'))
-    .filter((name) => extensions.test(name) && !name.includes('node_modules'))
-    .sort();
-}
-
-function importsOf(file: string, text = readFileSync(join(ROOT, file), 'utf8')): Import[] {
-  const source = ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true);
-  const found: Import[] = [];
-  const add = (specifier: ts.Node | undefined, typeOnly: boolean) => {
-    if (!specifier || !ts.isStringLiteralLike(specifier)) return;
-    const line = source.getLineAndCharacterOfPosition(specifier.getStart()).line + 1;
-    found.push({ from: file, line, to: resolve(file, specifier.text), typeOnly });
-  };
-  const visit = (node: ts.Node): void => {
-    if (ts.isImportDeclaration(node)) add(node.moduleSpecifier, isTypeOnly(node.importClause));
-    else if (ts.isExportDeclaration(node)) add(node.moduleSpecifier, node.isTypeOnly);
-    else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) add(node.argument.literal, true);
-    else if (ts.isCallExpression(node) && isLoad(node.expression)) add(node.arguments[0], false);
-    ts.forEachChild(node, visit);
-  };
-  visit(source);
-  return found;
-}
-
-/** `import type { … }`, or an import of which every name says `type`. */
-function isTypeOnly(clause: ts.ImportClause | undefined): boolean {
-  if (!clause) return false;
-  if (clause.isTypeOnly) return true;
-  const names = clause.namedBindings;
-  return !clause.name && !!names && ts.isNamedImports(names) && names.elements.every((e) => e.isTypeOnly);
-}
-
-const isLoad = (callee: ts.Node): boolean =>
-  callee.kind === ts.SyntaxKind.ImportKeyword || (ts.isIdentifier(callee) && callee.text === 'require');
-
-function resolve(file: string, specifier: string): string {
-  if (specifier.startsWith('.'))
-    return normalize(join(dirname(file), specifier))
-      .split(sep)
-      .join('/');
-  // package.json's exports name the DSL and the models.
-  if (specifier === 'ditc' || specifier === 'ditc/dsl') return 'compiler/dsl/index.ts';
-  return specifier.startsWith('ditc/') ? specifier.slice('ditc/'.length) : specifier;
-}
 
 const builtin = (to: string) => to.startsWith('node:') || builtinModules.includes(to);
 const OURS = /^(compiler|runtime|models|cli|library|test|codegen-out|docs|bench)\//;
@@ -173,6 +115,18 @@ describe('imports', () => {
     ['cli/x.ts', `import { a } from '../compiler/ir/index.ts'; import { b } from '../runtime/device.ts'`],
   ])('%s: %s is right', (file, text) => {
     expect(importsOf(file, text).map(wrong).filter(Boolean)).toEqual([]);
+  });
+});
+
+describe('files import each other in no circle, types included', () => {
+  it.each(['runtime', 'models', 'cli', 'library'])('%s/', (folder) => {
+    const ways = cyclesIn(importGraph(filesUnder(folder, /\.(ts|mjs|js)$/)));
+    expect(ways.map((way) => way.join(' → '))).toEqual([]);
+  });
+
+  it('which would be found', () => {
+    const files = { a: ['b', 'c'], b: [], c: ['d', 'elsewhere'], d: ['c'], e: ['e'] };
+    expect(cyclesIn(new Map(Object.entries(files)))).toEqual([['c', 'd', 'c'], ['e', 'e']]); // prettier-ignore
   });
 });
 
