@@ -1,0 +1,143 @@
+/**
+ * Plans from outside, as a tuner gives them: whatever the geometry, the kernel computes what the interpreter does, or the plan is
+ * refused and the reason told. Every geometry here is tried on every kernel of every group.
+ */
+import { describe, expect, it } from 'vitest';
+import { interpret, Random } from '../../../compiler/ops/index.ts';
+import { schedule } from '../../../compiler/pipeline.ts';
+import { isRejected } from '../../../compiler/plans/family.ts';
+import { FAMILIES, planFor, type Plan } from '../../../compiler/plans/registry.ts';
+import { relativeError } from '../../helpers/gpu.ts';
+import { runSchedule } from '../../helpers/run-schedule.ts';
+import { drawValues } from '../../helpers/samples.ts';
+import { CASES, type Case } from './groups.ts';
+
+/** All combinations of the values of each key. */
+function* combinations(values: Readonly<Record<string, readonly unknown[]>>): Generator<Record<string, unknown>> {
+  const [first, ...rest] = Object.entries(values);
+  if (!first) return yield {};
+  for (const value of first[1])
+    for (const others of combinations(Object.fromEntries(rest))) yield { [first[0]]: value, ...others };
+}
+
+const GEOMETRIES: Readonly<Record<string, Readonly<Record<string, readonly unknown[]>>>> = {
+  map: { workgroup: [0, 48, 64, 1024] },
+  row: {
+    lanes: [1, 8, 12, 32],
+    rowsPerWorkgroup: [1, 4],
+    combine: ['serial', 'subgroup', 'workgroup'],
+    rolled: [false],
+  },
+  'product-simple': { workgroup: [0.5, 48] },
+  'product-dot': { lanes: [24, 32, 64], share: [2, 8] },
+  'product-subgroup': {
+    lanes: [4, 8],
+    rows: [1, 3, 6, 8, 12, 16],
+    columns: [1, 3, 4],
+    left: ['one', 'k4', 'm4'],
+    right: ['one', 'k4', 'n4'],
+  },
+  'product-tiled': { side: [2, 4, 8, 16], perThread: [1, 3, 4, 8], depth: [5, 8, 16], rolled: [false] },
+  attention: { lanes: [6, 8, 64], rows: [4, 6, 12], keys: [8, 12, 64], columns: [1, 2], rolled: [false] },
+  'attention-subgroup': { lanes: [4, 8], rows: [4, 8, 12], keys: [1, 2] },
+  'attention-gradient': { lanes: [3, 64, 512], unrolled: [4, 6, 80], rolled: [false] },
+};
+
+const plans: readonly Plan[] = Object.entries(GEOMETRIES).flatMap(([family, values]) =>
+  [...combinations(values)].map((geometry) => ({ family, ...geometry })),
+);
+
+it('every family is tried', () => {
+  expect(Object.keys(GEOMETRIES).sort()).toEqual(FAMILIES.map(({ name }) => name).sort());
+});
+
+/** Of each family, how often a plan of it was admitted, and the reasons of those that were refused. */
+const admitted = new Map<string, number>();
+const refused = new Map<string, Set<string>>();
+
+/** Values to run a case on, and what the interpreter makes of them. */
+function judged({ graph }: Case) {
+  const random = new Random(1);
+  const drawn = graph.inputs.map((node) => [String(node.attrs.name), drawValues(random, node.type)] as const);
+  const bindings = Object.fromEntries(drawn);
+  return { bindings, want: interpret(graph, bindings).outputs };
+}
+
+/** Runs a case with a plan for one of its kernels, and holds what it gives against the interpreter. */
+function run({ graph, options }: Case, { bindings, want }: ReturnType<typeof judged>, which: number, plan: Plan): void {
+  let at = 0;
+  const given = () => (at++ === which ? plan : undefined);
+  const { outputs, scheduled } = runSchedule(graph, bindings, { ...options, plan: given });
+  expect(scheduled.regions[which].plan).toBe(plan);
+  for (const { name } of graph.outputs)
+    expect(relativeError(outputs[name], want[name].data), `${name} by ${JSON.stringify(plan)}`).toBeLessThan(1e-5);
+}
+
+describe('a kernel of', () => {
+  it.each(CASES.map((one) => [one.name, one] as const))('%s is computed rightly or not at all', (_, one) => {
+    const { regions } = schedule(one.graph, one.options);
+    const values = judged(one);
+    regions.forEach(({ region }, which) => {
+      for (const plan of plans) {
+        const answer = planFor(region, one.options.device, plan);
+        if (isRejected(answer)) {
+          refused.set(plan.family, (refused.get(plan.family) ?? new Set()).add(answer.rejected));
+        } else {
+          run(one, values, which, plan);
+          admitted.set(plan.family, (admitted.get(plan.family) ?? 0) + 1);
+        }
+      }
+    });
+  });
+
+  it('every family has been computed by plans from outside, and some were refused', () => {
+    for (const { name } of FAMILIES) {
+      expect(admitted.get(name) ?? 0, name).toBeGreaterThan(1);
+      expect(refused.get(name)?.size ?? 0, name).toBeGreaterThan(1);
+    }
+  });
+});
+
+describe('is refused, and told why', () => {
+  const planOfAll = (name: string, plan: Plan) => {
+    const { graph, options } = CASES.find((one) => one.name.startsWith(name))!;
+    return () => schedule(graph, { ...options, plan: ({ anchor }) => (anchor?.op === 'matmul' ? plan : undefined) });
+  };
+  const tiles = { family: 'product-tiled', side: 8, perThread: 4, depth: 16, rolled: false };
+
+  it.each<[string, Plan, string, string]>([
+    ['a plan that stores no partial statistics', simple(64), 'partial statistics', 'it computes no partial reductions'],
+    ['tiles that others were cut for', { ...tiles, side: 4 }, 'partial statistics', 'do not lie in tiles of 16²'],
+    ['a plan without the rows that others read', simple(64), 'rows that others read', 'it computes no stored rows'],
+    ['more rows than add up', { family: 'product-dot', lanes: 64, share: 2 }, 'few rows', '3 rows, more than the 2'],
+    ['lanes that no subgroup has', subgroup({ lanes: 4 }), 'whole vectors', 'a subgroup of GPU of 8 has 8'],
+    [
+      'loads that the memory does not lie for',
+      subgroup({ right: 'n4' }),
+      'whole vectors',
+      'the operands lie for k4, k4',
+    ],
+    [
+      'tiles too large for the memory',
+      { ...tiles, side: 16, depth: 64 },
+      'parts of tiles',
+      'bytes of workgroup memory',
+    ],
+    ['a geometry that is none', simple(-1), 'parts of tiles', 'a workgroup of -1 invocations'],
+    ['a plan for something else', { family: 'row', lanes: 1 }, 'parts of tiles', 'it computes row'],
+  ])('%s', (_, plan, name, why) => {
+    expect(planOfAll(name, plan)).toThrow(expect.objectContaining({ why: expect.stringContaining(why) }));
+  });
+
+  it('a family that is none', () => {
+    expect(planOfAll('parts of tiles', { family: 'product-folded' })).toThrow('no plan family product-folded');
+  });
+});
+
+function simple(workgroup: number): Plan {
+  return { family: 'product-simple', workgroup };
+}
+
+function subgroup(changed: Record<string, unknown>): Plan {
+  return { family: 'product-subgroup', lanes: 8, rows: 8, columns: 3, left: 'one', right: 'one', ...changed };
+}
