@@ -53,6 +53,13 @@ function readSpec(file: string | URL, where: string): DeviceSpec {
   return parseSpec(text, where);
 }
 
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
+
+const isMatrixShape = (shape: unknown): boolean =>
+  isObject(shape) &&
+  ['componentType', 'resultComponentType'].every((key) => typeof shape[key] === 'string') &&
+  ['M', 'N', 'K'].every((key) => Number.isInteger(shape[key]) && Number(shape[key]) > 0);
+
 function parseSpec(text: string, where: string): DeviceSpec {
   const wrong = (what: string, why: string) =>
     new DitcError({ code: 'device-spec', where, what, why, fix: 'write it with ditc doctor --json > FILE' });
@@ -62,10 +69,9 @@ function parseSpec(text: string, where: string): DeviceSpec {
   } catch (error) {
     throw wrong('it is not JSON', (error as Error).message);
   }
-  const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
   const spec = isObject(json) && 'adapter' in json ? json.adapter : json;
   if (!isObject(spec)) throw wrong('it is not a device', 'it must be an object with name, kind, features and limits');
-  const { name, kind, features, limits, subgroups = null } = spec;
+  const { name, kind, features, limits, subgroups = null, subgroupMatrix = [] } = spec;
   if (typeof name !== 'string' || !name) throw wrong('it is not a device', 'its name must be text');
   if (kind !== 'hardware' && kind !== 'software' && kind !== 'null') {
     throw wrong('it is not a device', 'its kind must be "hardware", "software" or "null"');
@@ -79,6 +85,10 @@ function parseSpec(text: string, where: string): DeviceSpec {
   const sizes = isObject(subgroups) ? [subgroups.min, subgroups.max] : [];
   if (subgroups !== null && !(sizes.length && sizes.every((n) => Number.isInteger(n) && (n as number) > 0))) {
     throw wrong('it is not a device', 'its subgroups must be null or {"min": …, "max": …}');
+  }
+  if (!Array.isArray(subgroupMatrix) || !subgroupMatrix.every(isMatrixShape)) {
+    const why = 'its subgroupMatrix must be a list of {"componentType", "resultComponentType", "M", "N", "K"}';
+    throw wrong('it is not a device', why);
   }
   return { ...spec, subgroups } as DeviceSpec;
 }

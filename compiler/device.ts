@@ -1,16 +1,47 @@
 import { DitcError } from './ir/index.ts';
 import portable from './specs/portable.json' with { type: 'json' };
 
-/** What the compiler knows of a GPU: plain JSON, recorded by `ditc doctor` or written by hand. */
+/** What kind of machine runs the kernels; `null` validates WGSL but computes nothing. */
+export type DeviceKind = 'hardware' | 'software' | 'null';
+
+/** One shape that matrix units multiply, by Dawn's names: result[M,N] += left[M,K] · right[K,N]. */
+export interface SubgroupMatrixShape {
+  /** Of left and right: `f32`, `f16`, `u8` or `i8`. */
+  readonly componentType: string;
+  /** Of the result: `f32`, `f16`, `u32` or `i32`. */
+  readonly resultComponentType: string;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+}
+
+/**
+ * All that is known of a GPU: plain JSON, recorded by `ditc doctor` (arrays and keys sorted, so that equal devices print equal) or
+ * written by hand. The compiler plans for it, the runtime says it of the adapter that it has opened (runtime/device.ts).
+ */
 export interface DeviceSpec {
+  /**
+   * Short and stable: `lavapipe` (with vectors of other than 256 bits, `lavapipe-512`), `swiftshader`, `null`, else a slug
+   * of the adapter's own description.
+   */
   readonly name: string;
-  readonly kind: 'hardware' | 'software' | 'null';
+  readonly kind: DeviceKind;
+  readonly vendor?: string;
+  readonly architecture?: string;
+  readonly description?: string;
+  /** `vulkan`, `metal`, `d3d12`, `null`, or `unknown` where a browser does not tell. */
+  readonly backend?: string;
+  /** The WebGPU features the compiler can use, of those the adapter has. */
   readonly features: readonly string[];
   /** Subgroup sizes the adapter may pick; null without subgroup operations. */
   readonly subgroups: { readonly min: number; readonly max: number } | null;
-  /** WebGPU limits by their names in the specification. */
+  /** Shapes of matrix units; none where `chromium-experimental-subgroup-matrix` is not offered. */
+  readonly subgroupMatrix?: readonly SubgroupMatrixShape[];
+  /** WebGPU limits by their names in the specification, at the adapter's maximum. */
   readonly limits: Readonly<Record<string, number>>;
-  /** Memory bandwidth, GB/s, and f32 throughput, GFLOP/s; for the roofline and the cost model. */
+  /** Lanes that one instruction computes, when known (a software device: the CPU's f32 vector width). */
+  readonly simdWidth?: number;
+  /** Copy bandwidth in 1e9 bytes per second and f32 rate in 1e9 FLOP per second, when known; for the roofline and the cost model. */
   readonly bandwidthGBs?: number;
   readonly gflops?: number;
   /** What the caches of a software device's CPU hold. */
@@ -20,12 +51,17 @@ export interface DeviceSpec {
    * comes out the same in any company. Small batches then fill their tiles less well.
    */
   readonly steady?: boolean;
+  /** How the runtime has set the device up (`safe`, `fast`, `debug`). */
+  readonly profile?: string;
 }
 
 /** The limits every WebGPU implementation offers: what `ditc build` compiles for unless told. */
 export const PORTABLE: DeviceSpec = portable as DeviceSpec;
 
 export const limit = (device: DeviceSpec, name: string): number => device.limits[name] ?? PORTABLE.limits[name];
+
+/** Bindings start at multiples of so many bytes, whatever the device: no limit of its kind is larger. */
+export const ALIGNMENT = PORTABLE.limits.minStorageBufferOffsetAlignment;
 
 /** The one size of subgroup the device runs, when it is fixed and subgroup operations are there. */
 export function fixedSubgroupSize(device: DeviceSpec): number | null {

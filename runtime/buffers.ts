@@ -40,8 +40,11 @@ export const padded = (bytes: number): number => Math.max(4, Math.ceil(bytes / 4
 /** Elements of a tensor. */
 export const countOf = ({ shape }: TensorSpec): number => shape.reduce((product, size) => product * size, 1);
 
-/** Bytes of a tensor on the GPU, unpadded: f16 takes 2 per element, everything else 4 (bool is a u32). */
-export const bytesOf = (spec: TensorSpec): number => countOf(spec) * (spec.dtype === 'f16' ? 2 : 4);
+/** Bytes of an element on the GPU: f16 takes 2, everything else 4 (bool is a u32). */
+export const widthOf = (dtype: TensorSpec['dtype']): number => (dtype === 'f16' ? 2 : 4);
+
+/** Bytes of a tensor on the GPU, unpadded. */
+export const bytesOf = (spec: TensorSpec): number => countOf(spec) * widthOf(spec.dtype);
 
 const keyOf = (kind: PlannedBuffer['kind'], name: string | number): string => `${kind} ${name}`;
 

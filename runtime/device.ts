@@ -5,11 +5,11 @@
  * Runs in Node and in a page alike: it is handed a GPUAdapter and imports no Node built-in. In Node,
  * `runtime/node/adapter.ts` finds the adapter.
  */
+import type { DeviceKind, DeviceSpec as PlannedDevice, SubgroupMatrixShape } from '../compiler/device.ts';
 import { RuntimeError } from './error.ts';
 import { Faults } from './faults.ts';
 
-/** What kind of machine runs the kernels; `null` validates WGSL but computes nothing. */
-export type DeviceKind = 'hardware' | 'software' | 'null';
+export type { DeviceKind, SubgroupMatrixShape };
 
 /**
  * How Dawn is set up: `safe` validates and clamps as a browser does (the default), `fast` leaves that out (benchmarks
@@ -17,46 +17,11 @@ export type DeviceKind = 'hardware' | 'software' | 'null';
  */
 export type Profile = 'safe' | 'fast' | 'debug';
 
-/** One shape the tensor cores multiply, by Dawn's names: result[M,N] += left[M,K] · right[K,N]. */
-export interface SubgroupMatrixShape {
-  /** Of left and right: `f32`, `f16`, `u8` or `i8`. */
-  componentType: string;
-  /** Of the result: `f32`, `f16`, `u32` or `i32`. */
-  resultComponentType: string;
-  M: number;
-  N: number;
-  K: number;
-}
-
-/** Everything the compiler may know about a device. Plain JSON; arrays and keys sorted, so equal devices print equal. */
-export interface DeviceSpec {
-  /**
-   * Short and stable: `lavapipe` (with vectors of other than 256 bits, `lavapipe-512`), `swiftshader`, `null`, else a slug
-   * of the adapter's own description.
-   */
-  name: string;
-  kind: DeviceKind;
-  vendor: string;
-  architecture: string;
-  description: string;
-  /** `vulkan`, `metal`, `d3d12`, `null`, or `unknown` where a browser does not tell. */
-  backend: string;
-  /** The WebGPU features the compiler can use, of those the adapter has. */
-  features: string[];
-  /** Lanes per subgroup, or null where subgroup operations are not offered. */
-  subgroups: { min: number; max: number } | null;
-  /** Tensor-core shapes; empty where `chromium-experimental-subgroup-matrix` is not offered. */
-  subgroupMatrix: SubgroupMatrixShape[];
-  /** The WebGPU limits that planning depends on, at the adapter's maximum. */
-  limits: Record<string, number>;
-  /** Lanes that one instruction computes, when known (a software device: the CPU's f32 vector width). */
-  simdWidth?: number;
-  /** Copy bandwidth in 1e9 bytes per second, when known. */
-  bandwidthGBs?: number;
-  /** f32 multiply-add rate in 1e9 FLOP per second, when known. */
-  gflops?: number;
-  profile: Profile;
-}
+/** What the compiler plans for, as an adapter tells it: nothing left out but what nobody can know. */
+export type DeviceSpec = PlannedDevice &
+  Required<Pick<PlannedDevice, 'vendor' | 'architecture' | 'description' | 'backend' | 'subgroupMatrix'>> & {
+    readonly profile: Profile;
+  };
 
 /** The optional features worth having; all that an adapter offers are requested. Sorted. */
 export const USEFUL_FEATURES = [

@@ -1,6 +1,6 @@
 /** Values on their way to and from the device: conversion to the GPU's types, streaming in, reading back, in chunks of a few MiB. */
 import type { TensorSpec } from '../compiler/emit/artefact.ts';
-import { countOf } from './buffers.ts';
+import { countOf, widthOf } from './buffers.ts';
 import { decodeF32 } from './checkpoint/dtype.ts';
 import { encodeValues } from './checkpoint/encode.ts';
 import { RuntimeError } from './error.ts';
@@ -62,7 +62,7 @@ export class Uploader {
 
   async stream(spec: TensorSpec, buffer: GPUBuffer, offset: number, chunks: Chunks): Promise<void> {
     const count = countOf(spec);
-    const width = spec.dtype === 'f16' ? 2 : 4;
+    const width = widthOf(spec.dtype);
     let at = 0;
     let rest: Values | undefined;
     for await (const chunk of ArrayBuffer.isView(chunks) ? [chunks] : chunks) {

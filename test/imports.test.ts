@@ -58,10 +58,11 @@ function wrongInModels(to: string): string | undefined {
 }
 
 function wrongInRuntime(from: string, to: string, typeOnly: boolean): string | undefined {
-  if (to === 'compiler/emit/artefact.ts') {
-    return typeOnly ? undefined : 'the runtime imports only types of the artefact; write `import type`';
+  if (to === 'compiler/emit/artefact.ts' || to === 'compiler/device.ts') {
+    return typeOnly ? undefined : 'the runtime imports only types of the compiler; write `import type`';
   }
-  if (OURS.test(to) && !to.startsWith('runtime/')) return 'the runtime imports only itself and the artefact types';
+  if (OURS.test(to) && !to.startsWith('runtime/'))
+    return 'the runtime imports only itself, the artefact types and the device types';
   if (from.startsWith('runtime/node/')) return undefined;
   if (builtin(to)) return 'Node built-ins belong in runtime/node/: the runtime serves a page too';
   if (to.startsWith('runtime/node/') && !typeOnly) return 'a page cannot load runtime/node/';

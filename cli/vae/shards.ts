@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream, existsSync, readdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import { DTYPE_BYTES } from '../../runtime/checkpoint/dtype.ts';
 import type { Part } from '../../runtime/checkpoint/trained.ts';
 import type { Dataset } from '../../runtime/data/dataset.ts';
 import { ENCODED, shardName, shardOf } from '../../runtime/data/encoded.ts';
@@ -34,12 +35,10 @@ export interface EncodeJob {
   readonly shardBytes: number;
 }
 
-const BYTES = { f32: 4, f16: 2 } as const;
-
 /** The files that the job makes. */
 export function shardsOf({ vae, data, out, weights, part, dtype, shardBytes }: EncodeJob): Shard[] {
   const elements = 2 * vae.latent.reduce((a, b) => a * b);
-  const most = Math.max(1, Math.floor(shardBytes / (2 * elements * BYTES[dtype])));
+  const most = Math.max(1, Math.floor(shardBytes / (2 * elements * DTYPE_BYTES[dtype])));
   const of = Math.ceil(data.count / most);
   const digests = new Map<string, Promise<string>>();
   const digestOf = (path: string): Promise<string> => {

@@ -2,6 +2,7 @@
 import { resolveGradients } from '../autodiff/resolve.ts';
 import {
   byteSize,
+  bytesPerElement,
   foldName,
   formatType,
   isDeviceName,
@@ -82,7 +83,7 @@ export function buildArtefact(model: ModelInput): Artefact {
       bindings: kernel.buffers.map((b) => ({
         name: b.name,
         access: b.access,
-        bytes: b.elements * (b.dtype === 'f16' ? 2 : 4),
+        bytes: b.elements * bytesPerElement(b.dtype),
       })),
       plan: { ...uses[0].plan },
       features: featuresOf(kernel),

@@ -1,6 +1,7 @@
 /** Where kernels find values: in an arena, among the weights and states, or in what the model brings along. */
 import { byteSize, type Node } from '../ir/index.ts';
-import { ALIGNMENT, type MemoryPlan } from '../memory/plan.ts';
+import { ALIGNMENT } from '../device.ts';
+import type { MemoryPlan } from '../memory/plan.ts';
 import { opDef } from '../ops/index.ts';
 import { isPack } from '../rewrite/packs.ts';
 import type { Bound, Region } from '../fusion/regions.ts';

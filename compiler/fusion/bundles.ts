@@ -5,8 +5,7 @@
  */
 import { sameShape, sizeOf, type Graph, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
-import { limit, type DeviceSpec } from '../device.ts';
-import { ALIGNMENT } from './windows.ts';
+import { ALIGNMENT, limit, type DeviceSpec } from '../device.ts';
 import type { Bound, Region } from './regions.ts';
 
 /** Where a state lies. */

@@ -6,7 +6,8 @@
 import { byteSize, labelOf, labelsOf, type Node, type Remarks } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import type { Region } from './regions.ts';
-import { ALIGNMENT, buffersOf, storedIn } from './windows.ts';
+import { ALIGNMENT } from '../device.ts';
+import { buffersOf, storedIn } from './windows.ts';
 
 /** The parts of each whole, in order: values that kernels write. */
 export type Wholes = ReadonlyMap<Node, readonly Node[]>;

@@ -2,14 +2,12 @@
  * Windows: a cut along the first axis of a stored value is a stretch of its buffer. A kernel that reads only such stretches
  * of a value binds just them, so where they lie is a matter of the bindings, not of the kernel.
  */
+import { ALIGNMENT } from '../device.ts';
 import { byteSize, sizeOf, type Node, type TensorType } from '../ir/index.ts';
 import { attrList } from '../ops/index.ts';
 import { sharing } from '../rewrite/packs.ts';
 import type { Region } from './regions.ts';
 import { isStored } from './storage.ts';
-
-/** Bindings start at multiples of this many bytes. */
-export const ALIGNMENT = 256;
 
 /** Offset in bytes of a cut in what it cuts from; null when it is not a stretch a binding can start at. */
 export function windowOffset(node: Node): number | null {

@@ -1,7 +1,7 @@
 /** Proves a memory plan before anything is emitted from it. */
 import { byteSize, DitcError, type Node } from '../ir/index.ts';
-import { limit, type DeviceSpec } from '../device.ts';
-import { ALIGNMENT, heirsOf, overlap, partsOf, type MemoryPlan, type Step } from './plan.ts';
+import { ALIGNMENT, limit, type DeviceSpec } from '../device.ts';
+import { heirsOf, overlap, partsOf, type MemoryPlan, type Step } from './plan.ts';
 
 /**
  * Throws if two living values overlap, a dispatch reads the arena it writes or what is not written yet, a part is not in its

@@ -2,6 +2,7 @@
  * The memory plan: every intermediate value gets a place in an arena for the time it lives. In one dispatch a GPU buffer is
  * either read or written, even at disjoint ranges, so a dispatch's result lies in another arena than all it reads.
  */
+import { ALIGNMENT } from '../device.ts';
 import { byteSize, type Node } from '../ir/index.ts';
 import type { Part } from '../fusion/wholes.ts';
 
@@ -44,9 +45,6 @@ export interface MemoryPlan {
   /** The largest sum of values alive in one step; where computing in place needs less, the peak. */
   readonly lowerBoundBytes: number;
 }
-
-/** Offsets of bindings are multiples of this (WebGPU's default minStorageBufferOffsetAlignment). */
-export const ALIGNMENT = 256;
 
 const align = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 

@@ -4,7 +4,8 @@
  */
 import { byteSize, results, sizeOf, type Graph, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
-import { ALIGNMENT, type MemoryPlan } from '../memory/plan.ts';
+import { ALIGNMENT } from '../device.ts';
+import type { MemoryPlan } from '../memory/plan.ts';
 import type { Region } from '../fusion/regions.ts';
 import { buffersOf, storedIn } from '../fusion/windows.ts';
 

@@ -5,12 +5,10 @@
  *
  * Before: pad(a) + pad(b) + pad(c), b from row 1 on, … : [m, 3·n]       After: permute(concat(a, b, c)) : [3, m, n] → [m, 3, n]
  */
+import { ALIGNMENT } from '../device.ts';
 import { byteSize, rebuild, sizeOf, type Graph, type Node, type TensorType } from '../ir/index.ts';
 import { attrList, attrNumber, Functional, opTable } from '../ops/index.ts';
 import { acrossReshape } from './stretch.ts';
-
-/** Bindings start at multiples of this many bytes. */
-const ALIGNMENT = 256;
 
 /** A piece, and where in the whole it starts. */
 interface Pad {

@@ -3,13 +3,12 @@
  * piece by piece: [rows, pieces·g] becomes [pieces, rows, g]. Each reader then binds its piece as a buffer of its own
  * (fusion/windows.ts), at an offset that is no part of the kernel: the blocks share kernels.
  */
+import { ALIGNMENT } from '../device.ts';
 import { byteSize, nodesOf, rebuild, results, sizeOf, usersOf, type Graph, type Node } from '../ir/index.ts';
 import { attrList, Functional, opTable } from '../ops/index.ts';
 
 /** Fewer pieces than this are one kernel's affair (q, k and v of one attention). */
 const MIN_PIECES = 4;
-/** Bindings start at multiples of this many bytes. */
-const ALIGNMENT = 256;
 
 export function chunk(graph: Graph): Graph {
   const nodes = nodesOf(graph);

@@ -15,15 +15,13 @@ import {
   type Node,
   type Remarks,
 } from '../ir/index.ts';
+import { ALIGNMENT } from '../device.ts';
 import { opTable } from '../ops/index.ts';
 import { fits, replacedBy, rewriteWith, valuesOf, type Match, type NodeAlgebra } from './build.ts';
 import { EMPTY, matchEquation, type Env } from './match.ts';
 import type { Apart } from './packs.ts';
 import { PREDICATES, type Surroundings } from './predicates.ts';
 import { freeTerms, rootsOf, type Equation, type Rule } from './rule.ts';
-
-/** What WebGPU promises of every device. */
-const BINDING_ALIGNMENT = 256;
 
 /** Sweeps before rules are said to undo each other. Real graphs settle in two or three. */
 const MAX_SWEEPS = 100;
@@ -108,7 +106,7 @@ class Sweep {
       apart: options.apart ?? new Set(),
       maxBindingBytes: options.maxBindingBytes ?? Infinity,
       maxReads: options.maxReads ?? Infinity,
-      bindingAlignment: options.bindingAlignment ?? BINDING_ALIGNMENT,
+      bindingAlignment: options.bindingAlignment ?? ALIGNMENT,
     };
     for (const rule of rules) {
       const { op } = rootsOf(rule)[0].call;

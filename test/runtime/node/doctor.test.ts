@@ -52,10 +52,11 @@ describe('doctor', () => {
     const report = reportOf({ ok: true, compileMs: 1, runMs: 1 });
     expect(formatDoctor(report)).toMatch(/^tensor cores none$/m);
     const size = { M: 16, N: 8, K: 32 };
-    report.adapter!.subgroupMatrix = [
+    const subgroupMatrix = [
       { componentType: 'f16', resultComponentType: 'f32', ...size },
       { componentType: 'u8', resultComponentType: 'u32', ...size },
     ];
+    report.adapter = { ...report.adapter!, subgroupMatrix };
     expect(formatDoctor(report)).toMatch(/^tensor cores 16×8×32 f16→f32, 16×8×32 u8→u32$/m);
   });
 
