@@ -1,48 +1,30 @@
-/**
- * Index arithmetic: sums of atoms times constants, with known ranges. Views turn indices of their result into indices of
- * their operand here, and most of the divisions a reshape asks for cancel: (72·h + e) / 72 = h when e < 72.
- */
-import { stridesOf, type Shape } from '../ir/index.ts';
+/** The indices of kernels: sums of expressions times constants (ops/affine.ts), and back to expressions. */
+import type { Node } from '../ir/index.ts';
+import { IndexAlgebra, maxOf, ZERO, type Affine, type Atom, type Part } from '../ops/index.ts';
 import type { Expr } from './ir.ts';
 import type { KernelBuilder } from './builder.ts';
 
-/** An unsigned quantity that is not a sum: a loop index, a lane, a quotient, a gathered row. */
-export interface Atom {
-  /** Equal keys mean equal values. */
-  readonly key: string;
-  /** Largest value it takes; the smallest is 0. */
-  readonly max: number;
+export { fixedIndex, keyOf, maxOf, ZERO } from '../ops/index.ts';
+
+export interface ExprAtom extends Atom {
   readonly expr: Expr;
-  /** When it is a quotient or a remainder: of what, by what. */
-  readonly part?: { readonly of: Index; readonly by: number; readonly kind: 'quotient' | 'remainder' };
 }
 
-interface Term {
-  readonly atom: Atom;
-  readonly times: number;
+export type Index = Affine<ExprAtom>;
+
+function noValue(node: Node): never {
+  throw new Error(`${node.op} is read as an index, and there are no values here`);
 }
 
-/** base + Σ times·atom, never negative. */
-export interface Index {
-  readonly base: number;
-  readonly terms: readonly Term[];
-}
-
-export const fixedIndex = (base: number): Index => ({ base, terms: [] });
-export const ZERO = fixedIndex(0);
-
-export const maxOf = ({ base, terms }: Index): number => terms.reduce((sum, t) => sum + t.times * t.atom.max, base);
-export const keyOf = ({ base, terms }: Index): string =>
-  terms
-    .map((t) => `${t.times}*${t.atom.key}`)
-    .sort()
-    .join('+') + `+${base}`;
-
-export class Indexer {
+export class Indexer extends IndexAlgebra<ExprAtom> {
   readonly b: KernelBuilder;
+  /** The value of an integer node, for indices that are data. */
+  private readonly value: (node: Node, index: readonly Index[]) => Expr;
 
-  constructor(builder: KernelBuilder) {
+  constructor(builder: KernelBuilder, value: (node: Node, index: readonly Index[]) => Expr = noValue) {
+    super();
     this.b = builder;
+    this.value = value;
   }
 
   /** An index that is the expression itself, known to lie in [0, max] where this is written: under a condition, while it holds. */
@@ -55,60 +37,17 @@ export class Indexer {
     return max === 0 ? ZERO : { base: 0, terms: [{ atom: { key: `e${expr.id}`, max, expr }, times: 1 }] };
   }
 
-  add(a: Index, b: Index): Index {
-    const terms = new Map(a.terms.map((t) => [t.atom.key, t]));
-    for (const t of b.terms) {
-      const same = terms.get(t.atom.key);
-      terms.set(t.atom.key, same ? { atom: t.atom, times: same.times + t.times } : t);
-    }
-    return { base: a.base + b.base, terms: [...terms.values()] };
+  protected partOf(part: Part<ExprAtom>, max: number): ExprAtom {
+    const of = this.b.bind('i', this.expr(part.of));
+    const expr = this.b.binary(part.kind === 'quotient' ? '/' : '%', of, this.b.u32(part.by));
+    return { key: `e${expr.id}`, max, expr, part };
   }
 
-  offset = (a: Index, by: number): Index => ({ base: a.base + by, terms: a.terms });
-
-  scale(a: Index, by: number): Index {
-    if (by === 0) return ZERO;
-    return { base: a.base * by, terms: a.terms.map((t) => ({ atom: t.atom, times: t.times * by })) };
-  }
-
-  /** ⌊a / d⌋ and a mod d. */
-  divmod(a: Index, d: number): [Index, Index] {
-    if (d === 1) return [a, ZERO];
-    if (maxOf(a) < d) return [ZERO, a];
-    // Multiples of d divide exactly; if the rest stays below d it is the remainder.
-    const whole = a.terms.filter((t) => t.times % d === 0);
-    const rest: Index = { base: a.base % d, terms: a.terms.filter((t) => t.times % d !== 0) };
-    const quotient: Index = {
-      base: Math.floor(a.base / d),
-      terms: whole.map((t) => ({ atom: t.atom, times: t.times / d })),
-    };
-    if (maxOf(rest) < d) return [quotient, rest];
-    const restExpr = this.b.bind('i', this.expr(rest));
-    const part = (kind: 'quotient' | 'remainder', op: '/' | '%', max: number): Index => {
-      const expr = this.b.binary(op, restExpr, this.b.u32(d));
-      return {
-        base: 0,
-        terms: [{ atom: { key: `e${expr.id}`, max, expr, part: { of: rest, by: d, kind } }, times: 1 }],
-      };
-    };
-    const high = part('quotient', '/', Math.floor(maxOf(rest) / d));
-    return [this.add(quotient, high), part('remainder', '%', d - 1)];
-  }
-
-  /** Undoes divmod where quotient and remainder meet again: (i / d)·d·s + (i % d)·s is i·s. */
-  private rejoin(index: Index): Index {
-    for (const high of index.terms) {
-      const part = high.atom.part;
-      if (part?.kind !== 'quotient') continue;
-      const low = index.terms.find((t) => {
-        const other = t.atom.part;
-        return other?.kind === 'remainder' && other.by === part.by && keyOf(other.of) === keyOf(part.of);
-      });
-      if (!low || high.times !== low.times * part.by) continue;
-      const others = { base: index.base, terms: index.terms.filter((t) => t !== high && t !== low) };
-      return this.rejoin(this.add(others, this.scale(part.of, low.times)));
-    }
-    return index;
+  element(node: Node, index: readonly Index[], last: number): Index {
+    const row = this.value(node, index);
+    const positive = row.type === 'i32' ? this.b.call('max', [row, this.b.literal(0, 'i32')]) : row;
+    const bounded = this.b.call('min', [this.b.convert(positive, 'u32'), this.b.u32(last)]);
+    return this.bounded(this.b.bind('row', bounded), last);
   }
 
   /** Which four of elements `a` lies in and its place there, when the place is the same for every invocation. */
@@ -116,24 +55,6 @@ export class Indexer {
     if (terms.some((t) => t.times % 4 !== 0)) return undefined;
     const four = { base: Math.floor(base / 4), terms: terms.map((t) => ({ atom: t.atom, times: t.times / 4 })) };
     return [four, base % 4];
-  }
-
-  /** Row-major position of a multi-index. */
-  flatten(index: readonly Index[], shape: Shape): Index {
-    const strides = stridesOf(shape);
-    return this.rejoin(index.reduce((sum, ix, i) => this.add(sum, this.scale(ix, strides[i])), ZERO));
-  }
-
-  /** Multi-index of a row-major position. */
-  unflatten(flat: Index, shape: Shape): Index[] {
-    const out: Index[] = [];
-    let rest = flat;
-    for (let i = shape.length - 1; i > 0; i--) {
-      const [high, low] = this.divmod(rest, shape[i]);
-      out.unshift(low);
-      rest = high;
-    }
-    return shape.length ? [rest, ...out] : [];
   }
 
   /** min(a, limit): keeps an index of a partial tile inside its tensor. */

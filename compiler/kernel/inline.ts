@@ -2,12 +2,13 @@
  * The value of a graph node at an index, as kernel IR. Stored values are loaded; pointwise ops are computed on the spot;
  * views only change the index; results of the kernel's own anchor (the product so far, a row's sum) are given.
  */
-import type { Node, Shape } from '../ir/index.ts';
-import { attrList, attrNumber, opDef } from '../ops/index.ts';
-import type { KernelBuilder } from './builder.ts';
-import { computeType } from './builder.ts';
-import { Indexer, keyOf, maxOf, ZERO, type Index } from './index-map.ts';
+import type { DType, Node, Shape } from '../ir/index.ts';
+import { broadcastIndex, combinerOf, opDef, viewOf, type Source } from '../ops/index.ts';
+import { computeType, type KernelBuilder } from './builder.ts';
+import { Indexer, keyOf, maxOf, ZERO, type ExprAtom, type Index } from './index-map.ts';
 import type { Buffer, Expr } from './ir.ts';
+
+export { broadcastIndex, reshapeIndex } from '../ops/index.ts';
 
 /** Ops nested in one expression; WGSL compilers refuse what nests some hundreds deep. */
 const MAX_DEPTH = 24;
@@ -37,7 +38,7 @@ export class Inliner {
 
   constructor(builder: KernelBuilder, shared: ReadonlySet<Node>) {
     this.b = builder;
-    this.ix = new Indexer(builder);
+    this.ix = new Indexer(builder, (node, index) => this.value(node, index));
     this.shared = shared;
   }
 
@@ -51,14 +52,14 @@ export class Inliner {
   }
 
   private compute(node: Node, index: readonly Index[]): Expr {
-    const kind = opDef(node.op).kind;
+    const { kind, wgsl } = opDef(node.op);
     if (kind === 'view') return this.view(node, index);
     if (kind === 'leaf') return this.leaf(node, index);
-    if (kind !== 'pointwise') throw new Error(`${node.op} cannot be computed inside another kernel`);
+    if (!wgsl) throw new Error(`${node.op} cannot be computed inside another kernel`);
     const args = node.inputs.map((input) => this.value(input, broadcastIndex(index, input.type.shape)));
     // f16 is a matter of memory: between registers a cast to or from it is nothing.
-    if (node.op === 'cast' && args[0].type === computeType(node.type.dtype)) return args[0];
-    const { vector, component } = opDef(node.op).wgsl!;
+    if (wgsl.isConversion && args[0].type === computeType(node.type.dtype)) return args[0];
+    const { vector, component } = wgsl;
     if (vector && component)
       return this.b.component(this.b.bind(node.op, this.b.vectorOp(node.op, args)), component(node.attrs));
     return this.named(node, this.b.op(node.op, args, node.attrs, node.type.dtype));
@@ -84,159 +85,127 @@ export class Inliner {
   }
 
   private leaf(node: Node, index: readonly Index[]): Expr {
-    const type = computeType(node.type.dtype);
-    if (node.op === 'iota') return this.b.convert(this.ix.expr(index[attrNumber(node.attrs, 'axis')]), type);
-    if (node.op === 'constant') {
-      const value = attrNumber(node.attrs, 'value');
-      return this.b.literal(type === 'bool' ? value !== 0 : value, type);
-    }
+    const value = opDef(node.op).leaf?.element?.(node.attrs, index);
+    if (typeof value === 'number') return numeral(this.b, value, node.type.dtype);
+    if (value) return this.b.convert(this.ix.expr(value), computeType(node.type.dtype));
     throw new Error(`${node.op} "${String(node.attrs.name)}" has no buffer in this kernel`);
   }
 
+  /**
+   * The element that the view's record points at. Sources that hold only within bounds are evaluated beyond them too, at an
+   * index clamped into them, and not selected.
+   */
   private view(node: Node, index: readonly Index[]): Expr {
-    const [x] = node.inputs;
-    const { attrs } = node;
-    switch (node.op) {
-      case 'reshape':
-        return this.value(x, reshapeIndex(this.ix, index, node.type.shape, x.type.shape));
-      case 'permute': {
-        const perm = attrList(attrs, 'perm');
-        return this.value(
-          x,
-          perm.map((_, axis) => index[perm.indexOf(axis)]),
-        );
-      }
-      case 'broadcast':
-        return this.value(x, broadcastIndex(index, x.type.shape));
-      case 'slice': {
-        const [start, step] = [attrList(attrs, 'start'), attrList(attrs, 'step')];
-        return this.value(
-          x,
-          index.map((i, axis) => this.ix.offset(this.ix.scale(i, step[axis]), start[axis])),
-        );
-      }
-      case 'unfold': {
-        const [axis, step, dilation] = ['axis', 'step', 'dilation'].map((name) => attrNumber(attrs, name));
-        const within = this.ix.scale(index[index.length - 1], dilation);
-        const place = this.ix.add(this.ix.scale(index[axis], step), within);
-        return this.value(
-          x,
-          index.slice(0, -1).map((i, a) => (a === axis ? place : i)),
-        );
-      }
-      case 'gather':
-        return this.gather(node, index);
-      case 'concat':
-        return this.concat(node, index);
-      case 'pad':
-        return this.pad(node, index);
-      default:
-        throw new Error(`no index map for view ${node.op}`);
-    }
+    const { sources, filler } = viewOf(node.op);
+    const possible = this.possible(sources(this.ix, index, node));
+    const isAlone = possible.length === 1 && (!filler || !possible[0].tests.length);
+    const valueOf = ({ source }: Possible): Expr => {
+      const operand = node.inputs[source.operand];
+      return this.value(operand, this.inside(source, operand.type.shape));
+    };
+    if (isAlone) return valueOf(possible[0]);
+    const start = filler && numeral(this.b, filler(node.attrs), node.type.dtype);
+    const value = possible.reduce<Expr | undefined>((before, next) => {
+      const holds = before && next.tests.length ? this.all(next.tests) : undefined;
+      const own = valueOf(next);
+      return before && holds && before !== own ? this.b.call('select', [before, own, holds]) : own;
+    }, start);
+    if (!value) throw new Error(`internal error: the record of ${node.op} says of an element that it comes from nowhere`);
+    return this.named(node, value);
   }
 
-  private gather(node: Node, index: readonly Index[]): Expr {
-    const [table, rows] = node.inputs;
-    const batch = rows.type.shape.length;
-    const last = table.type.shape[0] - 1;
-    let row = this.value(rows, index.slice(0, batch));
-    if (row.type === 'i32') row = this.b.call('max', [row, this.b.literal(0, 'i32')]);
-    const bounded = this.b.call('min', [this.b.convert(row, 'u32'), this.b.u32(last)]);
-    return this.value(table, [this.ix.bounded(this.b.bind('row', bounded), last), ...index.slice(batch)]);
-  }
-
-  /** Pieces outside which an index falls are still evaluated, at an index clamped into them, and not selected. */
-  private concat(node: Node, index: readonly Index[]): Expr {
-    const axis = attrNumber(node.attrs, 'axis');
-    const at = index[axis];
-    let result: Expr | undefined;
-    let offset = 0;
-    for (const piece of node.inputs) {
-      const length = piece.type.shape[axis];
-      const [first, end] = [offset, offset + length];
-      offset = end;
-      if (at.base >= end || maxOf(at) < first) continue;
-      const inner = this.ix.shiftDown(at, first, length - 1);
-      const value = this.value(
-        piece,
-        index.map((i, a) => (a === axis ? inner : i)),
-      );
-      const isLater = () => this.b.binary('>=', this.ix.expr(at), this.b.u32(first));
-      result = result ? this.b.call('select', [result, value, isLater()]) : value;
-    }
-    return this.named(node, result!);
-  }
-
-  private pad(node: Node, index: readonly Index[]): Expr {
-    const [x] = node.inputs;
-    const low = attrList(node.attrs, 'low');
-    const inside: Expr[] = [];
-    const inner = index.map((i, axis) => {
-      const [first, last] = [low[axis], low[axis] + x.type.shape[axis] - 1];
-      if (first > 0 && i.base < first) inside.push(this.b.binary('>=', this.ix.expr(i), this.b.u32(first)));
-      if (maxOf(i) > last) inside.push(this.b.binary('<=', this.ix.expr(i), this.b.u32(last)));
-      return this.ix.shiftDown(i, first, x.type.shape[axis] - 1);
+  /** The sources that an element may come from: none before the last that it comes from for certain, if no other replaces it. */
+  private possible(sources: readonly Source<ExprAtom>[]): Possible[] {
+    const found = sources.flatMap((source): Possible[] => {
+      const { index, bounds = [] } = source;
+      const tests = bounds.flatMap(({ axis, from, to = Infinity }): Test[] => [
+        ...(index[axis].base < from ? [{ at: index[axis], op: '>=', than: from } as const] : []),
+        ...(maxOf(index[axis]) >= to ? [{ at: index[axis], op: '<=', than: to - 1 } as const] : []),
+      ]);
+      const isNever = tests.some(({ at, op, than }) => (op === '>=' ? maxOf(at) < than : at.base > than));
+      return isNever ? [] : [{ source, tests }];
     });
-    const value = this.value(x, inner);
-    if (!inside.length) return value;
-    const all = inside.reduce((a, b) => this.b.binary('&&', a, b));
-    const condition = all.level < this.b.level ? this.b.bind('inside', all) : all;
-    const type = computeType(node.type.dtype);
-    const border = attrNumber(node.attrs, 'value');
-    const filler = this.b.literal(type === 'bool' ? border !== 0 : border, type);
-    return this.named(node, this.b.call('select', [filler, value, condition]));
+    const certain = found.findLastIndex(({ tests }) => !tests.length);
+    return found.slice(Math.max(certain, 0));
+  }
+
+  private all(tests: readonly Test[]): Expr {
+    const each = tests.map(({ at, op, than }) => this.b.binary(op, this.ix.expr(at), this.b.u32(than)));
+    const all = each.reduce((a, b) => this.b.binary('&&', a, b));
+    return all.level < this.b.level ? this.b.bind('inside', all) : all;
+  }
+
+  /** A source's index as its operand counts, kept inside of it where the bounds do not hold. */
+  private inside({ index, bounds = [] }: Source<ExprAtom>, shape: Shape): Index[] {
+    const inner = [...index];
+    for (const { axis, from } of bounds) inner[axis] = this.ix.shiftDown(index[axis], from, shape[axis] - 1);
+    return inner;
   }
 }
 
-/** Index of an operand that broadcasts to the shape being indexed: its own axes, 0 where its size is 1. */
-export function broadcastIndex(index: readonly Index[], shape: Shape): Index[] {
-  const lead = index.length - shape.length;
-  return shape.map((n, i) => (n === 1 ? ZERO : index[lead + i]));
+/** A source of a view's elements, and what must hold for it. */
+interface Possible {
+  readonly source: Source<ExprAtom>;
+  readonly tests: readonly Test[];
 }
 
-/**
- * Index in `to` of the element at `index` in `from`, both row-major. Axes that agree at the front or the back are kept,
- * so that only the part that is really reshaped pays for divisions.
- */
-export function reshapeIndex(ix: Indexer, index: readonly Index[], from: Shape, to: Shape): Index[] {
-  let front = 0;
-  while (front < Math.min(from.length, to.length) && from[front] === to[front]) front++;
-  const flat = ix.flatten(index.slice(front), from.slice(front));
-  const inner = to.slice(front);
-  return [...index.slice(0, front), ...ix.unflatten(flat, inner)];
+interface Test {
+  readonly at: Index;
+  readonly op: '>=' | '<=';
+  readonly than: number;
+}
+
+function numeral(b: KernelBuilder, value: number, dtype: DType): Expr {
+  const type = computeType(dtype);
+  return b.literal(type === 'bool' ? value !== 0 : value, type);
 }
 
 /** Follows one-to-one views forward: from an index of the first one's operand to an index of the last one. */
 export function forwardIndex(ix: Indexer, views: readonly Node[], index: readonly Index[]): Index[] {
   return views.reduce<Index[]>(
     (at, view) => {
-      const [x] = view.inputs;
-      if (view.op === 'reshape') return reshapeIndex(ix, at, x.type.shape, view.type.shape);
-      return attrList(view.attrs, 'perm').map((axis) => at[axis]);
+      const { placeOf } = viewOf(view.op);
+      if (!placeOf) throw new Error(`internal error: ${view.op} does not have every element once`);
+      return [...placeOf(ix, at, view)];
     },
     [...index],
   );
 }
 
-/** The neutral element of a reduction, and how partial results combine: two of an invocation, and those of a subgroup. */
-export function reducer(
-  b: KernelBuilder,
-  op: string,
-): { neutral: Expr; combine(a: Expr, x: Expr): Expr; across(partial: Expr): Expr } {
-  const { reduction } = opDef(op);
-  if (!reduction) throw new Error(`${op} is no reduction`);
-  const { identity, combine } = reduction;
-  const neutral = b.literal(identity, 'f32');
-  switch (combine) {
-    case 'add':
-      return { neutral, combine: (a, x) => b.binary('+', a, x), across: (x) => b.call('subgroupAdd', [x]) };
-    case 'max':
-      return { neutral, combine: (a, x) => b.op('max', [a, x], {}, 'f32'), across: (x) => largestAcross(b, x) };
-  }
+/** A reduction in a kernel: of no elements, of two partial results of an invocation, and of those of a subgroup. */
+export interface Reducer {
+  readonly neutral: Expr;
+  combine(a: Expr, x: Expr): Expr;
+  across(partial: Expr, lanes: number): Expr;
 }
 
-/** The maximum of a subgroup may drop a NaN, a sum does not. */
-function largestAcross(b: KernelBuilder, x: Expr): Expr {
+export function reducer(b: KernelBuilder, op: string): Reducer {
+  const { identity, combine, subgroup } = combinerOf(op);
+  const operator = opDef(combine).wgsl?.operator;
+  const both = (a: Expr, x: Expr) => (operator ? b.binary(operator, a, x) : b.op(combine, [a, x], {}, 'f32'));
+  return {
+    neutral: b.literal(identity, 'f32'),
+    combine: both,
+    across: (x, lanes) => {
+      if (!subgroup) return shuffled(b, both, x, lanes);
+      const all = b.call(subgroup.fn, [x]);
+      return subgroup.dropsNaN ? b.binary('+', all, spoiling(b, x)) : all;
+    },
+  };
+}
+
+/** NaN where a lane's number is: the maximum of a subgroup may drop it, a sum does not. */
+function spoiling(b: KernelBuilder, x: Expr): Expr {
   const spoilt = b.call('select', [b.literal(0, 'f32'), x, b.op('is_nan', [x], {}, 'bool')]);
-  return b.binary('+', b.call('subgroupMax', [x]), b.call('subgroupAdd', [spoilt]));
+  return b.call('subgroupAdd', [spoilt]);
+}
+
+/** Every lane with its neighbour, then every two with the two beside them, and so on: all end up with the same. */
+function shuffled(b: KernelBuilder, combine: Reducer['combine'], x: Expr, lanes: number): Expr {
+  let all = x;
+  for (let apart = 1; apart < lanes; apart *= 2) {
+    const own = b.bind('part', all);
+    all = combine(own, b.call('subgroupShuffleXor', [own, b.u32(apart)]));
+  }
+  return all;
 }

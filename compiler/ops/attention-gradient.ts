@@ -27,9 +27,10 @@ import {
   scoresOf,
   slopeOf,
 } from './attention.ts';
-import { attrNumber, contractedDType, defineOp, shapeError, type OpDef } from './define.ts';
+import { attrNumber, contractedDType, contractionOf, defineOp, shapeError, type OpDef } from './define.ts';
 import { broadcastStrides, dense, dot, forEachIndex, type Dense } from './dense.ts';
 import type { Functional } from './functional.ts';
+import type { Contraction } from './kinds.ts';
 
 /** What follows attention's own operands in those of its derivatives: dy, the result, the rows' statistics. */
 const MORE = 3;
@@ -44,15 +45,15 @@ export function gradientOperands<T>(inputs: readonly T[]) {
 /** Whether two contractions walk over the same scores, so that one kernel computes both. */
 export function shareScores(a: Node, b: Node): boolean {
   if (a === b || ['scale', 'cap', 'fill'].some((name) => !Object.is(a.attrs[name], b.attrs[name]))) return false;
-  const isDerivative = (node: Node) => DERIVATIVES.has(node.op);
+  const isDerivative = (node: Node) => DERIVATIVES.has(contractionOf(node.op));
   if (isDerivative(a) && isDerivative(b)) return a.inputs.every((input, i) => input === b.inputs[i]);
-  const [main, sums] = a.op === 'attention' ? [a, b] : [b, a];
-  if (main.op !== 'attention' || sums.op !== 'attention_stats') return false;
+  const [main, sums] = contractionOf(a.op) === 'attention' ? [a, b] : [b, a];
+  if (contractionOf(main.op) !== 'attention' || contractionOf(sums.op) !== 'attention-statistics') return false;
   const scored = main.inputs.filter((_, i) => i !== 2);
   return scored.length === sums.inputs.length && scored.every((input, i) => input === sums.inputs[i]);
 }
 
-const DERIVATIVES: ReadonlySet<string> = new Set(['attention_dq', 'attention_dk', 'attention_dv']);
+const DERIVATIVES: ReadonlySet<Contraction> = new Set(['attention-queries', 'attention-keys', 'attention-values']);
 
 /** Sizes of an attention whose values are not among the operands: they are as wide as the keys then. */
 const scoreDims = ([q, k, ...more]: readonly TensorType[]) => attentionDims([q, k, k, ...more]);
@@ -109,6 +110,8 @@ export const attentionStats = defineOp({
   name: 'attention_stats',
   doc: 'Of each query its largest score and 1/Σ exp(score − largest), […, m, 2]: of q […, m, d], k […, n, d], bias and mask as attention has them.',
   kind: 'contract',
+  contraction: 'attention-statistics',
+  many: (_original, [q, ...others], { apply, aligned, widened }) => apply([widened(q), ...others.map(aligned)]),
   type: (inputs, attrs) => {
     const { batch, m } = dimsFor('attention_stats', 'takes q, k, maybe a bias, maybe a mask', withValues(inputs));
     checkNumbers('attention_stats', attrs, maskOf(withValues(inputs)));
@@ -153,6 +156,8 @@ interface Derivative {
   readonly macs: (d: number, e: number) => number;
 }
 
+const OPERANDS = { q: 'queries', k: 'keys', v: 'values' } as const;
+
 /** Derivatives of the scores by q·k: a number, without a cap. */
 function slopesOf(f: Functional, [q, k]: readonly Node[], attrs: Attrs, dtype: DType): Node | number {
   const scale = attrNumber(attrs, 'scale');
@@ -166,6 +171,10 @@ function defineDerivative(name: string, { of, doc, macs }: Derivative): OpDef {
     name,
     doc: `${doc} Operands: those of the attention, then dy, its result, and its attention_stats.`,
     kind: 'contract',
+    contraction: `attention-${OPERANDS[of]}`,
+    // dy, the result and the rows' statistics have the batch of the scores.
+    many: (_original, operands, { apply, aligned, widened }) =>
+      apply(operands.map((x, i) => (i === 0 || i >= operands.length - MORE ? widened(x) : aligned(x)))),
     type: (inputs, attrs) => {
       const { own, dy, out, stats } = gradientOperands(inputs);
       const { batch, m, n, d, e } = dimsFor(

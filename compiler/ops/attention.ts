@@ -147,6 +147,7 @@ export const attention = defineOp({
   name: 'attention',
   doc: "softmax(s + bias)·v, with s = scale·q·kᵀ, or cap·tanh(scale·q·kᵀ): q […, m, d], k […, n, d], v […, n, e]; bias […, m, n] is optional, as is a bool mask: where it fails, the score is `fill`.'s.",
   kind: 'contract',
+  contraction: 'attention',
   type: (inputs, attrs) => {
     const dtype = checkOperands(inputs, attrs);
     checkNumbers('attention', attrs, scoreOperands(inputs, dtypeOfType).mask);
@@ -209,4 +210,6 @@ export const attention = defineOp({
     return f.matmul(f.cast(weightsOf(f, inputs, attrs, dtype), v.type.dtype), v, dtype);
   },
   factors: 3,
+  // The queries carry the axis in any case: a bias or a mask broadcasts to the scores, and does not widen them.
+  many: (_original, [q, ...others], { apply, aligned, widened }) => apply([widened(q), ...others.map(aligned)]),
 });

@@ -77,6 +77,9 @@ export const linear = defineOp({
     const shapes = [[...random.shape(0, 2), k], [n, k], [n]].slice(0, random.int(2, 3));
     return { inputs: shapes.map((shape) => ({ dtype: 'f32' as const, shape })), attrs: {} };
   },
+  // One weight for all: rows of all values together.
+  many: (_original, [x, ...weights], { apply }) =>
+    weights.some(({ many }) => many) ? undefined : apply([x, ...weights].map(({ node }) => node)),
   // [k] rows need a row axis for matmul. Leading axes are merged: the product has one batch of rows.
   expand: (f, [x, w, b], _attrs, type) => {
     const rows = f.reshape(x, [sizeOf(x.type.shape.slice(0, -1)), w.type.shape[1]]);
@@ -106,6 +109,7 @@ export const softmax = defineOp({
   doc: 'eˣ / Σeˣ over the last axis, with the row maximum subtracted first.',
   note: LOWEST_NOTE,
   kind: 'composite',
+  many: (_original, [x], { apply }) => apply([x.node]),
   type: (inputs) => {
     expectArity('softmax', inputs, 1);
     expectFloat('softmax', ...inputs);
@@ -143,6 +147,7 @@ export const layerNorm = defineOp({
   name: 'layer_norm',
   doc: '(x − mean) / √(variance + eps) over the last axis, biased variance, no affine part. Ba et al. 2016.',
   kind: 'composite',
+  many: (_original, [x], { apply }) => apply([x.node]),
   type: (inputs, attrs) => {
     expectArity('layer_norm', inputs, 1);
     if (!(attrNumber(attrs, 'eps') >= 0)) throw shapeError('layer_norm', 'eps is a number of at least 0');

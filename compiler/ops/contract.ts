@@ -13,6 +13,7 @@ export const matmul = defineOp({
   name: 'matmul',
   doc: 'Matrix product of the last two axes, […, m, k] × […, k, n]; leading axes broadcast. f16 operands give f32 with `dtype`.',
   kind: 'contract',
+  contraction: 'product',
   type: (inputs, attrs): TensorType => {
     expectArity('matmul', inputs, 2);
     expectFloat('matmul', ...inputs);
@@ -59,6 +60,7 @@ export const matmul = defineOp({
     return [f.matmul(d, f.transpose(y)), f.matmul(f.transpose(x), d)];
   },
   factors: 2,
+  many: (_original, operands, { apply, aligned }) => apply(operands.map(aligned)),
   cost: (inputs, _attrs, type) => ({ macs: sizeOf(type.shape) * inputs[0].shape.slice(-1)[0], flops: 0 }),
   sample: (random) => {
     const [m, n, k] = [random.int(1, 20), random.int(1, 30), random.int(1, 20)];

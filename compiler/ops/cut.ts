@@ -46,6 +46,17 @@ export const slice = defineOp({
     const steps = attrList(attrs, 'step').map((step, i) => step * strides[i]);
     return fill(type, (index) => x.data[start + dot(index, steps)]);
   },
+  view: {
+    sources: (ix, index, { attrs }) => {
+      const [start, step] = [attrList(attrs, 'start'), attrList(attrs, 'step')];
+      return [{ operand: 0, index: index.map((i, axis) => ix.offset(ix.scale(i, step[axis]), start[axis])) }];
+    },
+    narrowed: (attrs, axis, size) => ({ ...attrs, size: attrList(attrs, 'size').with(axis, size) }),
+  },
+  many: ({ attrs }, [{ node }], { apply, count }) => {
+    const [start, size, step] = ['start', 'size', 'step'].map((name) => attrList(attrs, name));
+    return apply([node], { start: [0, ...start], size: [count, ...size], step: [1, ...step] });
+  },
   gradient: ({ f, inputs: [x], attrs, dy }) => {
     const [start, size, step] = ['start', 'size', 'step'].map((name) => attrList(attrs, name));
     const { shape } = x.type;
@@ -124,6 +135,19 @@ export const concat = defineOp({
     }
     return out;
   },
+  view: {
+    sources: (_ix, index, { inputs, attrs }) => {
+      const axis = attrNumber(attrs, 'axis');
+      let from = 0;
+      return inputs.map((piece, operand) => {
+        const bounds = [{ axis, from }];
+        from += piece.type.shape[axis];
+        return { operand, index, bounds };
+      });
+    },
+  },
+  many: ({ attrs }, operands, { apply, repeated }) =>
+    apply(operands.map(repeated), { axis: attrNumber(attrs, 'axis') + 1 }),
   gradient: ({ f, inputs, attrs, dy }) => {
     const axis = attrNumber(attrs, 'axis');
     let offset = 0;
@@ -177,6 +201,17 @@ export const pad = defineOp({
         : attrNumber(attrs, 'value');
     });
   },
+  view: {
+    sources: (_ix, index, { inputs: [x], attrs }) => {
+      const low = attrList(attrs, 'low');
+      const bounds = low.map((from, axis) => ({ axis, from, to: from + x.type.shape[axis] }));
+      return [{ operand: 0, index, bounds }];
+    },
+    filler: (attrs) => attrNumber(attrs, 'value'),
+    narrowed: (attrs) => attrs,
+  },
+  many: ({ attrs }, [{ node }], { apply }) =>
+    apply([node], { low: [0, ...attrList(attrs, 'low')], high: [0, ...attrList(attrs, 'high')] }),
   gradient: ({ f, inputs: [x], attrs, dy }) => [f.slice(dy, attrList(attrs, 'low'), x.type.shape)],
   cost: free,
   sample: (random) => {

@@ -17,7 +17,9 @@ import {
 } from '../ir/index.ts';
 import { broadcastStrides, dense, dot, forEachIndex, type Dense } from './dense.ts';
 import type { Functional } from './functional.ts';
+import type { Combiner, Contraction, ManyBuilder, ManyOperand } from './kinds.ts';
 import type { Random } from './random.ts';
+import type { LeafDef, ViewDef } from './view.ts';
 
 /**
  * How the scheduler sees an op.
@@ -53,12 +55,12 @@ export interface Cost {
   readonly flops: number;
 }
 
-export interface OpDef {
+/** What all records have, and what some have. */
+interface OpFields {
   readonly name: string;
   readonly doc: string;
   /** What it does at the edges, and why. */
   readonly note?: string;
-  readonly kind: OpKind;
   /** Type of the result; throws a DitcError naming the rule that the operands break. */
   type(inputs: readonly TensorType[], attrs: Attrs): TensorType;
   /** The meaning, in float64, as one short loop. */
@@ -69,20 +71,34 @@ export interface OpDef {
   /** Contractions: how many of the operands, from the first, are multiplied. These may be f16 where the result is f32. */
   readonly factors?: number;
   sample(random: Random): Sample;
-  /** Pointwise ops, always: the WGSL of one element, and the helper functions it calls. */
+  /** The WGSL of one element, and the helper functions it calls. */
   readonly wgsl?: ScalarCode;
-  /** Reductions, always: how results of parts become the result of all. */
+  readonly leaf?: LeafDef;
+  /** Where the elements of the result come from. */
+  readonly view?: ViewDef;
+  /** How results of parts become the result of all. */
   readonly reduction?: Combiner;
-  /** Composite ops, always: the same value by smaller ops. */
-  expand?(f: Functional, inputs: readonly Node[], attrs: Attrs, type: TensorType): Node;
+  readonly contraction?: Contraction;
+  /** The same value by smaller ops. Of contractions: what is computed where no kernel does all of it. */
+  readonly expand?: Expansion;
+  /** The same for many values of a counter at once; undefined where that is not worth hoisting. Pointwise ops and reductions need none. */
+  many?(original: Node, operands: readonly ManyOperand[], build: ManyBuilder): Node | undefined;
 }
 
-export interface Combiner {
-  /** Of no elements. */
-  readonly identity: number;
-  /** The pointwise op of two partial results. */
-  readonly combine: 'add' | 'max';
-}
+/** What a record must say besides, by kind. */
+type OpKinds =
+  | { readonly kind: 'request' }
+  | { readonly kind: 'leaf'; readonly leaf: LeafDef }
+  | { readonly kind: 'pointwise'; readonly wgsl: ScalarCode }
+  | { readonly kind: 'view'; readonly view: ViewDef }
+  | { readonly kind: 'reduce'; readonly reduction: Combiner }
+  | { readonly kind: 'contract'; readonly contraction: Contraction; readonly expand: Expansion }
+  | { readonly kind: 'contract'; readonly contraction: 'product' }
+  | { readonly kind: 'composite'; readonly expand: Expansion };
+
+export type OpDef = OpFields & OpKinds;
+
+type Expansion = (f: Functional, inputs: readonly Node[], attrs: Attrs, type: TensorType) => Node;
 
 export interface CodeContext {
   /** Types of the result and of the operands, as they are in registers: f16 is a matter of memory. */
@@ -97,6 +113,12 @@ export interface ScalarCode {
   vector?(operands: readonly string[]): string;
   /** Which of the four. */
   component?(attrs: Attrs): number;
+  /** The expression is this operator between the operands: sums are accumulated with it. */
+  readonly operator?: '+' | '*';
+  /** Nothing but the dtype changes: between equal types in registers, nothing does. */
+  readonly isConversion?: true;
+  /** A literal zero among the operands is written as a number that drivers do not know: they would drop NaN and ∞ beside it. */
+  readonly hidesZeros?: true;
   /** WGSL functions that the expression calls, each emitted once per kernel that does. */
   readonly helper?: string;
 }
@@ -107,6 +129,27 @@ export function defineOp(def: OpDef): OpDef {
   if (registry.has(def.name)) throw new Error(`op ${def.name} is defined twice`);
   registry.set(def.name, def);
   return def;
+}
+
+const lacks = (op: string, what: string): Error => new Error(`internal error: ${op} is no ${what}: its record does not say how`);
+
+/** What the record of a view says; an internal error for other ops. */
+export function viewOf(op: string): ViewDef {
+  const { view } = opDef(op);
+  if (!view) throw lacks(op, 'view');
+  return view;
+}
+
+export function combinerOf(op: string): Combiner {
+  const { reduction } = opDef(op);
+  if (!reduction) throw lacks(op, 'reduction');
+  return reduction;
+}
+
+export function contractionOf(op: string): Contraction {
+  const { contraction } = opDef(op);
+  if (!contraction) throw lacks(op, 'contraction');
+  return contraction;
 }
 
 export const allOps = (): OpDef[] => [...registry.values()];

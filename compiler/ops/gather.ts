@@ -25,6 +25,15 @@ export const gather = defineOp({
     });
     return out;
   },
+  view: {
+    sources: (ix, index, { inputs: [table, rows] }) => {
+      const batch = rows.type.shape.length;
+      const row = ix.element(rows, index.slice(0, batch), table.type.shape[0] - 1);
+      return [{ operand: 0, index: [row, ...index.slice(batch)] }];
+    },
+  },
+  // Tables of tables have no rule.
+  many: (_original, [table, rows], { apply }) => (table.many ? undefined : apply([table.node, rows.node])),
   // Row r of the table's gradient sums dy over the positions that read row r: a fixed order, no atomics.
   gradient: ({ f, inputs: [table, index], dy }) => {
     const rows = table.type.shape[0];

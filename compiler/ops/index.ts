@@ -1,12 +1,15 @@
 /** The op set. Importing it registers every op. */
+export * from './affine.ts';
 export * from './define.ts';
 export * from './dense.ts';
 export * from './functional.ts';
 export * from './interpret.ts';
+export * from './kinds.ts';
 export * from './random.ts';
 export * as leaves from './leaves.ts';
 export * as pointwise from './pointwise.ts';
 export * as views from './views.ts';
+export * from './view.ts';
 export * as reductions from './reduce.ts';
 export { matmul, matmulDims } from './contract.ts';
 export * as composites from './composite.ts';

@@ -30,6 +30,7 @@ const buffer = (name: string, doc: string): OpDef =>
     name,
     doc,
     kind: 'leaf',
+    leaf: { isStored: () => true },
     type: (inputs, attrs) => declaredType(name, inputs, attrs),
     reference: (_inputs, attrs) => {
       throw new DitcError({ code: 'unbound', what: `${name} "${attrString(attrs, 'name')}" has no value` });
@@ -50,6 +51,10 @@ export const constant = defineOp({
   name: 'constant',
   doc: 'A constant: one `value` for every element, or dense row-major `data`.',
   kind: 'leaf',
+  leaf: {
+    isStored: ({ data }) => data instanceof Float64Array,
+    element: (attrs) => attrNumber(attrs, 'value'),
+  },
   type: (inputs, attrs) => {
     const type = declaredType('constant', inputs, attrs);
     const { data, value } = attrs;
@@ -83,6 +88,7 @@ export const iota = defineOp({
   name: 'iota',
   doc: 'Each element is its own index along `axis`.',
   kind: 'leaf',
+  leaf: { isStored: () => false, element: (attrs, index) => index[attrNumber(attrs, 'axis')] },
   type: (inputs, attrs) => {
     const type = declaredType('iota', inputs, attrs);
     const axis = attrNumber(attrs, 'axis');

@@ -47,7 +47,7 @@ function reduction(name: string, def: Reduction): OpDef {
       });
       return out;
     },
-    reduction: { identity: def.identity, combine: def.combine },
+    reduction: { identity: def.identity, combine: def.combine, noun: def.noun, subgroup: def.subgroup },
     gradient: def.gradient,
     cost: (inputs) => ({ macs: 0, flops: sizeOf(inputs[0].shape) }),
     sample: (random) => {
@@ -62,6 +62,8 @@ export const reduceSum = reduction('reduce_sum', {
   doc: 'Sum over `axes`.',
   identity: 0,
   combine: 'add',
+  noun: 'sum',
+  subgroup: { fn: 'subgroupAdd' },
   f: (sum, x) => sum + x,
   gradient: ({ f, inputs: [x], dy }) => [f.broadcast(dy, x.type.shape)],
 });
@@ -70,6 +72,8 @@ export const reduceMax = reduction('reduce_max', {
   doc: 'Maximum over `axes`, NaN where an element is; equal maxima share the gradient.',
   identity: -Infinity,
   combine: 'max',
+  noun: 'max',
+  subgroup: { fn: 'subgroupMax', dropsNaN: true },
   f: Math.max,
   gradient: ({ f, inputs: [x], attrs, out, dy }) => {
     const hit = f.cast(f.compare('eq', x, out), x.type.dtype);

@@ -2,6 +2,7 @@
 import { formatShape, sameShape, sizeOf, stridesOf } from '../ir/index.ts';
 import { areSizes, attrList, defineOp, expectArity, free, shapeError } from './define.ts';
 import { broadcastStrides, dense, dot, fill } from './dense.ts';
+import { broadcastIndex, reshapeIndex } from './view.ts';
 
 export const reshape = defineOp({
   name: 'reshape',
@@ -29,6 +30,15 @@ export const reshape = defineOp({
     return { dtype: inputs[0].dtype, shape };
   },
   reference: ([x], _attrs, type) => dense(type, x.data),
+  view: {
+    sources: (ix, index, { inputs: [x], type }) => [
+      { operand: 0, index: reshapeIndex(ix, index, type.shape, x.type.shape) },
+    ],
+    placeOf: (ix, index, { inputs: [x], type }) => reshapeIndex(ix, index, x.type.shape, type.shape),
+    keepsOrder: true,
+    narrowed: (attrs, axis, size, { shape }) => ({ ...attrs, shape: shape.with(axis, size) }),
+  },
+  many: ({ type }, [{ node }], { apply, count }) => apply([node], { shape: [count, ...type.shape] }),
   gradient: ({ f, inputs: [x], dy }) => [f.reshape(dy, x.type.shape)],
   cost: free,
   sample: (random) => {
@@ -67,6 +77,16 @@ export const permute = defineOp({
     const moved = attrList(attrs, 'perm').map((axis) => strides[axis]);
     return fill(type, (index) => x.data[dot(index, moved)]);
   },
+  view: {
+    sources: (_ix, index, { attrs }) => {
+      const perm = attrList(attrs, 'perm');
+      return [{ operand: 0, index: perm.map((_, axis) => index[perm.indexOf(axis)]) }];
+    },
+    placeOf: (_ix, index, { attrs }) => attrList(attrs, 'perm').map((axis) => index[axis]),
+    narrowed: (attrs) => attrs,
+  },
+  many: ({ attrs }, [{ node }], { apply }) =>
+    apply([node], { perm: [0, ...attrList(attrs, 'perm').map((axis) => axis + 1)] }),
   gradient: ({ f, attrs, dy }) => {
     const perm = attrList(attrs, 'perm');
     return [
@@ -106,6 +126,11 @@ export const broadcast = defineOp({
     const strides = broadcastStrides(x.shape, type.shape.length);
     return fill(type, (index) => x.data[dot(index, strides)]);
   },
+  view: {
+    sources: (_ix, index, { inputs: [x] }) => [{ operand: 0, index: broadcastIndex(index, x.type.shape) }],
+    narrowed: (attrs, axis, size, { shape }) => ({ ...attrs, shape: shape.with(axis, size) }),
+  },
+  many: ({ type }, [x], { apply, aligned, count }) => apply([aligned(x)], { shape: [count, ...type.shape] }),
   gradient: ({ dy }) => [dy],
   cost: free,
   sample: (random) => {

@@ -34,6 +34,16 @@ export const unfold = defineOp({
     const moved = [...strides.map((s, i) => (i === axis ? s * step : s)), strides[axis] * dilation];
     return fill(type, (index) => x.data[dot(index, moved)]);
   },
+  view: {
+    sources: (ix, index, { attrs }) => {
+      const [axis, step, dilation] = ['axis', 'step', 'dilation'].map((name) => attrNumber(attrs, name));
+      const within = ix.scale(index[index.length - 1], dilation);
+      const place = ix.add(ix.scale(index[axis], step), within);
+      return [{ operand: 0, index: index.slice(0, -1).with(axis, place) }];
+    },
+    narrowed: (attrs) => attrs,
+  },
+  many: ({ attrs }, [{ node }], { apply }) => apply([node], { axis: attrNumber(attrs, 'axis') + 1 }),
   gradient: ({ f, inputs: [x], attrs, dy }) => {
     const [axis, step, dilation] = ['axis', 'step', 'dilation'].map((name) => attrNumber(attrs, name));
     return [overlapAdd(f, dy, x, { axis, step, dilation })];

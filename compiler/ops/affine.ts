@@ -1,0 +1,126 @@
+/**
+ * Index arithmetic: sums of atoms times constants, with known ranges. Views turn indices of their result into indices of
+ * their operand here, and most of the divisions a reshape asks for cancel: (72·h + e) / 72 = h when e < 72. What an atom is
+ * besides a range is up to who calculates: an expression of a kernel, or nothing but a name (axes.ts).
+ */
+import { stridesOf, type Node, type Shape } from '../ir/index.ts';
+
+/** An unsigned quantity that is not a sum: a loop index, a lane, a quotient, a gathered row. */
+export interface Atom {
+  /** Equal keys mean equal values. */
+  readonly key: string;
+  /** Largest value it takes; the smallest is 0. */
+  readonly max: number;
+  /** When it is a quotient or a remainder. */
+  readonly part?: Part<this>;
+}
+
+/** Of what, by what. */
+export interface Part<A extends Atom> {
+  readonly of: Affine<A>;
+  readonly by: number;
+  readonly kind: 'quotient' | 'remainder';
+}
+
+interface Term<A extends Atom> {
+  readonly atom: A;
+  readonly times: number;
+}
+
+/** base + Σ times·atom, never negative. */
+export interface Affine<A extends Atom> {
+  readonly base: number;
+  readonly terms: readonly Term<A>[];
+}
+
+export const fixedIndex = (base: number): Affine<never> => ({ base, terms: [] });
+export const ZERO = fixedIndex(0);
+
+export const maxOf = ({ base, terms }: Affine<Atom>): number =>
+  terms.reduce((sum, t) => sum + t.times * t.atom.max, base);
+
+export const keyOf = ({ base, terms }: Affine<Atom>): string =>
+  terms
+    .map((t) => `${t.times}*${t.atom.key}`)
+    .sort()
+    .join('+') + `+${base}`;
+
+export const offset = <A extends Atom>(a: Affine<A>, by: number): Affine<A> => ({ base: a.base + by, terms: a.terms });
+
+/** Calculates with indices made of one kind of atom. */
+export abstract class IndexAlgebra<A extends Atom> {
+  /** The atom that is the quotient or the remainder of an index; `max` is its largest value. */
+  protected abstract partOf(part: Part<A>, max: number): A;
+
+  /** An element of an integer value as an index, clamped to [0, last]. */
+  abstract element(node: Node, index: readonly Affine<A>[], last: number): Affine<A>;
+
+  add(a: Affine<A>, b: Affine<A>): Affine<A> {
+    const terms = new Map(a.terms.map((t) => [t.atom.key, t]));
+    for (const t of b.terms) {
+      const same = terms.get(t.atom.key);
+      terms.set(t.atom.key, same ? { atom: t.atom, times: same.times + t.times } : t);
+    }
+    return { base: a.base + b.base, terms: [...terms.values()] };
+  }
+
+  offset = offset;
+
+  scale(a: Affine<A>, by: number): Affine<A> {
+    if (by === 0) return ZERO;
+    return { base: a.base * by, terms: a.terms.map((t) => ({ atom: t.atom, times: t.times * by })) };
+  }
+
+  /** ⌊a / d⌋ and a mod d. */
+  divmod(a: Affine<A>, d: number): [Affine<A>, Affine<A>] {
+    if (d === 1) return [a, ZERO];
+    if (maxOf(a) < d) return [ZERO, a];
+    // Multiples of d divide exactly; if the rest stays below d it is the remainder.
+    const whole = a.terms.filter((t) => t.times % d === 0);
+    const rest: Affine<A> = { base: a.base % d, terms: a.terms.filter((t) => t.times % d !== 0) };
+    const quotient: Affine<A> = {
+      base: Math.floor(a.base / d),
+      terms: whole.map((t) => ({ atom: t.atom, times: t.times / d })),
+    };
+    if (maxOf(rest) < d) return [quotient, rest];
+    const part = (kind: Part<A>['kind'], max: number): Affine<A> => ({
+      base: 0,
+      terms: [{ atom: this.partOf({ of: rest, by: d, kind }, max), times: 1 }],
+    });
+    return [this.add(quotient, part('quotient', Math.floor(maxOf(rest) / d))), part('remainder', d - 1)];
+  }
+
+  /** Undoes divmod where quotient and remainder meet again: (i / d)·d·s + (i % d)·s is i·s. */
+  private rejoin(index: Affine<A>): Affine<A> {
+    for (const high of index.terms) {
+      const part = high.atom.part;
+      if (part?.kind !== 'quotient') continue;
+      const low = index.terms.find((t) => {
+        const other = t.atom.part;
+        return other?.kind === 'remainder' && other.by === part.by && keyOf(other.of) === keyOf(part.of);
+      });
+      if (!low || high.times !== low.times * part.by) continue;
+      const others = { base: index.base, terms: index.terms.filter((t) => t !== high && t !== low) };
+      return this.rejoin(this.add(others, this.scale(part.of, low.times)));
+    }
+    return index;
+  }
+
+  /** Row-major position of a multi-index. */
+  flatten(index: readonly Affine<A>[], shape: Shape): Affine<A> {
+    const strides = stridesOf(shape);
+    return this.rejoin(index.reduce<Affine<A>>((sum, ix, i) => this.add(sum, this.scale(ix, strides[i])), ZERO));
+  }
+
+  /** Multi-index of a row-major position. */
+  unflatten(flat: Affine<A>, shape: Shape): Affine<A>[] {
+    const out: Affine<A>[] = [];
+    let rest = flat;
+    for (let i = shape.length - 1; i > 0; i--) {
+      const [high, low] = this.divmod(rest, shape[i]);
+      out.unshift(low);
+      rest = high;
+    }
+    return shape.length ? [rest, ...out] : [];
+  }
+}
