@@ -175,7 +175,7 @@ const NOUGHT = /\bnought\b/;
 function printOperand(op: string, arg: Expr): string {
   const isZero = arg.kind === 'literal' && arg.type === 'f32' && arg.value === 0;
   const text =
-    isZero && (op === 'mul' || op === 'div') ? (Object.is(arg.value, -0) ? '-nought' : 'nought') : print(arg);
+    isZero && opDef(op).wgsl!.hidesZeros ? (Object.is(arg.value, -0) ? '-nought' : 'nought') : print(arg);
   return text.startsWith('-') ? `(${text})` : text;
 }
 

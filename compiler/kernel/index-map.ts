@@ -72,9 +72,10 @@ export class Indexer extends IndexAlgebra<ExprAtom> {
     return this.bounded(this.b.bind('inner', bounded), limit);
   }
 
-  /** The index as an expression: outer-loop terms first, so that they are computed outside. */
+  /** The index as an expression: outer-loop terms first, so that they are computed outside; equal indices are equal expressions. */
   expr(index: Index): Expr {
-    const terms = [...index.terms].sort((x, y) => x.atom.expr.level - y.atom.expr.level);
+    const byLevel = (x: Expr, y: Expr) => x.level - y.level || x.id - y.id;
+    const terms = [...index.terms].sort((s, t) => byLevel(s.atom.expr, t.atom.expr));
     let sum: Expr | undefined;
     const levels = terms.map((t) => t.atom.expr.level);
     terms.forEach((t, i) => {

@@ -3,6 +3,7 @@
  * from it in one place (emit/wgsl.ts). Indices are u32; floats compute in f32 and are f16 only in memory.
  */
 import type { Attrs, DType } from '../ir/index.ts';
+import type { SubgroupReduction } from '../ops/index.ts';
 
 export type ScalarType = 'f32' | 'i32' | 'u32' | 'bool';
 export type ValueType = ScalarType | 'vec4f' | 'vec4u';
@@ -15,10 +16,10 @@ export type Intrinsic =
   | 'fma'
   | 'dot'
   | 'select'
-  | 'subgroupAdd'
-  | 'subgroupMax'
+  | SubgroupReduction
   | 'subgroupBroadcast'
   | 'subgroupShuffle'
+  | 'subgroupShuffleXor'
   | 'vec4f';
 
 export type Expr = { readonly id: number; readonly type: ValueType; readonly level: number } & (

@@ -16,7 +16,8 @@ const WORDS =
   'bool f16 f32 i32 u32 vec2 vec3 vec4 vec4f vec2u vec4u vec3u array atomic ' +
   'ptr sampler texture_2d storage workgroup uniform private function read write read_write ' +
   'min max fma select exp log sqrt inverseSqrt sin cos tanh abs floor ceil ' +
-  'round sign clamp pow dot cross length step mix all any subgroupAdd subgroupMax subgroupBroadcast ' +
+  'round sign clamp pow dot cross length step mix all any subgroupAdd subgroupMul subgroupMin subgroupMax subgroupBroadcast ' +
+  'subgroupShuffle subgroupShuffleXor ' +
   'workgroupBarrier ' +
   'main lane group zero sine cosine sine_quadrant tanh_ sigmoid silu gelu erf philox mul_hi ' +
   'infinity infinity_bits not_a_number not_a_number_bits nought is_nan maximum minimum relu clamped to_i32 to_u32 exp_ log_ power';

@@ -45,6 +45,8 @@ export const keyOf = ({ base, terms }: Affine<Atom>): string =>
     .sort()
     .join('+') + `+${base}`;
 
+const gcd = (a: number, b: number): number => (b ? gcd(b, a % b) : a);
+
 export const offset = <A extends Atom>(a: Affine<A>, by: number): Affine<A> => ({ base: a.base + by, terms: a.terms });
 
 /** Calculates with indices made of one kind of atom. */
@@ -83,11 +85,26 @@ export abstract class IndexAlgebra<A extends Atom> {
       terms: whole.map((t) => ({ atom: t.atom, times: t.times / d })),
     };
     if (maxOf(rest) < d) return [quotient, rest];
+    const split = this.divmodByParts(rest, d);
+    if (split) return [this.add(quotient, split[0]), split[1]];
     const part = (kind: Part<A>['kind'], max: number): Affine<A> => ({
       base: 0,
       terms: [{ atom: this.partOf({ of: rest, by: d, kind }, max), times: 1 }],
     });
     return [this.add(quotient, part('quotient', Math.floor(maxOf(rest) / d))), part('remainder', d - 1)];
+  }
+
+  /** Of g·h + low with low < g, and d a multiple of g: ⌊h / (d/g)⌋, and g·(h mod d/g) + low. What is small takes no part in it. */
+  private divmodByParts({ base, terms }: Affine<A>, d: number): [Affine<A>, Affine<A>] | undefined {
+    const factors = terms.map(({ times }) => gcd(times, d)).filter((g) => g > 1);
+    for (const g of [...new Set(factors)].sort((x, y) => y - x)) {
+      const low: Affine<A> = { base: base % g, terms: terms.filter((t) => t.times % g !== 0) };
+      if (maxOf(low) >= g) continue;
+      const high = terms.filter((t) => t.times % g === 0).map((t) => ({ atom: t.atom, times: t.times / g }));
+      const [quotient, remainder] = this.divmod({ base: Math.floor(base / g), terms: high }, d / g);
+      return [quotient, this.add(this.scale(remainder, g), low)];
+    }
+    return undefined;
   }
 
   /** Undoes divmod where quotient and remainder meet again: (i / d)·d·s + (i % d)·s is i·s. */

@@ -8,6 +8,7 @@ export const add = binary('add', {
   doc: 'x + y',
   f: (x, y) => x + y,
   wgsl: infix('+'),
+  code: { operator: '+' },
   gradient: ({ dy }) => [dy, dy],
 });
 export const sub = binary('sub', {
@@ -22,6 +23,7 @@ export const mul = binary('mul', {
   // Products of 32-bit integers exceed float64's 53 bits.
   integer: Math.imul,
   wgsl: infix('*'),
+  code: { operator: '*', hidesZeros: true },
   gradient: ({ f, inputs: [x, y], dy }) => [f.mul(dy, y), f.mul(dy, x)],
 });
 export const div = binary('div', {
@@ -29,6 +31,7 @@ export const div = binary('div', {
   f: (x, y) => x / y,
   integer: (x, y) => (y === 0 ? x : x / y),
   wgsl: infix('/'),
+  code: { hidesZeros: true },
   gradient: ({ f, inputs: [, y], out, dy }) => [f.div(dy, y), f.neg(f.div(f.mul(dy, out), y))],
   flops: 4,
   ranges: [

@@ -11,6 +11,7 @@ import {
   type CodeContext,
   type GradientContext,
   type OpDef,
+  type ScalarCode,
 } from './define.ts';
 
 export interface Binary {
@@ -20,6 +21,8 @@ export interface Binary {
   integer?: (x: number, y: number) => number;
   wgsl: (x: string, y: string, context: CodeContext) => string;
   helper?: string;
+  /** More that ScalarCode says. */
+  code?: Pick<ScalarCode, 'operator' | 'hidesZeros'>;
   gradient: ((context: GradientContext) => (Node | null)[]) | 'none';
   flops?: number;
   accepts?: (dtype: DType) => boolean;
@@ -55,7 +58,7 @@ export function binary(name: string, def: Binary): OpDef {
       const shapes = random.next() < 0.5 ? [shape, random.broadcastable(shape)] : [random.broadcastable(shape), shape];
       return { inputs: shapes.map((s) => ({ dtype, shape: s })), attrs: {}, ranges: def.ranges };
     },
-    wgsl: { expression: ([x, y], context) => def.wgsl(x, y, context), helper: def.helper },
+    wgsl: { expression: ([x, y], context) => def.wgsl(x, y, context), helper: def.helper, ...def.code },
   });
 }
 

@@ -152,6 +152,18 @@ export function contractionOf(op: string): Contraction {
   return contraction;
 }
 
+/** Whether a node is a matrix product: batches, rows and columns as `matmul` has them. */
+export const isProduct = (node: Node | undefined): boolean => !!node && opDef(node.op).contraction === 'product';
+
+/** Whether a node is an attention; what is computed of its scores besides is not. */
+export const isAttention = (node: Node | undefined): boolean => !!node && opDef(node.op).contraction === 'attention';
+
+/** Whether each element of a view's operand is there once: what follows it element by element follows its operand too. */
+export const isBijection = ({ op }: Node): boolean => !!opDef(op).view?.placeOf;
+
+/** Whether a node shows its operand's memory under another shape. */
+export const keepsOrder = ({ op }: Node): boolean => !!opDef(op).view?.keepsOrder;
+
 export const allOps = (): OpDef[] => [...registry.values()];
 
 export function opDef(name: string): OpDef {

@@ -7,11 +7,11 @@ import {
   expectFloat,
   isAxis,
   shapeError,
-  type Combiner,
   type GradientContext,
   type OpDef,
 } from './define.ts';
 import { dense, dot, forEachIndex } from './dense.ts';
+import type { Combiner } from './kinds.ts';
 
 interface Reduction extends Combiner {
   doc: string;

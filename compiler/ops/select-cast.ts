@@ -77,6 +77,7 @@ export const cast = defineOp({
     return { inputs: [{ dtype: from, shape: random.shape(0, 3) }], attrs: { dtype }, ranges: [range] };
   },
   wgsl: {
+    isConversion: true,
     expression: ([x], { output, inputs: [from] }) => {
       const whole = from === 'f32' && (output === 'i32' || output === 'u32');
       return whole ? `to_${output}(${x})` : `${output}(${x})`;

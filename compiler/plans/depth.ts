@@ -2,8 +2,8 @@
  * The loop over what a product contracts. Where an operand sees that axis as several (channels and places of a window: a
  * convolution), there is a loop for each of them, so that no step divides to find its place.
  */
-import type { Node, Shape } from '../ir/index.ts';
-import { attrList, attrNumber, opDef } from '../ops/index.ts';
+import type { Node } from '../ir/index.ts';
+import { axesBehind, opDef } from '../ops/index.ts';
 import { ZERO, type Index } from '../kernel/index-map.ts';
 import type { Part } from './depth-parts.ts';
 import type { Product, Site } from './common.ts';
@@ -47,42 +47,19 @@ function overPart(
  */
 function factorsOf(node: Node, axis: number, inMemory: (node: Node) => boolean): number[] | undefined {
   if (inMemory(node) || !node.inputs.length) return undefined;
-  const { attrs, inputs, type } = node;
-  const [x] = inputs;
-  const lead = type.shape.length - x.type.shape.length;
-  switch (node.op) {
-    case 'reshape': {
-      const [from, to] = joinedAxes(x.type.shape, type.shape, axis) ?? [0, 0];
-      const sizes = x.type.shape.slice(from, to).filter((n) => n > 1);
-      if (sizes.length > 1) return inMemory(x) || !x.inputs.length ? undefined : sizes;
-      return to - from === 1 ? factorsOf(x, from, inMemory) : undefined;
-    }
-    case 'permute':
-      return factorsOf(x, attrList(attrs, 'perm')[axis], inMemory);
-    case 'broadcast':
-      return axis < lead ? undefined : factorsOf(x, axis - lead, inMemory);
-    case 'unfold':
-      return axis >= x.type.shape.length || attrNumber(attrs, 'axis') === axis
-        ? undefined
-        : factorsOf(x, axis, inMemory);
-    case 'slice':
-    case 'pad':
-      return type.shape[axis] === x.type.shape[axis] ? factorsOf(x, axis, inMemory) : undefined;
+  const { inputs, type } = node;
+  const { kind } = opDef(node.op);
+  if (kind === 'view') {
+    const [x] = inputs;
+    const axes = axesBehind(node, axis) ?? [];
+    if (axes.length < 2) return axes.length ? factorsOf(x, axes[0], inMemory) : undefined;
+    return inMemory(x) || !x.inputs.length ? undefined : axes.map((a) => x.type.shape[a]);
   }
-  if (opDef(node.op).kind !== 'pointwise') return undefined;
+  if (kind !== 'pointwise') return undefined;
   for (const input of inputs) {
     const at = axis - (type.shape.length - input.type.shape.length);
     const found = input.type.shape[at] === type.shape[axis] ? factorsOf(input, at, inMemory) : undefined;
     if (found) return found;
   }
   return undefined;
-}
-
-/** The axes [from, to) of a shape that a reshape to `into` joins in `axis`; undefined when it cuts some. */
-function joinedAxes(shape: Shape, into: Shape, axis: number): [from: number, to: number] | undefined {
-  const before = (sizes: Shape, end: number) => sizes.slice(0, end).reduce((n, size) => n * size, 1);
-  const [start, end] = [before(into, axis), before(into, axis + 1)];
-  const ends = [...shape.keys(), shape.length].map((i) => before(shape, i));
-  const [from, to] = [ends.lastIndexOf(start), ends.indexOf(end)];
-  return from >= 0 && to > from ? [from, to] : undefined;
 }

@@ -4,7 +4,7 @@
  * reductions along the cut as they are, products that contract over it as sums of products of the parts. The algebra is exact.
  */
 import { byteSize, labelOf, rebuild, type Graph, type Node, type Remarks, type Shape } from '../ir/index.ts';
-import { attrList, attrNumber, Functional, opDef, opTable } from '../ops/index.ts';
+import { attrList, combinerOf, Functional, isProduct, opDef, opTable, partedAxis, viewOf } from '../ops/index.ts';
 import { maxBindingOf, type Limits } from './recognise.ts';
 
 /** What a DeviceSpec says of it. */
@@ -30,7 +30,7 @@ export function tile(graph: Graph, device: Device, remarks?: Remarks): Graph {
   return rebuild(graph, opTable, (node, inputs, builder) => {
     const kind = opDef(node.op).kind;
     const depends = node.inputs.some((x) => later.has(x));
-    const starts = node.op === 'matmul' || (kind === 'pointwise' && depends);
+    const starts = isProduct(node) || (kind === 'pointwise' && depends);
     const tooLarge = starts && byteSize(node.type) > most;
     if (tooLarge || depends) later.add(node);
     if (!tooLarge && !inputs.some((x) => known.has(x))) return undefined;
@@ -40,7 +40,7 @@ export function tile(graph: Graph, device: Device, remarks?: Remarks): Graph {
     const cut = tooLarge ? cutOf(node, most) : undefined;
     const made = tiler[kind === 'contract' ? 'product' : kind === 'leaf' ? 'whole' : kind]?.(node, inputs, cut);
     if (!made || 'op' in made) return made;
-    if (cut && node.op === 'matmul') remark(node, made, device, remarks);
+    if (cut && isProduct(node)) remark(node, made, device, remarks);
     for (const part of made.nodes) part.name ??= node.name;
     // What reads it whole reads the parts side by side.
     const joined = f.concat(made.nodes, node.type.shape.length + made.axis);
@@ -141,13 +141,13 @@ class Tiler {
     const cut = this.cut(x)!;
     const reduced = this.each(cut, (i) => this.f.op(node.op, [this.part(x, cut, i)], node.attrs));
     if (!attrList(node.attrs, 'axes').includes(x.type.shape.length + cut.axis)) return reduced;
-    const { combine } = opDef(node.op).reduction!;
+    const { combine } = combinerOf(node.op);
     return reduced.nodes.reduce((a, b) => this.f.op(combine, [a, b]));
   }
 
   /** A matrix product; attention and the like read their operands whole. */
   product(node: Node, [x, y, ...more]: readonly Node[], fresh?: Cut): Parts | Node | undefined {
-    if (node.op !== 'matmul' || more.length) return undefined;
+    if (!isProduct(node) || more.length) return undefined;
     const given = [this.cut(x), this.cut(y)].find((cut, i) => cut && cut.axis !== [-1, -2][i]) ?? fresh;
     if (!given) return this.contract(node, x, y);
     const outer = this.finer(given, node, fresh);
@@ -173,15 +173,14 @@ class Tiler {
   view(node: Node, inputs: readonly Node[]): Parts | undefined {
     const [x] = inputs;
     const cut = this.cut(x);
-    if (!cut || inputs.length > 1) return undefined;
-    const axis = x.type.shape.length + cut.axis;
-    const to = outputAxis(node, x.type.shape, axis, cut.count);
+    const { narrowed } = viewOf(node.op);
+    if (!cut || !narrowed) return undefined;
+    const to = partedAxis(node, x.type.shape.length + cut.axis, cut.count);
     if (to === undefined) return undefined;
-    const shrunk = node.type.shape.map((n, a) => (a === to ? n / cut.count : n));
-    const attrs = 'shape' in node.attrs ? { ...node.attrs, shape: shrunk } : node.attrs;
-    const sized = node.op === 'slice' ? { ...attrs, size: shrunk } : attrs;
-    const made = { axis: to - node.type.shape.length, count: cut.count };
-    return this.each(made, (i) => this.f.op(node.op, [this.part(x, cut, i)], sized));
+    const { shape } = node.type;
+    const attrs = narrowed(node.attrs, to, shape[to] / cut.count, node.type);
+    const made = { axis: to - shape.length, count: cut.count };
+    return this.each(made, (i) => this.f.op(node.op, [this.part(x, cut, i)], attrs));
   }
 
   whole = (): undefined => undefined;
@@ -189,27 +188,3 @@ class Tiler {
   request = this.whole;
 }
 
-/** The axis of a view along which it has the parts that its operand has along `axis`. */
-function outputAxis(node: Node, from: Shape, axis: number, count: number): number | undefined {
-  const { attrs, type } = node;
-  const untouched = (kept: boolean, to = axis) => (kept ? to : undefined);
-  switch (node.op) {
-    case 'reshape': {
-      const before = (shape: Shape, end: number) => shape.slice(0, end).reduce((n, size) => n * size, 1);
-      const to = type.shape.findIndex((n, a) => n > 1 && before(type.shape, a) === before(from, axis));
-      return untouched(to >= 0 && type.shape[to] % count === 0, to);
-    }
-    case 'permute':
-      return attrList(attrs, 'perm').indexOf(axis);
-    case 'broadcast':
-      return axis + type.shape.length - from.length;
-    case 'slice':
-      return untouched(attrList(attrs, 'size')[axis] === from[axis]);
-    case 'pad':
-      return untouched(type.shape[axis] === from[axis]);
-    case 'unfold':
-      return untouched(attrNumber(attrs, 'axis') !== axis);
-    default:
-      return undefined;
-  }
-}

@@ -277,8 +277,14 @@ class Workgroup {
         return zip(a, b, (x, y) => this.all((lane) => (c[lane] ? y[lane] : x[lane])));
       case 'subgroupAdd':
         return over((x, y) => x + y);
+      case 'subgroupMul':
+        return over((x, y) => x * y);
+      case 'subgroupMin':
+        return over((x, y) => Math.min(x, y));
       case 'subgroupMax':
         return over((x, y) => Math.max(x, y));
+      case 'subgroupShuffleXor':
+        return this.all((lane) => a[lane ^ b[lane]]);
       case 'subgroupBroadcast':
       case 'subgroupShuffle':
         return given[0] instanceof Float64Array

@@ -4,7 +4,7 @@
  * (512×1152×4608: 12 → 18 GFLOP/s and core).
  */
 import type { Node } from '../../ir/index.ts';
-import { attrList, opDef } from '../../ops/index.ts';
+import { foursBehind, opDef } from '../../ops/index.ts';
 import { depthParts } from '../depth-parts.ts';
 import type { Group } from '../family.ts';
 
@@ -42,32 +42,9 @@ export function loadsOf({ anchor, reads = [] }: Group, lanes: number): Loads {
 function isSideBySide(node: Node, axis: number, stored: readonly Node[]): boolean {
   const last = node.type.shape.length - 1;
   if (stored.includes(node)) return node.type.dtype === 'f32' && axis === last && node.type.shape[axis] % 4 === 0;
-  const [x] = node.inputs;
-  switch (node.op) {
-    case 'permute':
-      return isSideBySide(x, attrList(node.attrs, 'perm')[axis], stored);
-    case 'reshape': {
-      const inner = x.type.shape.length - 1;
-      return (
-        axis === last &&
-        node.type.shape[axis] % 4 === 0 &&
-        x.type.shape[inner] % 4 === 0 &&
-        isSideBySide(x, inner, stored)
-      );
-    }
-    case 'slice': {
-      const [start, step] = [attrList(node.attrs, 'start'), attrList(node.attrs, 'step')];
-      return step[axis] === 1 && start[axis] % 4 === 0 && isSideBySide(x, axis, stored);
-    }
-    case 'concat':
-      return node.inputs.every((input) => isSideBySide(input, axis, stored));
-    case 'broadcast': {
-      const own = axis - (node.type.shape.length - x.type.shape.length);
-      return own >= 0 && x.type.shape[own] === node.type.shape[axis] && isSideBySide(x, own, stored);
-    }
-    default:
-      return isPointwiseOn(node, axis, stored);
-  }
+  if (opDef(node.op).kind !== 'view') return isPointwiseOn(node, axis, stored);
+  const behind = foursBehind(node, axis);
+  return !!behind && behind.every((found) => isSideBySide(found.node, found.axis, stored));
 }
 
 /** All operands that vary along the axis are; the others are the same for the whole four. */

@@ -3,7 +3,7 @@
  * registers, `depth` steps of k between barriers. The textbook plan for hardware GPUs.
  */
 import { sizeOf, type Node } from '../../ir/index.ts';
-import { attrList, opDef } from '../../ops/index.ts';
+import { axisBehind, opDef, type Axis } from '../../ops/index.ts';
 import type { Part } from '../depth-parts.ts';
 import type { TiledProductPlan } from './plan.ts';
 import { maxOf, type Index } from '../../kernel/index-map.ts';
@@ -168,14 +168,15 @@ function addStaged(
 
 /** Whether the last axis of an operand is the one contiguous in memory, seen through views and pointwise ops. */
 function contiguousAxis(operand: Node): 'last' | 'other' {
-  let axis = operand.type.shape.length - 1;
-  let node = operand;
-  while (node.inputs.length && opDef(node.op).kind !== 'contract') {
-    if (node.op === 'permute') axis = attrList(node.attrs, 'perm')[axis];
-    if (node.op === 'reshape') return axis === node.type.shape.length - 1 ? 'last' : 'other';
-    const next = node.inputs.find((n) => n.type.shape.length === node.type.shape.length);
-    if (!next || opDef(node.op).kind === 'reduce') break;
-    node = next;
-  }
-  return axis === node.type.shape.length - 1 ? 'last' : 'other';
+  let at: Axis = { node: operand, axis: operand.type.shape.length - 1 };
+  for (let next: Axis | undefined = at; next; next = behind(next)) at = next;
+  return at.axis === at.node.type.shape.length - 1 ? 'last' : 'other';
+}
+
+/** The same axis of what a value is computed of, element by element. */
+function behind({ node, axis }: Axis): Axis | undefined {
+  const { kind } = opDef(node.op);
+  if (kind === 'view') return axisBehind(node, axis);
+  const next = kind === 'pointwise' && node.inputs.find((n) => n.type.shape.length === node.type.shape.length);
+  return next ? { node: next, axis } : undefined;
 }

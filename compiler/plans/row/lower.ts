@@ -3,6 +3,7 @@
  * again with the results at hand, for the next reduction and at last for what is written.
  */
 import { sizeOf, type Node } from '../../ir/index.ts';
+import { combinerOf } from '../../ops/index.ts';
 import type { RowPlan } from './plan.ts';
 import { rowAxes } from '../../fusion/regions.ts';
 import { ZERO, type Index } from '../../kernel/index-map.ts';
@@ -72,7 +73,7 @@ function reduceTogether(site: Site, plan: RowPlan, row: Row, group: readonly Nod
   const { b, inline } = site;
   const partials = group.map((node) => {
     const { neutral } = reducer(b, node.op);
-    return b.variable(node.name ?? (node.op === 'reduce_max' ? 'largest' : 'total'), neutral);
+    return b.variable(node.name ?? `partial_${combinerOf(node.op).noun}`, neutral);
   });
   eachElement(site, row, (index, inside) => {
     group.forEach((node, i) => {
@@ -107,9 +108,9 @@ function eachElement({ b, inline }: Site, row: Row, body: (index: Index[], insid
 
 function combineLanes({ b }: Site, plan: RowPlan, node: Node, partial: Expr): Expr {
   const { combine, across } = reducer(b, node.op);
-  const name = node.name ?? (node.op === 'reduce_max' ? 'row_max' : 'row_sum');
+  const name = node.name ?? `row_${combinerOf(node.op).noun}`;
   if (plan.combine === 'serial') return b.bind(name, partial);
-  if (plan.combine === 'subgroup') return b.bind(name, across(partial));
+  if (plan.combine === 'subgroup') return b.bind(name, across(partial, plan.lanes));
   const { lane } = builtins(b);
   const scratch = b.sharedArray('scratch', plan.lanes);
   b.storeShared(scratch, lane, partial);
