@@ -6,7 +6,7 @@ import { resolveGradients } from './autodiff/resolve.ts';
 import { attempt } from './emit/reproducer.ts';
 import { nodesOf, Remarks, results, type Graph, type Node } from './ir/index.ts';
 import { verify } from './ir/verify.ts';
-import { opTable } from './ops/index.ts';
+import { isProduct, opTable } from './ops/index.ts';
 import { assemble } from './rewrite/assemble.ts';
 import { chunk } from './rewrite/chunk.ts';
 import { cut } from './rewrite/cut.ts';
@@ -53,7 +53,7 @@ export const pipeline: readonly Pass[] = [
   pass('expand', 'composite ops (linear, layer_norm, softmax) become the ops they stand for', (graph, device) => {
     const isCrowded = crowds(graph, device);
     const isSplit = (anchor: Node) => storesScores(anchor, device) || isCrowded(anchor) || !hasKernel(anchor, device);
-    return expand(graph, (anchor) => anchor.op !== 'matmul' && isSplit(anchor));
+    return expand(graph, (anchor) => !isProduct(anchor) && isSplit(anchor));
   }),
   pass('canonical', 'canonical form of what the expansion left', canonicalise),
   pass('tile', 'values that no binding can hold are computed and read in parts', tile),

@@ -110,7 +110,8 @@ export class Inliner {
       const own = valueOf(next);
       return before && holds && before !== own ? this.b.call('select', [before, own, holds]) : own;
     }, start);
-    if (!value) throw new Error(`internal error: the record of ${node.op} says of an element that it comes from nowhere`);
+    if (!value)
+      throw new Error(`internal error: the record of ${node.op} says of an element that it comes from nowhere`);
     return this.named(node, value);
   }
 

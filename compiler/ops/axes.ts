@@ -81,7 +81,8 @@ export function foursBehind(view: Node, axis: number): Axis[] | undefined {
   const place = SYMBOLS.add(symbol('four', Math.ceil(shape[axis] / 4) - 1, 4), symbol('place', 3));
   const found = sources(SYMBOLS, symbolsOf(shape).with(axis, place), view).map(({ operand, index, bounds = [] }) => {
     const [along, ...others] = [...index.keys()].filter((a) => dependsOn(index[a], 'place'));
-    if (along === undefined || others.length || bounds.some(({ from }) => from % 4 !== 0)) return undefined;
+    if (along === undefined || others.length || bounds.some(({ axis: a, from }) => a === along && from % 4 !== 0))
+      return undefined;
     const { base, terms } = index[along];
     const isFour = terms.every(({ atom, times }) => (atom.key === 'place' ? times === 1 : times % 4 === 0));
     return base % 4 === 0 && isFour ? { node: view.inputs[operand], axis: along } : undefined;

@@ -131,7 +131,8 @@ export function defineOp(def: OpDef): OpDef {
   return def;
 }
 
-const lacks = (op: string, what: string): Error => new Error(`internal error: ${op} is no ${what}: its record does not say how`);
+const lacks = (op: string, what: string): Error =>
+  new Error(`internal error: ${op} is no ${what}: its record does not say how`);
 
 /** What the record of a view says; an internal error for other ops. */
 export function viewOf(op: string): ViewDef {

@@ -55,7 +55,12 @@ export function broadcastIndex<A extends Atom>(index: Place<A>, shape: Shape): A
  * Index in `to` of the element at `index` in `from`, both row-major. Axes that agree at the front or the back are kept,
  * so that only the part that is really reshaped pays for divisions.
  */
-export function reshapeIndex<A extends Atom>(ix: IndexAlgebra<A>, index: Place<A>, from: Shape, to: Shape): Affine<A>[] {
+export function reshapeIndex<A extends Atom>(
+  ix: IndexAlgebra<A>,
+  index: Place<A>,
+  from: Shape,
+  to: Shape,
+): Affine<A>[] {
   let front = 0;
   while (front < Math.min(from.length, to.length) && from[front] === to[front]) front++;
   const flat = ix.flatten(index.slice(front), from.slice(front));

@@ -4,6 +4,7 @@
  * `refuses`, says which geometries are right for a group; it is asked of every plan, whoever chose it, before it is lowered.
  */
 import { labelOf, sizeOf, type Node } from '../ir/index.ts';
+import { opDef } from '../ops/index.ts';
 import { limit, type DeviceSpec } from '../device.ts';
 import type { Region } from '../fusion/regions.ts';
 import type { Launch, Site } from './common.ts';
@@ -50,7 +51,7 @@ export interface Planning<P extends Geometry> {
   readonly name: P['family'];
   /** One line for docs and reports. */
   readonly doc: string;
-  /** Kinds of group that it is for: contractions by their ops. */
+  /** Kinds of group that it is for: of contractions, what their records call them. */
   readonly computes: readonly string[];
   /** What it computes beside the contraction, in the same kernel. */
   readonly provides?: readonly Need[];
@@ -106,8 +107,8 @@ function needsOf({ needs: asked = [], anchor, reductions = [], sums = [], pieces
   return (Object.keys(needs) as Need[]).filter((need) => needs[need] || asked.includes(need));
 }
 
-/** What a family is asked for: a contraction's op, else the kind of the group. */
-export const kindOf = ({ anchor, kind }: Group): string => anchor?.op ?? kind;
+/** What a family is asked for: what a contraction is by its record, else the kind of the group. */
+export const kindOf = ({ anchor, kind }: Group): string => (anchor ? (opDef(anchor.op).contraction ?? anchor.op) : kind);
 
 function lacks({ computes, provides = [] }: Declared, group: Group): string | undefined {
   const kind = kindOf(group);

@@ -187,4 +187,3 @@ class Tiler {
   composite = this.whole;
   request = this.whole;
 }
-

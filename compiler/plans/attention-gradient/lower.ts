@@ -4,7 +4,7 @@
  * same for all invocations of the workgroup. Nothing is shared, so there is no barrier. Dao et al. 2022, algorithm 4.
  */
 import { sizeOf, type Node } from '../../ir/index.ts';
-import { attentionDims, gradientOperands, scoreOperands } from '../../ops/index.ts';
+import { attentionDims, contractionOf, gradientOperands, scoreOperands } from '../../ops/index.ts';
 import type { AttentionGradientPlan } from './plan.ts';
 import { fixedIndex, type Index } from '../../kernel/index-map.ts';
 import { broadcastIndex } from '../../kernel/inline.ts';
@@ -27,7 +27,7 @@ export function attentionGradient(site: Site, plan: AttentionGradientPlan): Laun
   const { b, inline, region, outputs } = site;
   const { ix } = inline;
   const anchor = region.anchor!;
-  const isSum = anchor.op === 'attention_stats';
+  const isSum = contractionOf(anchor.op) === 'attention-statistics';
   const own = isSum ? withValues(anchor.inputs) : gradientOperands(anchor.inputs).own;
   const dims = attentionDims(own.map(({ type }) => type));
   const anchors = new Map(outputs.map((output) => output.anchor ?? anchor).map((node) => [node.op, node]));

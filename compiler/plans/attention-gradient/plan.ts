@@ -16,7 +16,7 @@ const MAX_HELD_COLUMNS = 80;
 export const planning: Planning<AttentionGradientPlan> = {
   name: 'attention-gradient',
   doc: 'Derivatives of attention: an invocation owns a row and computes its weights anew.',
-  computes: ['attention_stats', 'attention_dq', 'attention_dk', 'attention_dv'],
+  computes: ['attention-statistics', 'attention-queries', 'attention-keys', 'attention-values'],
   provides: ['further contractions'],
   propose(_, device) {
     const rolled = device.kind === 'software';

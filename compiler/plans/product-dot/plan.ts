@@ -33,7 +33,7 @@ export const partsOf = ({ lanes }: DotProductPlan, rows: number): number => lane
 export const planning: Planning<DotProductPlan> = {
   name: 'product-dot',
   doc: 'Few rows: invocations walk along k of one column together, and read each weight once.',
-  computes: ['matmul'],
+  computes: ['product'],
   propose(group, device) {
     const rows = rowsOf(group);
     if (rows >= MANY_ROWS) return { rejected: `${rows} rows, not a handful` };

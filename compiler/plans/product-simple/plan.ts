@@ -10,7 +10,7 @@ export interface SimpleProductPlan {
 export const planning: Planning<SimpleProductPlan> = {
   name: 'product-simple',
   doc: 'One invocation per element of the product: for products too small to tile.',
-  computes: ['matmul'],
+  computes: ['product'],
   provides: ['row statistics', 'row sums'],
   propose: () => ({ family: 'product-simple', workgroup: 64 }),
   refuses: ({ workgroup }, { anchor }, device) =>

@@ -25,7 +25,7 @@ const tileOf = ({ lanes, rows, columns }: SubgroupProductPlan): Tile => ({ rows,
 export const planning: Planning<SubgroupProductPlan> = {
   name: 'product-subgroup',
   doc: 'A tile of the product by one subgroup in registers, operands spread by broadcasts.',
-  computes: ['matmul'],
+  computes: ['product'],
   provides: ['row sums'],
   propose,
   refuses,

@@ -31,7 +31,7 @@ const LEAST = 8;
 export const planning: Planning<TiledProductPlan> = {
   name: 'product-tiled',
   doc: 'Operand tiles in workgroup memory, a square block of the product in the registers of each invocation.',
-  computes: ['matmul'],
+  computes: ['product'],
   provides: ['row statistics', 'stored rows', 'row sums', 'partial reductions', 'totals'],
   propose,
   refuses,
