@@ -174,8 +174,7 @@ const NOUGHT = /\bnought\b/;
 
 function printOperand(op: string, arg: Expr): string {
   const isZero = arg.kind === 'literal' && arg.type === 'f32' && arg.value === 0;
-  const text =
-    isZero && opDef(op).wgsl!.hidesZeros ? (Object.is(arg.value, -0) ? '-nought' : 'nought') : print(arg);
+  const text = isZero && opDef(op).wgsl!.hidesZeros ? (Object.is(arg.value, -0) ? '-nought' : 'nought') : print(arg);
   return text.startsWith('-') ? `(${text})` : text;
 }
 

@@ -108,7 +108,8 @@ function needsOf({ needs: asked = [], anchor, reductions = [], sums = [], pieces
 }
 
 /** What a family is asked for: what a contraction is by its record, else the kind of the group. */
-export const kindOf = ({ anchor, kind }: Group): string => (anchor ? (opDef(anchor.op).contraction ?? anchor.op) : kind);
+export const kindOf = ({ anchor, kind }: Group): string =>
+  anchor ? (opDef(anchor.op).contraction ?? anchor.op) : kind;
 
 function lacks({ computes, provides = [] }: Declared, group: Group): string | undefined {
   const kind = kindOf(group);
