@@ -38,12 +38,13 @@ export async function importSources() {
 
 /** The folder of the bundle of the sources as they are now. */
 async function bundled() {
-  const folder = join(KEPT, digestOf(sourceFiles()));
+  const digest = digestOf(sourceFiles());
+  const folder = join(KEPT, digest);
   if (existsSync(folder)) return folder;
   mkdirSync(KEPT, { recursive: true });
   const made = mkdtempSync(join(KEPT, 'new-'));
   try {
-    await bundle(made);
+    await bundle(made, digest);
     renameSync(made, folder);
   } catch (error) {
     rmSync(made, { recursive: true, force: true });
@@ -58,10 +59,11 @@ function sourceFiles() {
   const files = FOLDERS.flatMap((folder) =>
     readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' }).map((name) => join(folder, name)),
   );
-  return [...files.filter((name) => name.endsWith('.ts')).sort(), 'package.json', 'cli/from-sources.mjs'];
+  const read = files.filter((name) => /\.(m?[jt]s|json|rules|css|html)$/.test(name));
+  return [...read.sort(), 'package.json', 'package-lock.json'];
 }
 
-/** Of all that decides what the bundle is: it names the folder that it was made in. */
+/** Of all that decides what the bundle is, and what its code reads; the bundle names the folder that it was made in. */
 function digestOf(files) {
   const hash = createHash('sha256').update(`${ROOT} ${process.version}`);
   for (const file of files) {
@@ -71,7 +73,7 @@ function digestOf(files) {
   return hash.digest('hex').slice(0, 32);
 }
 
-async function bundle(outdir) {
+async function bundle(outdir, digest) {
   const { build } = await import('esbuild');
   await build({
     absWorkingDir: ROOT,
@@ -88,7 +90,7 @@ async function bundle(outdir) {
     sourcemap: true,
     tsconfigRaw: {},
     logLevel: 'silent',
-    define: { 'import.meta.url': '__source' },
+    define: { 'import.meta.url': '__source', DITC_SOURCES: JSON.stringify(digest) },
     plugins: [{ name: 'places', setup: keepPlaces }],
   });
 }

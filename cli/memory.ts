@@ -8,6 +8,8 @@ import { planMemory } from '../runtime/buffers.ts';
 import { withPreludes } from '../runtime/preludes.ts';
 import { bytes } from './text.ts';
 
+type Built = Pick<Artefact, 'manifest'>;
+
 /** What a batch takes, in bytes on the device. */
 export interface Need {
   /** For the model and the training, at any batch. */
@@ -16,7 +18,7 @@ export interface Need {
 }
 
 /** What entries take of the device. */
-export function needOf({ manifest }: Artefact, entries: readonly string[] = Object.keys(manifest.entries)): Need {
+export function needOf({ manifest }: Built, entries: readonly string[] = Object.keys(manifest.entries)): Need {
   const { weights, state, constants, total } = planMemory(manifest, withPreludes(manifest, entries)).report;
   return { fixed: weights + state + constants, total };
 }
@@ -25,7 +27,7 @@ export function needOf({ manifest }: Artefact, entries: readonly string[] = Obje
  * The artefact that takes at most `limit` bytes, or as little as can be. What the device pads and stages is known only
  * afterwards: then it is compiled once more, for less.
  */
-export function compileWithin<C extends { readonly artefact: Artefact }>(
+export function compileWithin<C extends { readonly artefact: Built }>(
   limit: number,
   compile: (memory: number) => C,
 ): C {
@@ -37,7 +39,7 @@ export function compileWithin<C extends { readonly artefact: Artefact }>(
 }
 
 /** What computing again adds to the work of the entry that does most of it; undefined when nothing is computed twice. */
-export function recomputed({ manifest }: Artefact): string | undefined {
+export function recomputed({ manifest }: Built): string | undefined {
   const shares = Object.values(manifest.entries).map(({ dispatches, memory: { recomputedMacs = 0 } }) => {
     const once = dispatches.reduce((sum, { macs }) => sum + macs, -recomputedMacs);
     return recomputedMacs / (once || 1);

@@ -7,12 +7,15 @@ import type { Artefact, InputSpec, TensorSpec } from '../compiler/emit/artefact.
 import { inputSpecs } from '../compiler/emit/input-range.ts';
 import { DitcError, nodesOf, type Graph } from '../compiler/ir/index.ts';
 import { opDef } from '../compiler/ops/index.ts';
-import { compileModel } from '../compiler/compile.ts';
+import { compileTraced, traceModel } from '../compiler/compile.ts';
 import { pipeline, type Pass, type Precision } from '../compiler/pipeline.ts';
 import type { EntryInput } from '../compiler/emit/build.ts';
+import { digestOfTrace, type TracedModel } from '../compiler/emit/traced.ts';
 import { recordOf, type CompilationRecord, type EntryRecord } from '../compiler/report/record.ts';
 import type { DeviceSpec } from '../compiler/device.ts';
+import { allRules } from '../compiler/rewrite/recognise.ts';
 import { nearest } from '../runtime/checkpoint/suggest.ts';
+import { keep, remembered } from './cache.ts';
 import { phase } from './progress.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -29,7 +32,7 @@ export function loadModel(path: string, terminal?: Terminal): LoadedModel {
 function opened(path: string): LoadedModel {
   if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return load(path);
   const file = realpathSync(path);
-  return load(file, { cwd: packageFolder(dirname(file)) ?? dirname(file) });
+  return load(file, { cwd: packageFolder(dirname(file)) ?? dirname(file), keep, meanwhile: allRules });
 }
 
 function packageFolder(folder: string): string | undefined {
@@ -65,10 +68,44 @@ export interface CompileOptions {
 const opCount = (graph: Graph): number => nodesOf(graph).filter((node) => opDef(node.op).kind !== 'leaf').length;
 
 /** Compiles entries of a model; errors of the model's own code come with their place in it. */
-export function compile(loaded: LoadedModel, options: CompileOptions): Compiled {
+export const compile = (loaded: LoadedModel, options: CompileOptions): Compiled =>
+  compileTrace(loaded, options, trace(loaded, options));
+
+/** The artefact alone: from the cache, where it was compiled before of the same trace, for the same device with the same options. */
+export const compileArtefact = (loaded: LoadedModel, options: CompileOptions): Artefact =>
+  compiledOnce('artefact', loaded, options, undefined, (compiled) => compiled.artefact);
+
+/**
+ * What `make` makes of a compiled model: from the cache, where it did so before. `more` is what it depends on besides; it tells the
+ * `kind` too.
+ */
+export function compiledOnce<T>(
+  kind: string,
+  loaded: LoadedModel,
+  options: CompileOptions,
+  more: unknown,
+  make: (compiled: Compiled) => T,
+): T {
+  const traced = trace(loaded, options);
+  const { device, dtype, memory, onPass, morePasses } = options;
+  const made = () => make(compileTrace(loaded, options, traced));
+  // Passes of a test's own, or someone who watches.
+  if (onPass || morePasses?.length) return made();
+  const key = [digestOfTrace(traced), loaded.name, loaded.source, device, dtype, memory, more];
+  const found = remembered(kind, key, made);
+  loaded.checked();
+  return found;
+}
+
+function trace(loaded: LoadedModel, options: CompileOptions): TracedModel {
   const { model, name, source } = loaded;
   const entries = options.entries ?? defaultEntries(model);
   for (const entry of entries) checkEntry(entry, Object.keys(model.entries), source);
+  return guard(loaded, () => traceModel(model, { ...options, name, source, entries }));
+}
+
+function compileTrace(loaded: LoadedModel, options: CompileOptions, traced: TracedModel): Compiled {
+  const { name, source } = loaded;
   const inputs: EntryInput[] = [];
   const opsAfter = new Map<string, { name: string; ops: number }[]>();
   const onPass = (pass: string, graph: Graph) => {
@@ -77,8 +114,9 @@ export function compile(loaded: LoadedModel, options: CompileOptions): Compiled 
   };
   const onEntry = (entry: EntryInput) => void inputs.push(entry);
   const passes = [...pipeline, ...(options.morePasses ?? [])];
-  const compiling = { ...options, name, source, entries, passes, onPass, onEntry };
-  const artefact = phase(options.terminal, 'compile', () => guard(loaded, () => compileModel(model, compiling)));
+  const compiling = { ...options, name, source, passes, onPass, onEntry };
+  const artefact = phase(options.terminal, 'compile', () => guard(loaded, () => compileTraced(traced, compiling)));
+  loaded.checked();
   const sum = (at: number) => [...opsAfter.values()].reduce((total, list) => total + (list.at(at)?.ops ?? 0), 0);
   const ops = { before: sum(0), after: sum(-1) };
   return { artefact, graphs: inputs.map(({ graph }) => graph), ops, entries: inputs, passes: opsAfter };

@@ -3,7 +3,7 @@ import type { Artefact } from '../compiler/emit/artefact.ts';
 import { DitcError } from '../compiler/ir/error.ts';
 import type { Precision } from '../compiler/pipeline.ts';
 import type { DeviceSpec } from '../compiler/device.ts';
-import { compile, type LoadedModel } from './model.ts';
+import { compileArtefact, type LoadedModel } from './model.ts';
 import type { Terminal } from './terminal.ts';
 import { SAMPLING_ENTRIES } from '../runtime/sample.ts';
 
@@ -27,7 +27,7 @@ export function compileSampler(
     try {
       const entryOptions = { ...settings, batch };
       const options = { device: { ...device, steady: true }, entries: SAMPLING_ENTRIES, entryOptions, dtype, terminal };
-      return compile(loaded, options).artefact;
+      return compileArtefact(loaded, options);
     } catch (error) {
       const tooLarge = error instanceof DitcError && error.code === 'limit';
       if (!tooLarge || given !== undefined || batch === 1) throw error;

@@ -7,6 +7,7 @@ import { buildArtefact, type EntryInput, type ModelInput } from './emit/build.ts
 import { packConflicts } from './emit/pack-conflicts.ts';
 import { attempt } from './emit/reproducer.ts';
 import { startsOf } from './emit/starts.ts';
+import type { TracedModel } from './emit/traced.ts';
 import { byteSize, DitcError, GraphBuilder, nodesOf, type Graph, type Node } from './ir/index.ts';
 import { bytesOfAll, leafBytes } from './memory/leaves.ts';
 import { opTable } from './ops/index.ts';
@@ -32,21 +33,34 @@ export interface ModelOptions extends CompileOptions {
   readonly onEntry?: (entry: EntryInput) => void;
 }
 
-export function compileModel(model: Model, options: ModelOptions): Artefact {
+export const compileModel = (model: Model, options: ModelOptions): Artefact =>
+  compileTraced(traceModel(model, options), options);
+
+/** Runs the entries of a model to be compiled, and asks the others for what the artefact says of them. */
+export function traceModel(model: Model, options: ModelOptions): TracedModel {
   const { dtype = 'f32', entryOptions, device } = options;
   if (dtype === 'f16') checkHalf(device);
   const names = options.entries ?? defaultEntries(model);
-  const traced = names.map((name) => traceEntry(model, name, { ...entryOptions, dtype }));
-  const compiled = compileEntries(traced, dtype === 'f16' ? forHalf(traced, options) : options);
+  const entries = names.map((name) => traceEntry(model, name, { ...entryOptions, dtype }));
   const left = Object.keys(model.entries).filter((name) => !names.includes(name));
-  const starts = startsOf(traced, () => traceOthers(model, left, { ...entryOptions, dtype }));
-  const entries = compiled.map((entry) => ({ ...entry, startedBy: starts.get(entry.name) }));
-  for (const entry of entries) options.onEntry?.(entry);
-  const otherParams = paramsOfOthers(model, names, options.entryOptions);
   const read = new Set(entries.flatMap(({ params }) => params.map(({ node }) => node.attrs.name)));
-  const others = otherParams.filter((name) => !read.has(name));
-  const builtWith = plainOptions({ ...model.options, ...entryOptions, dtype });
-  return emit({ ...options, aliases: model.aliases, otherParams: others, options: builtWith }, entries, options);
+  return {
+    entries,
+    starts: startsOf(entries, () => traceOthers(model, left, { ...entryOptions, dtype })),
+    otherParams: paramsOfOthers(model, names, entryOptions).filter((name) => !read.has(name)),
+    aliases: model.aliases,
+    options: plainOptions({ ...model.options, ...entryOptions, dtype }),
+  };
+}
+
+export function compileTraced(traced: TracedModel, options: ModelOptions): Artefact {
+  const { starts, otherParams, aliases } = traced;
+  const half = options.dtype === 'f16' ? forHalf(traced.entries, options) : options;
+  const entries = compileEntries(traced.entries, half).map((entry) => {
+    return { ...entry, startedBy: starts.get(entry.name) };
+  });
+  for (const entry of entries) options.onEntry?.(entry);
+  return emit({ ...options, aliases, otherParams, options: traced.options }, entries, options);
 }
 
 /** The options that a manifest can hold. */

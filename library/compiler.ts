@@ -128,4 +128,5 @@ const inMemory = (model: Model, name: string): LoadedModel => ({
   files: [],
   sourceText: () => undefined,
   units: new Map(),
+  checked() {},
 });

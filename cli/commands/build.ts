@@ -4,7 +4,8 @@ import { join, relative } from 'node:path';
 import type { EntrySpec, Manifest } from '../../compiler/emit/artefact.ts';
 import type { Graph } from '../../compiler/ir/index.ts';
 import type { Precision } from '../../compiler/pipeline.ts';
-import type { Compiled, LoadedModel } from '../model.ts';
+import type { Built } from '../build-files.ts';
+import type { LoadedModel } from '../model.ts';
 import { examples, type Context } from '../context.ts';
 import { UsageError } from '../errors.ts';
 import { collect, memorySize, precision, wholeNumber } from '../options.ts';
@@ -54,15 +55,16 @@ export const buildCommand = (context: Context): Command =>
       'after',
       examples('ditc build models/dit-xl.ts', 'ditc build my-model.ts --entry forward --batch 8 --out out/my-model'),
     )
-    .action((path: string, options: Options) => build(path, options, context));
+    .action((path: string, options: Options) => buildModel(path, options, context));
 
-async function build(path: string, options: Options, context: Context): Promise<void> {
+async function buildModel(path: string, options: Options, context: Context): Promise<void> {
   const start = performance.now();
   const { terminal } = context;
-  const [{ findDevice }, { checkArtefactFolder, writeArtefactFolder }, { compile, loadModel }] = await Promise.all([
+  const [{ findDevice }, { checkArtefactFolder, writeArtefactFolder }, { loadModel }, { build }] = await Promise.all([
     import('../device.ts'),
     import('../artefact-folder.ts'),
     import('../model.ts'),
+    import('../build-files.ts'),
   ]);
   const device = await findDevice(options.device);
   const printed = await irPrinter(options, (text) => terminal.out(text));
@@ -71,8 +73,8 @@ async function build(path: string, options: Options, context: Context): Promise<
   const out = options.out ?? join('codegen-out', loaded.name);
   checkArtefactFolder(out);
   const entries = options.entry && [...new Set(options.entry)];
-  const compiledFor = (batch: number, memory?: number) =>
-    compile(loaded, {
+  const buildFor = (batch: number, memory?: number) =>
+    build(loaded, options, {
       terminal,
       device,
       entries,
@@ -83,32 +85,27 @@ async function build(path: string, options: Options, context: Context): Promise<
       morePasses: context.passes,
     });
   const { recomputed } = await import('../memory.ts');
-  const compiled = await compileInMemory(options, compiledFor);
-  const { buildFiles } = await import('../build-files.ts');
-  const { phase } = await import('../progress.ts');
-  const files = phase(terminal, options.report ? 'report' : 'files', () =>
-    buildFiles(loaded, compiled, device, options),
-  );
-  writeArtefactFolder(out, files);
+  const built = await buildInMemory(options, buildFor);
+  writeArtefactFolder(out, built.files);
   const took = performance.now() - start;
-  if (options.json) terminal.out(JSON.stringify(summary(compiled, out, took), null, 2));
+  if (options.json) terminal.out(JSON.stringify(summary(built, out, took), null, 2));
   else
     (options.printIr === undefined ? terminal.out : terminal.err)(
-      report(loaded, compiled, options, out, took, recomputed(compiled.artefact)),
+      report(loaded, built, options, out, took, recomputed(built.artefact)),
     );
 }
 
-/** Compiles the batch for the memory it may use; throws when that is not enough. */
-async function compileInMemory(
+/** Builds the batch for the memory it may use; throws when that is not enough. */
+async function buildInMemory(
   { batch, memory }: Options,
-  compiledFor: (batch: number, memory?: number) => Compiled,
-): Promise<Compiled> {
-  if (memory === undefined) return compiledFor(batch);
+  buildFor: (batch: number, memory?: number) => Built,
+): Promise<Built> {
+  if (memory === undefined) return buildFor(batch);
   const { checkMemory, compileWithin, needOf } = await import('../memory.ts');
-  const within = (n: number) => compileWithin(memory, (less) => compiledFor(n, less));
-  const compiled = within(batch);
-  checkMemory(memory, batch, (n) => needOf((n === batch ? compiled : within(n)).artefact));
-  return compiled;
+  const within = (n: number) => compileWithin(memory, (less) => buildFor(n, less));
+  const built = within(batch);
+  checkMemory(memory, batch, (n) => needOf((n === batch ? built : within(n)).artefact));
+  return built;
 }
 
 /** Prints graphs after the pass that --print-ir names. */
@@ -131,7 +128,7 @@ async function irPrinter({ printIr, json, dtype }: Options, print: (text: string
   };
 }
 
-function summary({ artefact, ops }: Compiled, out: string, took: number) {
+function summary({ artefact, ops }: Built, out: string, took: number) {
   const { model, source, device, entries, kernels } = artefact.manifest;
   return {
     model,
@@ -153,7 +150,7 @@ function summary({ artefact, ops }: Compiled, out: string, took: number) {
 /** What was built, on one screen. */
 function report(
   loaded: LoadedModel,
-  { artefact, ops }: Compiled,
+  { artefact, ops }: Built,
   { batch, report: hasReport }: Options,
   out: string,
   took: number,

@@ -185,18 +185,18 @@ async function source(
   { entry, batch, dtype }: Options,
   terminal: Terminal,
 ): Promise<(open: OpenDevice) => Promise<Artefact>> {
-  const { checkEntry, compile, loadModel } = await import('../model.ts');
+  const { checkEntry, compileArtefact, loadModel } = await import('../model.ts');
   if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) {
     const loaded = loadModel(path, terminal);
     for (const name of entry) checkEntry(name, Object.keys(loaded.model.entries), loaded.source);
     return async ({ spec }) =>
-      compile(loaded, {
+      compileArtefact(loaded, {
         terminal,
         device: spec,
         entries: [...new Set(entry)],
         entryOptions: { batch: batch ?? 1 },
         dtype,
-      }).artefact;
+      });
   }
   const given = batch !== undefined ? '--batch' : dtype !== undefined ? '--dtype' : undefined;
   if (given)

@@ -5,7 +5,7 @@ import type { TensorFile } from '../../runtime/checkpoint/source.ts';
 import type { OpenDevice } from '../../runtime/device.ts';
 import type { Program } from '../../runtime/program.ts';
 import { startProgram } from '../gpu.ts';
-import { compile, type LoadedModel } from '../model.ts';
+import { compileArtefact, type LoadedModel } from '../model.ts';
 import type { Terminal } from '../terminal.ts';
 import type { PictureSet } from './pictures.ts';
 
@@ -37,7 +37,7 @@ export class Network {
   ): Promise<Network> {
     checkEntry(loaded);
     const entryOptions = { batch, height: size[0], width: size[1] };
-    const { artefact } = compile(loaded, { device: open.spec, entries: [ENTRY], entryOptions });
+    const artefact = compileArtefact(loaded, { device: open.spec, entries: [ENTRY], entryOptions });
     checkShapes(loaded, artefact, [batch, 3, ...size]);
     const program = await startProgram(open, { artefact, entries: [ENTRY], weights, seed: 0 }, terminal);
     return new Network(program, artefact);

@@ -42,7 +42,7 @@ export async function findCause(
   const before = temporaryIn(folder.path, 'tmp');
   const repeat = {
     program,
-    entry: entries.find(({ name }) => name === 'trainStep')!,
+    entry: entries().find(({ name }) => name === 'trainStep')!,
     accumulate,
     restore: () => (saved ? load(saved) : begin()),
     async snapshot(at: Place) {

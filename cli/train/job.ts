@@ -1,8 +1,10 @@
 /** A training as it was asked for, and as it is once all of that has been checked. */
+import type { Artefact } from '../../compiler/emit/artefact.ts';
+import type { EntryInput } from '../../compiler/emit/build.ts';
 import type { TensorFile } from '../../runtime/checkpoint/source.ts';
 import type { Dataset, OnBad } from '../../runtime/data/dataset.ts';
 import type { Program } from '../../runtime/program.ts';
-import type { Compiled, LoadedModel } from '../model.ts';
+import type { LoadedModel } from '../model.ts';
 import type { Terminal } from '../terminal.ts';
 import type { TrainingFolder } from './folder.ts';
 import type { OpenPreview, Preview } from './drawing.ts';
@@ -59,7 +61,11 @@ export interface Job {
 /** What a training runs on. */
 export interface Running {
   readonly program: Program;
-  readonly compiled: Compiled;
+  readonly compiled: {
+    readonly artefact: Artefact;
+    /** Its entries as they went to emission, compiled once more. */
+    entries(): readonly EntryInput[];
+  };
   readonly preview?: OpenPreview;
   readonly stop: AbortSignal;
 }

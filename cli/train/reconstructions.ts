@@ -1,6 +1,6 @@
 /** What an autoencoder makes of some of the pictures it is trained on: those in a row, and below them its own. */
 import { isBadExample, writeValues, type Dataset } from '../../runtime/data/dataset.ts';
-import { compile, type LoadedModel } from '../model.ts';
+import { compileArtefact, type LoadedModel } from '../model.ts';
 import { toPictures } from '../pictures.ts';
 import type { Preview } from './drawing.ts';
 
@@ -14,7 +14,7 @@ export function reconstructed(loaded: LoadedModel, every: number, range: readonl
     every,
     entries: [RECONSTRUCTION],
     compile: (device) =>
-      compile(loaded, { device, entries: [RECONSTRUCTION], entryOptions: { batch: PICTURES } }).artefact,
+      compileArtefact(loaded, { device, entries: [RECONSTRUCTION], entryOptions: { batch: PICTURES } }),
     async draw(program, data, onStep) {
       onStep();
       const [{ name, shape }] = program.manifest.entries[RECONSTRUCTION].inputs;

@@ -8,7 +8,7 @@ import { DitcError } from '../../compiler/ir/error.ts';
 import { UsageError } from '../errors.ts';
 import { fillProgram, startProgram, withDevice, withWeights } from '../gpu.ts';
 import { stoppable, type Stoppable } from '../interrupt.ts';
-import { compile, loadModel, type LoadedModel } from '../model.ts';
+import { compile, compileArtefact, loadModel, type LoadedModel } from '../model.ts';
 import { checkMemory, compileWithin, needOf, recomputed, type Need } from '../memory.ts';
 import type { Terminal } from '../terminal.ts';
 import { bytes, grouped, plural } from '../text.ts';
@@ -99,15 +99,17 @@ async function trainOn(open: OpenDevice, job: Job, stopping: Stoppable): Promise
   const sampler = job.preview?.compile(open.spec);
   const beside = sampler ? needOf(sampler).total : 0;
   const compiledFor = (batch: number) => {
-    const within = (memory?: number) =>
-      compile(loaded, {
+    const within = (memory?: number) => {
+      const options = {
         terminal,
         device: open.spec,
         entries,
         entryOptions: { ...settings.options, batch },
         dtype: settings.dtype,
         memory,
-      });
+      };
+      return { artefact: compileArtefact(loaded, options), entries: () => compile(loaded, options).entries };
+    };
     return request.memory === undefined ? within() : compileWithin(request.memory - beside, within);
   };
   const compiled = compiledFor(settings.batch);

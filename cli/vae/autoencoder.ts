@@ -13,7 +13,7 @@ import type { OpenDevice } from '../../runtime/device.ts';
 import type { Program } from '../../runtime/program.ts';
 import { UsageError } from '../errors.ts';
 import { startProgram } from '../gpu.ts';
-import { compile, loadModel, type LoadedModel } from '../model.ts';
+import { compileArtefact, loadModel, type LoadedModel } from '../model.ts';
 import type { Terminal } from '../terminal.ts';
 
 export type Direction = 'encode' | 'decode';
@@ -91,7 +91,7 @@ function compileFor(
   let batch = given ?? Math.min(DEFAULT_BATCH, count);
   for (;;) {
     try {
-      return compile(loaded, { device, entries: [entry], entryOptions: { batch } }).artefact;
+      return compileArtefact(loaded, { device, entries: [entry], entryOptions: { batch } });
     } catch (error) {
       const tooLarge = error instanceof DitcError && error.code === 'limit';
       if (!tooLarge || given !== undefined || batch === 1) throw error;

@@ -9,10 +9,12 @@ import type { OpenedModel } from './project.ts';
 export class ModelTypeError extends DitcError {
   /** What `tsc --pretty` prints, with its colours. */
   readonly pretty: string;
+  readonly count: number;
 
   constructor(where: string | undefined, count: number, plain: string, pretty: string, fix?: string) {
     super({ code: 'type-error', where, what: count === 1 ? 'type error' : `${count} type errors`, why: plain, fix });
     this.pretty = pretty;
+    this.count = count;
   }
 }
 

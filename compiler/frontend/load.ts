@@ -3,11 +3,10 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { checkName, DitcError } from '../ir/index.ts';
 import type { Model } from '../dsl/index.ts';
-import { checkTypes } from './check.ts';
-import { checkConditions } from './conditions.ts';
+import { beginCheck } from './check-thread.ts';
+import { checkHere, keptChecking, unchecked, type Checking, type Keep, type Kept, type Subject } from './checking.ts';
 import { guardUnits, type Units } from './guard.ts';
-import { displayPath, realPath } from './paths.ts';
-import { moduleResolver, withModelProgram, type OpenedModel } from './project.ts';
+import { displayPath, PACKAGE_ROOT, realPath, type DisplayBase } from './paths.ts';
 import { ModuleRunner } from './run.ts';
 import { remember } from './sources.ts';
 
@@ -16,6 +15,10 @@ export interface LoadOptions {
   readonly cwd?: string;
   /** Skips the type check (the model still runs): for callers that have just checked the same file. */
   readonly typeCheck?: boolean;
+  /** Where checked files are kept. */
+  readonly keep?: Keep;
+  /** Work for the time that the check takes to begin with. */
+  readonly meanwhile?: () => void;
 }
 
 export interface LoadedModel {
@@ -30,6 +33,11 @@ export interface LoadedModel {
   sourceText(file: string): string | undefined;
   /** The compiled files, for mapping stack frames (guard). */
   readonly units: Units;
+  /**
+   * Returns when the file is known to be right: to be called before anything is written of it, or shown. The check may run beside
+   * the compilation. @throws DitcError `type-error` or `condition`.
+   */
+  checked(): void;
 }
 
 /**
@@ -39,29 +47,49 @@ export interface LoadedModel {
 export function loadModel(path: string, options: LoadOptions = {}): LoadedModel {
   const cwd = realPath(options.cwd ?? process.cwd(), process.cwd());
   const file = modelFile(path, cwd);
-  const base = { cwd, modelFolder: dirname(file) };
+  const base: DisplayBase = { cwd, modelFolder: dirname(file) };
   const display = (name: string): string => remember(displayPath(name, base), name);
-  const check = (opened: OpenedModel): void => {
-    checkTypes(opened, cwd, display);
-    checkConditions(opened, display);
-  };
-  if (options.typeCheck ?? true) withModelProgram(file, check);
-  const runner = new ModuleRunner(moduleResolver(), display);
-  const exports = guardUnits(runner.units, () => runner.load(file));
+  const checking = checkOf({ file, cwd, display }, base, options);
+  const runner = new ModuleRunner(checking.modules);
+  const exports = whenRight(checking, () => guardUnits(runner.units, () => runner.load(file)));
   const units = [...runner.units.values()];
   const texts = new Map(units.map((unit) => [unit.display, unit.text]));
   return {
-    model: asModel(exports, display(file), texts.get(display(file)) ?? ''),
+    model: whenRight(checking, () => asModel(exports, display(file), texts.get(display(file)) ?? '')),
     source: display(file),
     name: basename(file).replace(/\.ts$/, ''),
     files: [...texts.keys()],
     sourceText: (name) => texts.get(name),
     units: runner.units,
+    checked: () => checking.checked(),
   };
 }
 
+/** The check of a file: as it was kept, in a thread that has begun, or done. */
+function checkOf(subject: Subject, base: DisplayBase, { typeCheck = true, keep, meanwhile }: LoadOptions): Checking {
+  if (!typeCheck) return unchecked(subject);
+  const key = JSON.stringify([subject.file, base, PACKAGE_ROOT]);
+  const kept = keptChecking(subject, keep?.read(key));
+  if (kept) return kept;
+  const write = (found: Kept) => keep?.write(key, found);
+  const thread = beginCheck(subject, base);
+  meanwhile?.();
+  return thread?.checking(write) ?? checkHere(subject, write);
+}
+
+/** What `run` gives. Where it fails, what the check finds comes first: it says more. */
+function whenRight<T>(checking: Pick<Checking, 'checked'>, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    checking.checked();
+    throw error;
+  }
+}
+
 /** Runs code that calls into the model, such as tracing an entry, with errors placed in the user's files. */
-export const guard = <T>(loaded: LoadedModel, run: () => T): T => guardUnits(loaded.units, run);
+export const guard = <T>(loaded: LoadedModel, run: () => T): T =>
+  whenRight(loaded, () => guardUnits(loaded.units, run));
 
 function modelFile(path: string, cwd: string): string {
   const file = realPath(path, cwd);

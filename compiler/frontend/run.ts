@@ -8,9 +8,9 @@ import { DitcError } from '../ir/index.ts';
 import * as dsl from '../dsl/index.ts';
 import { hooks } from './hooks.ts';
 import { HOOK_NAMES } from './instrument.ts';
+import { isSource, type Modules } from './modules.ts';
 import { DSL_INDEX, isCompilerFile } from './paths.ts';
-import type { Resolver } from './project.ts';
-import { compileUnit, SCHEME, type Unit } from './unit.ts';
+import { SCHEME, type Unit } from './unit.ts';
 
 type Exports = Record<string, unknown>;
 
@@ -18,22 +18,20 @@ type Exports = Record<string, unknown>;
 const dslExports: Exports = { ...dsl, __esModule: true };
 
 export class ModuleRunner {
-  /** What has been compiled, by absolute path. */
+  /** What has run, by absolute path. */
   readonly units = new Map<string, Unit>();
   private readonly modules = new Map<string, { exports: Exports }>();
-  private readonly resolve: Resolver;
-  private readonly display: (file: string) => string;
+  private readonly source: Modules;
 
-  constructor(resolve: Resolver, display: (file: string) => string) {
-    this.resolve = resolve;
-    this.display = display;
+  constructor(source: Modules) {
+    this.source = source;
   }
 
   /** Runs a file once and returns its exports; files that import each other see what is there so far, as in Node. */
   load(file: string): Exports {
     const known = this.modules.get(file);
     if (known) return known.exports;
-    const unit = compileUnit(file, readFileSync(file, 'utf8'), this.display(file));
+    const unit = this.source.unit(file);
     this.units.set(file, unit);
     const module = { exports: {} as Exports };
     this.modules.set(file, module);
@@ -47,13 +45,13 @@ export class ModuleRunner {
 
   private import(specifier: string, from: Unit): unknown {
     if (specifier.startsWith('node:')) return createRequire(from.file)(specifier);
-    const file = this.resolve(specifier, from.file);
+    const file = this.source.resolve(specifier, from.file);
     if (!file) throw refused(from, specifier, 'there is no such file', 'check the path, and write the .ts');
     if (file === DSL_INDEX) return dslExports;
     if (isCompilerFile(file))
       throw refused(from, specifier, 'it is internal to the compiler', "import from 'ditc/dsl'");
     if (file.endsWith('.json')) return JSON.parse(readFileSync(file, 'utf8'));
-    if (/\.[cm]?ts$/.test(file) && !/\.d\.[cm]?ts$/.test(file)) return this.load(file);
+    if (isSource(file)) return this.load(file);
     const fix = "import TypeScript files by path, 'ditc/dsl', 'ditc/models/…' or 'node:…'";
     throw refused(from, specifier, 'it is not TypeScript source', fix);
   }

@@ -1,5 +1,7 @@
 /** Grammar of the graph text form, shared by the graph parser and, by inheritance, the rule parser. */
-import * as ohm from 'ohm-js';
+import { createRequire } from 'node:module';
+import type * as Ohm from 'ohm-js';
+import { once } from './once.ts';
 
 /** Ranges instead of ohm's `letter`, `digit` and `any`: each use of a rule costs microseconds, and texts are megabytes. */
 export const GRAPH_GRAMMAR = String.raw`
@@ -35,4 +37,7 @@ Graph {
   space    += comment
 }`;
 
-export const graphGrammar = ohm.grammar(GRAPH_GRAMMAR);
+/** Loaded on first use: a model that is compiled or run as it was before parses nothing. */
+export const ohm = once(() => createRequire(import.meta.url)('ohm-js') as typeof Ohm);
+
+export const graphGrammar = once(() => ohm().grammar(GRAPH_GRAMMAR));

@@ -130,7 +130,7 @@ function dataKey(data: Float64Array): number {
 }
 
 /** Negative zero differs from zero: 1/x tells them apart. */
-const numberKey = (x: number): string => (Object.is(x, -0) ? '-0' : String(x));
+export const numberKey = (x: number): string => (Object.is(x, -0) ? '-0' : String(x));
 
 export const results = (graph: Graph): Node[] => [
   ...graph.outputs.map((o) => o.node),

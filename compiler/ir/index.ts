@@ -6,3 +6,4 @@ export * from './print.ts';
 export * from './parse.ts';
 export * from './verify.ts';
 export * from './names.ts';
+export * from './once.ts';

@@ -3,6 +3,7 @@ import type * as ohm from 'ohm-js';
 import { DitcError } from './error.ts';
 import { GraphBuilder, type Graph, type Node, type OpTable } from './graph.ts';
 import { graphGrammar } from './grammar.ts';
+import { once } from './once.ts';
 import { DTYPES, formatType, type AttrValue, type DType, type TensorType } from './types.ts';
 import { verify, VerifyError } from './verify.ts';
 
@@ -28,9 +29,9 @@ export function readGraphs(text: string, ops: OpTable, file: string): Graph[] {
 
 /** Parses every `graph @name(…) {…}` in a text; `file` is for error places. `offsets` learns where each node stands. */
 export function parseGraphs(text: string, ops: OpTable, file = '<text>', offsets = new Map<Node, number>()): Graph[] {
-  const match = graphGrammar.match(text);
+  const match = graphGrammar().match(text);
   if (match.failed()) throw syntaxError(match, text, file);
-  return semantics(match).build({ ops, file, text, offsets }) as Graph[];
+  return semantics()(match).build({ ops, file, text, offsets }) as Graph[];
 }
 
 export function parseGraph(text: string, ops: OpTable, file?: string): Graph {
@@ -107,9 +108,7 @@ const children = (list: ohm.Node): ohm.Node[] => list.asIteration().children;
 const baseName = (ref: string): string | undefined =>
   /^%\d/.test(ref) ? undefined : ref.slice(1).replace(/\.\d+$/, '');
 
-const semantics = graphGrammar.createSemantics();
-
-semantics.addOperation<unknown>('build(context)', {
+const BUILD: ohm.ActionDict<unknown> = {
   File(functions) {
     return functions.children.map((f) => f.build(this.args.context));
   },
@@ -124,9 +123,9 @@ semantics.addOperation<unknown>('build(context)', {
       updates: updates.children.map((u) => u.make(scope)),
     };
   },
-});
+};
 
-semantics.addOperation<unknown>('make(scope)', {
+const MAKE: ohm.ActionDict<unknown> = {
   Argument(ref, _colon, type) {
     const scope = this.args.scope as Scope;
     const node = scope.attempt(type, () => {
@@ -159,9 +158,9 @@ semantics.addOperation<unknown>('make(scope)', {
   Result(name, _eq, value) {
     return { name: name.sourceString, node: (this.args.scope as Scope).get(value) };
   },
-});
+};
 
-semantics.addOperation<unknown>('read()', {
+const READ: ohm.ActionDict<unknown> = {
   Attrs(_open, list, _close) {
     const pairs = children(list).map((a) => a.read() as [string, AttrValue]);
     const twice = pairs.find(([name], i) => pairs.findIndex(([other]) => other === name) < i);
@@ -198,7 +197,15 @@ semantics.addOperation<unknown>('read()', {
   Location(_at, place) {
     return place.sourceString.trim();
   },
-});
+};
+
+const semantics = once(() =>
+  graphGrammar()
+    .createSemantics()
+    .addOperation('build(context)', BUILD)
+    .addOperation('make(scope)', MAKE)
+    .addOperation('read()', READ),
+);
 
 /** A string with the escapes of JSON. */
 function readString(text: ohm.Node): string {

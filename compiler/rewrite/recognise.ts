@@ -1,7 +1,7 @@
 /** The pass that applies the rules of rules/*.rules: algebra that changes the computation, found in what models wrote. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { Graph, Remarks } from '../ir/index.ts';
+import { once, type Graph, type Remarks } from '../ir/index.ts';
 import type { Apart } from './packs.ts';
 import { applyRules, type RewriteStats } from './engine.ts';
 import { parseRules } from './rule-parse.ts';
@@ -15,10 +15,12 @@ function rulesIn(file: string): Rule[] {
 }
 
 /** Every rule there is, by file and then in the order written. */
-export const RULES: readonly Rule[] = readdirSync(FOLDER)
-  .filter((file) => file.endsWith('.rules'))
-  .sort()
-  .flatMap(rulesIn);
+export const allRules = once((): readonly Rule[] =>
+  readdirSync(FOLDER)
+    .filter((file) => file.endsWith('.rules'))
+    .sort()
+    .flatMap(rulesIn),
+);
 
 /** As a device has them; a DeviceSpec is one. */
 export interface Limits {
@@ -36,9 +38,9 @@ export const maxBindingOf = ({ limits }: Limits): number => limits.maxStorageBuf
 
 /** Some rules as a pass. */
 export const applying =
-  (rules: readonly Rule[]) =>
+  (rules: () => readonly Rule[]) =>
   (graph: Graph, device: Limits, remarks?: Remarks, apart?: Apart, stats?: RewriteStats): Graph =>
-    applyRules(graph, rules, {
+    applyRules(graph, rules(), {
       maxBindingBytes: maxBindingOf(device),
       maxReads: (device.limits.maxStorageBuffersPerShaderStage ?? MIN_BUFFERS) - 1,
       bindingAlignment: device.limits.minStorageBufferOffsetAlignment,
@@ -46,9 +48,11 @@ export const applying =
     });
 
 /** Rules for what the gradients have left, and not for what they are taken of. */
-const LATE = rulesIn('products.rules');
+const late = once(() => rulesIn('products.rules'));
+
+const early = once(() => allRules().filter(({ name }) => !late().some((rule) => rule.name === name)));
 
 /** What merges linears joins weights by `concat`: for kernels to bind the result, packs are to be made at load. */
-export const recognise = applying(RULES.filter(({ name }) => !LATE.some((rule) => rule.name === name)));
-export const joinProducts = applying(LATE);
-export const recogniseAttention = applying(rulesIn('attention.rules'));
+export const recognise = applying(early);
+export const joinProducts = applying(late);
+export const recogniseAttention = applying(once(() => rulesIn('attention.rules')));

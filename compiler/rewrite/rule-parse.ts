@@ -1,7 +1,8 @@
 /** Reads .rules files: the calls, values and attributes are those of the graph's text form. See rule.ts for the meaning. */
-import * as ohm from 'ohm-js';
+import type * as ohm from 'ohm-js';
 import { syntaxError } from '../ir/index.ts';
-import { graphGrammar } from '../ir/grammar.ts';
+import { graphGrammar, ohm as parser } from '../ir/grammar.ts';
+import { once } from '../ir/once.ts';
 import { checkRule } from './rule-check.ts';
 import type { AttrTerm, Call, Condition, Equation, Operand, Rule, SampleShape, Term } from './rule.ts';
 
@@ -34,14 +35,14 @@ Rules <: Graph {
   equation  = "#" (~"\n" any)*
 }`;
 
-const grammar = ohm.grammar(GRAMMAR, { Graph: graphGrammar });
-const semantics = grammar.createSemantics();
+const grammar = once(() => parser().grammar(GRAMMAR, { Graph: graphGrammar() }));
+const semantics = once(() => grammar().createSemantics().addOperation('read(file)', READ));
 
 /** The rules of a text, each checked. @throws DitcError `syntax` or `rule`, at file:line:col. */
 export function parseRules(text: string, file = '<rules>'): Rule[] {
-  const match = grammar.match(text, 'Rules');
+  const match = grammar().match(text, 'Rules');
   if (match.failed()) throw syntaxError(match, text, file);
-  const rules = semantics(match).read(file) as Rule[];
+  const rules = semantics()(match).read(file) as Rule[];
   rules.forEach((rule) => checkRule(rule));
   return rules;
 }
@@ -65,7 +66,7 @@ function term(node: ohm.Node, file: string): Term {
   };
 }
 
-semantics.addOperation<unknown>('read(file)', {
+const READ: ohm.ActionDict<unknown> = {
   Rules(rules) {
     return rules.children.map((rule) => rule.read(this.args.file) as Rule);
   },
@@ -143,4 +144,4 @@ semantics.addOperation<unknown>('read(file)', {
   number(_minus, _digits) {
     return { kind: 'number', value: Number(this.sourceString) };
   },
-});
+};

@@ -4,7 +4,10 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 
 /** A folder only this user can write: libraries are loaded from it. */
-export function cacheFolder(): string {
+export const cacheFolder = (): string => userFolder() ?? fs.mkdtempSync(path.join(os.tmpdir(), 'ditc-'));
+
+/** The same folder each time, or undefined where there can be none. */
+export function userFolder(): string | undefined {
   // The fallback's name can be guessed, so someone else may have made it first: `isOwn` then refuses it.
   const choices = [
     () => path.join(userCache(), 'ditc'),
@@ -20,13 +23,16 @@ export function cacheFolder(): string {
       // No home, or not writable: try the next.
     }
   }
-  return fs.mkdtempSync(path.join(os.tmpdir(), 'ditc-'));
+  return undefined;
 }
 
 function userCache(): string {
-  const { XDG_CACHE_HOME } = process.env;
+  const { XDG_CACHE_HOME, LOCALAPPDATA } = process.env;
+  if (XDG_CACHE_HOME && path.isAbsolute(XDG_CACHE_HOME)) return XDG_CACHE_HOME;
+  if (process.platform === 'win32' && LOCALAPPDATA) return LOCALAPPDATA;
   // Throws for a user id without a home, as in `docker run --user`.
-  return XDG_CACHE_HOME && path.isAbsolute(XDG_CACHE_HOME) ? XDG_CACHE_HOME : path.join(os.homedir(), '.cache');
+  const home = os.homedir();
+  return process.platform === 'darwin' ? path.join(home, 'Library/Caches') : path.join(home, '.cache');
 }
 
 /** Makes a folder and those above it. Not mkdirSync's own `recursive`: Node 20 loops for ever where a folder cannot be made in an existing one (/proc). */
@@ -41,6 +47,8 @@ export function makeFolder(folder: string): void {
 }
 
 function isOwn(folder: string): boolean {
+  // Windows has no such owners; the folder is in the user's profile.
+  if (!process.getuid) return true;
   const stat = fs.lstatSync(folder);
-  return stat.isDirectory() && stat.uid === process.getuid?.() && (stat.mode & 0o022) === 0;
+  return stat.isDirectory() && stat.uid === process.getuid() && (stat.mode & 0o022) === 0;
 }

@@ -3,10 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { parseGraph, printGraph, verify } from '../../../compiler/ir/index.ts';
 import { opTable } from '../../../compiler/ops/index.ts';
 import { applyRules, RewriteStats, type RewriteOptions } from '../../../compiler/rewrite/engine.ts';
-import { RULES } from '../../../compiler/rewrite/recognise.ts';
+import { allRules } from '../../../compiler/rewrite/recognise.ts';
 import { parseRules } from '../../../compiler/rewrite/rule-parse.ts';
 
-function rewrite(body: string, rules = RULES, options: RewriteOptions = {}) {
+function rewrite(body: string, rules = allRules(), options: RewriteOptions = {}) {
   const graph = verify(parseGraph(`graph @g${body}`, opTable), opTable);
   const stats = new RewriteStats();
   const text = printGraph(verify(applyRules(graph, rules, { ...options, stats }), opTable));
@@ -158,8 +158,8 @@ describe('merge_linears', () => {
 
   it('does not fire when the pack is larger than a binding', () => {
     const body = linears('%y2 = linear %x, %w2, %b2 : f32[2,3]');
-    expect(rewrite(body, RULES, { maxBindingBytes: 95 }).hits).toEqual({});
-    expect(rewrite(body, RULES, { maxBindingBytes: 96 }).hits).toEqual({ merge_linears: 1 });
+    expect(rewrite(body, allRules(), { maxBindingBytes: 95 }).hits).toEqual({});
+    expect(rewrite(body, allRules(), { maxBindingBytes: 96 }).hits).toEqual({ merge_linears: 1 });
   });
 });
 

@@ -1,0 +1,86 @@
+/** All that a model file decides of its artefact, and its digest: an artefact is a function of it and of the build's options. */
+import { createHash, type Hash } from 'node:crypto';
+import type { TracedEntry } from '../dsl/model.ts';
+import type { DeclaredParam } from '../dsl/trace.ts';
+import { formatType, nodesOf, numberKey, type Attrs, type AttrValue, type Graph, type Node } from '../ir/index.ts';
+import type { Aliases } from './declare.ts';
+import type { StartedBy } from './starts.ts';
+
+export interface TracedModel {
+  /** The entries to be compiled. */
+  readonly entries: readonly TracedEntry[];
+  /** What each of them goes on from. */
+  readonly starts: ReadonlyMap<string, StartedBy>;
+  /** Parameters of the model that none of them reads. */
+  readonly otherParams: readonly string[];
+  /** Other names of a parameter in checkpoints. */
+  readonly aliases?: Aliases;
+  /** What the entries were traced with. */
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Of what was traced, places and names of values included. A model that reads the time, a file or a random number is known by
+ * what it made of it.
+ */
+export function digestOfTrace({ entries, starts, otherParams, aliases, options }: TracedModel): string {
+  const hash = createHash('sha256');
+  for (const entry of entries) addEntry(hash, entry);
+  const declared = entries.flatMap(({ params }) => params.map(({ node }) => String(node.attrs.name)));
+  const names = [...new Set([...declared, ...otherParams])].map((name) => [name, aliases?.(name) ?? []]);
+  return hash
+    .update(JSON.stringify([...starts]))
+    .update(JSON.stringify([names, otherParams, options]))
+    .digest('hex');
+}
+
+function addEntry(hash: Hash, { graph, params, states }: TracedEntry): void {
+  const ids = new Map<Node, number>();
+  const id = (node: Node): number => {
+    if (!ids.has(node)) {
+      ids.set(node, ids.size);
+      hash.update(nodeText(node, ids));
+    }
+    return ids.get(node)!;
+  };
+  nodesOf(graph).forEach(id);
+  const declared = (list: readonly DeclaredParam[]) =>
+    list.map(({ node, init, frozen }) => `${id(node)} ${attrsText({ ...init })} ${Boolean(frozen)}`);
+  hash.update(JSON.stringify([declared(params), declared(states)])).update(JSON.stringify(frameOf(graph, id)));
+}
+
+const frameOf = ({ name, inputs, outputs, updates }: Graph, id: (node: Node) => number) => [
+  name,
+  inputs.map(id),
+  outputs.map((output) => [output.name, id(output.node)]),
+  updates.map(({ state, node }) => [id(state), id(node)]),
+];
+
+function nodeText({ op, inputs, attrs, type, name, loc, origin }: Node, ids: ReadonlyMap<Node, number>): string {
+  const operands = inputs.map((input) => ids.get(input));
+  return `${JSON.stringify([op, operands, attrsText(attrs), formatType(type), name, loc, origin])}\n`;
+}
+
+const attrsText = (attrs: Attrs): string =>
+  Object.keys(attrs)
+    .sort()
+    .map((key) => `${key}=${valueText(attrs[key])}`)
+    .join(';');
+
+function valueText(value: AttrValue): string {
+  if (value instanceof Float64Array) return contentOf(value);
+  if (typeof value === 'object') return `[${value.map(numberKey).join(',')}]`;
+  return typeof value === 'number' ? numberKey(value) : JSON.stringify(value);
+}
+
+const contents = new WeakMap<Float64Array, string>();
+
+/** Of an array once: a position table is 300,000 numbers, and several entries have it. */
+function contentOf(data: Float64Array): string {
+  const known = contents.get(data);
+  if (known !== undefined) return known;
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  const digest = createHash('sha256').update(bytes).digest('hex');
+  contents.set(data, digest);
+  return digest;
+}
