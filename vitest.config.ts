@@ -10,6 +10,8 @@ export default defineConfig({
     projects: [project('device', device), project('host', host)],
     testTimeout: 120_000,
     hookTimeout: 120_000,
+    // A test that wants a cache of compiled models says where.
+    env: { DITC_CACHE: 'off' },
     pool: 'forks',
     maxWorkers: 2,
     minWorkers: 1,

@@ -32,3 +32,19 @@ const network = dit({
 
 export default defineModel({ ...network, picture: { range: [-1, 1] } });
 `;
+
+/** A model of so many columns, an expression that may need `imports`. */
+export const widthModel = (width: string, imports = '') => `${imports}
+import { defineModel, ones } from 'ditc/dsl';
+
+export default defineModel({
+  config: {},
+  entries: {
+    forward(e) {
+      const x = e.input('x', [e.batch, ${width}]);
+      return { out: x.mul(e.params.param('w', [${width}], ones)).add(Number(e.options.offset ?? 0)) };
+    },
+    other: (e) => ({ out: e.input('x', [e.batch]).neg() }),
+  },
+});
+`;
