@@ -169,10 +169,10 @@ function spansDecade(series: readonly Series[]): boolean {
 
 /** A line per slice of the timesteps. */
 function bucketSeries(records: readonly MetricsRecord[], of: 'mse' | 'vb', timesteps: number): Series[] {
-  const count = Math.max(0, ...records.map((r) => r.buckets?.[of].length ?? 0));
+  const count = Math.max(0, ...records.map((r) => r.buckets?.[of]?.length ?? 0));
   return Array.from({ length: count }, (_, k) => {
     const edge = (i: number) => Math.ceil((i * timesteps) / count);
-    const values = binned(records, (r) => r.buckets?.[of][k] ?? null);
+    const values = binned(records, (r) => r.buckets?.[of]?.[k] ?? null);
     return {
       label: `t ${edge(k)}–${edge(k + 1) - 1}`,
       values: records.length < LEAST_SMOOTHED ? values : smoothed(values),

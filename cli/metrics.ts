@@ -15,7 +15,7 @@ export interface MetricsRecord {
   readonly mse: number | null;
   readonly vb: number | null;
   /** The same by equal slices of the timesteps, the least noisy first; null where no example fell. */
-  readonly buckets?: { readonly mse: readonly (number | null)[]; readonly vb: readonly (number | null)[] };
+  readonly buckets?: { readonly mse: readonly (number | null)[]; readonly vb?: readonly (number | null)[] };
   /** What else the model measures, by its own names. */
   readonly more?: Readonly<Record<string, number | null>>;
   readonly gradNorm: number | null;
@@ -75,7 +75,9 @@ const FIELDS: Readonly<Record<keyof MetricsRecord, Check>> = {
   loss: isMeasured,
   mse: isMeasured,
   vb: isMeasured,
-  buckets: orNone((value) => ['mse', 'vb'].every((name) => isObject(value) && isList((value as never)[name]))),
+  buckets: orNone(
+    (value) => isObject(value) && isList((value as never)['mse']) && orNone(isList)((value as never)['vb']),
+  ),
   more: orNone(are(isMeasured)),
   gradNorm: isMeasured,
   lr: isNumber,

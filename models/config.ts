@@ -13,9 +13,9 @@ export function rejectUnknownKeys(model: string, given: object, known: object): 
   throw misconfigured(`${model}: unknown key ${unknown.join(', ')}`, undefined, `use ${Object.keys(known).join(', ')}`);
 }
 
-export function oneOf<T>(name: string, value: unknown, choices: readonly T[]): T {
+export function oneOf<T>(name: string, value: unknown, choices: readonly T[], why?: string): T {
   if (choices.includes(value as T)) return value as T;
-  throw misconfigured(`${name} is ${JSON.stringify(value)}`, undefined, `use one of ${choices.join(', ')}`);
+  throw misconfigured(`${name} is ${JSON.stringify(value)}`, why, `use one of ${choices.join(', ')}`);
 }
 
 export function wholeNumber(name: string, value: unknown, least = 1): number {

@@ -1,37 +1,41 @@
 /**
- * Sampling as graphs: one call of `sampleStep` is one whole reverse step on the device, model and guidance included. The
- * formulas are reverse.ts's, the samplers samplers.ts's.
+ * Sampling as graphs: one call of `sampleStep` is one whole step back on the device, model and guidance included. What is stepped
+ * through, and how, is the objective's: ddpm.ts or flow.ts.
  */
 import {
-  concat,
   constant,
   iota,
   randomNormal,
   type Entry,
   type EntryFunction,
   type EntryOptions,
-  type Scope,
   type Tensor,
 } from '../compiler/dsl/index.ts';
 import { misconfigured, oneOf, realNumber, wholeNumber } from './config.ts';
-import { guide, lookUp, reverseColumns, splitPrediction, type Prediction } from './reverse.ts';
-import { samplers, SAMPLERS } from './samplers.ts';
-import { processOf, SCHEDULES, TRAIN_STEPS, type Process, type Schedule } from './schedule.ts';
+import { ddpm, type DdpmOptions } from './ddpm.ts';
+import { completeFlow, flow, type FlowConfig } from './flow.ts';
+import { asked, type Network } from './guidance.ts';
+import type { Objective } from './objective.ts';
+import { lookUp } from './table.ts';
 
+export * from './ddpm.ts';
+export * from './flow.ts';
+export * from './guidance.ts';
+export * from './objective.ts';
 export * from './reverse.ts';
 export * from './samplers.ts';
+export * from './table.ts';
 
-/** Options of the sampling entries. */
-export interface SamplingOptions {
-  /** How many of the 1000 steps to take, or a respacing ("ddim50", "10,15,20"): see spaceTimesteps. */
+/** Options of the sampling entries, besides those of the objective. */
+export interface SamplingOptions extends Pick<DdpmOptions, 'schedule' | 'eta'> {
+  /** How many steps to take; of DDPM's 1000 also a respacing ("ddim50", "10,15,20"): see spaceTimesteps. */
   readonly steps: number | string;
-  readonly sampler: (typeof SAMPLERS)[number];
-  /** DDIM's η: 0 adds no noise. */
-  readonly eta: number;
+  /** One that the objective has: `ddpm`, `ddim`, `heun`, `dpm++`; by flow matching `euler`, `heun`, `euler-maruyama`. */
+  readonly sampler: string;
   /** Guidance: 1 builds a step without it. Any other value builds it in, and the input `cfgScale` sets its strength. */
   readonly cfg: number;
   /**
-   * Which channels of ε are guided: the first so many (the released code guides 3 of 4), or `all`. 4 means all of them too,
+   * Which channels are guided: the first so many (the released code guides 3 of 4), or `all`. 4 means all of them too,
    * however many there are.
    */
   readonly cfgChannels: number | 'all';
@@ -40,33 +44,31 @@ export interface SamplingOptions {
    * Kynkäänniemi et al. 2024.
    */
   readonly cfgInterval: readonly [from: number, to: number];
-  readonly schedule: Schedule;
   /** Whether x̂₀ is limited to [−1,1]: for pixels; latents have no such range. */
   readonly clip: boolean;
 }
 
-export const samplingDefaults: SamplingOptions = {
-  steps: 250,
-  sampler: 'ddpm',
-  eta: 0,
-  cfg: 4,
-  cfgChannels: 3,
-  cfgInterval: [0, 1],
-  schedule: 'linear',
-  clip: false,
-};
+export const samplingDefaults = { cfg: 4, cfgChannels: 3, cfgInterval: [0, 1], clip: false } as const;
+
+/** A model as the sampler sees it. */
+export interface Denoiser extends Network {
+  /** Given where it is one of flow matching; without, it predicts the noise of DDPM. */
+  readonly flow?: Partial<FlowConfig>;
+}
+
+export const objectiveOf = (model: Pick<Denoiser, 'flow'>): Objective =>
+  model.flow ? flow(completeFlow(model.flow)) : ddpm;
 
 /** The options of an entry, checked. @throws DitcError `config`. */
-function samplingOptions(given: EntryOptions, nullClass?: number): SamplingOptions {
-  const read = <K extends keyof SamplingOptions>(key: K): unknown => given[key] ?? samplingDefaults[key];
-  const options: SamplingOptions = {
+function samplingOptions(given: EntryOptions, objective: Objective, nullClass?: number) {
+  const defaults = { ...samplingDefaults, ...objective.defaults };
+  const read = (key: keyof typeof defaults): unknown => given[key] ?? defaults[key];
+  const options = {
     steps: read('steps') as number | string,
-    sampler: oneOf('sampler', read('sampler'), SAMPLERS),
-    eta: realNumber('eta', read('eta'), 0, 1),
+    sampler: oneOf('sampler', read('sampler'), Object.keys(objective.samplers), `the model ${objective.told}`),
     cfg: realNumber('cfg', read('cfg')),
     cfgChannels: guidedChannels(read('cfgChannels')),
     cfgInterval: interval('cfgInterval', read('cfgInterval')),
-    schedule: oneOf('schedule', read('schedule'), SCHEDULES),
     clip: oneOf('clip', read('clip'), [true, false]),
   };
   if (options.cfg !== 1 && nullClass === undefined) {
@@ -85,19 +87,6 @@ function interval(name: string, given: unknown): [number, number] {
   const [from, to] = Array.isArray(given) && given.length === 2 ? (given as unknown[]) : [];
   if (Number(from) >= 0 && Number(from) <= Number(to) && Number(to) <= 1) return [Number(from), Number(to)];
   throw misconfigured(`${name} is ${JSON.stringify(given)}`, undefined, 'give two numbers in order, from 0 to 1');
-}
-
-/** A model as the sampler sees it. */
-export interface Denoiser {
-  /** C and I. */
-  readonly channels: number;
-  readonly size: number;
-  /** How many classes there are; unset, all rows of the table that labels choose from. */
-  readonly classes?: number;
-  /** The label of "no class"; guidance needs it, and nobody gives it. */
-  readonly nullClass?: number;
-  /** x [M,C,I,I], t [M] f32 (timestep of the full process), y [M] i32 → [M,C or 2C,I,I]: ε, then v if learned. */
-  predict(p: Scope, x: Tensor, t: Tensor, y: Tensor): Tensor;
 }
 
 /** Stands for the step in the random numbers of the first x: no process is so long. */
@@ -122,55 +111,38 @@ function imageNoise(e: Entry, shape: number[], step: Tensor): Tensor {
  */
 export function samplingEntries(model: Denoiser): Record<'sampleStart' | 'sampleStep', EntryFunction> {
   const { channels, size, nullClass } = model;
+  const objective = objectiveOf(model);
   const setUp = (e: Entry) => {
-    const options = samplingOptions(e.options, nullClass);
-    const process = processOf(options.schedule, options.steps);
+    const options = samplingOptions(e.options, objective, nullClass);
+    const { columns, shares } = objective.wayBack(options.steps, e.options);
     const image = [e.batch, channels, size, size];
-    const sampler = samplers[options.sampler];
+    const sampler = objective.samplers[options.sampler];
     const x = e.state('x', image);
     const before = sampler.remembers ? e.state('x0', image) : undefined;
-    return { options, process, sampler, x, before, step: e.counter('step', process.length) };
+    return { options, columns, shares, sampler, x, before, step: e.counter('step', shares.length) };
   };
   return {
     sampleStart(e) {
-      const { process, x, before, step } = setUp(e);
+      const { shares, x, before, step } = setUp(e);
       e.update(x, imageNoise(e, x.shape, constant(START, [], 'u32')));
       if (before) e.update(before, constant(0, x.shape));
-      e.update(step, constant(process.length - 1, [], 'i32'));
+      e.update(step, constant(shares.length - 1, [], 'i32'));
     },
     sampleStep(e) {
-      const { options, process, sampler, x, before, step } = setUp(e);
+      const { options, columns, shares, sampler, x, before, step } = setUp(e);
       const y = e.input('y', [e.batch], 'i32', { classes: model.classes });
       const z = imageNoise(e, x.shape, step.cast('u32'));
       const scale = e.input('cfgScale', []);
-      const k = lookUp({ ...reverseColumns(process, options.eta), guided: isGuided(process, options) }, step);
-      const strength = everywhere(options) ? scale : scale.sub(1).mul(k.guided).add(1);
-      const predict = guided(e, model, options, y, strength);
-      const stepped = sampler.step({ k, x, z, predict, before, eta: options.eta, clip: options.clip });
+      const [from, to] = options.cfgInterval;
+      const { guided, ...k } = lookUp({ ...columns, guided: shares.map((s) => Number(s >= from && s <= to)) }, step);
+      const everywhere = from === 0 && to === 1;
+      const strength = everywhere ? scale : scale.sub(1).mul(guided).add(1);
+      const guidance = options.cfg === 1 ? undefined : { strength, channels: options.cfgChannels };
+      const predict = asked(model, e.params, y, guidance);
+      const stepped = sampler.step({ k, x, z, predict, before, eta: Number(e.options.eta ?? 0), clip: options.clip });
       e.update(x, stepped.x);
       if (before) e.update(before, stepped.x0!);
       e.update(step, step.sub(1));
     },
-  };
-}
-
-const everywhere = ({ cfgInterval: [from, to] }: SamplingOptions): boolean => from === 0 && to === 1;
-
-/** 1 for each step in which guidance acts, 0 for the others. */
-const isGuided = ({ timesteps }: Process, { cfgInterval: [from, to] }: SamplingOptions): number[] =>
-  timesteps.map((t) => Number(t >= from * TRAIN_STEPS && t <= to * TRAIN_STEPS));
-
-/** The model with guidance of the given strength, at any x [N,C,I,I] and timestep []. */
-function guided(e: Entry, model: Denoiser, options: SamplingOptions, y: Tensor, strength: Tensor) {
-  const { channels, nullClass } = model;
-  const predict = (x: Tensor, timestep: Tensor, labels: Tensor) =>
-    model.predict(e.params, x, timestep.broadcastTo(x.shape[0]), labels);
-  return (x: Tensor, timestep: Tensor): Prediction => {
-    if (options.cfg === 1) return splitPrediction(predict(x, timestep, y), channels);
-    // Upstream keeps both halves of the batch alive; they never differ in x, so N states are enough.
-    const both = predict(concat([x, x], 0), timestep, concat([y, constant(nullClass!, y.shape, 'i32')], 0));
-    const [cond, unconditional] = both.split(2, 0).map((out) => splitPrediction(out, channels));
-    const count = options.cfgChannels === 'all' ? channels : Math.min(options.cfgChannels, channels);
-    return { eps: guide(cond.eps, unconditional.eps, strength, count), v: cond.v };
   };
 }

@@ -22,7 +22,7 @@ import {
   type Tensor,
 } from '../compiler/dsl/index.ts';
 import { divides, oneOf, realNumber, rejectUnknownKeys, wholeNumber } from './config.ts';
-import { samplingDefaults, samplingEntries } from './diffusion.ts';
+import { completeFlow, objectiveOf, samplingDefaults, samplingEntries, type FlowConfig } from './diffusion.ts';
 import { trainingEntries } from './training.ts';
 import { positionTable, sinusoids } from './sinusoids.ts';
 
@@ -45,6 +45,8 @@ export type DiTConfig = {
   /** Whether the model also predicts the variance: then it has 2C output channels, ε first. */
   learnSigma: boolean;
   block: (typeof BLOCKS)[number];
+  /** Given where the model is one of flow matching (models/flow.ts; SiT, Ma et al. 2024); without, it predicts DDPM's noise. */
+  flow?: Partial<FlowConfig>;
 };
 
 /** DiT-XL/2 at 256². */
@@ -207,7 +209,7 @@ function finalLayer(p: Scope, x: Tensor, { c }: Conditioning, cfg: DiTConfig): T
 
 const outChannels = (cfg: DiTConfig) => cfg.inChannels * (cfg.learnSigma ? 2 : 1);
 
-/** The whole network: x [N,C,I,I], t [N] f32, y [N] i32 → [N,Cout,I,I], ε first and then, if learned, v. */
+/** The whole network: x [N,C,I,I], t [N] f32, y [N] i32 → [N,Cout,I,I], what is predicted first and then, if learned, v. */
 export function denoise(p: Scope, x: Tensor, t: Tensor, y: Tensor, cfg: DiTConfig): Tensor {
   const { hiddenSize: d, inputSize, patchSize } = cfg;
   const G = inputSize / patchSize;
@@ -225,8 +227,9 @@ export function denoise(p: Scope, x: Tensor, t: Tensor, y: Tensor, cfg: DiTConfi
 
 /** Fills in the defaults and checks that the sizes fit together. @throws DitcError `config`. */
 function complete(given: Partial<DiTConfig>): DiTConfig {
-  rejectUnknownKeys('dit', given, DEFAULTS);
-  const cfg = { ...DEFAULTS, ...given };
+  rejectUnknownKeys('dit', given, { ...DEFAULTS, flow: undefined });
+  const { flow, ...network } = given;
+  const cfg = { ...DEFAULTS, ...network, ...(flow && { flow: completeFlow(flow) }) };
   const counts = ['inputSize', 'patchSize', 'inChannels', 'hiddenSize', 'depth', 'numHeads', 'numClasses'] as const;
   for (const key of counts) wholeNumber(`dit: ${key}`, cfg[key]);
   const { inputSize, patchSize, hiddenSize, numHeads } = cfg;
@@ -248,18 +251,21 @@ function complete(given: Partial<DiTConfig>): DiTConfig {
  */
 export function dit(config: Partial<DiTConfig> = {}): Model {
   const cfg = complete(config);
-  const { inChannels, inputSize, numClasses } = cfg;
+  const { inChannels, inputSize, numClasses, flow } = cfg;
   const nullClass = cfg.classDropoutProb > 0 ? numClasses : undefined;
   const predict = (p: Scope, x: Tensor, t: Tensor, y: Tensor) => denoise(p, x, t, y, cfg);
-  const denoiser = { channels: inChannels, size: inputSize, classes: numClasses, nullClass, predict };
-  const training = trainingEntries({
-    ...denoiser,
-    labelDropout: cfg.classDropoutProb,
-  });
+  const denoiser = { channels: inChannels, size: inputSize, classes: numClasses, nullClass, predict, flow };
+  const objective = objectiveOf(denoiser);
+  const training = trainingEntries({ ...denoiser, labelDropout: cfg.classDropoutProb });
   return defineModel({
     config: cfg,
     onDemand: Object.keys(training),
-    options: { ...samplingDefaults, cfg: nullClass === undefined ? 1 : samplingDefaults.cfg },
+    choices: { sampler: Object.keys(objective.samplers) },
+    options: {
+      ...samplingDefaults,
+      ...objective.defaults,
+      cfg: nullClass === undefined ? 1 : samplingDefaults.cfg,
+    },
     entries: {
       forward(e) {
         const x = e.input('x', [e.batch, inChannels, inputSize, inputSize]);

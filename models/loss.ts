@@ -5,8 +5,10 @@
  * Pictures and latents are [N,C,I,I]; t [N] i32 is a step of the process; losses are per image, [N].
  */
 import { abs, constant, sigmoid, where, type Tensor } from '../compiler/dsl/index.ts';
-import { learnedRange, lookUp, reverseColumns, type Coefficients, type Prediction } from './reverse.ts';
+import type { Prediction } from './objective.ts';
+import { learnedRange, reverseColumns, type Coefficients } from './reverse.ts';
 import type { Process } from './schedule.ts';
+import { lookUp } from './table.ts';
 
 /** What the loss at a step multiplies by, each [N,1,1,1]. */
 export type LossCoefficients = Coefficients & { readonly sqrtAlphaBar: Tensor; readonly sqrtOneMinusAlphaBar: Tensor };
@@ -46,7 +48,7 @@ export function variationalBound(
   t: Tensor,
   x0: Tensor,
   noise: Tensor,
-  { eps, v }: Required<Prediction>,
+  { out: eps, v }: Required<Prediction>,
 ): Tensor {
   const distance = eps.detach().sub(noise).mul(k.posteriorMeanCoef1.mul(k.sqrtRecipM1AlphaBar));
   const logSigma2 = learnedRange(k, v);
@@ -89,7 +91,7 @@ function discretisedLogLikelihood(x: Tensor, centred: Tensor, logSigma: Tensor):
 /** Both terms per image; the bound is zero for models that learn no variance. */
 export function lossTerms(process: Process, t: Tensor, x0: Tensor, noise: Tensor, predict: (x: Tensor) => Prediction) {
   const k = coefficientsAt(process, t);
-  const { eps, v } = predict(addNoise(k, x0, noise));
-  const vb = v ? variationalBound(k, t, x0, noise, { eps, v }) : constant(0, t.shape);
+  const { out: eps, v } = predict(addNoise(k, x0, noise));
+  const vb = v ? variationalBound(k, t, x0, noise, { out: eps, v }) : constant(0, t.shape);
   return { mse: meanSquaredError(eps, noise), vb };
 }

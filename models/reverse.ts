@@ -1,23 +1,13 @@
 /**
- * The formulas of a reverse step, on tensors: predictions, posteriors, guidance. Constants are computed in float64 by schedule.ts
+ * The formulas of a reverse step of DDPM's process, on tensors: predictions and posteriors. Constants are computed in float64 by schedule.ts
  * and enter the graph as one table.
  *
- * Sources: Ho et al. 2020 (DDPM), Song et al. 2021 (DDIM), Nichol & Dhariwal 2021 (learned range), Ho & Salimans 2022
- * (classifier-free guidance), Lu et al. 2022b (DPM-Solver++).
+ * Sources: Ho et al. 2020 (DDPM), Song et al. 2021 (DDIM), Nichol & Dhariwal 2021 (learned range), Lu et al. 2022b (DPM-Solver++).
  *
  * Pictures and latents are [N,C,I,I]; a coefficient is a scalar, or [N,1,1,1] where each image has its own timestep.
  */
-import { constant, iota, where, type Operand, type Tensor } from '../compiler/dsl/index.ts';
+import type { Tensor } from '../compiler/dsl/index.ts';
 import type { Process } from './schedule.ts';
-
-/** Columns of one table, read at a step: every column's entry, of index's shape. */
-export function lookUp<K extends string>(columns: Record<K, ArrayLike<number>>, index: Tensor): Record<K, Tensor> {
-  const names = Object.keys(columns) as K[];
-  const steps = columns[names[0]].length;
-  const rows = Array.from({ length: steps }, (_, j) => names.map((name) => columns[name][j])).flat();
-  const entries = constant(rows, [steps, names.length]).gather(index).unstack(-1);
-  return Object.fromEntries(names.map((name, i) => [name, entries[i]])) as Record<K, Tensor>;
-}
 
 /** What the reverse steps of a process multiply by, a column each, one entry per step j. */
 export function reverseColumns(process: Process, eta = 0) {
@@ -87,27 +77,5 @@ export function learnedRange(k: At<'logBeta' | 'posteriorLogVarianceClipped'>, v
   return f.mul(k.logBeta).add(f.neg().add(1).mul(k.posteriorLogVarianceClipped));
 }
 
-/** What a model says: noise ε̂, and v where it learns the variance. */
-export interface Prediction {
-  readonly eps: Tensor;
-  readonly v?: Tensor;
-}
-
 /** log σ² of a reverse step: the learned range, or β (Ho et al.'s larger choice) for models that learn none. */
 export const logVariance = (k: Coefficients, v?: Tensor) => (v ? learnedRange(k, v) : k.fixedLargeLogVariance);
-
-/** A model's output [N,Cout,I,I] taken apart: ε in the first C channels, v in the others. */
-export function splitPrediction(out: Tensor, channels: number): Prediction {
-  if (out.shape[1] === channels) return { eps: out };
-  return { eps: out.slice(1, 0, channels), v: out.slice(1, channels) };
-}
-
-/**
- * Classifier-free guidance of ε [N,C,I,I]: null + scale·(cond − null) in the first `guided` channels, cond in the others.
- * Ho & Salimans 2022, equation 6, whose w is scale − 1.
- */
-export function guide(cond: Tensor, unconditional: Tensor, scale: Operand, guided: number): Tensor {
-  const eps = unconditional.add(cond.sub(unconditional).mul(scale));
-  const channels = cond.shape[1];
-  return guided < channels ? where(iota([1, channels, 1, 1], 1, 'i32').lt(guided), eps, cond) : eps;
-}

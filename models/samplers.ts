@@ -1,47 +1,12 @@
 /**
- * Samplers: how x becomes less noisy, one step of the process at a time. Each is a graph; what it remembers of the steps before
+ * Samplers of DDPM's process: how x becomes less noisy, one step at a time. Each is a graph; what it remembers of the steps before
  * is state on the device.
  */
 import type { Tensor } from '../compiler/dsl/index.ts';
-import {
-  logVariance,
-  posteriorMean,
-  predictEps,
-  predictX0,
-  type At,
-  type Coefficients,
-  type Prediction,
-} from './reverse.ts';
+import type { Sampler as SamplerOf } from './objective.ts';
+import { logVariance, posteriorMean, predictEps, predictX0, type At, type Coefficients } from './reverse.ts';
 
-export const SAMPLERS = ['ddpm', 'ddim', 'heun', 'dpm++'] as const;
-
-/** What a step is told of its place. */
-export interface Step {
-  readonly k: Coefficients;
-  /** [N,C,I,I] */
-  readonly x: Tensor;
-  /** Noise of x's shape, N(0,1). */
-  readonly z: Tensor;
-  /** The model, with guidance, at this or another x and timestep. */
-  predict(x: Tensor, timestep: Tensor): Prediction;
-  /** x̂₀ of the step before, for a sampler that remembers it. */
-  readonly before?: Tensor;
-  readonly eta: number;
-  /** Whether x̂₀ is limited to [−1,1]. */
-  readonly clip: boolean;
-}
-
-/** x of the next step, and x̂₀ where the sampler remembers it. */
-export interface Stepped {
-  readonly x: Tensor;
-  readonly x0?: Tensor;
-}
-
-export interface Sampler {
-  /** Whether a step reads x̂₀ of the step before. */
-  readonly remembers: boolean;
-  step(at: Step): Stepped;
-}
+type Sampler = SamplerOf<keyof Coefficients>;
 
 /** x̂₀, and the ε̂ that leads to it: after clipping another than the model said. */
 function denoised(k: Coefficients, x: Tensor, eps: Tensor, clip: boolean) {
@@ -55,7 +20,7 @@ function denoised(k: Coefficients, x: Tensor, eps: Tensor, clip: boolean) {
 const ddpm: Sampler = {
   remembers: false,
   step({ k, x, z, predict, clip }) {
-    const { eps, v } = predict(x, k.timestep);
+    const { out: eps, v } = predict(x, k.timestep);
     const mean = posteriorMean(k, denoised(k, x, eps, clip).x0, x);
     return { x: mean.add(logVariance(k, v).mul(0.5).exp().mul(k.notLast).mul(z)) };
   },
@@ -69,7 +34,7 @@ const ddimMean = (k: At<'sqrtAlphaBarPrev' | 'direction'>, { x0, eps }: { x0: Te
 const ddim: Sampler = {
   remembers: false,
   step({ k, x, z, predict, clip, eta }) {
-    const mean = ddimMean(k, denoised(k, x, predict(x, k.timestep).eps, clip));
+    const mean = ddimMean(k, denoised(k, x, predict(x, k.timestep).out, clip));
     return { x: eta ? mean.add(z.mul(k.sigma)) : mean };
   },
 };
@@ -78,9 +43,9 @@ const ddim: Sampler = {
 const heun: Sampler = {
   remembers: false,
   step({ k, x, predict, clip }) {
-    const first = denoised(k, x, predict(x, k.timestep).eps, clip).eps;
+    const first = denoised(k, x, predict(x, k.timestep).out, clip).eps;
     const there = ddimMean(k, denoised(k, x, first, clip));
-    const second = predict(there, k.timestepPrev).eps;
+    const second = predict(there, k.timestepPrev).out;
     const mean = first.add(second.sub(first).mul(k.notLast.mul(0.5)));
     return { x: ddimMean(k, denoised(k, x, mean, clip)) };
   },
@@ -93,10 +58,10 @@ const heun: Sampler = {
 const dpmSolver: Sampler = {
   remembers: true,
   step({ k, x, predict, clip, before }) {
-    const { x0 } = denoised(k, x, predict(x, k.timestep).eps, clip);
+    const { x0 } = denoised(k, x, predict(x, k.timestep).out, clip);
     const ahead = x0.add(x0.sub(before!).mul(k.extrapolation));
     return { x: x.mul(k.sigmaRatio).add(ahead.mul(k.dataWeight)), x0 };
   },
 };
 
-export const samplers: Readonly<Record<(typeof SAMPLERS)[number], Sampler>> = { ddpm, ddim, heun, 'dpm++': dpmSolver };
+export const samplers = { ddpm, ddim, heun, 'dpm++': dpmSolver };

@@ -14,9 +14,9 @@ import {
   type RandomSource,
   type Tensor,
 } from '../compiler/dsl/index.ts';
-import { misconfigured, oneOf, realNumber } from './config.ts';
-import { splitPrediction, type Denoiser } from './diffusion.ts';
-import { coefficientsAt, lossTerms, minSnrWeight } from './loss.ts';
+import { misconfigured, realNumber } from './config.ts';
+import { ddpmDefaults, objectiveOf, splitPrediction, type DdpmOptions, type Denoiser } from './diffusion.ts';
+import type { Losses, Trainer } from './objective.ts';
 import {
   batchOf,
   optimize,
@@ -26,18 +26,14 @@ import {
   stepOf,
   type OptimizerOptions,
 } from './optimizer.ts';
-import { processOf, SCHEDULES, TRAIN_STEPS, type Schedule } from './schedule.ts';
 
-/** Options of the training entries. */
-export interface TrainingOptions extends OptimizerOptions {
-  readonly schedule: Schedule;
+/** Options of the training entries. Those of the process are DDPM's alone. */
+export interface TrainingOptions extends OptimizerOptions, Partial<Pick<DdpmOptions, 'schedule' | 'minSnr'>> {
   /** Share of labels replaced by the null class. */
   readonly labelDropout: number;
-  /** Most signal-to-noise ratio that the mean squared error of a step counts with (loss.ts); 0: all steps count alike. */
-  readonly minSnr: number;
 }
 
-export const trainingDefaults = { ...optimizerDefaults, schedule: 'linear' as const, minSnr: 0 };
+export const trainingDefaults = { ...optimizerDefaults, ...ddpmDefaults };
 
 /** A model as training sees it. */
 export interface Trainee extends Denoiser {
@@ -55,14 +51,12 @@ function trainingOptions(given: EntryOptions, model: Trainee): TrainingOptions {
     const fix = 'train with labelDropout 0, or build the model with classDropoutProb above 0';
     throw misconfigured(`labelDropout is ${labelDropout}`, 'the model has no null class to put in their place', fix);
   }
-  const schedule = oneOf('schedule', given.schedule ?? trainingDefaults.schedule, SCHEDULES);
-  const minSnr = realNumber('minSnr', given.minSnr ?? trainingDefaults.minSnr, 0);
-  return { ...optimizerOptions(given), schedule, labelDropout, minSnr };
+  return { ...optimizerOptions(given), labelDropout };
 }
 
 /** What a step draws for its batch. */
 interface Draws {
-  /** [N] i32, steps of the process. */
+  /** [N], times as the objective has them. */
   readonly t: Tensor;
   /** [N,C,I,I], N(0,1). */
   readonly noise: Tensor;
@@ -75,12 +69,14 @@ const TRAINING = 0x80000000;
 
 /**
  * Philox's key is the seed (low word, high word), its counters are (2³¹ + element of the image, index of the image in the
- * update's batch, updates done). Words 0 and 1 of an element make its noise; of element 0, word 2 makes t and word 3 the drop.
+ * update's batch, updates done). Words 0 and 1 of an element make its noise; of element 0, word 2 makes a uniform t and word 3 the
+ * drop. A t from a normal number is made of the words of the element after the last.
  */
 export function draw(
   e: Entry,
   model: Pick<Trainee, 'channels' | 'size'>,
   { labelDropout, accumulate }: Pick<TrainingOptions, 'labelDropout' | 'accumulate'>,
+  { drawTimes }: Pick<Trainer, 'drawTimes'>,
 ): Draws {
   const { channels, size } = model;
   const [N, image] = [e.batch, [channels, size, size]];
@@ -92,64 +88,66 @@ export function draw(
     counter: [element.add(TRAINING), of, stepOf(e).cast('u32')],
   });
   const perImage = source(constant(0, [N], 'u32'), index);
-  const elements = iota([channels * size * size], 0, 'u32').reshape(1, ...image);
+  const count = channels * size * size;
+  const elements = iota([count], 0, 'u32').reshape(1, ...image);
   return {
-    t: randomUniform(perImage, 2)
-      .mul(TRAIN_STEPS)
-      .cast('i32')
-      .minimum(TRAIN_STEPS - 1),
+    t: drawTimes({
+      uniform: () => randomUniform(perImage, 2),
+      normal: () => randomNormal(source(constant(count, [N], 'u32'), index)),
+    }),
     noise: randomNormal(source(elements, index.reshape(N, 1, 1, 1))),
     drop: randomUniform(perImage, 3).lt(labelDropout),
   };
 }
 
 /** The draws, as inputs. */
-function given(e: Entry, { channels, size }: Trainee): Draws {
+function given(e: Entry, { channels, size }: Trainee, { timeType }: Trainer): Draws {
   return {
-    t: e.input('t', [e.batch], 'i32'),
+    t: e.input('t', [e.batch], timeType),
     noise: e.input('noise', [e.batch, channels, size, size]),
     drop: e.input('drop', [e.batch], 'i32').ne(0),
   };
 }
 
-/** Per image, [N] each: the two terms of the loss, and the loss. */
-function losses(e: Entry, model: Trainee, { schedule, minSnr }: TrainingOptions, { t, noise, drop }: Draws) {
+/** What the objective makes of the batch. */
+function losses(e: Entry, model: Trainee, trainer: Trainer, { t, noise, drop }: Draws): Losses {
   const { channels, size, classes, nullClass } = model;
   const images = e.input('images', [e.batch, channels, size, size]);
   const labels = e.input('labels', [e.batch], 'i32', { classes });
   const y = nullClass === undefined ? labels : where(drop, nullClass, labels);
-  const process = processOf(schedule);
-  const { mse, vb } = lossTerms(process, t, images, noise, (x) =>
-    splitPrediction(model.predict(e.params, x, t.cast('f32'), y), channels),
+  return trainer.losses(t, images, noise, (x, timestep) =>
+    splitPrediction(model.predict(e.params, x, timestep, y), channels),
   );
-  const weighted = minSnr ? mse.mul(minSnrWeight(coefficientsAt(process, t), minSnr).reshape(e.batch)) : mse;
-  return { mse, vb, loss: weighted.add(vb) };
 }
 
 /** Sums of the terms, and images, by eighths of the range of t: [8] each. */
-function byTimestep(t: Tensor, terms: { mse: Tensor; vb: Tensor }) {
-  const part = t.mul(PARTS).div(TRAIN_STEPS);
+function byTimestep(part: Tensor, { mse, vb }: Losses): Record<string, Tensor> {
   const isIn = part.unsqueeze(0).eq(iota([PARTS, 1], 0, 'i32'));
   const sumOf = (x: Tensor) => where(isIn, x.unsqueeze(0), 0).sum(1);
-  return { mseByT: sumOf(terms.mse), vbByT: sumOf(terms.vb), countByT: sumOf(constant(1, t.shape)) };
+  return { mseByT: sumOf(mse), ...(vb && { vbByT: sumOf(vb) }), countByT: sumOf(constant(1, part.shape)) };
 }
 
-function trainStep(e: Entry, model: Trainee, drawFor: (options: TrainingOptions) => Draws): Record<string, Tensor> {
+type Drawing = (options: TrainingOptions, trainer: Trainer) => Draws;
+
+function trainStep(e: Entry, model: Trainee, drawFor: Drawing): Record<string, Tensor> {
   const options = trainingOptions(e.options, model);
-  const draws = drawFor(options);
-  const terms = losses(e, model, options, draws);
+  const trainer = objectiveOf(model).trainer(e.options);
+  const draws = drawFor(options, trainer);
+  const terms = losses(e, model, trainer, draws);
+  const { mse, vb } = terms;
   const loss = terms.loss.mean();
   const update = optimize(e, options, loss);
-  return { loss, mse: terms.mse.mean(), vb: terms.vb.mean(), ...byTimestep(draws.t, terms), ...update };
+  const means = { loss, mse: mse.mean(), ...(vb && { vb: vb.mean() }) };
+  return { ...means, ...byTimestep(trainer.part(draws.t, PARTS), terms), ...update };
 }
 
 /**
  * Training on batches of N images. `trainStart` makes the average of the weights a copy of them and clears the moments: run
  * it once the weights are set. `trainStep` is a step; `trainStepGiven` is one whose draws are given, for tests and comparisons.
  *
- * Inputs: images f32[N,C,I,I], labels i32[N]; of `trainStep` seed u32[2] (low word first); of `trainStepGiven` t i32[N],
- * noise f32[N,C,I,I], drop i32[N] (1: without its label). The weights are updated in place; other state is that of optimizer.ts.
- * Outputs: loss, mse, vb (bits) and, with clipping, the option gradNorm or f16, gradNorm f32[], of this batch; lr f32[]; mseByT,
+ * Inputs: images f32[N,C,I,I], labels i32[N]; of `trainStep` seed u32[2] (low word first); of `trainStepGiven` t i32[N] (by flow
+ * matching f32[N], from 0 to 1), noise f32[N,C,I,I], drop i32[N] (1: without its label). The weights are updated in place; other state is that of optimizer.ts.
+ * Outputs: loss, mse, vb (bits; where the objective has it) and, with clipping, the option gradNorm or f16, gradNorm f32[], of this batch; lr f32[]; mseByT,
  * vbByT, countByT f32[8], sums by eighths of the range of t; in a build for f16 lossScale f32[] and skipped i32[] (loss-scale.ts).
  */
 export function trainingEntries(model: Trainee): Record<'trainStart' | 'trainStep' | 'trainStepGiven', EntryFunction> {
@@ -161,7 +159,7 @@ export function trainingEntries(model: Trainee): Record<'trainStart' | 'trainSte
       model.predict(e.params, constant(0, [1, channels, size, size]), constant(0, [1]), constant(0, [1], 'i32'));
       startOptimizer(e, options);
     },
-    trainStep: (e) => trainStep(e, model, (options) => draw(e, model, options)),
-    trainStepGiven: (e) => trainStep(e, model, () => given(e, model)),
+    trainStep: (e) => trainStep(e, model, (options, trainer) => draw(e, model, options, trainer)),
+    trainStepGiven: (e) => trainStep(e, model, (_options, trainer) => given(e, model, trainer)),
   };
 }

@@ -5,7 +5,7 @@ import type { Model } from '../../compiler/dsl/model.ts';
 import { checkClasses, classesOf, parseClasses } from '../classes.ts';
 import { examples, type Context } from '../context.ts';
 import { UsageError } from '../errors.ts';
-import { ALLOW_NON_FINITE, PART, part, MAX_SEED, oneOf, precision, realNumber, wholeNumber } from '../options.ts';
+import { ALLOW_NON_FINITE, PART, part, MAX_SEED, precision, realNumber, wholeNumber } from '../options.ts';
 import type { Part } from '../../runtime/checkpoint/trained.ts';
 import { plural, seconds } from '../text.ts';
 import type { Samples } from '../../runtime/sample.ts';
@@ -18,7 +18,7 @@ interface Options {
   vaeWeights?: string;
   classes: number[];
   steps?: number;
-  sampler?: string;
+  sampler?: string | true;
   eta?: number;
   cfg?: number;
   cfgChannels?: number | 'all';
@@ -52,9 +52,8 @@ export const sampleCommand = (context: Context): Command =>
     .option('--vae-weights <file>', 'its weights, .safetensors or .pt (default: MODEL.safetensors beside it)')
     .option('--steps <n>', 'reverse steps, 1 to 1000', wholeNumber('--steps', 1, MAX_STEPS))
     .option(
-      '--sampler <name>',
-      'ddpm, ddim, heun (two evaluations a step) or dpm++ (good in few steps)',
-      oneOf('--sampler', ['ddpm', 'ddim', 'heun', 'dpm++']),
+      '--sampler [name]',
+      'ddpm, ddim, heun (two evaluations a step) or dpm++ (good in few steps); of a model of flow matching euler, heun or euler-maruyama; without a name: which the model has',
     )
     .option('--eta <x>', 'noise of ddim, 0 to 1', realNumber('--eta', 0, 1))
     .option('--cfg <scale>', 'strength of classifier-free guidance; 1 is none', realNumber('--cfg'))
@@ -100,7 +99,7 @@ async function sampleModel(path: string, options: Options, { terminal }: Context
   const loaded = loadModel(path, terminal);
   const { model, source, name } = loaded;
   sampler.checkSampler(Object.keys(model.entries), source);
-  const settings = settingsOf(model, options);
+  const settings = settingsOf(name, model, options);
   const { inputs, states } = signatureOf(loaded, 'sampleStep', { ...settings, batch: 1 });
   const labels = inputs.find((input) => input.name === 'y');
   checkClasses(options.classes, classesOf(model, labels), name);
@@ -179,8 +178,21 @@ function shares(text: string): [number, number] {
   });
 }
 
+/** Throws unless a word that an option is given is one that the model has. */
+function checkChoice(
+  option: string,
+  given: string | true | undefined,
+  known: readonly string[] = [],
+  name: string,
+): void {
+  if (given === undefined || (given !== true && (!known.length || known.includes(given)))) return;
+  const what = given === true ? `${option} is empty` : `${option}: ${name} has no ${given}`;
+  throw new UsageError({ what, fix: known.length ? `use ${known.join(' or ')}` : `give one that ${name} knows` });
+}
+
 /** Options of the sampling entries: the command's, over the model file's. */
 function settingsOf(
+  name: string,
   model: Model,
   { steps, sampler, eta, cfg, cfgChannels, cfgInterval }: Options,
 ): Record<string, unknown> {
@@ -188,11 +200,12 @@ function settingsOf(
     ([, value]) => value !== undefined,
   );
   const settings: Record<string, unknown> = { ...model.options, ...Object.fromEntries(given) };
+  checkChoice('--sampler', sampler, model.choices?.sampler, name);
   if (eta !== undefined && settings.sampler !== 'ddim') {
     throw new UsageError({
       what: '--eta is a setting of ddim',
       why: `the sampler is ${settings.sampler}`,
-      fix: 'add --sampler ddim',
+      fix: 'leave --eta out, or add --sampler ddim where the model has it',
     });
   }
   return settings;

@@ -122,7 +122,7 @@ async function measure(
     loss: loss![0],
     mse: mse?.[0] ?? null,
     vb: vb?.[0] ?? null,
-    ...(mseByT && vbByT && countByT && { buckets: { mse: means(mseByT), vb: means(vbByT) } }),
+    ...(mseByT && countByT && { buckets: { mse: means(mseByT), ...(vbByT && { vb: means(vbByT) }) } }),
     ...(others.length && { more: Object.fromEntries(others.map((name) => [name, values[name]![0]])) }),
     gradNorm: gradNorm?.[0] ?? null,
     lr: values.lr?.[0] ?? lr,

@@ -251,6 +251,8 @@ export interface Model {
   readonly onDemand?: readonly string[];
   /** Defaults of the options that entries read. */
   readonly options?: Readonly<Record<string, unknown>>;
+  /** Of options that are one of a few words, the words. */
+  readonly choices?: Readonly<Record<string, readonly string[]>>;
   /** Other names that checkpoints may have for a parameter; tensors found by one may differ in axes of size 1. */
   readonly aliases?: (name: string) => readonly string[];
   /** Set when the samples are pictures already: the values of black and of white. Unset: latents, for a VAE to decode. */

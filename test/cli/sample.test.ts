@@ -95,7 +95,11 @@ describe('sample', () => {
       '--steps is 0\n   fix: give a whole number from 1 to 1000',
     ],
     [['--classes', '1', '--out', 'o.png', '--steps', '1001'], 2, '--steps is 1001'],
-    [['--classes', '1', '--out', 'o.png', '--sampler', 'euler'], 2, '--sampler is euler\n   fix: use ddpm or ddim'],
+    [
+      ['--classes', '1', '--out', 'o.png', '--sampler', 'euler'],
+      2,
+      '--sampler: small has no euler\n   fix: use ddpm or ddim or heun or dpm++',
+    ],
     [['--classes', '1', '--out', 'o.png', '--eta', '1'], 2, '--eta is a setting of ddim'],
     [['--classes', '1', '--out', 'o.png', '--cfg', 'much'], 2, '--cfg is much\n   fix: give a number'],
     [['--classes', '1', '--out', 'o.png', '--cfg-channels', '0'], 2, '--cfg-channels is 0'],

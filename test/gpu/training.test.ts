@@ -26,19 +26,22 @@ const slow = Boolean(process.env.DITC_SLOW);
 const oneOf = (prefix: string, stem: string) => goldenCases(prefix).filter((name) => slow || name === stem);
 
 describe('the compiled gradients of all weights equal PyTorch', () => {
-  it.each(oneOf('train-', 'train-adaLN-Zero'))('%s', async (stem) => {
-    const { model, batch, bindings, check } = await trainCase(stem);
-    const options = {
-      name: stem,
-      source: 'models/dit.ts',
-      device: gpu.spec,
-      verify: true,
-      entryOptions: { batch, gradNorm: 1 },
-    };
-    const artefact = compileModel(model, { ...options, entries: ['trainStepGiven'] });
-    const { outputs, updates } = await gpu.run(artefact, 'trainStepGiven', bindings);
-    check(outputs, updates, TOLERANCE);
-  });
+  it.each([...oneOf('train-', 'train-adaLN-Zero'), ...oneOf('flow-train-', 'flow-train-velocity-cosine-sigma')])(
+    '%s',
+    async (stem) => {
+      const { model, batch, bindings, check } = await trainCase(stem);
+      const options = {
+        name: stem,
+        source: 'models/dit.ts',
+        device: gpu.spec,
+        verify: true,
+        entryOptions: { batch, gradNorm: 1 },
+      };
+      const artefact = compileModel(model, { ...options, entries: ['trainStepGiven'] });
+      const { outputs, updates } = await gpu.run(artefact, 'trainStepGiven', bindings);
+      check(outputs, updates, TOLERANCE);
+    },
+  );
 });
 
 type TrainEntry = 'trainStep' | 'trainStepGiven';

@@ -3,18 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { defineModel, type Tensor } from '../../compiler/dsl/index.ts';
 import { traceEntry } from '../../compiler/dsl/model.ts';
 import { interpret } from '../../compiler/ops/index.ts';
-import {
-  lookUp,
-  reverseColumns,
-  samplers,
-  SAMPLERS,
-  samplingEntries,
-  type SamplingOptions,
-} from '../../models/diffusion.ts';
+import { lookUp, reverseColumns, samplers, samplingEntries, type SamplingOptions } from '../../models/diffusion.ts';
 import { dit } from '../../models/dit.ts';
 import { processOf, type Process } from '../../models/schedule.ts';
 
-type SamplerName = (typeof SAMPLERS)[number];
+type SamplerName = keyof typeof samplers;
+const SAMPLERS = Object.keys(samplers) as SamplerName[];
 
 /** Data N(mean, deviation²), per pixel. */
 interface Gaussian {
@@ -46,7 +40,7 @@ function sampleFrom(start: readonly number[], name: SamplerName, process: Proces
         const k = lookUp(reverseColumns(process), step);
         // Only the two ends of a step are asked for, and timesteps name them.
         const at = (timestep: Tensor) => step.sub(timestep.ne(k.timestep).cast('i32'));
-        const predict = (image: Tensor, timestep: Tensor) => ({ eps: eps(image, at(timestep)) });
+        const predict = (image: Tensor, timestep: Tensor) => ({ out: eps(image, at(timestep)) });
         const noise = e.input('z', shape);
         return { ...samplers[name].step({ k, x, z: noise, predict, before, eta: 0, clip: false }) };
       },

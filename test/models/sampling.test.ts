@@ -23,7 +23,8 @@ import { goldenCases, readGolden, relativeError } from './golden.ts';
 /** The reference is computed in float64 and rounded once to float32. */
 const TOLERANCE = 1e-6;
 
-interface Case extends Pick<SamplingOptions, 'sampler' | 'eta' | 'clip'> {
+interface Case extends Pick<SamplingOptions, 'eta' | 'clip'> {
+  sampler: keyof typeof samplers;
   schedule: string;
   steps: number;
   spacing: string;
@@ -86,7 +87,7 @@ describe('reverse steps equal numpy', () => {
         },
         (t) => {
           const c = lookUp(reverseColumns(process, config.eta), t.step);
-          const [{ eps: cond, v }, { eps: uncond }] = [t.cond, t.uncond].map((out) => splitPrediction(out, channels));
+          const [{ out: cond, v }, { out: uncond }] = [t.cond, t.uncond].map((out) => splitPrediction(out, channels));
           const eps = guide(cond, uncond, t.scale, guided);
           const x0 = config.clip ? predictX0(c, t.x, eps).clamp(-1, 1) : predictX0(c, t.x, eps);
           const { eta, clip } = config;
@@ -95,7 +96,7 @@ describe('reverse steps equal numpy', () => {
             x: t.x,
             before: t.before,
             z: t.z,
-            predict: () => ({ eps, v }),
+            predict: () => ({ out: eps, v }),
             eta,
             clip,
           });
@@ -237,10 +238,10 @@ describe('sampleStep', () => {
         { x, z, cond: cond.data, uncond: uncond.data, step: [j] },
         (v) => {
           const [c, u] = [v.cond, v.uncond].map((out) => splitPrediction(out, C));
-          const eps = unguided ? c.eps : guide(c.eps, u.eps, scale, settings.cfgChannels === 4 ? C : Math.min(3, C));
+          const eps = unguided ? c.out : guide(c.out, u.out, scale, settings.cfgChannels === 4 ? C : Math.min(3, C));
           const k = lookUp(reverseColumns(process, settings.eta), v.step);
           const { eta, clip, sampler } = settings;
-          return { ...samplers[sampler].step({ k, x: v.x, z: v.z, predict: () => ({ eps, v: c.v }), eta, clip }) };
+          return { ...samplers[sampler].step({ k, x: v.x, z: v.z, predict: () => ({ out: eps, v: c.v }), eta, clip }) };
         },
         ['step'],
       );
@@ -295,7 +296,10 @@ describe('sampleStep', () => {
   });
 
   it.each([
-    [{ sampler: 'euler' }, /sampler is "euler"; use one of ddpm, ddim, heun, dpm\+\+/],
+    [
+      { sampler: 'euler' },
+      /sampler is "euler": the model predicts the noise of DDPM; use one of ddpm, ddim, heun, dpm\+\+/,
+    ],
     [{ eta: 2 }, /eta is 2; give a number of at least 0 and of at most 1/],
     [{ cfg: Number.NaN }, /cfg is NaN; give a number/],
     [{ cfgChannels: 0 }, /cfgChannels is 0; give a whole number of at least 1/],

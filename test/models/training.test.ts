@@ -7,6 +7,7 @@ import { interpret } from '../../compiler/ops/index.ts';
 import { dit } from '../../models/dit.ts';
 import { coefficientsAt, lossTerms, minSnrWeight } from '../../models/loss.ts';
 import { processOf } from '../../models/schedule.ts';
+import { objectiveOf, type Denoiser } from '../../models/diffusion.ts';
 import { draw } from '../../models/training.ts';
 import { goldenCases, readGolden, relativeError } from './golden.ts';
 import { trainCase } from './train-case.ts';
@@ -35,7 +36,7 @@ describe('the loss equals PyTorch', () => {
           const process = processOf(config.schedule === 'linear' ? 'linear' : 'squaredcos');
           const t = e.input('t', [shape[0]], 'i32');
           const [eps, v] = out.split(2, 1);
-          const { mse, vb } = lossTerms(process, t, x0, noise, () => ({ eps, v }));
+          const { mse, vb } = lossTerms(process, t, x0, noise, () => ({ out: eps, v }));
           const [grad] = gradients(mse.add(vb).mean(), [out]);
           return { mse, vlb: vb, grad };
         },
@@ -88,9 +89,11 @@ describe('the draws of a step', () => {
     step: number,
     batch = 400,
     options = { labelDropout: 0.1, accumulate: 1 },
+    flow?: Denoiser['flow'],
   ) => {
     const main: EntryFunction = (e) => {
-      const { t, noise, drop } = draw(e, { channels, size }, options);
+      const trainer = objectiveOf({ flow }).trainer({ batch });
+      const { t, noise, drop } = draw(e, { channels, size }, options, trainer);
       return { t, noise, drop };
     };
     const { graph } = traceEntry({ config: {}, entries: { main } }, 'main', { batch });
@@ -125,6 +128,27 @@ describe('the draws of a step', () => {
       expect(Math.abs(correlation(here.t, other.t))).toBeLessThan(0.2);
       expect(Math.abs(correlation(here.noise, other.noise))).toBeLessThan(4 / Math.sqrt(here.noise.length));
     }
+  });
+
+  it('have times of flow matching from 0 to 1, evenly or as the sigmoid of a normal number', () => {
+    const timesOf = (times: 'uniform' | 'logit-normal') => drawn([1, 2], 3, 400, undefined, { times });
+    const below = (xs: readonly number[], edge: number) => xs.filter((x) => x < edge).length / xs.length;
+    const uniform = timesOf('uniform').t;
+    expect(uniform.every((t) => t > 0 && t <= 1)).toBe(true);
+    for (const edge of [0.25, 0.5, 0.75]) expect(Math.abs(below(uniform, edge) - edge)).toBeLessThan(0.1);
+    const here = timesOf('logit-normal');
+    expect(here.t.every((t) => t > 0 && t < 1)).toBe(true);
+    // The quantiles of N(0,1) at 2.5, 15.9, 50, 84.1 %.
+    for (const [z, share] of [
+      [-1.96, 0.025],
+      [-1, 0.159],
+      [0, 0.5],
+      [1, 0.841],
+    ])
+      expect(Math.abs(below(here.t, 1 / (1 + Math.exp(-z))) - share)).toBeLessThan(0.1);
+    const first = here.noise.filter((_, i) => i % (channels * size * size) === 0);
+    for (const other of [here.drop, first, drawn([1, 2], 4, 400, undefined, { times: 'logit-normal' }).t])
+      expect(Math.abs(correlation(here.t, other))).toBeLessThan(0.2);
   });
 
   it('are the image’s own, whatever the batch', () => {

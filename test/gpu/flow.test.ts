@@ -1,0 +1,51 @@
+/** Flow matching compiled: whole trajectories of a guided DiT against PyTorch, every step read back. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { compileModel } from '../../compiler/compile.ts';
+import { dit, type DiTConfig } from '../../models/dit.ts';
+import { Program } from '../../runtime/program.ts';
+import { relativeError, TestGpu, typed } from '../helpers/gpu.ts';
+import { goldenCases, readGolden } from '../models/golden.ts';
+
+const STEP_TOLERANCE = 1e-5;
+const WHOLE_TOLERANCE = 1e-4;
+
+let gpu: TestGpu;
+beforeAll(async () => {
+  gpu = await TestGpu.open();
+});
+afterAll(() => gpu?.close());
+
+describe('the compiled trajectory equals PyTorch', () => {
+  it.each(goldenCases('flow-model-'))('%s', { timeout: 300_000 }, async (stem) => {
+    const { config, values, shapes } = await readGolden(stem);
+    const { model, options } = config as { model: DiTConfig; options: { steps: number; cfg: number } };
+    const entryOptions = { batch: shapes['input.x'][0], ...options };
+    const artefact = compileModel(dit(model), {
+      ...{ name: stem, source: 'models/dit.ts', device: gpu.spec, verify: true },
+      ...{ entries: ['sampleStart', 'sampleStep'], entryOptions },
+    });
+    const program = await Program.create(gpu.opened.device, artefact);
+    try {
+      for (const { name } of artefact.manifest.params)
+        await program.setParam(name, typed('f32', values[`param.${name}`]));
+      program.write('seed', Uint32Array.of(0, 0));
+      program.write('first', Uint32Array.of(0));
+      program.write('y', typed('i32', values['input.y']));
+      program.write('cfgScale', Float32Array.of(options.cfg));
+      const size = values['input.x'].length;
+      const after = (k: number) =>
+        k < 0 ? values['input.x'] : Array.from(values['output.x']).slice(k * size, (k + 1) * size);
+      /** Steps from x as PyTorch has it after step `from` − 1, up to step `to`. */
+      const run = async (from: number, to: number) => {
+        program.writeState('x', typed('f32', after(from - 1)));
+        program.writeState('step', Int32Array.of(options.steps - 1 - from));
+        for (let k = from; k <= to; k++) await program.run('sampleStep');
+        return relativeError(await program.readState('x'), after(to));
+      };
+      for (let k = 0; k < options.steps; k++) expect(await run(k, k), `step ${k}`).toBeLessThan(STEP_TOLERANCE);
+      expect(await run(0, options.steps - 1), 'all steps').toBeLessThan(WHOLE_TOLERANCE);
+    } finally {
+      program.close();
+    }
+  });
+});
