@@ -22,9 +22,8 @@ export function signatureOf(region: Region, plan: Plan): string {
     if (known) return known;
     const operands = node.inputs.map(number).join(',');
     ids.set(node, `m${members.length}`);
-    // A copy (compiler/recompute) is computed as the original is.
-    const { again: _, ...attrs } = node.attrs;
-    members.push(`${node.op}(${operands})${attrsKey(attrs)}:${formatType(node.type)}`);
+    // A copy (compiler/recompute) is computed as the original is, so `copy` is not asked.
+    members.push(`${node.op}(${operands})${attrsKey(node.attrs)}:${formatType(node.type)}`);
     return ids.get(node)!;
   };
   const results = region.results.map(({ node, views, anchor }) => {

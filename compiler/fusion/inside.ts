@@ -39,7 +39,7 @@ export const membersOf = (draft: Draft, buffers: ReadonlySet<Node>): ReadonlySet
 
 /** Which copies of what is computed twice a draft has a part of. */
 export const copiesIn = (draft: Draft, buffers: ReadonlySet<Node>): Set<unknown> =>
-  new Set([...membersOf(draft, buffers)].flatMap(({ attrs }) => attrs.again ?? []));
+  new Set([...membersOf(draft, buffers)].flatMap(({ copy }) => copy ?? []));
 
 /** What a draft reads from memory and what it computes. */
 function walk(draft: Draft, buffers: ReadonlySet<Node>): Inside {

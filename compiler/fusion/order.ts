@@ -71,7 +71,7 @@ class Order {
     const values = written.filter((node) => !this.states.has(node));
     if (!values.length) return true;
     // What is computed again is not wanted before its turn comes: it would be in memory all the same.
-    if (region.members.some(({ attrs }) => attrs.again !== undefined)) return false;
+    if (region.members.some(({ copy }) => copy !== undefined)) return false;
     const dying = reads.filter((node) => !isStored(node) && !this.returned.has(node) && isLast(node));
     const bytes = (nodes: readonly Node[]) => nodes.reduce((sum, node) => sum + byteSize(node.type), 0);
     const freed = bytes(dying);

@@ -9,7 +9,8 @@ Graph {
   File      = Function+
   Function  = "graph" "@" ident "(" ListOf<Argument, ","> ")" "{" Node* Update* Return "}"
   Argument  = value ":" Type
-  Node      = value "=" ident ListOf<value, ","> Attrs? ":" Type Location?
+  Node      = value "=" ident Copy? ListOf<value, ","> Attrs? ":" Type Location?
+  Copy      = "#" integer
   Update    = "update" value "=" value
   Return    = "return" ListOf<Result, ",">
   Result    = ident "=" value

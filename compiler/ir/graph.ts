@@ -12,6 +12,11 @@ export interface Node {
   readonly inputs: readonly Node[];
   readonly attrs: Attrs;
   readonly type: TensorType;
+  /**
+   * Of a value that is computed once more (compiler/recompute), for which time that is: another node than the one it repeats, and
+   * computed only when it is wanted. Without it, equal applications are one node.
+   */
+  readonly copy?: number;
   /** The TypeScript variable the value was bound to, when there is one. */
   name?: string;
   /** `file:line:col` of the call that made it. */
@@ -65,18 +70,18 @@ export class GraphBuilder {
     return this.nextId;
   }
 
-  /** Applies an op. `like` lends its name and location when a pass replaces a node. */
-  apply(op: string, inputs: readonly Node[], attrs: Attrs = {}, like?: Node): Node {
+  /** Applies an op. `like` lends its name and location when a pass replaces a node; `copy` tells a copy from what it repeats. */
+  apply(op: string, inputs: readonly Node[], attrs: Attrs = {}, like?: Node, copy?: number): Node {
     if (inputs.some((n) => owners.get(n) !== this)) {
       const what = `${op}: an operand belongs to another graph`;
       throw new DitcError({ code: 'ir', what, fix: 'rebuild it in this one' }).at(like?.loc ?? this.location());
     }
-    const key = `${op}(${inputs.map((n) => n.id).join(',')})${attrsKey(attrs)}`;
+    const key = `${op}${copyMark(copy)}(${inputs.map((n) => n.id).join(',')})${attrsKey(attrs)}`;
     const known = this.interned.get(key);
     if (known) return known;
     const loc = like?.loc ?? this.location();
     const type = this.infer(op, inputs, attrs, loc);
-    const node: Node = { id: this.nextId++, op, inputs, attrs, type, name: like?.name, loc };
+    const node: Node = { id: this.nextId++, op, inputs, attrs, type, copy, name: like?.name, loc };
     this.interned.set(key, node);
     owners.set(node, this);
     return node;
@@ -102,6 +107,9 @@ function inUsersWords(error: DitcError, inputs: readonly Node[]): DitcError {
   });
   return named === why ? error : new DitcError({ code, what, where, why: named, fix }, { cause: error });
 }
+
+/** How the text form tells a copy from what it repeats: `matmul#1`. */
+export const copyMark = (copy?: number): string => (copy === undefined ? '' : `#${copy}`);
 
 export function attrsKey(attrs: Attrs): string {
   const keys = Object.keys(attrs).sort();
@@ -167,7 +175,7 @@ export function rebuild(
   const mapped = new Map<Node, Node>();
   for (const node of nodesOf(graph)) {
     const inputs = node.inputs.map((n) => mapped.get(n)!);
-    const made = rule(node, inputs, builder) ?? builder.apply(node.op, inputs, node.attrs, node);
+    const made = rule(node, inputs, builder) ?? builder.apply(node.op, inputs, node.attrs, node, node.copy);
     made.name ??= node.name;
     made.loc ??= node.loc;
     made.origin ??= node.origin;

@@ -134,11 +134,12 @@ const MAKE: ohm.ActionDict<unknown> = {
     scope.define(ref, node, node.type);
     return node;
   },
-  Node(ref, _eq, op, operands, attrs, _colon, type, location) {
+  Node(ref, _eq, op, copy, operands, attrs, _colon, type, location) {
     const scope = this.args.scope as Scope;
     const inputs = children(operands).map((v) => scope.get(v));
     const attrMap = scope.attempt(attrs, () => (attrs.children[0]?.read() ?? {}) as Record<string, AttrValue>);
-    const node = scope.attempt(ref, () => scope.builder.apply(op.sourceString, inputs, attrMap));
+    const time = copy.children[0]?.read() as number | undefined;
+    const node = scope.attempt(ref, () => scope.builder.apply(op.sourceString, inputs, attrMap, undefined, time));
     node.name ??= baseName(ref.sourceString);
     node.loc ??= location.children[0]?.read() as string | undefined;
     scope.define(
@@ -161,6 +162,9 @@ const MAKE: ohm.ActionDict<unknown> = {
 };
 
 const READ: ohm.ActionDict<unknown> = {
+  Copy(_mark, time) {
+    return Number(time.sourceString);
+  },
   Attrs(_open, list, _close) {
     const pairs = children(list).map((a) => a.read() as [string, AttrValue]);
     const twice = pairs.find(([name], i) => pairs.findIndex(([other]) => other === name) < i);

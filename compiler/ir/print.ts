@@ -1,5 +1,5 @@
 /** The text form of a graph. print → parse → print is a fixpoint (test/compiler/ir). */
-import { nodesOf, type Graph, type Node } from './graph.ts';
+import { copyMark, nodesOf, type Graph, type Node } from './graph.ts';
 import { formatType, type AttrValue, type Attrs } from './types.ts';
 
 /** Constants longer than this print as base64 of their little-endian float64 bytes. */
@@ -29,7 +29,7 @@ export function nodePrinter(graph: Graph): { ref(node: Node): string; line(node:
 function printNode(node: Node, ref: (n: Node) => string, locations: boolean): string {
   const operands = node.inputs.map(ref).join(', ');
   const attrs = printAttrs(node.attrs);
-  const head = [`  ${ref(node)} =`, node.op, operands, attrs].filter(Boolean).join(' ');
+  const head = [`  ${ref(node)} =`, node.op + copyMark(node.copy), operands, attrs].filter(Boolean).join(' ');
   const line = `${head} : ${formatType(node.type)}`;
   return locations && node.loc ? `${line}  @ ${node.loc}` : line;
 }

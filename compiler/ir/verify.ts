@@ -79,6 +79,7 @@ function inferred(graph: Graph, node: Node, ops: OpTable): TensorType {
 function checkLeaves(graph: Graph, nodes: readonly Node[]): void {
   const named = new Map<string, Node>();
   for (const node of nodes) {
+    if (!node.inputs.length && node.copy !== undefined) broken(graph, node, 'what is in memory is not computed again');
     if (!LEAVES.has(node.op)) continue;
     const { name } = node.attrs;
     if (typeof name !== 'string' || !name) broken(graph, node, 'a leaf has a name');

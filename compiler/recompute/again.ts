@@ -1,9 +1,9 @@
 /**
  * Rewrites a graph so that what runs after the turn reads copies of what the chosen stretches computed, made just before their
- * first reader. Copied nodes carry the attribute `again`, which stretch they are of: it tells them from the originals, which they
- * would be by hash-consing, and the schedule that they are to run late. It changes no value.
+ * first reader. Copied nodes are told from the originals by their `copy`, which stretch they are of; it also tells fusion that they
+ * are to run late. It changes no value.
  */
-import { GraphBuilder, mapGraph, nodesOf, type Attrs, type Graph, type Node } from '../ir/index.ts';
+import { GraphBuilder, mapGraph, nodesOf, type Graph, type Node } from '../ir/index.ts';
 import { opDef, opTable } from '../ops/index.ts';
 import { isStored } from '../fusion/storage.ts';
 import type { Stretch } from './choose.ts';
@@ -30,7 +30,7 @@ class Copier {
     this.graph = graph;
     this.timeline = timeline;
     this.stretches = stretches;
-    this.firstMark = nodesOf(graph).reduce((least, { attrs }) => Math.max(least, Number(attrs.again ?? -1) + 1), 0);
+    this.firstMark = nodesOf(graph).reduce((least, { copy = -1 }) => Math.max(least, copy + 1), 0);
   }
 
   /** Nodes are made in the order in which the schedule computes them: so copies come when it wants them, and nothing moves. */
@@ -50,13 +50,13 @@ class Copier {
     const known = this.mapped.get(node);
     if (known) return known;
     const inputs = node.inputs.map((input) => (this.isLate(node) ? this.read(input, NO_COPY) : this.of(input)));
-    const made = this.make(node, inputs, node.attrs);
+    const made = this.make(node, inputs, node.copy);
     this.mapped.set(node, made);
     return made;
   }
 
-  private make(node: Node, inputs: readonly Node[], attrs: Attrs): Node {
-    const made = this.builder.apply(node.op, inputs, attrs, node);
+  private make(node: Node, inputs: readonly Node[], copy?: number): Node {
+    const made = this.builder.apply(node.op, inputs, node.attrs, node, copy);
     made.origin ??= node.origin;
     return made;
   }
@@ -78,6 +78,6 @@ class Copier {
     const inputs = node.inputs.map((input) => this.read(input, copy));
     // Who only looks at a value differently copies nothing, unless that is what is written.
     const isMarked = copy !== NO_COPY && (isBuffer || opDef(node.op).kind !== 'view');
-    return this.make(node, inputs, isMarked ? { ...node.attrs, again: this.firstMark + copy } : node.attrs);
+    return this.make(node, inputs, isMarked ? this.firstMark + copy : node.copy);
   }
 }

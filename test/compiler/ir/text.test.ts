@@ -1,6 +1,14 @@
 /** The text form: what it looks like, and what the parser says of mistakes. */
 import { describe, expect, it } from 'vitest';
-import { GraphBuilder, parseGraph, parseGraphs, printGraph, verify, type Graph } from '../../../compiler/ir/index.ts';
+import {
+  GraphBuilder,
+  parseGraph,
+  parseGraphs,
+  printGraph,
+  rebuild,
+  verify,
+  type Graph,
+} from '../../../compiler/ir/index.ts';
 import { Functional, interpret, opTable } from '../../../compiler/ops/index.ts';
 
 const EXAMPLE = `graph @forward(%x: f32[2,3], %y: i32[2]) {
@@ -35,6 +43,22 @@ describe('the text form', () => {
     expect(printGraph(graph)).toBe(EXAMPLE);
     expect(graph.outputs[0].node.name).toBe('q');
     expect(graph.inputs.map((n) => n.attrs.name)).toEqual(['x', 'y']);
+  });
+
+  it('tells what is computed once more from what it repeats', () => {
+    const text = [
+      'graph @g(%x: f32[3]) {\n',
+      '  %0 = exp %x : f32[3]\n',
+      '  %1 = exp#0 %x : f32[3]\n',
+      '  %2 = exp#1 %x : f32[3]\n',
+      '  %3 = add %0, %1 : f32[3]\n',
+      '  %4 = add %3, %2 : f32[3]\n',
+      '  return y = %4\n',
+      '}\n',
+    ].join('');
+    const graph = verify(parseGraph(text, opTable), opTable);
+    expect(printGraph(graph)).toBe(text);
+    expect(rebuild(graph, opTable, () => undefined).outputs[0].node.inputs[1].copy).toBe(1);
   });
 
   it('leaves places out when asked', () => {

@@ -37,7 +37,7 @@ function shrunk(traced: Graph, share: number): { readonly whole: Scheduled; read
   return { whole, less: scheduled(traced, budget + fixedBytes(whole.graph)), budget };
 }
 
-const copies = ({ graph }: Scheduled) => nodesOf(graph).filter(({ attrs }) => attrs.again !== undefined).length;
+const copies = ({ graph }: Scheduled) => nodesOf(graph).filter(({ copy }) => copy !== undefined).length;
 
 /** To the bit: what is computed again is computed as before. */
 function expectSame(whole: Scheduled, less: Scheduled, bindings: Record<string, ArrayLike<number>>): void {
