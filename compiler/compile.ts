@@ -2,7 +2,7 @@
 import { zeros } from './dsl/init.ts';
 import { defaultEntries, traceEntry, type EntryOptions, type Model, type TracedEntry } from './dsl/model.ts';
 import type { DeclaredParam } from './dsl/trace.ts';
-import type { Artefact } from './emit/artefact.ts';
+import type { Artefact, Manifest } from './emit/artefact.ts';
 import { buildArtefact, type EntryInput, type ModelInput } from './emit/build.ts';
 import { packConflicts } from './emit/pack-conflicts.ts';
 import { attempt } from './emit/reproducer.ts';
@@ -48,19 +48,28 @@ export function traceModel(model: Model, options: ModelOptions): TracedModel {
     entries,
     starts: startsOf(entries, () => traceOthers(model, left, { ...entryOptions, dtype })),
     otherParams: paramsOfOthers(model, names, entryOptions).filter((name) => !read.has(name)),
-    aliases: model.aliases,
+    naming: model,
+    layouts: fixedIn(model),
     options: plainOptions({ ...model.options, ...entryOptions, dtype }),
   };
 }
 
 export function compileTraced(traced: TracedModel, options: ModelOptions): Artefact {
-  const { starts, otherParams, aliases } = traced;
+  const { starts, otherParams, naming, layouts } = traced;
   const half = options.dtype === 'f16' ? forHalf(traced.entries, options) : options;
   const entries = compileEntries(traced.entries, half).map((entry) => {
     return { ...entry, startedBy: starts.get(entry.name) };
   });
   for (const entry of entries) options.onEntry?.(entry);
-  return emit({ ...options, aliases, otherParams, options: traced.options }, entries, options);
+  return emit({ ...options, naming, layouts, otherParams, options: traced.options }, entries, options);
+}
+
+/** What a checkpoint's own `config.json` must agree on with the model, by layout. */
+function fixedIn({ layouts = {} }: Model): Manifest['layouts'] {
+  const fixed = Object.entries(layouts).map(([name, { folder }]) => {
+    return [name, Object.fromEntries((folder?.telling ?? []).map((key) => [key, folder!.config[key]]))] as const;
+  });
+  return fixed.length ? Object.fromEntries(fixed) : undefined;
 }
 
 /** The options that a manifest can hold. */

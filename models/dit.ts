@@ -23,6 +23,7 @@ import {
 } from '../compiler/dsl/index.ts';
 import { divides, oneOf, realNumber, rejectUnknownKeys, wholeNumber } from './config.ts';
 import { completeFlow, objectiveOf, samplingDefaults, samplingEntries, type FlowConfig } from './diffusion.ts';
+import { diffusersLayout } from './dit-diffusers.ts';
 import { trainingEntries } from './training.ts';
 import { positionTable, sinusoids } from './sinusoids.ts';
 
@@ -47,7 +48,14 @@ export type DiTConfig = {
   block: (typeof BLOCKS)[number];
   /** Given where the model is one of flow matching (models/flow.ts; SiT, Ma et al. 2024); without, it predicts DDPM's noise. */
   flow?: Partial<FlowConfig>;
+  /**
+   * Whose formulas, where two codes differ; the authors' when left out. Weights trained in diffusers want its: frequencies of t over
+   * 127 instead of 128, ε of the norm before the MLP 1e-5 instead of 1e-6.
+   */
+  numerics?: (typeof NUMERICS)[number];
 };
+
+const NUMERICS = [undefined, 'official', 'diffusers'] as const;
 
 /** DiT-XL/2 at 256². */
 const DEFAULTS: DiTConfig = {
@@ -62,6 +70,7 @@ const DEFAULTS: DiTConfig = {
   numClasses: 1000,
   learnSigma: true,
   block: 'adaLN-Zero',
+  numerics: undefined,
 };
 
 /** The paper's four sizes (table 1). */
@@ -131,7 +140,8 @@ const adaLNZeroBlock: Block = (p, x, { c }, cfg) => {
   const [shiftA, scaleA, gateA, shiftM, scaleM, gateM] = modulation(p, c, 6);
   const attended = selfAttention(p.at('attn'), modulate(layerNorm(x), shiftA, scaleA), cfg.numHeads);
   x = x.add(gateA.unsqueeze(1).mul(attended));
-  const mixed = mlp(p.at('mlp'), modulate(layerNorm(x), shiftM, scaleM), cfg.mlpRatio);
+  const eps = cfg.numerics === 'diffusers' ? 1e-5 : 1e-6;
+  const mixed = mlp(p.at('mlp'), modulate(layerNorm(x, eps), shiftM, scaleM), cfg.mlpRatio);
   return x.add(gateM.unsqueeze(1).mul(mixed));
 };
 
@@ -186,8 +196,9 @@ function unpatchify(x: Tensor, channels: number, patchSize: number): Tensor {
 }
 
 /** t_emb [N,d]: an MLP of the sinusoids. Paper appendix A. */
-function embedTimestep(p: Scope, t: Tensor, d: number): Tensor {
-  const hidden = silu(p.linear('mlp.0', sinusoids(t), d, { init: normal(0.02) }));
+function embedTimestep(p: Scope, t: Tensor, { hiddenSize: d, numerics }: DiTConfig): Tensor {
+  const waves = numerics === 'diffusers' ? sinusoids(t, 127) : sinusoids(t);
+  const hidden = silu(p.linear('mlp.0', waves, d, { init: normal(0.02) }));
   return p.linear('mlp.2', hidden, d, { init: normal(0.02) });
 }
 
@@ -213,7 +224,7 @@ const outChannels = (cfg: DiTConfig) => cfg.inChannels * (cfg.learnSigma ? 2 : 1
 export function denoise(p: Scope, x: Tensor, t: Tensor, y: Tensor, cfg: DiTConfig): Tensor {
   const { hiddenSize: d, inputSize, patchSize } = cfg;
   const G = inputSize / patchSize;
-  const tEmb = embedTimestep(p.at('t_embedder'), t, d);
+  const tEmb = embedTimestep(p.at('t_embedder'), t, cfg);
   const yEmb = embedLabel(p.at('y_embedder'), y, cfg);
   const on = { c: silu(tEmb.add(yEmb)), context: stack([tEmb, yEmb], 1) };
 
@@ -240,6 +251,7 @@ function complete(given: Partial<DiTConfig>): DiTConfig {
   realNumber('dit: classDropoutProb', cfg.classDropoutProb, 0, 1);
   oneOf('dit: learnSigma', cfg.learnSigma, [true, false]);
   oneOf('dit: block', cfg.block, BLOCKS);
+  oneOf('dit: numerics', cfg.numerics, NUMERICS);
   return cfg;
 }
 
@@ -254,6 +266,7 @@ export function dit(config: Partial<DiTConfig> = {}): Model {
   const { inChannels, inputSize, numClasses, flow } = cfg;
   const nullClass = cfg.classDropoutProb > 0 ? numClasses : undefined;
   const predict = (p: Scope, x: Tensor, t: Tensor, y: Tensor) => denoise(p, x, t, y, cfg);
+  const diffusers = diffusersLayout(cfg);
   const denoiser = { channels: inChannels, size: inputSize, classes: numClasses, nullClass, predict, flow };
   const objective = objectiveOf(denoiser);
   const training = trainingEntries({ ...denoiser, labelDropout: cfg.classDropoutProb });
@@ -261,6 +274,7 @@ export function dit(config: Partial<DiTConfig> = {}): Model {
     config: cfg,
     onDemand: Object.keys(training),
     choices: { sampler: Object.keys(objective.samplers) },
+    layouts: diffusers && { diffusers },
     options: {
       ...samplingDefaults,
       ...objective.defaults,

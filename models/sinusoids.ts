@@ -22,9 +22,9 @@ export function positionTable(hiddenSize: number, grid: number): Float64Array {
 /** Half the length of the sinusoidal embedding of t. */
 const FREQUENCIES = 128;
 
-/** t [N] (a timestep of the full process, maybe fractional) → [N,256]: cosines, then sines, of t·10000^(−i/128). */
-export function sinusoids(t: Tensor): Tensor {
-  const frequencies = Float64Array.from({ length: FREQUENCIES }, (_, i) => 10000 ** (-i / FREQUENCIES));
+/** t [N] (a timestep of the full process, maybe fractional) → [N,256]: cosines, then sines, of t·10000^(−i/over). */
+export function sinusoids(t: Tensor, over = FREQUENCIES): Tensor {
+  const frequencies = Float64Array.from({ length: FREQUENCIES }, (_, i) => 10000 ** (-i / over));
   const angles = t.unsqueeze(1).mul(constant(frequencies, [FREQUENCIES]));
   return concat([cos(angles), sin(angles)]);
 }

@@ -1,6 +1,7 @@
 /** What a program starts from: first values from a seed, or a checkpoint's. A model of any size passes through in chunks. */
 import type { Artefact, ParamSpec, TensorSpec } from '../compiler/emit/artefact.ts';
 import { countOf } from './buffers.ts';
+import { asModel } from './checkpoint/layout.ts';
 import { matchParameters } from './checkpoint/match.ts';
 import type { MatchOptions } from './checkpoint/match.ts';
 import type { TensorFile } from './checkpoint/source.ts';
@@ -81,10 +82,12 @@ export interface LoadOptions extends MatchOptions {
  * Sets all parameters from a checkpoint by name, streaming.
  * @throws RuntimeError `mismatch` (before anything is set) unless names and shapes agree; `not-finite`; what reading throws.
  */
-export async function loadParams(program: Program, file: TensorFile, options: LoadOptions = {}): Promise<void> {
-  const { params } = program.manifest;
+export async function loadParams(program: Program, given: TensorFile, options: LoadOptions = {}): Promise<void> {
+  const { params, otherParams, layouts } = program.manifest;
+  const { file, notes: read } = await asModel(given, params, layouts);
+  read.forEach((note) => options.onNote?.(note));
   const specs = params.map((spec) => ({ ...spec, computed: options.computed && spec.init.kind === 'file' }));
-  const { tensors, notes } = matchParameters(file, specs, { others: program.manifest.otherParams, ...options });
+  const { tensors, notes } = matchParameters(file, specs, { others: otherParams, ...options });
   notes.forEach((note) => options.onNote?.(note));
   const watch = new FiniteWatch();
   const total = params.reduce((sum, spec) => sum + countOf(spec), 0);

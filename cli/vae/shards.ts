@@ -10,6 +10,7 @@ import { DTYPE_BYTES } from '../../runtime/checkpoint/dtype.ts';
 import type { Part } from '../../runtime/checkpoint/trained.ts';
 import type { Dataset } from '../../runtime/data/dataset.ts';
 import { ENCODED, shardName, shardOf } from '../../runtime/data/encoded.ts';
+import { checkpointFiles } from '../../runtime/node/checkpoint.ts';
 import { UsageError } from '../errors.ts';
 import { withWeights } from '../gpu.ts';
 import type { Autoencoder } from './autoencoder.ts';
@@ -57,7 +58,7 @@ export function shardsOf({ vae, data, out, weights, part, dtype, shardBytes }: E
       format: 2,
       vae: vae.computation,
       scale: vae.scale,
-      weights: await digestOf(weights),
+      weights: await digest(await Promise.all((await checkpointFiles(weights)).map(digestOf))),
       part,
       data: { count: data.count, fingerprint: data.fingerprint, onBad: data.onBad, pictures: await digest(pictures) },
       dtype,

@@ -8,6 +8,7 @@ export {
   Scope,
   type EntryFunction,
   type EntryOptions,
+  type CheckpointLayout,
   type Model,
   type Parameter,
 } from './model.ts';

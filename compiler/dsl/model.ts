@@ -243,6 +243,21 @@ const updateError = (what: string, why: string | undefined, fix: string, code = 
 /** Computes an entry's outputs, by name; what only updates state may return nothing. */
 export type EntryFunction = (entry: Entry) => Record<string, Tensor> | void;
 
+/** How another tool's checkpoints hold the parameters of a model. */
+export interface CheckpointLayout {
+  /**
+   * The tensors that a parameter is stored as: its parts along the first axis, each by the names of its equal copies. No parts: the
+   * layout leaves it out, and the model computes it.
+   */
+  readonly stored: (parameter: string) => readonly (readonly string[])[];
+  /** What the tool calls the file of the weights in a folder; its `config.json`, and those of its keys that tensors' shapes do not show. */
+  readonly folder?: {
+    readonly weights: string;
+    readonly config: Readonly<Record<string, unknown>>;
+    readonly telling: readonly string[];
+  };
+}
+
 export interface Model {
   readonly config: Readonly<Record<string, unknown>>;
   /** `forward`, `sampleStep`, … each traced into one graph. */
@@ -255,6 +270,8 @@ export interface Model {
   readonly choices?: Readonly<Record<string, readonly string[]>>;
   /** Other names that checkpoints may have for a parameter; tensors found by one may differ in axes of size 1. */
   readonly aliases?: (name: string) => readonly string[];
+  /** Other layouts of checkpoints, by the name that `ditc convert --to` takes. They are read without being asked for. */
+  readonly layouts?: Readonly<Record<string, CheckpointLayout>>;
   /** Set when the samples are pictures already: the values of black and of white. Unset: latents, for a VAE to decode. */
   readonly picture?: { readonly range: readonly [black: number, white: number] };
 }

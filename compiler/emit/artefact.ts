@@ -27,6 +27,8 @@ export interface ParamSpec extends TensorSpec {
   readonly init: InitSpec;
   /** Other names that checkpoints may have for it; tensors found by one may differ in axes of size 1. */
   readonly aliases?: readonly string[];
+  /** By layout of checkpoints, how it is stored: parts along the first axis, each by the names of its equal copies. */
+  readonly layouts?: Readonly<Record<string, readonly (readonly string[])[]>>;
   /** Of a state that counts the runs of a loop: it is from 0 to this, exclusive, when the loop's body is run. */
   readonly count?: number;
 }
@@ -118,7 +120,9 @@ export interface Manifest {
   readonly kernels: Readonly<Record<string, KernelSpec>>;
   readonly params: readonly ParamSpec[];
   /** Parameters of the model's other entries, which these do without: a checkpoint may hold them. */
-  readonly otherParams?: readonly { readonly name: string; readonly aliases?: readonly string[] }[];
+  readonly otherParams?: readonly Pick<ParamSpec, 'name' | 'aliases' | 'layouts'>[];
+  /** By layout of checkpoints, what a `config.json` beside one must say where it says anything of it. */
+  readonly layouts?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   readonly states: readonly ParamSpec[];
   /** Each parameter is in at most one pack, and then lives in it only. */
   readonly packs?: readonly PackSpec[];

@@ -15,9 +15,9 @@ import { opDef } from '../ops/index.ts';
 import type { DeviceSpec } from '../device.ts';
 import { lower } from '../plans/lower.ts';
 import type { Kernel } from '../kernel/ir.ts';
-import type { Artefact, Dispatch, EntrySpec, KernelSpec } from './artefact.ts';
+import type { Artefact, Dispatch, EntrySpec, KernelSpec, Manifest } from './artefact.ts';
 import { bindingsOf, isBundle } from '../fusion/regions.ts';
-import { declare, named, tensorSpec, type Aliases, type Declared } from './declare.ts';
+import { declare, named, tensorSpec, type Naming, type Declared } from './declare.ts';
 import { bytesRead, headerOf, kernelName, macsOf, opsOf, placesOf, type Use } from './describe.ts';
 import { inputSpecs } from './input-range.ts';
 import { Resources, type Places } from './resources.ts';
@@ -50,8 +50,10 @@ export interface ModelInput {
   readonly source: string;
   readonly device: DeviceSpec;
   readonly entries: readonly EntryInput[];
-  /** Other names of a parameter in checkpoints. */
-  readonly aliases?: Aliases;
+  /** How checkpoints name parameters. */
+  readonly naming?: Naming;
+  /** What files in other layouts must agree on with the model. */
+  readonly layouts?: Manifest['layouts'];
   /** Parameters of the model that none of the entries reads. */
   readonly otherParams?: readonly string[];
   /** What the entries were traced with. */
@@ -94,7 +96,7 @@ export function buildArtefact(model: ModelInput): Artefact {
   const params = declare(
     model.entries.flatMap((e) => e.params),
     emitter.resources.data,
-    model.aliases,
+    model.naming,
   );
   const states = declare(
     model.entries.flatMap((e) => e.states),
@@ -113,7 +115,8 @@ export function buildArtefact(model: ModelInput): Artefact {
     entries,
     kernels,
     params,
-    ...(model.otherParams?.length && { otherParams: model.otherParams.map((n) => named(n, model.aliases)) }),
+    ...(model.otherParams?.length && { otherParams: model.otherParams.map((n) => named(n, model.naming)) }),
+    ...(model.layouts && { layouts: model.layouts }),
     states,
     packs,
     ...(bundles.length && { bundles }),

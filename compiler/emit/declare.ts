@@ -6,8 +6,11 @@ import type { InitSpec, ParamSpec, TensorSpec } from './artefact.ts';
 /** Values of tensors, by name, as files hold them. */
 export type Data = Map<string, Float32Array | Int32Array | Uint32Array>;
 
-/** Other names of a parameter in checkpoints. */
-export type Aliases = (name: string) => readonly string[];
+/** How checkpoints name a parameter: its other names, and by layout the tensors that it is stored as. */
+export interface Naming {
+  readonly aliases?: (name: string) => readonly string[];
+  readonly layouts?: Readonly<Record<string, { readonly stored: (name: string) => readonly (readonly string[])[] }>>;
+}
 
 export interface Declared {
   readonly node: Node;
@@ -27,23 +30,31 @@ export function typedData(node: Node, data: Float64Array): Float32Array | Int32A
 }
 
 /** Parameters (or states) of all entries, each once. */
-export function declare(declared: readonly Declared[], data: Data, aliasesOf?: Aliases): ParamSpec[] {
+export function declare(declared: readonly Declared[], data: Data, naming?: Naming): ParamSpec[] {
   const specs = new Map<string, ParamSpec>();
   for (const { node, init } of declared) {
     const name = String(node.attrs.name);
     if (specs.has(name)) continue;
     const { count } = node.attrs;
     const counted = typeof count === 'number' && { count };
-    specs.set(name, { ...tensorSpec(name, node), init: initSpec(init), ...named(name, aliasesOf), ...counted });
+    specs.set(name, { ...tensorSpec(name, node), init: initSpec(init), ...named(name, naming), ...counted });
     if (init.kind === 'data') data.set(`init.${name}`, typedData(node, init.data));
   }
   return [...specs.values()];
 }
 
 /** A parameter's name and, if it has any, its other names. */
-export function named(name: string, aliasesOf?: Aliases): { name: string; aliases?: readonly string[] } {
-  const aliases = aliasesOf?.(name) ?? [];
-  return aliases.length ? { name, aliases } : { name };
+export function named(
+  name: string,
+  { aliases, layouts = {} }: Naming = {},
+): Pick<ParamSpec, 'name' | 'aliases' | 'layouts'> {
+  const others = aliases?.(name) ?? [];
+  const stored = Object.entries(layouts).map(([layout, { stored }]) => [layout, stored(name)] as const);
+  return {
+    name,
+    ...(others.length && { aliases: others }),
+    ...(stored.length && { layouts: Object.fromEntries(stored) }),
+  };
 }
 
 const initSpec = (init: Init): InitSpec => (init.kind === 'data' ? { kind: 'file' } : init);

@@ -3,7 +3,8 @@ import { createHash, type Hash } from 'node:crypto';
 import type { TracedEntry } from '../dsl/model.ts';
 import type { DeclaredParam } from '../dsl/trace.ts';
 import { formatType, nodesOf, numberKey, type Attrs, type AttrValue, type Graph, type Node } from '../ir/index.ts';
-import type { Aliases } from './declare.ts';
+import type { Manifest } from './artefact.ts';
+import { named, type Naming } from './declare.ts';
 import type { StartedBy } from './starts.ts';
 
 export interface TracedModel {
@@ -13,8 +14,10 @@ export interface TracedModel {
   readonly starts: ReadonlyMap<string, StartedBy>;
   /** Parameters of the model that none of them reads. */
   readonly otherParams: readonly string[];
-  /** Other names of a parameter in checkpoints. */
-  readonly aliases?: Aliases;
+  /** How checkpoints name its parameters. */
+  readonly naming?: Naming;
+  /** What files in other layouts must agree on with it. */
+  readonly layouts?: Manifest['layouts'];
   /** What the entries were traced with. */
   readonly options: Readonly<Record<string, unknown>>;
 }
@@ -23,14 +26,14 @@ export interface TracedModel {
  * Of what was traced, places and names of values included. A model that reads the time, a file or a random number is known by
  * what it made of it.
  */
-export function digestOfTrace({ entries, starts, otherParams, aliases, options }: TracedModel): string {
+export function digestOfTrace({ entries, starts, otherParams, naming, layouts, options }: TracedModel): string {
   const hash = createHash('sha256');
   for (const entry of entries) addEntry(hash, entry);
   const declared = entries.flatMap(({ params }) => params.map(({ node }) => String(node.attrs.name)));
-  const names = [...new Set([...declared, ...otherParams])].map((name) => [name, aliases?.(name) ?? []]);
+  const names = [...new Set([...declared, ...otherParams])].map((name) => named(name, naming));
   return hash
     .update(JSON.stringify([...starts]))
-    .update(JSON.stringify([names, otherParams, options]))
+    .update(JSON.stringify([names, otherParams, layouts, options]))
     .digest('hex');
 }
 

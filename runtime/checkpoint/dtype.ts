@@ -79,6 +79,28 @@ export function swapped(bytes: Uint8Array, size: number): Uint8Array {
   return out;
 }
 
+/** Elements as their bits. */
+export type Words = Uint8Array | Uint16Array | Uint32Array | BigUint64Array;
+
+export function wordsOf(dtype: DType, bytes: Uint8Array): Words {
+  const size = DTYPE_BYTES[dtype];
+  if (size === 1) return bytes;
+  return size === 2 ? view(bytes, Uint16Array) : size === 4 ? view(bytes, Uint32Array) : view(bytes, BigUint64Array);
+}
+
+/** Little-endian elements times −1: of floats the sign is turned, also that of a NaN. */
+export function negated(dtype: DType, bytes: Uint8Array): Uint8Array {
+  const out = new Uint8Array(bytes);
+  const size = DTYPE_BYTES[dtype];
+  if (isFloat(dtype)) {
+    for (let i = size - 1; i < out.length; i += size) out[i] ^= 0x80;
+    return out;
+  }
+  const numbers = decodeNumbers(dtype, out);
+  for (let i = 0; i < numbers.length; i++) numbers[i] = -numbers[i];
+  return new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
+}
+
 /** Little-endian elements as they are: f16 and bf16 widened to f32, bool as 0 or 1. */
 export function decodeNumbers(dtype: DType, bytes: Uint8Array) {
   switch (dtype) {

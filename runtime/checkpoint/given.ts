@@ -35,6 +35,13 @@ export function givenTensors(weights: GivenWeights, params: readonly ParamSpec[]
     readF32Range: async (name, first, count) => floats(name).subarray(first, first + count),
     readF32: async (name) => floats(name),
     readI32: async (name) => Int32Array.from(find(name)),
+    async *readRaw(name, first = 0, count) {
+      const { buffer, byteOffset, byteLength } = find(name).slice(
+        first,
+        count === undefined ? undefined : first + count,
+      );
+      yield new Uint8Array(buffer, byteOffset, byteLength);
+    },
     close: async () => {},
   };
 }

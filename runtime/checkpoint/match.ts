@@ -3,9 +3,10 @@
  * which are extra, which have another shape, and what the likely reason is.
  */
 import { RuntimeError } from '../error.ts';
+import { isFloat, type DType } from './dtype.ts';
 import { unreadError, type TensorFile, type TensorInfo } from './source.ts';
 import { commonPrefix, nearest, listed } from './suggest.ts';
-import { Wrapped } from './wrapped.ts';
+import { Wrapped, wrappedNote } from './wrapped.ts';
 
 /** A parameter the model needs. */
 export interface ParameterSpec {
@@ -92,7 +93,7 @@ function partOf(tensors: readonly TensorInfo[], parameters: readonly ParameterSp
 }
 
 /** The name with `*` for numbers between dots: blocks of one stack have one pattern. */
-const patternOf = (name: string): string => name.replace(/(^|\.)\d+(?=\.|$)/g, '$1*');
+export const patternOf = (name: string): string => name.replace(/(^|\.)\d+(?=\.|$)/g, '$1*');
 
 /**
  * Matches by name and shape. Tensors that the model has no use for are passed over, unless they are more of what it has:
@@ -125,7 +126,8 @@ export function matchParameters(
   for (const { name, aliases = [] } of options.others ?? [])
     for (const candidate of [name, ...aliases, wrapped.nameOf(name)]) if (candidate !== undefined) known.add(candidate);
   const extra = [...file.tensors.keys()].filter((name) => !known.has(name) && name.startsWith(part));
-  const patterns = new Set(present.map(({ name }) => patternOf(name)));
+  const origins = present.flatMap(({ name }) => file.originsOf?.(name) ?? [name]);
+  const patterns = new Set(origins.map(patternOf));
   const more = extra.filter((name) => /(^|\.)\d+(\.|$)/.test(name) && patterns.has(patternOf(name)));
   if (missing.length + wrong.length + more.length === 0)
     return { tensors, extra, notes: notesOn(file, present, wrapped, extra, computed) };
@@ -160,6 +162,17 @@ function checkRead(file: TensorFile, { name, aliases = [], computed }: Parameter
   }
 }
 
+/** Floats of other types that become the model's. */
+function castNotes(where: string, present: readonly TensorInfo[]): string[] {
+  const counts = new Map<DType, number>();
+  for (const { dtype } of present)
+    if (isFloat(dtype) && dtype !== 'f32') counts.set(dtype, (counts.get(dtype) ?? 0) + 1);
+  return [...counts].map(([dtype, count]) => {
+    const all = count === present.length ? 'all' : String(count);
+    return `${where}: ${all} of its tensors ${count === 1 ? 'is' : 'are'} ${dtype}, and read as f32`;
+  });
+}
+
 function notesOn(
   file: TensorFile,
   present: readonly TensorInfo[],
@@ -170,7 +183,8 @@ function notesOn(
   const shown = (names: readonly string[]) => names.slice(0, 4).join(', ') + (names.length > 4 ? ', …' : '');
   const behind = wrapped.used(present);
   return [
-    ...(behind.length ? [`${file.name}: names are taken without ${behind.join(' and ')}`] : []),
+    ...(behind.length ? [wrappedNote(file.name, behind)] : []),
+    ...castNotes(file.name, present),
     ...(extra.length ? [`${file.name}: the model does not use ${extra.length} of its tensors: ${shown(extra)}`] : []),
     ...(computed.length ? [`${file.name} lacks ${shown(computed)}, which the model computes`] : []),
   ];

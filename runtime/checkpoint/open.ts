@@ -3,21 +3,14 @@ import { RuntimeError } from '../error.ts';
 import { openSafetensors } from './safetensors.ts';
 import type { ByteSource, TensorFile } from './source.ts';
 import { openTorch } from './torch.ts';
-import type { TorchOptions } from './torch.ts';
+import { LEGACY_TORCH, openLegacyTorch } from './torch_legacy.ts';
+import type { TorchOptions } from './torch_weights.ts';
 
 /** See {@link TorchOptions}; they do not concern safetensors, which has no parts. */
 export type OpenOptions = TorchOptions;
 
-/** PyTorch before 1.6 wrote consecutive pickles, of which the first is this number as a LONG1. */
-const LEGACY_TORCH = '\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19';
-
 /** Files that people pass by mistake, by their first bytes, and what to do with each. */
 const LOOKALIKES: [magic: string, what: string, fix: string][] = [
-  [
-    LEGACY_TORCH,
-    "it is PyTorch's legacy format from before 1.6",
-    'load it with PyTorch and save it again: torch.save(obj, path, _use_new_zipfile_serialization=True)',
-  ],
   [
     '\x93NUMPY',
     'it is a NumPy array',
@@ -28,11 +21,17 @@ const LOOKALIKES: [magic: string, what: string, fix: string][] = [
   ['GGUF', 'it is a GGUF file', 'convert it to safetensors'],
   ['\x1f\x8b', 'it is gzip-compressed', 'unpack it first: gunzip FILE'],
   ['version https://git-lfs', 'it is a Git LFS pointer, not the file itself', 'fetch the file: git lfs pull'],
+  [
+    '{',
+    'it is JSON',
+    'to open the shards of an index (FILE.safetensors.index.json), give its path or that of its folder',
+  ],
   ['<', 'it is a web page or XML', 'the download went wrong: the server sent a page instead of the file'],
 ];
 
 /** The format of the file that begins with `head`. */
-function sniff(head: string): 'zip' | 'safetensors' | undefined {
+function sniff(head: string): 'zip' | 'legacy' | 'safetensors' | undefined {
+  if (LEGACY_TORCH.test(head)) return 'legacy';
   if (head.startsWith('PK\x03\x04') || head.startsWith('PK\x05\x06')) return 'zip';
   // A length below 2^32 and the header's opening brace.
   if (head.length >= 9 && head.slice(4, 8) === '\0\0\0\0' && head[8] === '{') return 'safetensors';
@@ -49,6 +48,7 @@ export async function openCheckpoint(source: ByteSource, options: OpenOptions = 
   const head = String.fromCharCode(...bytes);
   const format = sniff(head);
   if (format === 'zip') return openTorch(source, options);
+  if (format === 'legacy') return openLegacyTorch(source, options);
   if (format === 'safetensors') return openSafetensors(source);
   const found = LOOKALIKES.find(([magic]) => head.startsWith(magic));
   const begins = [...bytes.subarray(0, 8)].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');

@@ -51,6 +51,11 @@ class Unpickler {
     this.limits = { ...PICKLE_LIMITS, ...options.limits };
   }
 
+  /** Bytes of the stream up to and with its STOP. */
+  get length(): number {
+    return this.r.at;
+  }
+
   run(): PickleValue {
     for (let count = 0; count < this.limits.opcodes; count++) {
       this.r.opcodeAt = this.r.at;
@@ -291,4 +296,11 @@ class Unpickler {
  */
 export function unpickle(bytes: Uint8Array, options: PickleOptions): PickleValue {
   return new Unpickler(bytes, options).run();
+}
+
+/** The value of the stream that `bytes` begin with, and how many of them it takes. @throws as {@link unpickle}. */
+export function unpickleFirst(bytes: Uint8Array, options: PickleOptions): { value: PickleValue; length: number } {
+  const unpickler = new Unpickler(bytes, options);
+  const value = unpickler.run();
+  return { value, length: unpickler.length };
 }

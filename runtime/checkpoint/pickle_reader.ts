@@ -85,7 +85,10 @@ export class PickleReader {
 
   line(): string {
     const end = this.bytes.subarray(this.at, this.at + MAX_LINE + 1).indexOf(10);
-    if (end < 0) this.fail('a text line does not end', `at most ${MAX_LINE} bytes are allowed`);
+    if (end < 0) {
+      const code = this.bytes.length - this.at > MAX_LINE ? 'bad-format' : 'truncated';
+      this.fail('a text line does not end', `at most ${MAX_LINE} bytes are allowed`, undefined, code);
+    }
     const text = this.utf8(end);
     this.at++;
     return text;

@@ -35,11 +35,15 @@ export function unreadError(where: string, name: string, what: string): RuntimeE
 /** A checkpoint opened for reading. Nothing but its directory is in memory. */
 export interface TensorFile {
   readonly name: string;
-  readonly tensors: Map<string, TensorInfo>;
+  readonly tensors: ReadonlyMap<string, TensorInfo>;
   /** Tensors that are in the file but cannot be read, each with what it is: `F8_E4M3`, `a sparse tensor`. */
   readonly unread?: ReadonlyMap<string, string>;
   /** Free text stored with the tensors (safetensors `__metadata__`; scalars beside the tensors in a `.pt`). */
   readonly metadata: Record<string, string>;
+  /** The `config.json` that lies beside it, where it was given as a folder. */
+  config?: ReadonlyMap<string, unknown>;
+  /** Of a view of another file: the names there of the tensors that make one of the view's. */
+  originsOf?(name: string): readonly string[];
   /**
    * The tensor's values as f32 in row-major order, in chunks of at most `chunkElements` (default 1 Mi elements = 4 MiB).
    * Each chunk is the caller's to keep. An empty tensor yields nothing.
@@ -58,7 +62,25 @@ export interface TensorFile {
    * @throws RuntimeError `out-of-range` for a fraction, or a number that does not fit.
    */
   readI32(name: string): Promise<Int32Array>;
+  /**
+   * The bytes of `count` elements from element `first` on (all unless told), little-endian and row-major, of the tensor's
+   * own type: nothing is converted. In chunks of whole elements, each the caller's to keep.
+   * @throws RuntimeError `bad-argument` when they are not all in the tensor.
+   */
+  readRaw(name: string, first?: number, count?: number): AsyncIterable<Uint8Array>;
   close(): Promise<void>;
+}
+
+/** Throws unless elements `first` … `first + count − 1` are in a tensor of `total`. */
+export function checkElements(where: string, name: string, total: number, first: number, count: number): void {
+  const valid = Number.isSafeInteger(first) && Number.isSafeInteger(count) && first >= 0 && count >= 0;
+  if (valid && first + count <= total) return;
+  throw new RuntimeError({
+    code: 'bad-argument',
+    where: `${where}: ${quote(name)}`,
+    what: `elements ${first} to ${first + count} were asked for`,
+    why: `it has ${total}`,
+  });
 }
 
 /** Throws unless `[offset, offset + length)` lies in the source. Every ByteSource calls it first. */

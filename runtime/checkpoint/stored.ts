@@ -3,8 +3,8 @@
  * are decoded in bounded chunks; a non-contiguous view is gathered block by block, so memory stays bounded there too.
  */
 import { RuntimeError, quote } from '../error.ts';
-import { decodeF32, decodeI32, DTYPE_BYTES, elementCount, swapped } from './dtype.ts';
-import { unreadError, type ByteSource, type TensorFile, type TensorInfo } from './source.ts';
+import { decodeF32, decodeI32, DTYPE_BYTES, elementCount, negated, swapped, wordsOf, type Words } from './dtype.ts';
+import { checkElements, unreadError, type ByteSource, type TensorFile, type TensorInfo } from './source.ts';
 import { collapse, forEachRow, isContiguous, rowMajorStrides } from './strided.ts';
 import type { Dims } from './strided.ts';
 
@@ -25,7 +25,7 @@ const DEFAULT_CHUNK = 1 << 20;
 /** Elements of a strided view gathered at once, and of storage read at once to do so: 64 MiB of f32 each. */
 const GATHER = 1 << 24;
 
-type Decoded = Float32Array | Int32Array;
+type Decoded = Float32Array | Int32Array | Words;
 /** Stored bytes as values; `first` is the number of the first, where they are the tensor's in order. */
 type Decode<T extends Decoded> = (bytes: Uint8Array, first?: number) => T;
 
@@ -38,9 +38,15 @@ async function readElements({ source, dtype, byteOffset, bigEndian }: StoredTens
 
 /** Stored floats, or whole numbers, as f32. */
 const asF32 =
-  ({ dtype, negated }: StoredTensor): Decode<Float32Array> =>
+  (t: StoredTensor): Decode<Float32Array> =>
   (bytes) =>
-    negated ? decodeF32(dtype, bytes).map((value) => -value) : decodeF32(dtype, bytes);
+    t.negated ? decodeF32(t.dtype, bytes).map((value) => -value) : decodeF32(t.dtype, bytes);
+
+/** Stored elements as they are. */
+const asWords =
+  (t: StoredTensor): Decode<Words> =>
+  (bytes) =>
+    wordsOf(t.dtype, t.negated ? negated(t.dtype, bytes) : bytes);
 
 /** Fills `out` with the row-major elements of the view from `first` on, reading storage in ascending windows. */
 async function gather<T extends Decoded>(t: StoredTensor, dims: Dims, first: number, out: T, decode: Decode<T>) {
@@ -63,37 +69,49 @@ async function gather<T extends Decoded>(t: StoredTensor, dims: Dims, first: num
     const window = decode(await readElements(t, start, stop - start));
     forEachRow(dims, first, out.length, (offset, count, position) => {
       const end = before(limit, offset, count);
-      for (let i = before(start, offset, count); i < end; i++) out[position + i] = window[offset + i * stride - start];
+      for (let i = before(start, offset, count); i < end; i++)
+        (out as Float32Array)[position + i] = (window as Float32Array)[offset + i * stride - start];
     });
     start = next;
   }
 }
 
+/** Elements from `first` on up to `end`. */
+interface Range {
+  readonly first: number;
+  readonly end: number;
+}
+
 async function* stream<T extends Decoded>(
   t: StoredTensor,
+  { first, end }: Range,
   chunk: number,
   decode: Decode<T>,
   allocate: (count: number) => T,
 ): AsyncGenerator<T> {
-  const total = elementCount(t.shape);
-  if (total === 0) return;
-  const dims = collapse(t.shape, t.strides ?? rowMajorStrides(t.shape));
+  if (first === end) return;
+  const dims = dimsOf(t);
   if (isContiguous(dims)) {
-    for (let at = 0; at < total; at += chunk) {
-      yield decode(await readElements(t, at, Math.min(chunk, total - at)), at);
+    for (let at = first; at < end; at += chunk) {
+      yield decode(await readElements(t, at, Math.min(chunk, end - at)), at);
     }
     return;
   }
-  for (let at = 0; at < total; at += GATHER) {
-    const block = allocate(Math.min(GATHER, total - at));
+  for (let at = first; at < end; at += GATHER) {
+    const block = allocate(Math.min(GATHER, end - at));
     await gather(t, dims, at, block, decode);
     for (let i = 0; i < block.length; i += chunk) yield block.slice(i, i + chunk) as T;
   }
 }
 
+const dimsOf = (t: StoredTensor): Dims => collapse(t.shape, t.strides ?? rowMajorStrides(t.shape));
+
+const all = (t: StoredTensor): Range => ({ first: 0, end: elementCount(t.shape) });
+
 /** See {@link TensorFile}. Closing it closes the source it was opened on. */
 export class StoredTensorFile implements TensorFile {
   readonly tensors: Map<string, TensorInfo>;
+  config?: TensorFile['config'];
 
   constructor(
     private readonly file: ByteSource,
@@ -118,28 +136,14 @@ export class StoredTensorFile implements TensorFile {
       });
     }
     const t = this.find(name);
-    yield* stream(t, Math.min(chunkElements, GATHER), asF32(t), (n) => new Float32Array(n));
+    yield* stream(t, all(t), Math.min(chunkElements, GATHER), asF32(t), (n) => new Float32Array(n));
   }
 
   async readF32Range(name: string, first: number, count: number): Promise<Float32Array> {
     const t = this.find(name);
-    const total = elementCount(t.shape);
-    if (
-      !Number.isSafeInteger(first) ||
-      !Number.isSafeInteger(count) ||
-      first < 0 ||
-      count < 0 ||
-      first + count > total
-    ) {
-      throw new RuntimeError({
-        code: 'bad-argument',
-        where: `${this.name}: ${quote(name)}`,
-        what: `elements ${first} to ${first + count} were asked for`,
-        why: `it has ${total}`,
-      });
-    }
+    checkElements(this.name, name, elementCount(t.shape), first, count);
     const decode = asF32(t);
-    const dims = collapse(t.shape, t.strides ?? rowMajorStrides(t.shape));
+    const dims = dimsOf(t);
     if (isContiguous(dims)) return decode(await readElements(t, first, count));
     const out = new Float32Array(count);
     await gather(t, dims, first, out, decode);
@@ -165,11 +169,27 @@ export class StoredTensorFile implements TensorFile {
       return t.negated ? values.map((value) => -value) : values;
     };
     let at = 0;
-    for await (const chunk of stream(t, DEFAULT_CHUNK, decode, (n) => new Int32Array(n))) {
+    for await (const chunk of stream(t, all(t), DEFAULT_CHUNK, decode, (n) => new Int32Array(n))) {
       out.set(chunk, at);
       at += chunk.length;
     }
     return out;
+  }
+
+  async *readRaw(name: string, first = 0, count?: number): AsyncGenerator<Uint8Array> {
+    const t = this.find(name);
+    const total = elementCount(t.shape);
+    const end = count === undefined ? total : first + count;
+    checkElements(this.name, name, total, first, end - first);
+    const allocate = (n: number) => wordsOf(t.dtype, new Uint8Array(n * DTYPE_BYTES[t.dtype]));
+    for await (const { buffer, byteOffset, byteLength } of stream(
+      t,
+      { first, end },
+      DEFAULT_CHUNK,
+      asWords(t),
+      allocate,
+    ))
+      yield new Uint8Array(buffer, byteOffset, byteLength);
   }
 
   async close(): Promise<void> {

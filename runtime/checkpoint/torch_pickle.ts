@@ -3,7 +3,7 @@
  * are. Everything else torch.save may put in the file is kept opaque or refused by name.
  */
 import { RuntimeError, quote } from '../error.ts';
-import { elementCount } from './dtype.ts';
+import { DTYPE_BYTES, elementCount } from './dtype.ts';
 import type { DType } from './dtype.ts';
 import { PickleExternal, PickleGlobal, PickleObject, PickleTuple, withArticle } from './pickle_values.ts';
 import type { PickleConstructor, PickleValue } from './pickle_values.ts';
@@ -21,16 +21,16 @@ const STORAGE_DTYPES: Readonly<Record<string, DType>> = {
   BoolStorage: 'bool',
 };
 
-/** Storages of types that are not read, by what they hold. */
-const UNREAD_STORAGES: Readonly<Record<string, string>> = {
-  ComplexHalfStorage: 'complex32',
-  ComplexFloatStorage: 'complex64',
-  ComplexDoubleStorage: 'complex128',
-  QInt8Storage: 'qint8',
-  QInt32Storage: 'qint32',
-  QUInt8Storage: 'quint8',
-  QUInt4x2Storage: 'quint4x2',
-  QUInt2x4Storage: 'quint2x4',
+/** Storages of types that are not read: what they hold, and the bytes of an element. */
+const UNREAD_STORAGES: Readonly<Record<string, readonly [what: string, bytes: number]>> = {
+  ComplexHalfStorage: ['complex32', 4],
+  ComplexFloatStorage: ['complex64', 8],
+  ComplexDoubleStorage: ['complex128', 16],
+  QInt8Storage: ['qint8', 1],
+  QInt32Storage: ['qint32', 4],
+  QUInt8Storage: ['quint8', 1],
+  QUInt4x2Storage: ['quint4x2', 1],
+  QUInt2x4Storage: ['quint2x4', 1],
 };
 
 /** PyTorch's dtypes by name: those of values that say what they are. */
@@ -76,12 +76,16 @@ export class StorageRef extends PickleExternal {
     readonly dtype: DType | undefined,
     /** Elements, or bytes without a type. */
     readonly count: number,
-    /** What it holds, where that is not read. */
-    readonly unread?: string,
+    /** What it holds where that is not read, and the bytes of an element. */
+    readonly unread?: readonly [what: string, bytes: number],
   ) {
     super();
   }
 }
+
+/** What an element of a storage takes in the file. */
+export const bytesPerElement = ({ dtype, unread }: StorageRef): number =>
+  unread?.[1] ?? (dtype === undefined ? 1 : DTYPE_BYTES[dtype]);
 
 /** A view of a storage; offset and strides in elements. */
 export class TensorRef extends PickleExternal {
@@ -138,7 +142,7 @@ type Rebuilt = TensorRef | UnreadTensor;
 /** `torch._utils._rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks[, metadata])`. */
 function rebuildTensor(args: readonly PickleValue[], where: string): Rebuilt {
   const [storage, offset, size, stride, , , metadata] = args;
-  if (storage instanceof StorageRef && storage.unread !== undefined) return new UnreadTensor(storage.unread);
+  if (storage instanceof StorageRef && storage.unread !== undefined) return new UnreadTensor(storage.unread[0]);
   return viewOf(
     storage,
     storage instanceof StorageRef ? storage.dtype : undefined,
@@ -235,9 +239,22 @@ export const TORCH_GLOBALS: ReadonlyMap<string, PickleGlobal> = new Map(
   ).map(([name, construct]) => [name, new PickleGlobal(name, construct)]),
 );
 
-/** A persistent id: `('storage', storage type, key, location, element count)`. The location (cpu, cuda:0) is moot. */
+/**
+ * A persistent id: `('storage', storage type, key, location, element count)`, in the legacy format with a view of another storage.
+ * The location (cpu, cuda:0) is moot.
+ */
 export function loadStorage(id: PickleValue, where: string): StorageRef {
-  const [tag, type, key, , count] = id instanceof PickleTuple ? id.items : [];
+  const [tag, type, key, , count, view] = id instanceof PickleTuple ? id.items : [];
+  if (tag === 'module') {
+    const fix = "save the weights only: torch.save(model.state_dict(), 'weights.pt')";
+    const why = 'a module is code, and only tensors are read';
+    throw new RuntimeError({ code: 'unsupported', where, what: 'it holds a whole module', why, fix });
+  }
+  if (view !== undefined && view !== null) {
+    const fix = 'load and save it again with PyTorch 1.0 or newer';
+    const why = 'PyTorch before 0.4 wrote such';
+    throw new RuntimeError({ code: 'unsupported', where, what: 'a storage is a view of another', why, fix });
+  }
   const name = type instanceof PickleGlobal ? type.name.replace(/^torch\./, '') : '';
   const isKnown = name === 'storage.UntypedStorage' || Object.hasOwn({ ...STORAGE_DTYPES, ...UNREAD_STORAGES }, name);
   if (tag !== 'storage' || !isKnown || typeof key !== 'string' || !isSize(count)) {

@@ -3,7 +3,8 @@
  * averages, as `state/ema.NAME`. What is drawn from, and trained on, is the average where there is one.
  */
 import { RuntimeError } from '../error.ts';
-import type { TensorFile, TensorInfo } from './source.ts';
+import type { TensorFile } from './source.ts';
+import { viewOf } from './view.ts';
 
 /** Which weights of a checkpoint that has several: their moving average, or the weights themselves. */
 export type Part = 'ema' | 'model';
@@ -19,14 +20,14 @@ const AVERAGE = 'state/ema.';
 export function trainedWeights(file: TensorFile, part?: Part): { file: TensorFile; note?: string } {
   const params = [...file.tensors.keys()].filter((name) => name.startsWith(PARAM));
   if (!params.length) return { file };
-  const found = new Map<string, string>();
+  const found = new Map<string, [string]>();
   let averages = 0;
   for (const stored of params) {
     const name = stored.slice(PARAM.length);
     const average = `${AVERAGE}${name}`;
     const hasAverage = file.tensors.has(average);
     if (hasAverage) averages++;
-    found.set(name, part !== 'model' && hasAverage ? average : stored);
+    found.set(name, [part !== 'model' && hasAverage ? average : stored]);
   }
   if (part === 'ema' && !averages) {
     const fix = 'take the weights themselves: leave --part out';
@@ -35,25 +36,7 @@ export function trainedWeights(file: TensorFile, part?: Part): { file: TensorFil
   const chosen = part === 'model' || !averages ? 'the weights themselves' : 'the moving average (EMA) of the weights';
   const other = averages && part !== 'model' ? '; --part model takes the weights themselves' : '';
   return {
-    file: renamed(file, found),
+    file: viewOf(file, found),
     note: `${file.name} is a checkpoint of a training: ${chosen} are taken${other}`,
-  };
-}
-
-/** A file that has tensors by other names, and no others. */
-function renamed(file: TensorFile, names: ReadonlyMap<string, string>): TensorFile {
-  const of = (name: string) => names.get(name) ?? name;
-  const tensors = new Map<string, TensorInfo>();
-  for (const [name, stored] of names) tensors.set(name, { ...file.tensors.get(stored)!, name });
-  return {
-    name: file.name,
-    metadata: file.metadata,
-    unread: file.unread,
-    tensors,
-    readF32Chunks: (name, chunk) => file.readF32Chunks(of(name), chunk),
-    readF32Range: (name, first, count) => file.readF32Range(of(name), first, count),
-    readF32: (name) => file.readF32(of(name)),
-    readI32: (name) => file.readI32(of(name)),
-    close: () => file.close(),
   };
 }

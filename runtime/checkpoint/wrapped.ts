@@ -9,6 +9,9 @@ const WRAPPER = /(^|\.)((?:(?:module|_orig_mod)\.)+)/g;
 
 const withoutWrappers = (name: string): string => name.replace(WRAPPER, '$1');
 
+export const wrappedNote = (file: string, behind: readonly string[]): string =>
+  `${file}: names are taken without ${behind.join(' and ')}`;
+
 export class Wrapped {
   readonly #names = new Map<string, string>();
   readonly #twice = new Map<string, string>();
@@ -23,6 +26,16 @@ export class Wrapped {
     }
   }
 
+  has(parameter: string): boolean {
+    return this.#names.has(withoutWrappers(parameter));
+  }
+
+  /** The file's name of a parameter: its own, or behind a wrapper's. @throws as {@link nameOf}. */
+  find(parameter: string): string | undefined {
+    const { tensors, unread } = this.file;
+    return tensors.has(parameter) || unread?.has(parameter) ? parameter : this.nameOf(parameter);
+  }
+
   /** The file's name of a parameter, behind a wrapper's. @throws RuntimeError `mismatch` where it has two. */
   nameOf(parameter: string): string | undefined {
     const bare = withoutWrappers(parameter);
@@ -35,7 +48,7 @@ export class Wrapped {
   }
 
   /** The wrappers in the names of these tensors. */
-  used(tensors: readonly TensorInfo[]): string[] {
+  used(tensors: readonly Pick<TensorInfo, 'name'>[]): string[] {
     const found = new Set<string>();
     for (const { name } of tensors)
       if (this.#names.get(withoutWrappers(name)) === name)

@@ -1,12 +1,12 @@
 /**
  * Damaged files: every format that ditc reads, mutated, and read whole. A try ends well when it gives the original values or
  * a named error. What a format can detect must be detected: members of a ZIP (.pt, .npz) and the parts of a PNG carry
- * checksums, so a value that differs is counted as silent. safetensors, .npy, IDX, JPEG, TIFF and WebP carry none: there a
+ * checksums, so a value that differs is counted as silent. safetensors, legacy .pt, .npy, IDX, JPEG, TIFF and WebP carry none: there a
  * changed byte is another value, which is counted apart and is no fault.
  *
  *     npx tsx test/fuzz/files.ts --count 20000 --seed 1
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,7 +17,9 @@ import { openNpy, openNpz } from '../../runtime/checkpoint/npz.ts';
 import { openSafetensors } from '../../runtime/checkpoint/safetensors.ts';
 import { MemorySource, type ByteSource, type TensorFile } from '../../runtime/checkpoint/source.ts';
 import { openTorch } from '../../runtime/checkpoint/torch.ts';
+import { openLegacyTorch } from '../../runtime/checkpoint/torch_legacy.ts';
 import { RuntimeError } from '../../runtime/error.ts';
+import { openCheckpointFile } from '../../runtime/node/checkpoint.ts';
 import { decodeImage } from '../../runtime/node/data/decode.ts';
 import { idxPairs, openIdx } from '../../runtime/node/data/idx.ts';
 import { mutateBytes } from './mutate.ts';
@@ -84,6 +86,28 @@ const pictures = (format: string, name: string, bytes: Uint8Array, scratch: stri
   },
 });
 
+/** An index of shards, which lie beside it as they are. */
+function index(scratch: string): Subject {
+  const folder = join(scratch, 'sharded');
+  const file = 'diffusion_pytorch_model.safetensors.index.json';
+  cpSync(here('../golden/data/checkpoints/diffusers-sharded'), folder, { recursive: true });
+  return {
+    format: 'index of shards',
+    file,
+    checked: false,
+    bytes: readFileSync(join(folder, file)),
+    async read(bytes) {
+      writeFileSync(join(folder, file), bytes);
+      const opened = await openCheckpointFile(join(folder, file));
+      try {
+        return await tensorsOf(opened);
+      } finally {
+        await opened.close();
+      }
+    },
+  };
+}
+
 async function idx(scratch: string): Promise<Subject> {
   const labels = Uint8Array.of(0, 0, 8, 1, 0, 0, 0, 3, 0, 1, 2);
   const images = Uint8Array.of(
@@ -128,6 +152,8 @@ async function subjects(scratch: string): Promise<Subject[]> {
   const tiff = await sharp(picture('same.png')).tiff({ compression: 'lzw' }).toBuffer();
   return [
     ...tensors('.pt', ['root.pt', 'train.pt', 'views.pt', 'deflated.pt', 'zip64.pt', 'kinds.pt'], true, openTorch),
+    ...tensors('legacy .pt', ['legacy.pt'], false, openLegacyTorch),
+    index(scratch),
     ...tensors('safetensors', ['mixed.safetensors', 'kinds.safetensors'], false, openSafetensors),
     ...tensors('.npz', ['stored.npz', 'deflated.npz'], true, openNpz),
     ...tensors('.npy', ['f4.npy', 'big_fortran.npy', 'u1.npy'], false, (source) => openNpy(source, 'x')),

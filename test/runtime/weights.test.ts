@@ -65,6 +65,9 @@ function fileOf(tensors: Record<string, { shape: number[]; values: ArrayLike<num
     readF32Range: async (name, first, count) => Float32Array.from(tensors[name].values).subarray(first, first + count),
     readF32: async (name) => Float32Array.from(tensors[name].values),
     readI32: async (name) => Int32Array.from(tensors[name].values),
+    async *readRaw(name) {
+      yield new Uint8Array(Float32Array.from(tensors[name].values).buffer);
+    },
     close: async () => {},
   };
 }

@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { basename, dirname, join } from 'node:path';
+import { joinFiles } from '../../checkpoint/joined.ts';
 import { openCheckpoint } from '../../checkpoint/open.ts';
 import { openNpy, openNpz } from '../../checkpoint/npz.ts';
 import type { ByteSource, TensorFile, TensorInfo } from '../../checkpoint/source.ts';
@@ -129,28 +130,12 @@ export async function openTensors(name: string, paths: readonly string[], option
   try {
     for (const path of paths) files.push(await openTensorFile(path));
     // x.npy and y.npy are one file in two.
-    const merged = paths.every((path) => /\.npy$/i.test(path)) && files.length > 1 ? [joined(name, files)] : files;
+    const merged = paths.every((path) => /\.npy$/i.test(path)) && files.length > 1 ? [joinFiles(join(name, '*.npy'), files)] : files;
     return await datasetOf(name, merged, files, options);
   } catch (error) {
     await Promise.all(files.map((file) => file.close()));
     throw error;
   }
-}
-
-/** Several files as one that has the tensors of all. */
-function joined(name: string, files: readonly TensorFile[]): TensorFile {
-  const owner = new Map(files.flatMap((file) => [...file.tensors.keys()].map((tensor) => [tensor, file] as const)));
-  const of = (tensor: string) => owner.get(tensor)!;
-  return {
-    name: join(name, '*.npy'),
-    tensors: new Map(files.flatMap((file) => [...file.tensors])),
-    metadata: {},
-    readF32Chunks: (tensor, chunk) => of(tensor).readF32Chunks(tensor, chunk),
-    readF32Range: (tensor, first, count) => of(tensor).readF32Range(tensor, first, count),
-    readF32: (tensor) => of(tensor).readF32(tensor),
-    readI32: (tensor) => of(tensor).readI32(tensor),
-    close: async () => {},
-  };
 }
 
 async function datasetOf(
