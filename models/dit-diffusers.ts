@@ -3,7 +3,22 @@
  * block, the table of positions not at all.
  */
 import type { CheckpointLayout } from '../compiler/dsl/index.ts';
-import type { DiTConfig } from './dit.ts';
+
+/** What of a DiT's configuration shows in it. */
+interface Config {
+  readonly inputSize: number;
+  readonly patchSize: number;
+  readonly inChannels: number;
+  readonly hiddenSize: number;
+  readonly depth: number;
+  readonly numHeads: number;
+  readonly mlpRatio: number;
+  readonly classDropoutProb: number;
+  readonly numClasses: number;
+  readonly learnSigma: boolean;
+  readonly block: string;
+  readonly numerics?: string;
+}
 
 /** Names outside of the blocks. */
 const OUTSIDE: Readonly<Record<string, string>> = {
@@ -42,7 +57,7 @@ function stored(parameter: string, depth: number): string[][] {
 }
 
 /** Undefined for a model that diffusers' class cannot be. */
-export function diffusersLayout(cfg: DiTConfig): CheckpointLayout | undefined {
+export function diffusersLayout(cfg: Config): CheckpointLayout | undefined {
   if (cfg.block !== 'adaLN-Zero' || cfg.classDropoutProb === 0 || cfg.mlpRatio !== 4) return undefined;
   const config = {
     _class_name: 'DiTTransformer2DModel',

@@ -130,7 +130,8 @@ export async function openTensors(name: string, paths: readonly string[], option
   try {
     for (const path of paths) files.push(await openTensorFile(path));
     // x.npy and y.npy are one file in two.
-    const merged = paths.every((path) => /\.npy$/i.test(path)) && files.length > 1 ? [joinFiles(join(name, '*.npy'), files)] : files;
+    const merged =
+      paths.every((path) => /\.npy$/i.test(path)) && files.length > 1 ? [joinFiles(join(name, '*.npy'), files)] : files;
     return await datasetOf(name, merged, files, options);
   } catch (error) {
     await Promise.all(files.map((file) => file.close()));
