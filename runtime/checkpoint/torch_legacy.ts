@@ -9,7 +9,7 @@ import type { PickleValue } from './pickle_values.ts';
 import { checkRange } from './source.ts';
 import type { ByteSource, TensorFile } from './source.ts';
 import { MAX_PICKLE_BYTES } from './torch.ts';
-import type { StorageRef} from './torch_pickle.ts';
+import type { StorageRef } from './torch_pickle.ts';
 import { bytesPerElement, loadStorage, TORCH_GLOBALS } from './torch_pickle.ts';
 import { bad, weightsIn, type StorageBytes, type TorchOptions } from './torch_weights.ts';
 
