@@ -16,6 +16,7 @@ import type { DeviceSpec } from '../compiler/device.ts';
 import { allRules } from '../compiler/rewrite/recognise.ts';
 import { nearest } from '../runtime/checkpoint/suggest.ts';
 import { keep, remembered } from './cache.ts';
+import { nanConstants } from '../compiler/report/nan-constants.ts';
 import { phase } from './progress.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -49,6 +50,8 @@ export interface Compiled {
   /** Each entry as it went to emission, and its ops after each pass. */
   readonly entries: readonly EntryInput[];
   readonly passes: ReadonlyMap<string, EntryRecord['passes']>;
+  /** What the user should know of the model, a sentence each. */
+  readonly notes: readonly string[];
 }
 
 export interface CompileOptions {
@@ -117,9 +120,11 @@ function compileTrace(loaded: LoadedModel, options: CompileOptions, traced: Trac
   const compiling = { ...options, name, source, passes, onPass, onEntry };
   const artefact = phase(options.terminal, 'compile', () => guard(loaded, () => compileTraced(traced, compiling)));
   loaded.checked();
+  const notes = [...new Set(inputs.flatMap(({ traced }) => nanConstants(traced)))];
+  for (const note of notes) options.terminal?.err(`note: ${note}`);
   const sum = (at: number) => [...opsAfter.values()].reduce((total, list) => total + (list.at(at)?.ops ?? 0), 0);
   const ops = { before: sum(0), after: sum(-1) };
-  return { artefact, graphs: inputs.map(({ graph }) => graph), ops, entries: inputs, passes: opsAfter };
+  return { artefact, graphs: inputs.map(({ graph }) => graph), ops, entries: inputs, passes: opsAfter, notes };
 }
 
 /** What the compiler did to each entry, and why. */

@@ -47,6 +47,8 @@ const OPTIONS: OptionNames<CompileOptions> = {
 
 /** What was compiled: `load` of `ditc/runtime` takes it, and `write` puts it where `ditc run` and `load` find it. */
 export interface CompiledModel extends Artefact {
+  /** What there is to know of the model, a sentence each: a constant of its own that is NaN, with its place. */
+  readonly notes: readonly string[];
   /** Every file of the artefact by its path: the same bytes on every machine. */
   files(): ReadonlyMap<string, string | Uint8Array>;
   /** Writes the artefact to a folder, over what an earlier build wrote there and over nothing else. */
@@ -81,9 +83,9 @@ export async function compile(model: string | URL | Model, options: CompileOptio
       dtype,
       memory: most,
     });
-  const { artefact, graphs } = memory === undefined ? compiled(batch) : inMemoryOf(memory, batch, compiled);
+  const { artefact, graphs, notes } = memory === undefined ? compiled(batch) : inMemoryOf(memory, batch, compiled);
   const files = () => artefactFiles(artefact, graphs);
-  return { ...artefact, files, write: async (folder) => writeArtefactFolder(pathOf(folder), files()) };
+  return { ...artefact, notes, files, write: async (folder) => writeArtefactFolder(pathOf(folder), files()) };
 }
 
 /** Throws for an option that no entry of the model reads: it would be without effect. */

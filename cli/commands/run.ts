@@ -30,6 +30,7 @@ interface Options {
   input: ReadonlyMap<string, string>;
   state: ReadonlyMap<string, string>;
   out: string;
+  overwrite?: true;
   json?: boolean;
 }
 
@@ -64,6 +65,7 @@ export const runCommand = (context: Context): Command =>
     )
     .option('--state <name=file>', 'first value of a state, as .npy or .npz; once for each', collectState, new Map())
     .requiredOption('-o, --out <dir>', 'folder for the outputs: OUTPUT.npy for each')
+    .option('--overwrite', 'replace what a former run left there by the same names')
     .option('--json', 'print what was written as JSON')
     .addHelpText(
       'after',
@@ -76,10 +78,11 @@ export const runCommand = (context: Context): Command =>
 
 async function run(path: string, options: Options, { terminal }: Context): Promise<void> {
   const start = performance.now();
-  const [gpu, entries, { checkOutputFolder }] = await Promise.all([
+  const [gpu, entries, { checkOutputFolder }, { checkNoResults }] = await Promise.all([
     import('../gpu.ts'),
     import('../run/entries.ts'),
     import('../out-path.ts'),
+    import('../run/results.ts'),
   ]);
   checkOutputFolder(options.out);
   const names = options.entry;
@@ -92,6 +95,7 @@ async function run(path: string, options: Options, { terminal }: Context): Promi
       const { manifest } = artefact;
       entries.checkInputs(manifest, names, inputs);
       entries.checkStarted(manifest, names, states);
+      if (!options.overwrite) checkNoResults(manifest, names, options.out);
       const specs = entries.specsOf(manifest, names);
       const batch = options.batch ?? 1;
       const given = names.map((_, i) => Object.fromEntries(entries.valuesFor(specs[i].inputs, inputs, batch)));
@@ -160,7 +164,7 @@ async function runAndWrite(model: RunnableModel, inputs: Inputs, options: Option
     const found = findNonFinite(data);
     if (found) terminal.err(`note: ${name}: ${describeNonFinite(shape, found)}`);
   }
-  const weights = results.changesWeights(manifest, names) ? join(options.out, 'weights.safetensors') : undefined;
+  const weights = results.changesWeights(manifest, names) ? join(options.out, results.WEIGHTS) : undefined;
   if (weights) await results.writeWeights(model, weights);
   return { weights, outputs: written };
 }

@@ -1,10 +1,13 @@
 /** What `ditc run` leaves: outputs, the states that entries changed, and the weights where they changed these. */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Manifest } from '../../compiler/emit/artefact.ts';
 import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts';
 import type { RunnableModel } from '../../runtime/model.ts';
 import { writeAtomically } from '../../runtime/node/file.ts';
+import { someOf } from '../../runtime/starts.ts';
 import type { Tensor } from '../../runtime/tensor.ts';
+import { UsageError } from '../errors.ts';
 import { writeNpy } from '../npy.ts';
 import { specsOf } from './entries.ts';
 
@@ -14,13 +17,42 @@ export interface Result {
   readonly tensor: Tensor;
 }
 
-/** Outputs by entry. What two entries call alike has the entry's name before it. */
-export function namedOutputs(outputs: ReadonlyMap<string, Readonly<Record<string, Tensor>>>): Result[] {
-  const all = [...outputs.values()].flatMap((group) => Object.keys(group));
+/** What outputs are called by their entries. What two entries call alike has the entry's name before it. */
+function stems(entries: ReadonlyMap<string, readonly string[]>): (entry: string, output: string) => string {
+  const all = [...entries.values()].flat();
   const alike = (name: string) => all.indexOf(name) !== all.lastIndexOf(name);
+  return (entry, output) => (alike(output) ? `${entry}.${output}` : output);
+}
+
+/** Outputs by entry, as they are called. */
+export function namedOutputs(outputs: ReadonlyMap<string, Readonly<Record<string, Tensor>>>): Result[] {
+  const stem = stems(new Map([...outputs].map(([entry, group]) => [entry, Object.keys(group)])));
   return [...outputs].flatMap(([entry, group]) =>
-    Object.entries(group).map(([name, tensor]) => ({ name: alike(name) ? `${entry}.${name}` : name, tensor })),
+    Object.entries(group).map(([name, tensor]) => ({ name: stem(entry, name), tensor })),
   );
+}
+
+/** The files that runs of the entries write. */
+function filesOf(manifest: Manifest, names: readonly string[]): string[] {
+  const specs = new Map([...new Set(names)].map((name) => [name, manifest.entries[name]]));
+  const outputs = new Map([...specs].map(([name, spec]) => [name, spec.outputs.map((output) => output.name)]));
+  const stem = stems(outputs);
+  const results = [...outputs].flatMap(([entry, list]) => list.map((output) => stem(entry, output)));
+  const states = [...specs.values()].flatMap(({ changes }) => changes.filter(({ kind }) => kind === 'state'));
+  const arrays = [...new Set([...results, ...states.map(({ name }) => name)])].map((name) => `${name}.npy`);
+  return changesWeights(manifest, names) ? [...arrays, WEIGHTS] : arrays;
+}
+
+/** What entries make of the weights. */
+export const WEIGHTS = 'weights.safetensors';
+
+/** @throws UsageError when files of a former run would be written over. */
+export function checkNoResults(manifest: Manifest, names: readonly string[], out: string): void {
+  const there = filesOf(manifest, names).filter((name) => existsSync(join(out, name)));
+  if (!there.length) return;
+  const what = `--out: ${out} holds ${someOf(there)} already`;
+  const why = 'what is there would be written over';
+  throw new UsageError({ what, why, fix: 'give another --out, or replace it with --overwrite' });
 }
 
 /** The states that the entries changed, but for those that an output shows. */

@@ -54,6 +54,16 @@ describe('build', () => {
     expect(readdirSync(join(cwd, 'codegen-out'))).toEqual(['tiny']);
   });
 
+  it('says where a constant of the model is NaN', async () => {
+    const file =
+      "import { constant, defineModel } from 'ditc/dsl';\nexport default defineModel({ config: {}, entries: { f(e) {\n  const scale = constant(-1, []).log();\n  return { out: e.input('x', [2]).mul(scale) };\n} } });\n";
+    const { code, err } = await ditc(['build', 'nan.ts'], folder({ 'nan.ts': file }));
+    expect({ code, err }).toEqual({
+      code: 0,
+      err: 'note: nan.ts:3:34: scale is NaN, whatever the inputs are: log(-1)\n',
+    });
+  });
+
   it('leaves the report out when told, and nothing else', async () => {
     const cwd = folder({ 'tiny.ts': TINY });
     await ditc(['build', 'tiny.ts', '--out', 'whole'], cwd);

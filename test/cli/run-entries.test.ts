@@ -64,7 +64,7 @@ describe('entries in turn', () => {
     expect(read('a/double.out.npy')).toEqual([2, 20]);
     expect(read('a/only.npy')).toEqual([11]);
     expect(read('a/n.npy')).toEqual([2, 20]);
-    expect(await run(...args, '--runs', '3')).toMatchObject({ code: 0 });
+    expect(await run(...args, '--runs', '3', '--overwrite')).toMatchObject({ code: 0 });
     expect(read('a/n.npy')).toEqual([14, 140]); // ((1·2 + 1)·2 + 1)·2
   });
 

@@ -96,6 +96,20 @@ describe('run', () => {
     expect(load('g/loss.npy').data[0]).toBeCloseTo((1 + 2.5 ** 2 + 9) / 64, 5);
   });
 
+  it('writes over nothing that a former run left, unless told', async () => {
+    writeFileSync(join(cwd, 'descent.ts'), DESCENT);
+    const args = ['run', 'descent.ts', '--entry', 'step', '--input', 'target=x.npy', '--out', 'kept'];
+    expect(await ditc(args, cwd)).toMatchObject({ code: 0 });
+    const [first, second] = [load('kept/loss.npy').data, await ditc(args, cwd)];
+    expect(second).toMatchObject({ code: 2, out: '' });
+    expect(second.err).toContain('--out: kept holds loss.npy, n.npy, weights.safetensors already');
+    expect(second.err).toContain('fix: give another --out, or replace it with --overwrite');
+    expect(load('kept/loss.npy').data).toEqual(first);
+    const weights = ['--weights', 'kept/weights.safetensors', '--overwrite'];
+    expect(await ditc([...args, ...weights], cwd)).toMatchObject({ code: 0 });
+    expect(load('kept/loss.npy').data[0]).toBeCloseTo((first[0] as number) / 4, 5);
+  });
+
   it('writes bytes that Python reads, the same each time', async () => {
     await ditc(['run', 'built', '--entry', 'scale', ...inputs(), '--out', 'd'], cwd);
     expect(readFileSync(join(cwd, 'd/scaled.npy'))).toEqual(readFileSync(join(cwd, 'a/scaled.npy')));

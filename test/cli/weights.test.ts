@@ -43,7 +43,7 @@ describe('--weights', () => {
   const run = async (weights: Weights, ...more: string[]) => {
     await save('w.safetensors', weights);
     const args = ['run', 'scale.ts', '--entry', 'scale', '--input', 'x=x.npy', '--weights', 'w.safetensors'];
-    const result = await ditc([...args, '--out', 'out', ...more], cwd);
+    const result = await ditc([...args, '--out', 'out', '--overwrite', ...more], cwd);
     if (result.code !== 0) return { ...result, values: [] };
     return { ...result, values: [...(parseNpy(readFileSync(join(cwd, 'out/out.npy')), 'out').data as Float32Array)] };
   };
