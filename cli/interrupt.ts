@@ -11,6 +11,8 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** Set while the first signal is to be taken as a request. */
 let request: (() => void) | undefined;
+/** What is said when a signal ends the process. */
+let lastWords: string | undefined;
 let listeners = 0;
 
 function onSignal(signal: NodeJS.Signals): void {
@@ -20,6 +22,7 @@ function onSignal(signal: NodeJS.Signals): void {
     return;
   }
   discardAll();
+  if (lastWords !== undefined) process.stderr.write(`${process.stderr.isTTY ? '\r\x1b[K' : ''}${lastWords}\n`);
   process.off(signal, onSignal);
   process.kill(process.pid, signal);
   // Where another part of the process listens for the signal too, that has not ended it.
@@ -51,3 +54,14 @@ export const stoppable: Stoppable = async (work) => {
     listen(false);
   }
 };
+
+/** Has a signal that ends the process say so, until the returned function is called. Nothing in one piece may run meanwhile. */
+export function withLastWords(words: string): () => void {
+  lastWords = words;
+  listen(true);
+  return () => {
+    if (lastWords === undefined) return;
+    lastWords = undefined;
+    listen(false);
+  };
+}

@@ -50,8 +50,6 @@ export interface Compiled {
   /** Each entry as it went to emission, and its ops after each pass. */
   readonly entries: readonly EntryInput[];
   readonly passes: ReadonlyMap<string, EntryRecord['passes']>;
-  /** What the user should know of the model, a sentence each. */
-  readonly notes: readonly string[];
 }
 
 export interface CompileOptions {
@@ -104,7 +102,22 @@ function trace(loaded: LoadedModel, options: CompileOptions): TracedModel {
   const { model, name, source } = loaded;
   const entries = options.entries ?? defaultEntries(model);
   for (const entry of entries) checkEntry(entry, Object.keys(model.entries), source);
-  return guard(loaded, () => traceModel(model, { ...options, name, source, entries }));
+  const traced = guard(loaded, () => traceModel(model, { ...options, name, source, entries }));
+  for (const note of notesOn(traced.entries.map(({ graph }) => graph)))
+    if (options.terminal) tell(note, loaded, options.terminal);
+  return traced;
+}
+
+/** What the user should know of a model, a sentence each. */
+export const notesOn = (traced: readonly Graph[]): string[] => [...new Set(traced.flatMap(nanConstants))];
+
+const told = new WeakMap<LoadedModel, Set<string>>();
+
+/** Once, however often the model is compiled. */
+function tell(note: string, loaded: LoadedModel, terminal: Terminal): void {
+  const known = told.get(loaded) ?? new Set();
+  if (!known.has(note)) terminal.err(`note: ${note}`);
+  told.set(loaded, known.add(note));
 }
 
 function compileTrace(loaded: LoadedModel, options: CompileOptions, traced: TracedModel): Compiled {
@@ -120,11 +133,9 @@ function compileTrace(loaded: LoadedModel, options: CompileOptions, traced: Trac
   const compiling = { ...options, name, source, passes, onPass, onEntry };
   const artefact = phase(options.terminal, 'compile', () => guard(loaded, () => compileTraced(traced, compiling)));
   loaded.checked();
-  const notes = [...new Set(inputs.flatMap(({ traced }) => nanConstants(traced)))];
-  for (const note of notes) options.terminal?.err(`note: ${note}`);
   const sum = (at: number) => [...opsAfter.values()].reduce((total, list) => total + (list.at(at)?.ops ?? 0), 0);
   const ops = { before: sum(0), after: sum(-1) };
-  return { artefact, graphs: inputs.map(({ graph }) => graph), ops, entries: inputs, passes: opsAfter, notes };
+  return { artefact, graphs: inputs.map(({ graph }) => graph), ops, entries: inputs, passes: opsAfter };
 }
 
 /** What the compiler did to each entry, and why. */

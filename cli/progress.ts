@@ -53,14 +53,12 @@ export function startProgress(
     fps: 10,
     format: `${label} {bar} {percentage} %{rate}{note}`,
   });
-  // The rate counts from the first step on: drivers compile kernels in it, which says nothing of the others.
-  let first: { readonly done: number; readonly at: number } | undefined;
+  const pace = new Pace();
   bar.start(total, 0, { rate: '', note: '' });
   return {
     update(done, known) {
       if (known !== undefined) bar.setTotal(known);
-      first ??= { done, at: performance.now() };
-      const perSecond = (done - first.done) / ((performance.now() - first.at) / 1000);
+      const perSecond = pace.at(done);
       bar.update(done, {
         rate: unit ? rateText(done, bar.getTotal(), perSecond, unit) : ` · ${share(done, bar.getTotal())}`,
       });
@@ -70,20 +68,47 @@ export function startProgress(
   };
 }
 
+/** Updates that work may come ahead of the device: runs are queued, and told when they are. */
+const QUEUED = 5;
+/** Milliseconds between updates below which the first of them tell what was queued, not done. */
+const AT_ONCE = 100;
+/** Milliseconds that a rate is measured over at least. */
+const LEAST = 250;
+
+/**
+ * How fast it goes. The rate counts from the first step on, for drivers compile kernels in it, which says nothing of the others;
+ * and not while the queue of the device fills.
+ */
+class Pace {
+  #from: { readonly done: number; readonly at: number } | undefined;
+  #updates = 0;
+  #last = -Infinity;
+
+  /** Per second; undefined until it is known. */
+  at(done: number): number | undefined {
+    const at = performance.now();
+    const isQueued = ++this.#updates <= QUEUED && at - this.#last < AT_ONCE;
+    this.#last = at;
+    if (!this.#from || isQueued) this.#from = { done, at };
+    const took = at - this.#from.at;
+    return took < LEAST ? undefined : (done - this.#from.done) / (took / 1000);
+  }
+}
+
 const share = (done: number, total: number): string => `${grouped(done)} of ${grouped(total)}`;
 
 /** Lines of a log, while it lasts long enough: `sampling 12/30 steps · 4.1 steps/s · 0:05 left`. */
 function logged(terminal: Terminal, label: string, total: number, unit: string): Progress {
   let last = performance.now();
-  let first: { readonly done: number; readonly at: number } | undefined;
+  const pace = new Pace();
   return {
     update(done, known = total) {
       total = known;
       const now = performance.now();
-      first ??= { done, at: now };
+      const perSecond = pace.at(done);
       if (now - last < LOG_EVERY) return;
       last = now;
-      const rate = rateText(done, total, (done - first.done) / ((now - first.at) / 1000), unit);
+      const rate = rateText(done, total, perSecond, unit);
       terminal.err(`${label} ${unit ? rate.slice(3) : share(done, total)}`);
     },
     note() {},
@@ -91,9 +116,9 @@ function logged(terminal: Terminal, label: string, total: number, unit: string):
   };
 }
 
-function rateText(done: number, total: number, perSecond: number, unit: string): string {
+function rateText(done: number, total: number, perSecond: number | undefined, unit: string): string {
   const count = ` · ${done}/${total} ${unit}`;
-  if (!(perSecond > 0 && perSecond < Infinity)) return count;
+  if (!perSecond) return count;
   const slow = `${(1 / perSecond).toPrecision(3)} s per ${unit.replace(/s$/, '')}`;
   const fast = perSecond < 100 ? perSecond.toPrecision(3) : grouped(Math.round(perSecond));
   const rate = perSecond >= 1 ? `${fast} ${unit}/s` : slow;

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { writeArtefactFolder } from '../cli/artefact-folder.ts';
 import { findDevice } from '../cli/device.ts';
 import { checkMemory, compileWithin, needOf } from '../cli/memory.ts';
-import { compile as compileLoaded, loadModel, type Compiled, type LoadedModel } from '../cli/model.ts';
+import { compile as compileLoaded, loadModel, notesOn, type Compiled, type LoadedModel } from '../cli/model.ts';
 import type { Model } from '../compiler/dsl/index.ts';
 import { optionsRead } from '../compiler/dsl/model.ts';
 import type { Artefact } from '../compiler/emit/artefact.ts';
@@ -83,7 +83,12 @@ export async function compile(model: string | URL | Model, options: CompileOptio
       dtype,
       memory: most,
     });
-  const { artefact, graphs, notes } = memory === undefined ? compiled(batch) : inMemoryOf(memory, batch, compiled);
+  const {
+    artefact,
+    graphs,
+    entries: made,
+  } = memory === undefined ? compiled(batch) : inMemoryOf(memory, batch, compiled);
+  const notes = notesOn(made.map(({ traced }) => traced));
   const files = () => artefactFiles(artefact, graphs);
   return { ...artefact, notes, files, write: async (folder) => writeArtefactFolder(pathOf(folder), files()) };
 }

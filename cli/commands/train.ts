@@ -137,7 +137,7 @@ const plain = (value: unknown): unknown => (typeof value === 'boolean' ? Number(
 
 async function trainModel(path: string, options: Options, { terminal }: Context): Promise<void> {
   const start = performance.now();
-  const [{ train }, { HYPERPARAMETERS }] = await Promise.all([
+  const [{ NOTHING_WRITTEN, train }, { HYPERPARAMETERS }] = await Promise.all([
     import('../train/train.ts'),
     import('../train/settings.ts'),
   ]);
@@ -163,8 +163,12 @@ async function trainModel(path: string, options: Options, { terminal }: Context)
     terminal.out(JSON.stringify({ out: options.out, ...result, seconds: Math.round(took) / 1000 }, null, 2));
     return;
   }
-  const { step, finished, weights, checkpoint, loss, imagesPerSecond } = result;
+  const { step, taken, finished, weights, checkpoint, loss, imagesPerSecond } = result;
   const numbers = `${grouped(step)} steps${loss === null ? '' : ` · loss ${loss.toPrecision(4)}`}${imagesPerSecond ? ` · ${rate(imagesPerSecond)}` : ''}  ${seconds(took)}`;
+  if (!finished && !taken) {
+    terminal.err(NOTHING_WRITTEN);
+    return;
+  }
   terminal.out(finished ? `wrote ${weights}  ${numbers}` : `stopped; wrote ${checkpoint}  ${numbers}`);
   if (!finished) terminal.err('go on with the same command and --resume latest');
 }

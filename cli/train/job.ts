@@ -37,6 +37,8 @@ export interface TrainRequest {
 
 export interface TrainResult {
   readonly step: number;
+  /** Steps taken now. */
+  readonly taken: number;
   readonly finished: boolean;
   readonly loss: number | null;
   readonly imagesPerSecond: number | null;

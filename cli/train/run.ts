@@ -68,9 +68,10 @@ export async function run(job: Job, running: Running): Promise<Omit<TrainResult,
       if (preview && step % preview.every) await onSample(step);
       await folder.writeWeights(program, request.weightsDtype, { 'ditc.model': name, 'ditc.step': String(step) });
     }
-    await folder.writePage(name, step);
+    if (finished || step > from.step) await folder.writePage(name, step);
     return {
       step,
+      taken: step - from.step,
       finished,
       loss: last?.loss ?? null,
       imagesPerSecond: last?.wall.imagesPerSecond ?? null,

@@ -7,8 +7,8 @@ import type { Artefact } from '../../compiler/emit/artefact.ts';
 import { DitcError } from '../../compiler/ir/error.ts';
 import { UsageError } from '../errors.ts';
 import { fillProgram, startProgram, withDevice, withWeights } from '../gpu.ts';
-import { stoppable, type Stoppable } from '../interrupt.ts';
-import { compile, compileArtefact, loadModel, type LoadedModel } from '../model.ts';
+import { stoppable, withLastWords, type Stoppable } from '../interrupt.ts';
+import { compile, compileArtefact, loadModel, type Compiled, type LoadedModel } from '../model.ts';
 import { checkMemory, compileWithin, needOf, recomputed, type Need } from '../memory.ts';
 import type { Terminal } from '../terminal.ts';
 import { bytes, grouped, plural } from '../text.ts';
@@ -94,7 +94,7 @@ function checkData(data: Dataset, checkpoint?: Checkpoint): void {
 }
 
 async function trainOn(open: OpenDevice, job: Job, stopping: Stoppable): Promise<TrainResult> {
-  const { request, loaded, folder, settings, terminal, data } = job;
+  const { request, loaded, settings, terminal, data } = job;
   const entries = TRAINING_ENTRIES;
   const sampler = job.preview?.compile(open.spec);
   const beside = sampler ? needOf(sampler).total : 0;
@@ -120,16 +120,37 @@ async function trainOn(open: OpenDevice, job: Job, stopping: Stoppable): Promise
   };
   if (request.memory !== undefined) checkMemory(request.memory, settings.batch, needFor);
   const twice = recomputed(artefact);
-  terminal.err(
-    `${loaded.name} on ${open.spec.name}: ${plural(data.count, 'example')} of ${plural(data.classes.length, 'class', 'classes')}, ` +
-      `batch ${settings.batch}, ${bytes(needFor(settings.batch).total)} on the device${twice ? `, ${twice}` : ''}`,
-  );
+  const begun = withLastWords(NOTHING_WRITTEN);
+  try {
+    terminal.err(
+      `${loaded.name} on ${open.spec.name}: ${plural(data.count, 'example')} of ${plural(data.classes.length, 'class', 'classes')}, ` +
+        `batch ${settings.batch}, ${bytes(needFor(settings.batch).total)} on the device${twice ? `, ${twice}` : ''}`,
+    );
+    return await runInFolder(open, job, { compiled, sampler, begun, stopping });
+  } finally {
+    begun();
+  }
+}
+
+interface Ready {
+  readonly compiled: Compiled;
+  readonly sampler?: Artefact;
+  /** Called when the first step is about to be taken. */
+  readonly begun: () => void;
+  readonly stopping: Stoppable;
+}
+
+/** Everything that is done while the folder is this training's own. */
+async function runInFolder(open: OpenDevice, job: Job, ready: Ready): Promise<TrainResult> {
+  const { compiled, sampler, begun, stopping } = ready;
+  const { data, folder, terminal } = job;
   const unlock = folder.lock();
   try {
-    const program = await filledProgram(open, job, artefact);
+    const program = await filledProgram(open, job, compiled.artefact);
     try {
-      const preview =
-        job.preview && sampler && (await openPreview(open, job.preview, { artefact: sampler, data, terminal }));
+      const drawn = { artefact: sampler!, data, terminal };
+      const preview = job.preview && (await openPreview(open, job.preview, drawn));
+      begun();
       try {
         const result = await stopping((stop) => run(job, { program, compiled, preview, stop }));
         return { ...result, adapter: open.spec.name };
@@ -143,6 +164,9 @@ async function trainOn(open: OpenDevice, job: Job, stopping: Stoppable): Promise
     unlock();
   }
 }
+
+/** Of a training that ends before it has taken a step. */
+export const NOTHING_WRITTEN = 'stopped before the first step: nothing was written';
 
 /** A program at the step of the checkpoint, or at the first. */
 async function filledProgram(open: OpenDevice, job: Job, artefact: Artefact): Promise<Program> {

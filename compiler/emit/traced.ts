@@ -37,7 +37,7 @@ export function digestOfTrace({ entries, starts, otherParams, naming, layouts, o
     .digest('hex');
 }
 
-function addEntry(hash: Hash, { graph, params, states }: TracedEntry): void {
+function addEntry(hash: Hash, { graph, classes, params, states }: TracedEntry): void {
   const ids = new Map<Node, number>();
   const id = (node: Node): number => {
     if (!ids.has(node)) {
@@ -49,7 +49,8 @@ function addEntry(hash: Hash, { graph, params, states }: TracedEntry): void {
   nodesOf(graph).forEach(id);
   const declared = (list: readonly DeclaredParam[]) =>
     list.map(({ node, init, frozen }) => `${id(node)} ${attrsText({ ...init })} ${Boolean(frozen)}`);
-  hash.update(JSON.stringify([declared(params), declared(states)])).update(JSON.stringify(frameOf(graph, id)));
+  const known = [...(classes ?? [])];
+  hash.update(JSON.stringify([known, declared(params), declared(states)])).update(JSON.stringify(frameOf(graph, id)));
 }
 
 const frameOf = ({ name, inputs, outputs, updates }: Graph, id: (node: Node) => number) => [

@@ -2,9 +2,9 @@
  * A folder that one process at a time writes into: a file in it says which. It is there whole or not at all, and one that a
  * killed process left does not count.
  */
-import { linkSync, readFileSync, renameSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { linkSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { RuntimeError } from '../error.ts';
 import { isRunning, ownProcess, type ProcessId } from './process.ts';
 import { discard, temporaryIn, track } from './temporary.ts';
@@ -34,11 +34,10 @@ export function lockFolder(folder: string, doing: string, name = LOCK_FILE): () 
   try {
     const holder: Holder = { process: ownProcess(), host: hostname(), since: new Date().toISOString(), doing };
     writeFileSync(made, `${JSON.stringify(holder)}\n`, { flag: 'wx' });
-    while (!placed(made, path)) {
-      checkUnlocked(folder, name);
-      removeStale(folder, path);
-    }
+    take(folder, path, made);
     track(path);
+    // Left by a process that was killed on its way to the lock; of one that runs it is worth nothing while this one has it.
+    rmSync(rightTo(path), { force: true });
   } finally {
     discard(made);
   }
@@ -85,19 +84,30 @@ function holderOf(path: string): Holder | undefined {
 }
 
 /**
- * Takes a lock that nobody holds out of the way. Another process may do so at the same moment and have made its own by now:
- * what was taken is looked at again, and put back when it is held after all.
+ * Makes `made` the lock. One whose holder has ended is replaced by whoever holds the right to: a lock of its own beside it, taken
+ * in the same way, which then becomes the lock. So none is removed or written over while its holder runs, however many come at once.
  */
-function removeStale(folder: string, path: string): void {
-  const taken = temporaryIn(folder, 'tmp');
+function take(folder: string, path: string, made: string): void {
+  while (!placed(made, path)) {
+    const seen = contentOf(path);
+    checkUnlocked(folder, basename(path));
+    if (seen === undefined) continue;
+    const right = rightTo(path);
+    take(folder, right, made);
+    // Another may have replaced it since it was looked at.
+    if (contentOf(path) === seen) return renameSync(right, path);
+    rmSync(right, { force: true });
+  }
+}
+
+/** The right to replace a lock. */
+const rightTo = (path: string): string => `${path}.next`;
+
+function contentOf(path: string): string | undefined {
   try {
-    renameSync(path, taken);
-    const holder = holderOf(taken);
-    if (holder && isHeld(holder, taken)) renameSync(taken, path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-  } finally {
-    discard(taken);
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined; // it was given back meanwhile
   }
 }
 

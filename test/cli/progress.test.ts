@@ -61,6 +61,18 @@ describe('progress in a log', () => {
     ]);
   });
 
+  it('has the rate of what is done, not of what was queued at once', () => {
+    const bar = startProgress(terminal(false), 'sampling', 50, 'steps');
+    later(20); // the first step, in which kernels are compiled
+    for (let i = 1; i <= 5; i++) bar.update(i);
+    expect(told).toEqual([]);
+    for (let i = 6; i <= 8; i++) {
+      later(4);
+      bar.update(i);
+    }
+    expect(told).toEqual(['sampling 8/50 steps · 4.00 s per step · 2:48 left']);
+  });
+
   it('says k of n where a rate means nothing', () => {
     const bar = startProgress(terminal(false), 'kernels', 1, '');
     later(31);

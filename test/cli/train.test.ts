@@ -167,6 +167,15 @@ describe('a training that was broken off', () => {
     expect(measured('stopped')).toEqual(measured('straight'));
   });
 
+  it('before its first step says that nothing was written, and leaves nothing', async () => {
+    const { code, out, err } = await spawnDitc([...ARGS, '--out', 'none', '--steps', '60'], cwd, (child) => {
+      child.stderr!.on('data', (chunk) => void (String(chunk).includes('on the device') && child.kill('SIGINT')));
+    });
+    expect({ code, out }).toEqual({ code: 128 + 2, out: '' });
+    expect(err).toMatch(/\nstopped before the first step: nothing was written\n$/);
+    expect(existsSync(join(cwd, 'none'))).toBe(false);
+  });
+
   it('by a checkpoint that does not fit on the disk keeps the one before', async () => {
     await train('full', '--steps', '30', ...every);
     const before = checkpoints('full').map((name) => bytesOf('full/checkpoints', name));

@@ -1,8 +1,20 @@
 /** A folder's lock: one holder at a time, and none that has ended; what killed processes left is swept, what runs is not. */
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { checkUnlocked, lockFolder, LOCK_FILE } from '../../../runtime/node/lock.ts';
 import { isRunning, ownProcess, parseProcess, processText, type ProcessId } from '../../../runtime/node/process.ts';
@@ -65,6 +77,37 @@ describe('a lock', () => {
       expect(readdirSync(folder)).toEqual([]);
     },
   );
+});
+
+describe('the lock of a process that has ended', () => {
+  it('is taken over though another was killed while it did so, and what that one left goes', () => {
+    lockOf({ ...own, pid: ended() });
+    for (const name of ['.next', '.next.next']) copyFileSync(join(folder, LOCK_FILE), join(folder, LOCK_FILE + name));
+    lockFolder(folder, 'ditc train')();
+    expect(readdirSync(folder)).toEqual([]);
+    copyFileSync(new URL(import.meta.url), join(folder, `${LOCK_FILE}.next`));
+    lockFolder(folder, 'ditc train')();
+    expect(readdirSync(folder)).not.toContain(`${LOCK_FILE}.next`);
+  });
+
+  it('goes to one of several that want it at once, every time', async () => {
+    const stale = mkdtempSync(join(tmpdir(), 'ditc-stale-'));
+    const lock = join(stale, 'lock');
+    lockOf({ ...own, pid: ended() });
+    renameSync(join(folder, LOCK_FILE), lock);
+    copyFileSync(lock, join(folder, LOCK_FILE));
+    const child = fileURLToPath(new URL('./lock-child.ts', import.meta.url));
+    const args = ['--import', 'tsx', child, folder, '150', lock];
+    const ends = Array.from({ length: 4 }, async () => {
+      const [code] = (await once(spawn(process.execPath, args, { stdio: 'inherit', timeout: 60_000 }), 'exit')) as [
+        number | null,
+      ];
+      return code;
+    });
+    expect(await Promise.all(ends)).toEqual([0, 0, 0, 0]);
+    expect(readdirSync(folder)).toEqual([LOCK_FILE]);
+    rmSync(stale, { recursive: true });
+  });
 });
 
 describe('a process', () => {
