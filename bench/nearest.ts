@@ -15,7 +15,7 @@ if (!path) {
   console.error('usage: npx tsx bench/nearest.ts SAMPLES.npy CLASSES DATA');
   process.exit(2);
 }
-const array = await readNpy(samples);
+const array = await readNpy(samples, 'samples');
 const [count, channels, height, width] = array.shape;
 const size = channels * height * width;
 const asked = parseClasses(classes);

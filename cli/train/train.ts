@@ -8,7 +8,7 @@ import { DitcError } from '../../compiler/ir/error.ts';
 import { UsageError } from '../errors.ts';
 import { fillProgram, startProgram, withDevice, withWeights } from '../gpu.ts';
 import { stoppable, withLastWords, type Stoppable } from '../interrupt.ts';
-import { compile, compileArtefact, loadModel, type Compiled, type LoadedModel } from '../model.ts';
+import { compile, compileArtefact, loadModel, type LoadedModel } from '../model.ts';
 import { checkMemory, compileWithin, needOf, recomputed, type Need } from '../memory.ts';
 import type { Terminal } from '../terminal.ts';
 import { bytes, grouped, plural } from '../text.ts';
@@ -17,7 +17,7 @@ import { loadCheckpoint } from './checkpoint.ts';
 import { TRAINING_ENTRIES } from '../../runtime/train.ts';
 import { checkTrainer } from './entries.ts';
 import { TrainingFolder, WRITTEN } from './folder.ts';
-import type { Job, TrainRequest, TrainResult } from './job.ts';
+import type { Job, Running, TrainRequest, TrainResult } from './job.ts';
 import { openPreview } from './drawing.ts';
 import { previewOf } from './preview.ts';
 import { changedSince, withCheckpoint, type Checkpoint } from './resume.ts';
@@ -133,7 +133,7 @@ async function trainOn(open: OpenDevice, job: Job, stopping: Stoppable): Promise
 }
 
 interface Ready {
-  readonly compiled: Compiled;
+  readonly compiled: Running['compiled'];
   readonly sampler?: Artefact;
   /** Called when the first step is about to be taken. */
   readonly begun: () => void;

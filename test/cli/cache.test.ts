@@ -107,6 +107,12 @@ describe('what a trace is known by', () => {
     ['the sign of zero', "return { y: e.input('x', [2]).div(e.input('z', [2]).mul(-0)) };", /-0/, '0'],
     ['a first value', "return { y: e.params.param('w', [2], normal(0.5)) .neg() };", /0\.5/, '0.25'],
     ['first values of one’s own', "return { y: e.params.param('w', [2], fixed([1, 2])).neg() };", /1, 2/, '1, 3'],
+    [
+      'how many classes there are',
+      "return { y: e.input('y', [2], 'i32', { classes: 2 }).neg() };",
+      /classes: 2/,
+      'classes: 3',
+    ],
     ['the name of a value', "const a = e.input('x', [2]).neg(); return { y: a.exp() };", /\ba\b/g, 'b'],
     ['the name of an output', "return { y: e.input('x', [2]).neg() };", /y:/, 'z:'],
     [
