@@ -11,7 +11,7 @@ import { table } from '../cli/text.ts';
 import type { Model } from '../compiler/dsl/model.ts';
 import type { Artefact } from '../compiler/emit/artefact.ts';
 import { DitcError } from '../compiler/ir/index.ts';
-import { compileModel } from '../compiler/pipeline.ts';
+import { compileModel } from '../compiler/compile.ts';
 import { options, writeJson } from './lib/report.ts';
 
 const HELP = `npx tsx bench/counts.ts [options] [NAME…]   dispatches, kernels and activations of all models, or of those named

@@ -8,6 +8,7 @@ import type { Artefact } from '../compiler/emit/artefact.ts';
 import { pipeline } from '../compiler/pipeline.ts';
 import { PORTABLE } from '../compiler/device.ts';
 import type { Plan } from '../compiler/plans/registry.ts';
+import { without } from '../compiler/fusion/passes.ts';
 import type { Region } from '../compiler/fusion/regions.ts';
 import { dit, sizes } from '../models/dit.ts';
 import type { Program } from '../runtime/index.ts';
@@ -28,7 +29,7 @@ const depth = count('depth');
 
 const regionsOnly: Compiling = {
   passes: pipeline.filter(({ name }) => name !== 'recognise'),
-  fusion: { rowStatistics: false },
+  fusion: without('fuse-row-statistics', 'partial-statistics', 'share-rows'),
 };
 
 /** Every matrix product by the plan that needs nothing of the device. */

@@ -22,19 +22,17 @@ import { snapshot } from './rewrite/snapshot.ts';
 import { fitMemory, macsOfAll } from './recompute/fit.ts';
 import type { Bundles } from './fusion/bundles.ts';
 import { checkBinding, checkMemory } from './memory/check.ts';
+import { formKernels } from './memory/form-kernels.ts';
 import { bytesOfAll, leafBytes } from './memory/leaves.ts';
 import { planMemory, type MemoryPlan } from './memory/plan.ts';
-import { crowding, reuseMemory } from './memory/reuse.ts';
 import { choosePlan, hasKernel, type Plan } from './plans/registry.ts';
 import { normsInPieces } from './fusion/pieces.ts';
 import { checkComputable } from './fusion/computable.ts';
-import { checkBuffers, cutsOf } from './fusion/crowded.ts';
-import { orderRegions } from './fusion/order.ts';
-import { formRegions, type Fusion, type Region } from './fusion/regions.ts';
+import type { FusionPass } from './fusion/passes.ts';
+import type { Region } from './fusion/regions.ts';
 import { limit, type DeviceSpec } from './device.ts';
 import { crowds, storesScores } from './fusion/scores.ts';
 import { isStored } from './fusion/storage.ts';
-import { tornBy } from './fusion/wholes.ts';
 
 export interface Pass {
   readonly name: string;
@@ -100,8 +98,8 @@ export interface CompileOptions {
   readonly device: DeviceSpec;
   /** Instead of `pipeline`: a part of it, or passes of one's own. */
   readonly passes?: readonly Pass[];
-  /** What may share a kernel; everything that pays unless told. */
-  readonly fusion?: Fusion;
+  /** Instead of `fusionPasses` (fusion/passes.ts): what may share a kernel. */
+  readonly fusion?: readonly FusionPass[];
   /** Instead of what the families choose (plans/registry.ts), where it gives one. A plan that is none for its region is refused. */
   readonly plan?: (region: Region, device: DeviceSpec) => Plan | undefined;
   /** Joins of parameters that other entries of the model rule out. */
@@ -157,41 +155,13 @@ export const RECOMPUTE = { name: 'recompute', doc: 'what the memory cannot hold 
 
 /** A graph's kernels in order, and where values lie. */
 function placeKernels(graph: Graph, options: CompileOptions, passed: Remarks) {
-  const { device, verify: checked } = options;
+  const { device, verify: checked, fusion: passes, bundles } = options;
   if (checked) verify(graph, opTable);
   const remarks = new Remarks(passed.list);
   for (const node of nodesOf(graph)) if (isStored(node)) checkBinding(node, device);
-  const { formed, regions, steps, homes } = formKernels(graph, options, remarks);
+  const { formed, regions, steps, homes } = formKernels(graph, { device, bundles, passes, verify: checked }, remarks);
   for (const { node } of regions.flatMap((region) => region.results)) checkBinding(node, device);
   if (checked) formed.forEach(checkComputable);
   const memory = planMemory(steps, new Set(results(graph)), limit(device, 'maxBufferSize'));
   return { graph, formed, regions, steps, homes, memory, remarks };
-}
-
-/**
- * Kernels in order, and where they write; again, with less counted on writing over what they read (while some bind too much
- * without it) and on writing into wholes (while some would read from them too), and with more stored (while some bind too much
- * all the same).
- */
-function formKernels(graph: Graph, { device, fusion, bundles }: CompileOptions, remarks: Remarks) {
-  const most = limit(device, 'maxStorageBuffersPerShaderStage');
-  const copied = new Set<Node>();
-  const torn = new Set<Node>();
-  const cuts = new Set<Node>();
-  const split = new Remarks();
-  for (;;) {
-    const tried = new Remarks(split.list);
-    const formed = orderRegions(formRegions(graph, device, { ...fusion, copied, torn, cuts, bundles }, tried), graph);
-    const reuse = reuseMemory(formed, graph, tried, bundles);
-    const [before, more] = [copied.size + torn.size, crowding(reuse.regions, graph, most)];
-    more.forEach((state) => copied.add(state));
-    tornBy(formed).forEach((whole) => torn.add(whole));
-    if (copied.size + torn.size > before) continue;
-    const crowded = cutsOf(reuse.regions, device, split);
-    crowded.forEach((node) => cuts.add(node));
-    if (crowded.length) continue;
-    reuse.regions.forEach((region) => checkBuffers(region, device));
-    tried.list.forEach((remark) => remarks.list.push(remark));
-    return { ...reuse, formed };
-  }
 }

@@ -1,16 +1,14 @@
 /**
- * Whether one kernel can compute all that it gives: asked before drafts are joined or take in others, and of every region where
+ * Whether one kernel can compute all that it gives: asked before groups are merged or take in others, and of every group where
  * graphs are verified. A kernel goes through stages: statistics of rows, the operands of a product, what follows it. In each it
  * walks back from values to memory; contractions and reductions on the way must be what it has at hand by then, and most of
  * these it has for one place only: the element, or the row, that it is at.
  */
 import { DitcError, labelOf, sameShape, type Node, type Shape } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
-import type { Region, Result } from './regions.ts';
-
-/** What a kernel gives, and what it has on the way: of a region, or of a draft with its results. */
-export type Computation = Pick<Region, 'kind' | 'root' | 'anchor' | 'reductions' | 'pieces' | 'results'> &
-  Partial<Pick<Region, 'sums' | 'totals'>>;
+import type { FusionGroup, Result } from './group.ts';
+import type { Region } from './regions.ts';
+import { keepsRows } from './rows.ts';
 
 /** Where results of earlier stages are at hand. */
 type Given = ReadonlyMap<Node, 'here' | 'anywhere'>;
@@ -26,7 +24,7 @@ interface Stage {
 }
 
 /** Why a kernel cannot compute what it should; undefined where it can. `isRead`: what it reads from memory. */
-export function whyNotComputable(kernel: Computation, isRead: (node: Node) => boolean): string | undefined {
+export function whyNotComputable(kernel: FusionGroup, isRead: (node: Node) => boolean): string | undefined {
   const own = new Set(kernel.results.map(({ node }) => node));
   const inMemory = (node: Node) => isRead(node) && !own.has(node);
   for (const stage of stagesOf(kernel)) {
@@ -46,7 +44,7 @@ export function checkComputable(region: Region): void {
     throw new DitcError({ code: 'verify', where: region.root.loc, what: `kernel of ${labelOf(region.root)}`, why });
 }
 
-function stagesOf(kernel: Computation): Stage[] {
+function stagesOf(kernel: FusionGroup): Stage[] {
   const { kind, reductions, results } = kernel;
   if (kind === 'map') return [{ given: new Map(), starts: results }];
   if (kind === 'row') return [...passes(reductions), { ...onRows(reductions), starts: results }];
@@ -54,7 +52,7 @@ function stagesOf(kernel: Computation): Stage[] {
 }
 
 /** A kernel has one or several contractions; each result follows one of them, or sums, statistics or pieces beside it. */
-function productStages({ root, anchor, reductions, sums = [], pieces, totals = [], results }: Computation): Stage[] {
+function productStages({ root, anchor, reductions, sums, pieces, totals, results }: FusionGroup): Stage[] {
   const isContraction = (node: Node) => opDef(node.op).kind === 'contract';
   const anchors = new Set([anchor!, ...results.flatMap(({ anchor: a }) => (a && isContraction(a) ? [a] : []))]);
   const known: Given = new Map(totals.map((node) => [node, 'anywhere']));
@@ -99,10 +97,6 @@ function onRows(
   const given: Given = new Map([...known, ...made.map((node) => [node, 'here'] as const)]);
   return { given, ...(first && { row: { full: first.inputs[0].type.shape, reduced: first.type.shape } }) };
 }
-
-/** Whether a view leaves rows along the last axis whole, and in order. */
-export const keepsRows = ({ op, inputs: [x], type }: Node): boolean =>
-  op === 'reshape' && type.shape.at(-1) === x.type.shape.at(-1);
 
 /** The first value on the way from `start` to memory that is neither at hand nor computed at any place. */
 function obstacle(

@@ -1,8 +1,8 @@
 /** How much a kernel computes in one go: values of long chains and of wide trees are stored on the way. */
 import { byteSize, labelOf, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
-import type { BufferChoice } from './cost.ts';
-import { insideOf } from './inside.ts';
+import type { Choice } from './choice.ts';
+import { sliceOf } from './slice.ts';
 import { isStored } from './storage.ts';
 
 /**
@@ -12,21 +12,21 @@ import { isStored } from './storage.ts';
 export const MOST_OPS = 512;
 const MOST_DEPTH = MOST_OPS / 2;
 
-/** Adds to the stored values until none is computed from memory by more ops, or by a longer chain. `most`: bytes of a binding. */
-export function limitOps(choice: BufferChoice, buffers: Set<Node>, most: number): void {
-  const { nodes, owned, wholes, remarks } = choice;
+/** Adds to the stored values until none is computed from memory by more ops, or by a longer chain. */
+export function limitOps({ context, owners, concats, remarks }: Choice, stored: Set<Node>): void {
+  const { nodes, maxBytes } = context;
   const depths = new Map<Node, number>();
   // At most so many: what two operands share is counted once only where it matters.
   const sizes = new Map<Node, number>();
-  const isInMemory = (node: Node) => buffers.has(node) || isStored(node) || wholes?.has(node) === true;
-  const mayStore = (node: Node) => !isInMemory(node) && !owned.has(node) && byteSize(node.type) <= most;
+  const isInMemory = (node: Node) => stored.has(node) || isStored(node) || concats.has(node);
+  const mayStore = (node: Node) => !isInMemory(node) && !owners.has(node) && byteSize(node.type) <= maxBytes;
   const store = (node: Node, why: string) => {
-    remarks?.missed('buffers', [node], `${labelOf(node)} ${why}`);
-    buffers.add(node);
+    remarks?.missed('materialize', [node], `${labelOf(node)} ${why}`);
+    stored.add(node);
     depths.set(node, 0);
   };
   const size = (node: Node) => (isInMemory(node) ? 0 : sizes.get(node)!);
-  const exactly = (node: Node) => insideOf([node], (other) => other !== node && isInMemory(other)).members.size;
+  const exactly = (node: Node) => sliceOf([node], (other) => other !== node && isInMemory(other)).members.size;
   for (const node of nodes) {
     let ops = node.inputs.reduce((sum, input) => sum + size(input), 1);
     if (ops > MOST_OPS) ops = exactly(node);

@@ -4,11 +4,11 @@
  * own would read all of them again.
  */
 import { sizeOf, type Node, type Shape } from '../ir/index.ts';
-import { attrList } from '../ops/index.ts';
+import { attrList, isProduct } from '../ops/index.ts';
 
 /** Whether a reduction gives, for each row of the product's left operand [m,k], the sum of the row. */
 export function isSumOfRows(reduction: Node, product: Node): boolean {
-  if (reduction.op !== 'reduce_sum' || product.op !== 'matmul' || product.type.shape.length !== 2) return false;
+  if (reduction.op !== 'reduce_sum' || !isProduct(product) || product.type.shape.length !== 2) return false;
   const [left] = product.inputs;
   const [source] = reduction.inputs;
   const axes = attrList(reduction.attrs, 'axes');

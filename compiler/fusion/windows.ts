@@ -6,7 +6,6 @@ import { ALIGNMENT } from '../device.ts';
 import { byteSize, sizeOf, type Node, type TensorType } from '../ir/index.ts';
 import { attrList } from '../ops/index.ts';
 import { sharing } from '../rewrite/packs.ts';
-import type { Region } from './regions.ts';
 import { isStored } from './storage.ts';
 
 /** Offset in bytes of a cut in what it cuts from; null when it is not a stretch a binding can start at. */
@@ -37,12 +36,17 @@ export function spanOver(cuts: readonly Node[]): Span {
 export const typeOfSpan = ({ type }: Node, span?: Span): TensorType =>
   span ? { ...type, shape: type.shape.with(0, span.size) } : type;
 
+/** What writes values: a group or a region. */
+interface Writer {
+  readonly results: readonly { readonly node: Node }[];
+}
+
 /** Whether a value has memory of its own: it was there before, or a kernel writes it. */
-export function buffersOf(regions: readonly Region[]): (node: Node) => boolean {
-  const written = new Set(regions.flatMap(({ results }) => results.map(({ node }) => node)));
+export function buffersOf(groups: readonly Writer[]): (node: Node) => boolean {
+  const written = new Set(groups.flatMap(({ results }) => results.map(({ node }) => node)));
   return (node) => written.has(node) || isStored(node);
 }
 
-/** The values whose memory holds a read: itself, a pack's parameters too, what a window is cut from, or the parts of a whole (wholes.ts). */
+/** The values whose memory holds a read: itself, a pack's parameters too, what a window is cut from, or the parts of a whole (concats.ts). */
 export const storedIn = (read: Node, isBuffer: (node: Node) => boolean): Node[] =>
   isBuffer(read) ? sharing(read) : read.inputs.flatMap((input) => storedIn(input, isBuffer));

@@ -5,7 +5,7 @@
 import type { Node } from './graph.ts';
 
 export interface Remark {
-  /** Who decided: `regions`, `absorb-rows`, `buffers`, `windows`, `in-place`, or `rule NAME`. */
+  /** Who decided: a pass by its name, `merge`, `windows`, `in-place`, or `rule NAME`. */
   readonly by: string;
   readonly kind: 'applied' | 'missed';
   /** The value decided on first, then the others concerned. They are nodes of the graph that the pass saw. */

@@ -4,7 +4,7 @@
  */
 import { ALIGNMENT } from '../device.ts';
 import { byteSize, type Node } from '../ir/index.ts';
-import type { Part } from '../fusion/wholes.ts';
+import type { Part } from '../fusion/concats.ts';
 
 /** One dispatch, as memory sees it. */
 export interface Step {

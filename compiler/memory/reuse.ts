@@ -6,8 +6,9 @@
 import { labelOf, results, sameShape, sizeOf, type Graph, type Node, type Remarks, type Update } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import { bufferOf, sharing } from '../rewrite/packs.ts';
-import { bindingsOf, samePlaces, type Region, type Result } from '../fusion/regions.ts';
-import { partsIn } from '../fusion/wholes.ts';
+import { partsIn } from '../fusion/concats.ts';
+import { samePlaces, type Result } from '../fusion/group.ts';
+import { bindingsOf, type Region } from '../fusion/regions.ts';
 import { buffersOf, storedIn } from '../fusion/windows.ts';
 import { boundBundles, NO_BUNDLES, type Bundles } from '../fusion/bundles.ts';
 import type { Step } from './plan.ts';
@@ -82,7 +83,7 @@ export function reuseMemory(
 }
 
 /**
- * State that kernels were joined to write over (fusion/join.ts) and cannot, which makes them bind more than `most` buffers:
+ * State that kernels were joined to write over (fusion/merging.ts) and cannot, which makes them bind more than `most` buffers:
  * another kernel reads the old value later, or they read it elsewhere than where they write.
  */
 export function crowding(regions: readonly Region[], { updates }: Graph, most: number): Node[] {

@@ -2,7 +2,8 @@
 import { sameShape, sizeOf, type Node, type Shape } from '../ir/index.ts';
 import { DitcError } from '../ir/index.ts';
 import { depthParts, type Part } from './depth-parts.ts';
-import { domainOf, type Region, type Result } from '../fusion/regions.ts';
+import { domainOf, type Result } from '../fusion/group.ts';
+import type { Region } from '../fusion/regions.ts';
 import type { KernelBuilder } from '../kernel/builder.ts';
 import { maxOf, type Index } from '../kernel/index-map.ts';
 import { broadcastIndex, forwardIndex, type Inliner } from '../kernel/inline.ts';

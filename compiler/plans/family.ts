@@ -6,6 +6,7 @@
 import { labelOf, sizeOf, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import { limit, type DeviceSpec } from '../device.ts';
+import type { Tile } from '../fusion/group.ts';
 import type { Region } from '../fusion/regions.ts';
 import type { Launch, Site } from './common.ts';
 
@@ -19,7 +20,7 @@ export type Group = Pick<Region, 'kind' | 'root'> &
   };
 
 /** The group of a contraction that nothing is fused with yet. */
-export const groupOf = (anchor: Node): Group => ({ kind: 'matmul', root: anchor, anchor });
+export const groupOf = (anchor: Node): Group => ({ kind: 'contraction', root: anchor, anchor });
 
 /** Why a family does not compute a group: `… computes no row sums`. */
 export interface Rejection {
@@ -27,12 +28,6 @@ export interface Rejection {
 }
 
 export const isRejected = <T extends object>(answer: T | Rejection): answer is Rejection => 'rejected' in answer;
-
-/** How much of a contraction's result a workgroup computes. */
-export interface Tile {
-  readonly rows: number;
-  readonly columns: number;
-}
 
 /** What a group takes by a geometry, estimated. */
 export interface Cost {

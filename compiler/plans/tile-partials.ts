@@ -4,7 +4,7 @@
  */
 import { sizeOf, type Node, type Shape } from '../ir/index.ts';
 import { attrList } from '../ops/index.ts';
-import type { Tile } from './family.ts';
+import type { Tile } from '../fusion/group.ts';
 
 /** Invocations along each side of a square tile, and elements along each side of an invocation's block of it. */
 export interface Tiles {

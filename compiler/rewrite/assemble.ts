@@ -1,7 +1,7 @@
 /**
  * What the gradients of cuts add up to: each piece padded with zeros to the shape of the whole, all of them summed. Where the
  * pieces fill the whole, the sum is their concatenation, here along a first axis: piece after piece in memory. Kernels then
- * write the pieces straight into their places (fusion/wholes.ts). The algebra is exact: all that is added are zeros.
+ * write the pieces straight into their places (fusion/concats.ts). The algebra is exact: all that is added are zeros.
  *
  * Before: pad(a) + pad(b) + pad(c), b from row 1 on, … : [m, 3·n]       After: permute(concat(a, b, c)) : [3, m, n] → [m, 3, n]
  */

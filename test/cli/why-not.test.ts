@@ -41,7 +41,7 @@ describe('reasons', () => {
        return { out: p.linear('b', hidden, 16) };`,
       'a',
       'out',
-      /regions: linear at my\.ts:\d+:\d+ is a contraction \(matmul\): a kernel has one anchor/,
+      /fuse-epilogues: linear at my\.ts:\d+:\d+ is a contraction \(matmul\): a kernel has one anchor/,
     ],
     [
       'readers that meet beyond another anchor',
@@ -61,7 +61,7 @@ describe('reasons', () => {
        return { h, y };`,
       'h',
       'y',
-      /regions: h is a result of the graph/,
+      /fuse-epilogues: h is a result of the graph/,
     ],
     [
       'readers that never meet',
@@ -70,7 +70,7 @@ describe('reasons', () => {
        return { y: h.sum([1]), z: p.linear('b', h, 16) };`,
       'h',
       'reduce_sum',
-      /regions: no later value depends on all readers of h/,
+      /fuse-epilogues: no later value depends on all readers of h/,
     ],
     [
       'other rows',
@@ -109,14 +109,14 @@ describe('reasons', () => {
        return { out: p.linear('fc', big, 2048) };`,
       'big',
       'out',
-      /buffers: big \(262,144 elements\) is read [\d,]+ times: computing it anew costs [\d,]+ operations, storing it [\d,]+/,
+      /materialize: big \(262,144 elements\) is read [\d,]+ times: computing it anew costs [\d,]+ operations, storing it [\d,]+/,
     ],
     [
       'rows that the product reads once more',
       `${NORMED} return { out: out.add(normed) };`,
       'normed',
       'out',
-      /absorb-rows: the rows keep their own kernel: .* reads them once more, at other places/,
+      /fuse-row-statistics: the rows keep their own kernel: .* reads them once more, at other places/,
     ],
     [
       'siblings',
@@ -147,7 +147,9 @@ describe('reasons', () => {
 
   it('a layer norm has its own kernel where products stage nothing', async () => {
     const apart = await whyNot(`${NORMED} return { out };`, 'layer_norm', 'out', 'lavapipe');
-    expect(apart).toMatch(/absorb-rows: the rows keep their own kernel: lavapipe computes products by subgroups/);
+    expect(apart).toMatch(
+      /fuse-row-statistics: the rows keep their own kernel: lavapipe computes products by subgroups/,
+    );
     for (const returned of ['out', 'out, other: normed.exp()']) {
       const together = await whyNot(`${NORMED} return { ${returned} };`, 'layer_norm', 'out');
       expect(together).toMatch(/are in one kernel: fc/);
@@ -185,7 +187,7 @@ describe('names', () => {
     expect(answer).toMatchObject({
       kind: 'apart',
       a: { value: '%qkv' },
-      path: [{ reasons: [{ by: 'regions' }] }, {}, {}],
+      path: [{ reasons: [{ by: 'fuse-epilogues' }] }, {}, {}],
     });
   });
 

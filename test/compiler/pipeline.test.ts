@@ -2,6 +2,7 @@
 import { expect, it } from 'vitest';
 import { layerNorm, softmax, type EntryFunction } from '../../compiler/dsl/index.ts';
 import { compileModel } from '../../compiler/compile.ts';
+import { without } from '../../compiler/fusion/passes.ts';
 import { pipeline, type CompileOptions } from '../../compiler/pipeline.ts';
 import { PORTABLE } from '../../compiler/device.ts';
 
@@ -21,13 +22,13 @@ function kernels(main: EntryFunction, options: Partial<CompileOptions> = {}) {
 
 it('row statistics leave the product when fusion says so', () => {
   expect(kernels(normed)).toEqual(['product-tiled']);
-  expect(kernels(normed, { fusion: { rowStatistics: false } })).toEqual(['row', 'product-tiled']);
+  expect(kernels(normed, { fusion: without('fuse-row-statistics', 'share-rows') })).toEqual(['row', 'product-tiled']);
 });
 
 it('passes are those that were asked for', () => {
   expect(kernels(attended)).toEqual(['attention']);
   const passes = pipeline.filter(({ name }) => name !== 'recognise');
-  expect(kernels(attended, { passes, fusion: { rowStatistics: false } })).toEqual([
+  expect(kernels(attended, { passes, fusion: without('fuse-row-statistics', 'share-rows') })).toEqual([
     'product-tiled',
     'row',
     'product-tiled',
@@ -36,7 +37,10 @@ it('passes are those that were asked for', () => {
 
 it('plans are chosen by whoever was given', () => {
   const plan: CompileOptions['plan'] = ({ anchor }) => anchor && { family: 'product-simple', workgroup: 64 };
-  expect(kernels(normed, { plan, fusion: { rowStatistics: false } })).toEqual(['row', 'product-simple']);
+  expect(kernels(normed, { plan, fusion: without('fuse-row-statistics', 'share-rows') })).toEqual([
+    'row',
+    'product-simple',
+  ]);
 });
 
 it('an entry that gives nothing is refused by name', () => {

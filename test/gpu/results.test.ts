@@ -8,7 +8,7 @@ import { resultsGraph } from '../helpers/results-graph.ts';
 /** DESIGN.md section 4: f32 error of a kernel. What these graphs chain is well conditioned. */
 const KERNEL_TOLERANCE = 1e-5;
 
-/** The gate runs a few: `DITC_SLOW=1 npm test` many. The same seeds run in this process (compiler/fusion/join.test.ts). */
+/** The gate runs a few: `DITC_SLOW=1 npm test` many. The same seeds run in this process (compiler/fusion/merging.test.ts). */
 const SEEDS = Array.from({ length: process.env.DITC_SLOW ? 200 : 6 }, (_, seed) => seed);
 
 describe('kernels with several results', () => {

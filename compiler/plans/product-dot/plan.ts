@@ -1,14 +1,6 @@
 import type { DeviceSpec } from '../../device.ts';
-import {
-  badCount,
-  badGrid,
-  badMemory,
-  badWorkgroup,
-  tiledCost,
-  type Group,
-  type Planning,
-  type Tile,
-} from '../family.ts';
+import type { Tile } from '../../fusion/group.ts';
+import { badCount, badGrid, badMemory, badWorkgroup, tiledCost, type Group, type Planning } from '../family.ts';
 
 /** Few rows: `share` of the `lanes` invocations walk along k of one column together. */
 export interface DotProductPlan {

@@ -1,7 +1,8 @@
 import { sizeOf } from '../../ir/index.ts';
 import { fixedSubgroupSize, prefersSubgroupProducts, type DeviceSpec } from '../../device.ts';
 import { depthParts } from '../depth-parts.ts';
-import { badCount, badGrid, tiledCost, type Group, type Planning, type Rejection, type Tile } from '../family.ts';
+import type { Tile } from '../../fusion/group.ts';
+import { badCount, badGrid, tiledCost, type Group, type Planning, type Rejection } from '../family.ts';
 import { loadsOf, ONE_BY_ONE, type Loads } from './loads.ts';
 
 /**

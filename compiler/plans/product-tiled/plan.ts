@@ -1,5 +1,6 @@
 import { limit, prefersSubgroupProducts, type DeviceSpec } from '../../device.ts';
 import { attrList } from '../../ops/index.ts';
+import type { Tile } from '../../fusion/group.ts';
 import {
   badCount,
   badGrid,
@@ -9,7 +10,6 @@ import {
   type Group,
   type Planning,
   type Rejection,
-  type Tile,
 } from '../family.ts';
 import { statisticsBytes } from '../row-statistics.ts';
 import { pieceTile, sharesTotals, type Tiles } from '../tile-partials.ts';

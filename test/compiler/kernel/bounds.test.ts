@@ -114,7 +114,7 @@ describe('what has no recipe is told, not computed as another', () => {
     const f = new Functional(new GraphBuilder(opTable));
     const [x, y] = ['x', 'y'].map((name) => f.op('input', [], { name, dtype: 'f32', shape: [4, 4] }));
     const anchor = { ...f.matmul(x, y), op: 'convolve' };
-    const region = { kind: 'matmul', root: anchor, anchor } as unknown as Parameters<typeof choosePlan>[0];
+    const region = { kind: 'contraction', root: anchor, anchor } as unknown as Parameters<typeof choosePlan>[0];
     expect(() => choosePlan(region, PORTABLE)).toThrow('no family computes convolve');
   });
 });

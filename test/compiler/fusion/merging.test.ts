@@ -21,7 +21,7 @@ function joined(body: string, signature = '%x: f32[16,16], %y: f32[16,16]') {
     return `${node.name ?? node.op}${home ? ` over ${String(home.attrs.name)}` : ''}`;
   };
   const kernels = regions.map(({ region }) => region.results.map(({ node }) => written(node)).join(', '));
-  const missed = remarks.list.filter(({ by, kind }) => by === 'join' && kind === 'missed').map(({ why }) => why);
+  const missed = remarks.list.filter(({ by, kind }) => by === 'merge' && kind === 'missed').map(({ why }) => why);
   return { kernels, missed, regions: regions.map(({ region }) => region) };
 }
 

@@ -4,7 +4,7 @@ import { parseGraph, type Node } from '../../../compiler/ir/index.ts';
 import { opTable } from '../../../compiler/ops/index.ts';
 import { schedule } from '../../../compiler/pipeline.ts';
 import { PORTABLE } from '../../../compiler/device.ts';
-import { partsIn } from '../../../compiler/fusion/wholes.ts';
+import { partsIn } from '../../../compiler/fusion/concats.ts';
 import { resultsGraph } from '../../helpers/results-graph.ts';
 
 /** What each kernel writes, in order, and where parts lie: `value in whole at byte`. */

@@ -1,36 +1,31 @@
-/** A draft, once it is settled, as a region: what its kernel computes, what it reads, whole or by windows, and what it writes. */
-import { labelOf, type Node, type Remarks } from '../ir/index.ts';
+/** What the kernel of a group binds: what it reads, whole or by windows, and what it writes. Groups become regions. */
+import { labelOf, type Node } from '../ir/index.ts';
 import { tooManyBuffers } from '../device.ts';
-import { insideOf } from './inside.ts';
-import { resultsOf, type Draft, type Region, type Result } from './regions.ts';
+import type { FusionContext } from './context.ts';
+import type { Fusion, FusionGroup } from './group.ts';
+import type { Region } from './regions.ts';
+import { sliceOf } from './slice.ts';
 import { isStored } from './storage.ts';
 import { spanOver, windowOffset, type Span } from './windows.ts';
 
-interface Surroundings {
-  readonly users: Map<Node, Node[]>;
-  /** Buffers that a kernel may read. */
-  readonly maxReads: number;
-  readonly remarks?: Remarks;
-}
+/** The kernels of a fusion that all passes have been over, in the same order. */
+export const regionsOf = ({ groups, stored }: Fusion, context: FusionContext): Region[] =>
+  groups.map((group) => bind(group, stored, context));
 
-/** Finds what a region computes, what it reads and what it writes. */
-export function finish(draft: Draft, written: ReadonlySet<Node>, { users, maxReads, remarks }: Surroundings): Region {
-  const results = resultsOf(draft)
-    .filter(({ node }) => written.has(node))
-    .sort((a, b) => a.node.id - b.node.id);
-  const own = new Set(results.map(({ node }) => node));
-  const inMemory = (node: Node) => written.has(node) && !own.has(node);
+function bind(group: FusionGroup, stored: ReadonlySet<Node>, { users, maxReads, remarks }: FusionContext): Region {
+  const own = new Set(group.results.map(({ node }) => node));
+  const inMemory = (node: Node) => stored.has(node) && !own.has(node);
   const windows = windowsOf(own, inMemory, users);
-  const region = collect(draft, results, inMemory, new Set([...windows.values()].flat()));
+  const region = collect(group, inMemory, new Set([...windows.values()].flat()));
   // A window is one binding, several of a value are several: too many, and one span of it that holds them all is bound.
-  if (region.reads.length + results.length <= maxReads + 1) return region;
-  const fewer = collect(draft, results, inMemory, new Set());
+  if (region.reads.length + own.size <= maxReads + 1) return region;
+  const fewer = collect(group, inMemory, new Set());
   if (region.reads.length <= fewer.reads.length) return region;
   const why = tooManyBuffers(region.reads.length, maxReads, 'piece by piece');
   const spans = spansOf(windows);
   const held = [...spans].map(([value, { start, size }]) => `${labelOf(value)}[${start}…${start + size - 1}]`);
   const instead = held.length ? `: ${held.join(', ')} is bound, which holds its windows` : '';
-  remarks?.missed('windows', [draft.root, ...windows.keys()], why + instead);
+  remarks?.missed('windows', [group.root, ...windows.keys()], why + instead);
   return { ...fewer, spans };
 }
 
@@ -40,28 +35,11 @@ function spansOf(windows: ReadonlyMap<Node, readonly Node[]>): Map<Node, Span> {
   return new Map(held.filter(([value, { size }]) => size < value.type.shape[0]));
 }
 
-function collect(
-  { kind, root, anchor, reductions, sums = [], pieces, totals = [], views }: Draft,
-  results: readonly Result[],
-  inMemory: (node: Node) => boolean,
-  windows: ReadonlySet<Node>,
-): Region {
-  const { reads, members } = insideOf(
-    results.map(({ node }) => node),
-    (node) => isStored(node) || inMemory(node) || windows.has(node),
-  );
-  return {
-    ...{ kind, root, anchor, views, results },
-    reductions: reductions.filter((node) => members.has(node)),
-    sums: sums.filter((node) => members.has(node)),
-    totals: totals.filter((node) => members.has(node)),
-    ...(pieces && { pieces }),
-    reads: [...reads],
-    members: [...members].sort((a, b) => a.id - b.id),
-    spans: new Map(),
-    replaces: new Map(),
-    bundles: [],
-  };
+function collect(group: FusionGroup, inMemory: (node: Node) => boolean, windows: ReadonlySet<Node>): Region {
+  const values = group.results.map(({ node }) => node);
+  const { reads, members } = sliceOf(values, (node) => isStored(node) || inMemory(node) || windows.has(node));
+  const inOrder = [...members].sort((a, b) => a.id - b.id);
+  return { ...group, reads: [...reads], members: inOrder, spans: new Map(), replaces: new Map(), bundles: [] };
 }
 
 /** Most windows of one value that a kernel binds one by one. */

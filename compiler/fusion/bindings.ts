@@ -5,8 +5,8 @@
 import { byteSize, DitcError, labelOf, type Node, type Remarks } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import { limit, tooManyBuffers, type DeviceSpec } from '../device.ts';
-import { insideOf } from './inside.ts';
 import { bindingsOf, type Region } from './regions.ts';
+import { sliceOf } from './slice.ts';
 
 /** Where to cut: one value of each kernel that binds too much, unless nothing is left to store. */
 export function cutsOf(regions: readonly Region[], device: DeviceSpec, remarks?: Remarks): Node[] {
@@ -16,7 +16,7 @@ export function cutsOf(regions: readonly Region[], device: DeviceSpec, remarks?:
     const cut = bound > most ? bestCut(region, limit(device, 'maxStorageBufferBindingSize')) : undefined;
     if (!cut) return [];
     const why = tooManyBuffers(bound - 1, most - 1, `with all behind ${labelOf(cut)}`);
-    remarks?.missed('buffers', [cut, region.root], why);
+    remarks?.missed('materialize', [cut, region.root], why);
     return [cut];
   });
 }
@@ -40,7 +40,7 @@ function bestCut(region: Region, maxBytes: number): Node | undefined {
 function boundFor(values: Iterable<Node>, { reads, replaces }: Region, stored?: Node): number {
   const inMemory = new Set([...reads, ...replaces.values()]);
   const all = [...values];
-  return insideOf(all, (node) => node === stored || inMemory.has(node)).reads.size + all.length;
+  return sliceOf(all, (node) => node === stored || inMemory.has(node)).reads.size + all.length;
 }
 
 /** Throws where a kernel binds more than the device does, and nothing is left to store instead. */

@@ -1,0 +1,94 @@
+/**
+ * A layer norm (or RMS norm, or any rows) whose only reader is a product's left operand need not go through memory: the product
+ * computes the statistics of its own rows and normalises as it loads (row-operands.ts). Rows that others read too stay for the
+ * pass `share-rows`.
+ */
+import { labelOf, labelsOf, type Node } from '../../ir/index.ts';
+import { tooManyBuffers } from '../../device.ts';
+import { whyNotComputable } from '../computable.ts';
+import { isProduct } from '../../ops/index.ts';
+import type { FusionContext } from '../context.ts';
+import type { Fusion, FusionGroup } from '../group.ts';
+import { ownsBatch, remarkApart, unfit } from '../row-operands.ts';
+import { keepsRows } from '../rows.ts';
+import { sliceOf } from '../slice.ts';
+import { isStored } from '../storage.ts';
+
+/** The groups of a fusion as the pass goes, by root; and where each product is among them. */
+interface Groups {
+  readonly byRoot: Map<Node, FusionGroup>;
+  readonly rootOf: ReadonlyMap<Node, Node>;
+}
+
+export function fuseRowStatistics(fusion: Fusion, context: FusionContext): Fusion {
+  const products = fusion.groups.filter(({ anchor }) => isProduct(anchor));
+  const rootOf = new Map(products.map(({ anchor, root }) => [anchor!, root]));
+  const groups = { byRoot: new Map(fusion.groups.map((group) => [group.root, group])), rootOf };
+  for (const row of fusion.groups) if (row.kind === 'row') fuse(row, groups, context);
+  return { ...fusion, groups: [...groups.byRoot.values()] };
+}
+
+/** Moves a row group into the product that alone reads it. */
+function fuse(row: FusionGroup, groups: Groups, context: FusionContext): void {
+  const { users, remarks } = context;
+  const reader = onlyReader(row.root, users, groups);
+  const why = typeof reader === 'string' ? reader : staysApart(row, reader, groups, context);
+  if (typeof reader === 'string' || why) {
+    // Of several readers one may still take the rows, and write them for the others.
+    if (!isOperand(row.root, users, groups)) remarkApart(row.root, row, why!, remarks);
+    return;
+  }
+  const values = [row.root, reader.anchor!];
+  const done = `${labelOf(reader.anchor!)} computes ${labelsOf(row.reductions)} of the rows that it reads`;
+  remarks?.applied('fuse-row-statistics', values, done);
+  groups.byRoot.set(reader.root, { ...reader, reductions: row.reductions, prologue: row.epilogue });
+  groups.byRoot.delete(row.root);
+}
+
+/** Whether one of several readers is a product of which the rows are the left operand. */
+function isOperand(root: Node, users: Map<Node, Node[]>, { rootOf }: Groups): boolean {
+  const readers = users.get(root)!;
+  const leads = (reader: Node): boolean => rootOf.has(reader) || (keepsRows(reader) && users.get(reader)!.some(leads));
+  return readers.length > 1 && readers.some(leads);
+}
+
+/** Why a product does not take in the rows that it alone reads; undefined when it does. */
+function staysApart(
+  row: FusionGroup,
+  product: FusionGroup,
+  { byRoot }: Groups,
+  { device, returned, maxReads }: FusionContext,
+): string | undefined {
+  if (returned.has(row.root)) return `${labelOf(row.root)} is a result of the graph`;
+  const isRead = (node: Node) => isStored(node) || (byRoot.has(node) && node !== row.root && node !== product.root);
+  const why = unfit(row, product, { node: row.root, views: row.views }, device, isRead);
+  if (why) return why;
+  const kernel = { ...product, reductions: row.reductions };
+  const apart = whyNotComputable(kernel, (node) => isRead(node) && !row.reductions.includes(node));
+  if (apart) return apart;
+  const reads = sliceOf([product.root], isRead).reads.size;
+  return reads > maxReads ? tooManyBuffers(reads, maxReads, `with ${labelOf(product.root)}`) : undefined;
+}
+
+/**
+ * The one product that reads a value, as its left operand, through nothing but reshapes that keep the rows; or why there
+ * is none.
+ */
+function onlyReader(root: Node, users: Map<Node, Node[]>, { byRoot, rootOf }: Groups): FusionGroup | string {
+  let node = root;
+  for (;;) {
+    const readers = users.get(node)!;
+    if (readers.length !== 1) return `${labelOf(node)} has ${readers.length} readers (${labelsOf(readers)})`;
+    const [reader] = readers;
+    const product = rootOf.get(reader);
+    if (product) {
+      if (reader.inputs[0] !== node || reader.inputs[1] === node)
+        return `${labelOf(reader)} reads them as its right operand`;
+      return ownsBatch(reader)
+        ? byRoot.get(product)!
+        : `${labelOf(reader)} reads them for several matrices of its batch`;
+    }
+    if (!keepsRows(reader)) return `the reader of ${labelOf(node)} is no matrix product but ${labelOf(reader)}`;
+    node = reader;
+  }
+}

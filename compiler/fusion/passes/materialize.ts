@@ -1,0 +1,18 @@
+/** Chooses what lies in memory (stored.ts); what no group gives so far gets one. */
+import type { Node } from '../../ir/index.ts';
+import { choiceFor } from '../choice.ts';
+import type { FusionContext } from '../context.ts';
+import { givenBy, groupOf, type Fusion, type FusionGroup } from '../group.ts';
+import { chooseStored } from '../stored.ts';
+
+export function materialize(fusion: Fusion, context: FusionContext): Fusion {
+  const stored = chooseStored(choiceFor(fusion, context));
+  return { ...fusion, stored, groups: withMaps(fusion, stored) };
+}
+
+/** The groups, and one for each stored value that none of them gives. */
+export function withMaps({ groups, concats }: Fusion, stored: ReadonlySet<Node>): FusionGroup[] {
+  const given = givenBy(groups);
+  const others = [...stored].filter((node) => !given.has(node) && !concats.has(node));
+  return [...groups, ...others.map((node) => groupOf('map', node))];
+}

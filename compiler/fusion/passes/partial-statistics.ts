@@ -1,0 +1,125 @@
+/**
+ * Partial statistics (pieces.ts) become part of the kernels of products: reductions of pieces of the one that computes the
+ * values, and the totals of the pieces, with all that is made of them, of the one that reads it.
+ */
+import type { Node } from '../../ir/index.ts';
+import { attrList, opDef } from '../../ops/index.ts';
+import { tilesOf } from '../../plans/registry.ts';
+import { pieceTile, sharesTotals } from '../../plans/tile-partials.ts';
+import type { FusionContext } from '../context.ts';
+import { byRoot, type Fusion, type FusionGroup } from '../group.ts';
+import { sameRows } from '../rows.ts';
+import { isStored } from '../storage.ts';
+
+type Groups = Map<Node, FusionGroup>;
+
+export function partialStatistics(fusion: Fusion, context: FusionContext): Fusion {
+  const groups: Groups = new Map(fusion.groups.map((group) => [group.root, group]));
+  const partial = fusePieces(groups, context);
+  fuseTotals(groups, context, partial);
+  return { ...fusion, groups: [...groups.values()] };
+}
+
+/** Moves reductions of pieces into the products that compute the values. Returns these statistics. */
+function fusePieces(groups: Groups, { device }: FusionContext): Set<Node> {
+  const partial = new Set<Node>();
+  for (const row of inOrder(groups)) {
+    const product = row.kind === 'row' ? productOf(row, groups) : undefined;
+    const tiles = product && tilesOf(product.anchor!, device);
+    if (!tiles) continue;
+    const [reduction] = row.reductions;
+    const { shape } = reduction.inputs[0].type;
+    const tile = pieceTile(shape, attrList(reduction.attrs, 'axes'), product.anchor!, product.views, tiles);
+    if (!tile) continue;
+    const reductions = [...(product.pieces?.reductions ?? []), reduction];
+    const results = [...product.results, { node: reduction, views: [], anchor: reductions[0] }];
+    groups.set(product.root, { ...product, pieces: { ...tile, reductions }, results });
+    groups.delete(row.root);
+    partial.add(reduction);
+  }
+  return partial;
+}
+
+const inOrder = (groups: Groups): FusionGroup[] => [...groups.values()].sort(byRoot);
+
+/** The product whose last value a row kernel reduces, alone or with what was reduced of it before. */
+function productOf({ root, reductions: [reduction, ...others] }: FusionGroup, groups: Groups): FusionGroup | undefined {
+  if (others.length || root !== reduction) return undefined;
+  const sources = sourcesOf(reduction.inputs[0], (node) => groups.has(node));
+  const products = sources.flatMap((node) => groups.get(node) ?? []).filter(({ kind }) => kind === 'contraction');
+  return products.find((product) => {
+    const known = new Set([product.root, ...(product.pieces?.reductions ?? [])]);
+    return sources.every((node) => known.has(node));
+  });
+}
+
+/** What pointwise ops and reshapes compute a value from, numbers aside. Each value is visited once: chains meet again and again. */
+function sourcesOf(from: Node, isSource: (node: Node) => boolean): Node[] {
+  const sources = new Set<Node>();
+  const seen = new Set([from]);
+  for (const node of seen) {
+    const { kind } = opDef(node.op);
+    const isInside = kind === 'pointwise' || node.op === 'reshape';
+    if (isSource(node) || (kind === 'leaf' ? isStored(node) : !isInside)) sources.add(node);
+    else node.inputs.forEach((input) => seen.add(input));
+  }
+  return [...sources];
+}
+
+/** Whether pointwise ops and reshapes compute a value from nothing but such sources. The first that is not ends the search. */
+function isMadeOf(from: Node, isSource: (node: Node) => boolean): boolean {
+  let isAny = false;
+  const seen = new Set([from]);
+  for (const node of seen) {
+    const { kind } = opDef(node.op);
+    if (isSource(node)) isAny = true;
+    else if (kind === 'pointwise' || node.op === 'reshape') node.inputs.forEach((input) => seen.add(input));
+    else if (kind !== 'leaf' || isStored(node)) return false;
+  }
+  return isAny;
+}
+
+/** Moves totals of what products write into the one product that everything made of them is for. */
+function fuseTotals(groups: Groups, context: FusionContext, partial: ReadonlySet<Node>): void {
+  const totals = new Set<Node>();
+  const isStatistic = (node: Node) => partial.has(node) || totals.has(node);
+  const rows = inOrder(groups).filter((row) => {
+    if (row.kind !== 'row' || !row.reductions.every(({ inputs }) => isMadeOf(inputs[0], isStatistic))) return false;
+    row.reductions.forEach((node) => totals.add(node));
+    return true;
+  });
+  const products = new Map([...groups.values()].flatMap(({ anchor, root }) => (anchor ? [[anchor, root]] : [])));
+  for (const row of rows) {
+    const loaded = loadedBy(row, context, totals);
+    const product = loaded && groups.get(products.get(loaded.reader)!);
+    const tiles = product && tilesOf(product.anchor!, context.device);
+    if (!tiles) continue;
+    const [first] = row.reductions;
+    if (!sharesTotals(tiles, first) || !product.totals.every((node) => sameRows(node, first))) continue;
+    const combined = [...product.totals, ...row.reductions].sort((a, b) => a.id - b.id);
+    const fromTotals = [...new Set([...product.fromTotals, ...loaded.values])];
+    groups.set(product.root, { ...product, totals: combined, fromTotals });
+    groups.delete(row.root);
+  }
+}
+
+/** The one contraction that reads what is made of a row kernel's results, and all the values on the way. */
+function loadedBy(
+  row: FusionGroup,
+  { users, returned }: FusionContext,
+  totals: ReadonlySet<Node>,
+): { reader: Node; values: ReadonlySet<Node> } | undefined {
+  const values = new Set([...row.reductions, ...row.results.map(({ node }) => node)]);
+  const readers = new Set<Node>();
+  for (const node of values) {
+    if (returned.has(node)) return undefined;
+    for (const user of users.get(node)!) {
+      const { kind } = opDef(user.op);
+      if (kind === 'contract') readers.add(user);
+      else if (kind === 'pointwise' || kind === 'view' || totals.has(user)) values.add(user);
+      else return undefined;
+    }
+  }
+  const [reader, ...others] = readers;
+  return reader && !others.length ? { reader, values } : undefined;
+}

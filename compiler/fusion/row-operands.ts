@@ -1,0 +1,85 @@
+/**
+ * Rows inside products: which row kernels a product may compute as its left operand, and at what price. The product's workgroups
+ * compute the statistics of their own rows first, and normalise as they load.
+ *
+ * It costs a pass over the rows per column of tiles, and saves a dispatch and a round trip of the activations: worth it where
+ * a tile staged in workgroup memory is normalised once for all its columns. The subgroup plan of software devices stages
+ * nothing and pays for every load (two passes of 2 loads more, against 5 loads and 48 multiply-adds per step of k, and a
+ * dispatch costs it little): there the row kernel stays.
+ */
+import { labelOf, sameShape, sizeOf, type Node, type Remarks } from '../ir/index.ts';
+import { opDef } from '../ops/index.ts';
+import { prefersSubgroupProducts, type DeviceSpec } from '../device.ts';
+import { TILE } from './evaluations.ts';
+import { domainOf, fullShape, type FusionGroup, type Result } from './group.ts';
+import { keepsRows } from './rows.ts';
+import { sliceOf } from './slice.ts';
+
+/** Why rows, of which somebody reads `value`, keep their kernel. */
+export const remarkApart = (value: Node, { reductions }: FusionGroup, why: string, remarks?: Remarks): void =>
+  remarks?.missed('fuse-row-statistics', [value, ...reductions], `the rows keep their own kernel: ${why}`);
+
+/** Why a product does not compute rows that are its left operand, whoever else reads them. `isRead`: from memory. */
+export function unfit(
+  row: FusionGroup,
+  product: FusionGroup,
+  operand: Result,
+  device: DeviceSpec,
+  isRead: (node: Node) => boolean,
+): string | undefined {
+  const anchor = product.anchor!;
+  const label = labelOf(anchor);
+  if (prefersSubgroupProducts(device))
+    return `${device.name} computes products by subgroups that stage nothing, so ${label} would normalise anew for every tile`;
+  if (!endsAsRows(operand, row.reductions[0]))
+    return `${labelOf(operand.node)} is not the rows that are reduced, along the last axis`;
+  if (product.reductions.length || product.totals.length || product.pieces) return `${label} has taken in other rows`;
+  const work = workOf(row, isRead);
+  const isRepeated = anchor.type.shape.at(-1)! > TILE;
+  if (isRepeated && work > MOST_WORK)
+    return `an element of them takes ${work} operations, which every column of tiles would do again`;
+  return undefined;
+}
+
+/** Scalar operations on an element, in all passes over a row, that are little beside what a tile does with it: a norm takes 8. */
+const MOST_WORK = 16;
+
+/** Scalar operations that a row kernel does on one element of a row, in all its passes. */
+function workOf(row: FusionGroup, isRead: (node: Node) => boolean): number {
+  const length = sizeOf(fullShape(row));
+  const own = new Set(row.results.map(({ node }) => node));
+  const reductions = new Set(row.reductions);
+  /** What a pass computes of an element: what earlier passes have given is there. */
+  const pass = (values: Iterable<Node>) =>
+    sliceOf(values, (node) => reductions.has(node) || (isRead(node) && !own.has(node)));
+  const flops = (node: Node) => {
+    const { kind, cost } = opDef(node.op);
+    const isElement = kind === 'pointwise' && sizeOf(node.type.shape) === length;
+    return isElement ? cost([], node.attrs, { dtype: node.type.dtype, shape: [] }).flops : 0;
+  };
+  // Reductions that need the same earlier ones share a pass.
+  const passes = new Map<string, Node[]>();
+  for (const reduction of row.reductions) {
+    const needed = [...pass(reduction.inputs).reads].filter((node) => reductions.has(node));
+    const key = needed
+      .map(({ id }) => id)
+      .sort((a, b) => a - b)
+      .join(' ');
+    passes.set(key, [...(passes.get(key) ?? []), ...reduction.inputs]);
+  }
+  const last = [...own].filter((node) => !reductions.has(node));
+  const all = [...passes.values(), last].flatMap((values) => [...pass(values).members]);
+  return all.reduce((sum, node) => sum + flops(node), 0);
+}
+
+/** Whether a row kernel's result is whole rows of what it reduces, along the last axis, at most regrouped by reshapes. */
+function endsAsRows({ node, views }: Result, reduction: Node): boolean {
+  const { shape } = reduction.inputs[0].type;
+  const isLast = String(reduction.attrs.axes) === String([shape.length - 1]);
+  const endsThere = !views.length || views[views.length - 1] === node;
+  return isLast && sameShape(domainOf({ node, views }), shape) && views.every(keepsRows) && endsThere;
+}
+
+/** Whether the left operand has all the batch axes of the product: its rows are then the rows of the product. */
+export const ownsBatch = ({ inputs: [left], type }: Node): boolean =>
+  sameShape(left.type.shape.slice(0, -2), type.shape.slice(0, -2));
