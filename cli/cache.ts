@@ -17,14 +17,14 @@ import { Store } from '../runtime/node/store.ts';
 const OFF = 'off';
 
 /** The folder that `DITC_CACHE` names, else this user's; undefined where nothing is to be kept. */
-export function cacheFolder(given = process.env.DITC_CACHE): string | undefined {
+export function compiledFolder(given = process.env.DITC_CACHE): string | undefined {
   if (given === OFF) return undefined;
   const folder = given ? resolve(given) : userFolder();
   return folder && join(folder, 'compiled');
 }
 
 function store(): Store | undefined {
-  const folder = cacheFolder();
+  const folder = compiledFolder();
   return folder === undefined ? undefined : new Store(folder);
 }
 

@@ -39,6 +39,7 @@ const COMMANDS = [
 const NOTES = `
 Environment:
   DITC_ADAPTER   which adapter to run on: hardware, lavapipe, embedded (see ditc doctor)
+  DITC_CACHE     folder to keep checked and compiled models in, or off (default: ~/.cache/ditc)
   DITC_DEBUG=1   show the stack of an error
 
 Exit codes: 0 done, 1 failed, 2 called wrongly, 130, 143, 129 interrupted by Ctrl-C, SIGTERM, SIGHUP

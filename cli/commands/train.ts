@@ -4,7 +4,7 @@ import type { Precision } from '../../compiler/pipeline.ts';
 import { parseClasses } from '../classes.ts';
 import { examples, type Context } from '../context.ts';
 import { MAX_SEED, memorySize, oneOf, precision, realNumber, wholeNumber, PART, part } from '../options.ts';
-import { grouped, rate, seconds } from '../text.ts';
+import { grouped, plural, rate, seconds } from '../text.ts';
 import type { Hyperparameters } from '../train/settings.ts';
 import type { Part } from '../../runtime/checkpoint/trained.ts';
 
@@ -163,7 +163,11 @@ async function trainModel(path: string, options: Options, { terminal }: Context)
     terminal.out(JSON.stringify({ out: options.out, ...result, seconds: Math.round(took) / 1000 }, null, 2));
     return;
   }
-  const { step, taken, finished, weights, checkpoint, loss, imagesPerSecond } = result;
+  const { step, taken, finished, before, weights, checkpoint, loss, imagesPerSecond } = result;
+  if (before)
+    return terminal.out(
+      `${options.out} is finished: ${plural(step, 'step')}; the weights are in ${weights}  ${seconds(took)}`,
+    );
   const numbers = `${grouped(step)} steps${loss === null ? '' : ` · loss ${loss.toPrecision(4)}`}${imagesPerSecond ? ` · ${rate(imagesPerSecond)}` : ''}  ${seconds(took)}`;
   if (!finished && !taken) {
     terminal.err(NOTHING_WRITTEN);

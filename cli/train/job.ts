@@ -40,11 +40,14 @@ export interface TrainResult {
   /** Steps taken now. */
   readonly taken: number;
   readonly finished: boolean;
+  /** It was finished already: nothing was computed. */
+  readonly before?: true;
   readonly loss: number | null;
   readonly imagesPerSecond: number | null;
   readonly checkpoint?: string;
   readonly weights?: string;
-  readonly adapter: string;
+  /** Undefined where none was needed. */
+  readonly adapter?: string;
 }
 
 /** Everything that is known before a device is opened. */

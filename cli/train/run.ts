@@ -8,6 +8,7 @@ import { grouped, rate } from '../text.ts';
 import { findCause } from './cause.ts';
 import { saveCheckpoint } from './checkpoint.ts';
 import { explained } from './explain.ts';
+import { weightsMetadata } from './finished.ts';
 import type { Job, Running, TrainResult } from './job.ts';
 import { trainLoop, type Place } from './loop.ts';
 import { NotFinite } from './not-finite.ts';
@@ -66,7 +67,7 @@ export async function run(job: Job, running: Running): Promise<Omit<TrainResult,
     const finished = step === request.steps;
     if (finished) {
       if (preview && step % preview.every) await onSample(step);
-      await folder.writeWeights(program, request.weightsDtype, { 'ditc.model': name, 'ditc.step': String(step) });
+      await folder.writeWeights(program, request.weightsDtype, weightsMetadata(name, step));
     }
     if (finished || step > from.step) await folder.writePage(name, step);
     return {

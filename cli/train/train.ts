@@ -19,6 +19,7 @@ import { checkTrainer } from './entries.ts';
 import { TrainingFolder, WRITTEN } from './folder.ts';
 import type { Job, Running, TrainRequest, TrainResult } from './job.ts';
 import { openPreview } from './drawing.ts';
+import { finishedBefore } from './finished.ts';
 import { previewOf } from './preview.ts';
 import { changedSince, withCheckpoint, type Checkpoint } from './resume.ts';
 import { run } from './run.ts';
@@ -57,9 +58,11 @@ export async function train(
       });
       try {
         checkData(data, checkpoint);
+        const job = { request, loaded, folder, settings, data, preview, checkpoint, weights, terminal };
+        const finished = await finishedBefore(job);
+        if (finished) return finished;
         const changed = checkpoint && (await changedSince(checkpoint, data));
         for (const note of [resumed.note, ...notes, ...data.notes, changed]) if (note) terminal.err(`note: ${note}`);
-        const job = { request, loaded, folder, settings, data, preview, checkpoint, weights, terminal };
         return await withDevice((open) => trainOn(open, job, stopping));
       } finally {
         await data.close();

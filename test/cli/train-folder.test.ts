@@ -6,12 +6,13 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   truncateSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { lockFolder, LOCK_FILE } from '../../runtime/node/lock.ts';
 import { ownProcess, processText } from '../../runtime/node/process.ts';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';
@@ -143,6 +144,48 @@ function edit(file: string, change: (record: Record<string, unknown>) => unknown
   size.writeBigUInt64LE(BigInt(padded.length));
   writeFileSync(file, Buffer.concat([size, padded, bytes.subarray(end)]));
 }
+
+describe('a training that is finished', () => {
+  const again = (...args: string[]) => train('again', '--resume', 'latest', ...args);
+  beforeEach(() => {
+    rmSync(path('again'), { recursive: true, force: true });
+    cpSync(path('whole'), path('again'), { recursive: true, preserveTimestamps: true });
+    return () => vi.unstubAllEnvs();
+  });
+
+  it('says so when it is resumed, and computes nothing', async () => {
+    const written = statSync(path('again/weights.safetensors')).mtimeMs;
+    vi.stubEnv('DITC_ADAPTER', 'no adapter is opened');
+    const { code, out, err } = await again();
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(out).toMatch(/^again is finished: 4 steps; the weights are in again\/weights.safetensors {2}\d+\.\d s\n$/);
+    expect(statSync(path('again/weights.safetensors')).mtimeMs).toBe(written);
+    expect(JSON.parse((await again('--json')).out)).toMatchObject({ step: 4, finished: true, before: true });
+    expect(all('again')).toEqual(all('whole'));
+  });
+
+  it.each<[string, () => void, string[]]>([
+    ['weights that are gone', () => rmSync(path('again/weights.safetensors')), []],
+    ['weights that are cut short', () => truncateSync(path('again/weights.safetensors'), 60), []],
+    ['weights of another step', () => cpSync(path('more/weights.safetensors'), path('again/weights.safetensors')), []],
+    ['weights of another dtype', () => {}, ['--weights-dtype', 'f16']],
+  ])('writes %s once more', async (_, harm, args) => {
+    if (!existsSync(path('more'))) await train('more', '--steps', '5');
+    harm();
+    const { code, out, err } = await again(...args);
+    expect(code, err).toBe(0);
+    expect(out).toMatch(/^wrote again\/weights.safetensors/);
+    if (!args.length) expect(weights('again')).toEqual(weights('whole'));
+    expect((await again(...args)).out).toContain('is finished');
+  });
+
+  it('clears away what it left, had it been killed when all was written', async () => {
+    killed('again', () => true);
+    const { code, out } = await again();
+    expect({ code, out }).toMatchObject({ code: 0, out: expect.stringContaining('is finished') as string });
+    expect(all('again')).toEqual(all('whole'));
+  });
+});
 
 describe('damage', () => {
   beforeEach(() => {
