@@ -23,7 +23,15 @@ export async function finishedBefore({ request, loaded, folder, checkpoint }: Jo
     unlock();
   }
   const nothing = { loss: null, imagesPerSecond: null };
-  return { step, finished: true, before: true, ...nothing, checkpoint: checkpoint?.path, weights: folder.weights };
+  return {
+    step,
+    taken: 0,
+    finished: true,
+    before: true,
+    ...nothing,
+    checkpoint: checkpoint?.path,
+    weights: folder.weights,
+  };
 }
 
 /** Whether the file holds the weights of that step, as they are asked for. They are written when all else is. */
