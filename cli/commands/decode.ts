@@ -39,7 +39,11 @@ export const decodeCommand = (context: Context): Command =>
       realNumber('--latent-scale', 1e-30),
     )
     .option('--count <n>', 'only the first n', wholeNumber('--count', 1))
-    .option('--batch <n>', 'pictures at once (default: at most 8, and what fits)', wholeNumber('--batch', 1, 65535))
+    .option(
+      '--batch <n>',
+      'pictures at once; they are the same for any (default: at most 8, and what fits)',
+      wholeNumber('--batch', 1, 65535),
+    )
     .option(
       '--columns <n>',
       'pictures in a row of the grid (default: 4, or 10 for more than 8)',

@@ -37,7 +37,11 @@ export const encodeCommand = (context: Context): Command =>
     .option('--dtype <dtype>', 'f32 or f16, of the moments', oneOf('--dtype', ['f32', 'f16']), 'f32')
     .option('--shard <size>', 'largest file; past it there are several, FILE-00001-of-00003.safetensors', '512MB')
     .option('--on-bad <what>', 'refuse or skip what cannot be read', oneOf('--on-bad', ['refuse', 'skip']), 'refuse')
-    .option('--batch <n>', 'pictures at once (default: at most 8, and what fits)', wholeNumber('--batch', 1, 65535))
+    .option(
+      '--batch <n>',
+      'pictures at once; they are the same for any (default: at most 8, and what fits)',
+      wholeNumber('--batch', 1, 65535),
+    )
     .option('--json', 'print what was done as JSON')
     .addHelpText(
       'after',

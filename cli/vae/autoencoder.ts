@@ -81,6 +81,7 @@ export function weightsOf(vae: Autoencoder, path: string, given: string | undefi
 /** Pictures at once, unless told; fewer when the device cannot hold so many. */
 const DEFAULT_BATCH = 8;
 
+/** Steady: an item comes out the same whatever the batch, also where an encoding goes on that was broken off. */
 function compileFor(
   loaded: LoadedModel,
   device: DeviceSpec,
@@ -91,7 +92,11 @@ function compileFor(
   let batch = given ?? Math.min(DEFAULT_BATCH, count);
   for (;;) {
     try {
-      return compileArtefact(loaded, { device, entries: [entry], entryOptions: { batch } });
+      return compileArtefact(loaded, {
+        device: { ...device, steady: true },
+        entries: [entry],
+        entryOptions: { batch },
+      });
     } catch (error) {
       const tooLarge = error instanceof DitcError && error.code === 'limit';
       if (!tooLarge || given !== undefined || batch === 1) throw error;

@@ -109,7 +109,7 @@ describe('what a trace is known by', () => {
     ['first values of one’s own', "return { y: e.params.param('w', [2], fixed([1, 2])).neg() };", /1, 2/, '1, 3'],
     [
       'how many classes there are',
-      "return { y: e.input('y', [2], 'i32', { classes: 2 }).neg() };",
+      "return { y: e.input('y', [2], 'i32', { classes: 2 }).add(1) };",
       /classes: 2/,
       'classes: 3',
     ],

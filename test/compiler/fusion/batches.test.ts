@@ -7,6 +7,7 @@ import { traceEntry, type Model } from '../../../compiler/dsl/model.ts';
 import { nodesOf, sizeOf, type Graph } from '../../../compiler/ir/index.ts';
 import { PORTABLE, type DeviceSpec } from '../../../compiler/device.ts';
 import { dit } from '../../../models/dit.ts';
+import { autoencoderKL } from '../../../models/vae.ts';
 import { bySubgroups } from '../../helpers/devices.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';
 import { drawBindings } from '../../models/zoo.ts';
@@ -30,6 +31,7 @@ const DEVICES: readonly DeviceSpec[] = [
 ];
 
 const sizes = { inputSize: 8, patchSize: 2, inChannels: 1, hiddenSize: 16, depth: 1, numHeads: 2, numClasses: 5 };
+const vae = autoencoderKL({ sampleSize: 4, blockOutChannels: [4, 8], layersPerBlock: 1, normNumGroups: 2 });
 const MODELS: Readonly<Record<string, Model>> = {
   'dit adaLN-Zero': dit({ ...sizes, block: 'adaLN-Zero' }),
   'dit in-context': dit({ ...sizes, block: 'in-context' }),
@@ -38,6 +40,12 @@ const MODELS: Readonly<Record<string, Model>> = {
   gpt: gpt({ depth: 1, d: 24, tokens: 7 }),
   mixer: mixer({ depth: 1, d: 16, tokens: 9, channelHidden: 32 }),
 };
+
+const CASES: readonly [name: string, model: Model, entry: string][] = [
+  ...Object.entries(MODELS).map(([name, model]): [string, Model, string] => [name, model, 'forward']),
+  ['an autoencoder, there', vae, 'encode'],
+  ['an autoencoder, back', vae, 'decode'],
+];
 
 /** What the graph reads of the first `count` of `from` examples. */
 function first(graph: Graph, all: Readonly<Record<string, Float64Array>>): Record<string, Float64Array> {
@@ -48,8 +56,8 @@ function first(graph: Graph, all: Readonly<Record<string, Float64Array>>): Recor
 }
 
 /** The outputs of the first examples of a batch, by the kernels for a batch of each size, that are not those of the largest. */
-async function differences(model: Model, device: DeviceSpec): Promise<string[]> {
-  const graphOf = (batch: number) => traceEntry(model, 'forward', { batch }).graph;
+async function differences(model: Model, device: DeviceSpec, entry = 'forward'): Promise<string[]> {
+  const graphOf = (batch: number) => traceEntry(model, entry, { batch }).graph;
   const bindings = drawBindings(graphOf(MOST));
   const want = runSchedule(graphOf(MOST), bindings, { device }).outputs;
   const found: string[] = [];
@@ -67,13 +75,9 @@ async function differences(model: Model, device: DeviceSpec): Promise<string[]> 
 }
 
 describe.each(DEVICES)('on $name', (device) => {
-  it.each(Object.entries(MODELS))(
-    '%s: an example is the same in any batch',
-    { timeout: 300_000 },
-    async (_name, model) => {
-      expect(await differences(model, device)).toEqual([]);
-    },
-  );
+  it.each(CASES)('%s: an example is the same in any batch', { timeout: 300_000 }, async (_name, model, entry) => {
+    expect(await differences(model, device, entry)).toEqual([]);
+  });
 });
 
 it('is seen where it is not so: plans for hardware look at the number of rows, unless told to be steady', async () => {
