@@ -13,7 +13,6 @@ import type { EntryInput } from '../compiler/emit/build.ts';
 import { digestOfTrace, type TracedModel } from '../compiler/emit/traced.ts';
 import { recordOf, type CompilationRecord, type EntryRecord } from '../compiler/report/record.ts';
 import type { DeviceSpec } from '../compiler/device.ts';
-import { allRules } from '../compiler/rewrite/recognise.ts';
 import { nearest } from '../runtime/checkpoint/suggest.ts';
 import { keep, remembered } from './cache.ts';
 import { nanConstants } from '../compiler/report/nan-constants.ts';
@@ -33,7 +32,7 @@ export function loadModel(path: string, terminal?: Terminal): LoadedModel {
 function opened(path: string): LoadedModel {
   if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return load(path);
   const file = realpathSync(path);
-  return load(file, { cwd: packageFolder(dirname(file)) ?? dirname(file), keep, meanwhile: allRules });
+  return load(file, { cwd: packageFolder(dirname(file)) ?? dirname(file), keep });
 }
 
 function packageFolder(folder: string): string | undefined {

@@ -1,11 +1,11 @@
 /**
- * The check of a model file, and its code. The check takes a second, most of it TypeScript's own start: it runs in a thread beside the compilation where there
- * is one, and what it found is kept.
+ * The check of a model file beside the code that runs. It takes a second, most of it TypeScript's own start: so it has a thread of its
+ * own where that can be, and what it found right is kept.
  */
 import { checkTypes } from './check.ts';
 import { checkConditions } from './conditions.ts';
 import { areUnchanged, dependenciesOf, isAsRead, type Dependencies } from './dependencies.ts';
-import { compiledModules, prepare, preparedModules, type Modules, type Prepared } from './modules.ts';
+import { askedModules, compiledModules, NotedModules, type Asked, type Modules } from './modules.ts';
 import { withModelProgram } from './project.ts';
 
 /** A file to be checked: its absolute path, and how files are called in locations. */
@@ -21,9 +21,8 @@ export interface Checking {
   checked(): void;
 }
 
-/** A model file that was found right, with all that running it needs. */
-export interface Kept {
-  readonly prepared: Prepared;
+/** A model file that was found right, with all that running it asked for. */
+export interface Kept extends Asked {
   readonly dependencies: Dependencies;
 }
 
@@ -42,26 +41,32 @@ export function check({ file, cwd, display }: Subject): Dependencies {
   });
 }
 
-/** As kept, when nothing has changed. */
-export function keptChecking(subject: Subject, kept: Kept | undefined): Checking | undefined {
-  if (!kept || !areUnchanged(kept.dependencies)) return undefined;
-  for (const { file } of kept.prepared.units) subject.display(file);
-  return { modules: preparedModules(kept.prepared, () => compiledModules(subject.display)), checked() {} };
-}
-
-/** Keeps what was found, unless a file changed between the reading of its code and its check. */
-export function keepIfSame(found: Kept, keep: (kept: Kept) => void): void {
-  if (found.prepared.units.every(({ file, text }) => isAsRead(found.dependencies, file, text))) keep(found);
-}
-
-/** At once, in this thread. */
-export function checkHere(subject: Subject, keep: (kept: Kept) => void): Checking {
-  const dependencies = check(subject);
-  const modules = compiledModules(subject.display);
-  const prepared = prepare(subject.file, modules);
-  keepIfSame({ prepared, dependencies }, keep);
-  return { modules: preparedModules(prepared, () => modules), checked() {} };
-}
-
 /** Not at all. */
 export const unchecked = ({ display }: Subject): Checking => ({ modules: compiledModules(display), checked() {} });
+
+/** As kept, when nothing has changed. */
+export function keptChecking({ display }: Subject, kept: Kept | undefined): Checking | undefined {
+  if (!kept || !areUnchanged(kept.dependencies)) return undefined;
+  for (const { file } of kept.units) display(file);
+  return { modules: askedModules(kept, compiledModules(display)), checked() {} };
+}
+
+/** With a verdict that comes when it is asked for; the code of files that have not changed since `before` is compiled no more. */
+export function newChecking(
+  { display }: Subject,
+  before: Kept | undefined,
+  verdict: () => Dependencies,
+  keep: (kept: Kept) => void,
+): Checking {
+  const modules = new NotedModules(compiledModules(display, before?.units));
+  let isRight = false;
+  const checked = () => {
+    if (isRight) return;
+    const dependencies = verdict();
+    isRight = true;
+    const { units, imports } = modules;
+    // Unless a file changed between the reading of its code and its check.
+    if (units.every(({ file, text }) => isAsRead(dependencies, file, text))) keep({ units, imports, dependencies });
+  };
+  return { modules, checked };
+}

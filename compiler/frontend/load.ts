@@ -4,7 +4,8 @@ import { basename, dirname } from 'node:path';
 import { checkName, DitcError } from '../ir/index.ts';
 import type { Model } from '../dsl/index.ts';
 import { beginCheck } from './check-thread.ts';
-import { checkHere, keptChecking, unchecked, type Checking, type Keep, type Kept, type Subject } from './checking.ts';
+import { check, keptChecking, newChecking, unchecked, type Checking, type Keep, type Subject } from './checking.ts';
+import type { Dependencies } from './dependencies.ts';
 import { guardUnits, type Units } from './guard.ts';
 import { displayPath, PACKAGE_ROOT, realPath, type DisplayBase } from './paths.ts';
 import { ModuleRunner } from './run.ts';
@@ -17,8 +18,6 @@ export interface LoadOptions {
   readonly typeCheck?: boolean;
   /** Where checked files are kept. */
   readonly keep?: Keep;
-  /** Work for the time that the check takes to begin with. */
-  readonly meanwhile?: () => void;
 }
 
 export interface LoadedModel {
@@ -65,16 +64,20 @@ export function loadModel(path: string, options: LoadOptions = {}): LoadedModel 
   };
 }
 
-/** The check of a file: as it was kept, in a thread that has begun, or done. */
-function checkOf(subject: Subject, base: DisplayBase, { typeCheck = true, keep, meanwhile }: LoadOptions): Checking {
+/** The check of a file: as it was kept, begun in a thread, or done. */
+function checkOf(subject: Subject, base: DisplayBase, { typeCheck = true, keep }: LoadOptions): Checking {
   if (!typeCheck) return unchecked(subject);
   const key = JSON.stringify([subject.file, base, PACKAGE_ROOT]);
-  const kept = keptChecking(subject, keep?.read(key));
-  if (kept) return kept;
-  const write = (found: Kept) => keep?.write(key, found);
-  const thread = beginCheck(subject, base);
-  meanwhile?.();
-  return thread?.checking(write) ?? checkHere(subject, write);
+  const before = keep?.read(key);
+  return (
+    keptChecking(subject, before) ??
+    newChecking(subject, before, beginCheck(subject, base) ?? checkedHere(subject), (found) => keep?.write(key, found))
+  );
+}
+
+function checkedHere(subject: Subject): () => Dependencies {
+  const dependencies = check(subject);
+  return () => dependencies;
 }
 
 /** What `run` gives. Where it fails, what the check finds comes first: it says more. */

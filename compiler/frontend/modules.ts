@@ -1,7 +1,7 @@
-/** Where code that runs finds the files it imports: compiled as they are asked for, or prepared before. */
+/** Where code that runs finds the files it imports: compiled as they are asked for, or as they were when it ran before. */
 import { readFileSync } from 'node:fs';
 import { DSL_INDEX, isCompilerFile } from './paths.ts';
-import { moduleResolver } from './project.ts';
+import { moduleResolver, type Resolver } from './project.ts';
 import { compileUnit, type Unit } from './unit.ts';
 
 export interface Modules {
@@ -11,59 +11,67 @@ export interface Modules {
   unit(file: string): Unit;
 }
 
-/** A model file and all that it imports, ready to run: what their text alone decides. */
-export interface Prepared {
-  /** The model file first. */
+/** Whether an imported file is code of the user's. */
+export const isSource = (file: string): boolean =>
+  /\.[cm]?ts$/.test(file) && !/\.d\.[cm]?ts$/.test(file) && file !== DSL_INDEX && !isCompilerFile(file);
+
+/** By TypeScript, file by file; those of `known` that have the same text are taken as they are. `display` names files in locations. */
+export function compiledModules(display: (file: string) => string, known: readonly Unit[] = []): Modules {
+  let resolver: Resolver | undefined;
+  return {
+    resolve: (specifier, from) => (resolver ??= moduleResolver())(specifier, from),
+    unit(file) {
+      const text = readFileSync(file, 'utf8');
+      const shown = display(file);
+      return known.find((unit) => unit.file === file && unit.text === text) ?? compileUnit(file, text, shown);
+    },
+  };
+}
+
+/** What running a model file asked for. */
+export interface Asked {
   readonly units: readonly Unit[];
   /** The file that each import names, by the importing file and the specifier. */
   readonly imports: ReadonlyMap<string, string | undefined>;
 }
 
-/** Whether an imported file is code of the user's. */
-export const isSource = (file: string): boolean =>
-  /\.[cm]?ts$/.test(file) && !/\.d\.[cm]?ts$/.test(file) && file !== DSL_INDEX && !isCompilerFile(file);
+/** Modules that note what they are asked. */
+export class NotedModules implements Modules, Asked {
+  readonly imports = new Map<string, string | undefined>();
+  private readonly found = new Map<string, Unit>();
+  private readonly modules: Modules;
 
-/** By TypeScript, file by file. `display` names files in locations. */
-export function compiledModules(display: (file: string) => string): Modules {
-  return { resolve: moduleResolver(), unit: (file) => compileUnit(file, readFileSync(file, 'utf8'), display(file)) };
+  constructor(modules: Modules) {
+    this.modules = modules;
+  }
+
+  get units(): readonly Unit[] {
+    return [...this.found.values()];
+  }
+
+  resolve(specifier: string, from: string): string | undefined {
+    const file = this.modules.resolve(specifier, from);
+    this.imports.set(importKey(specifier, from), file);
+    return file;
+  }
+
+  unit(file: string): Unit {
+    const unit = this.modules.unit(file);
+    this.found.set(file, unit);
+    return unit;
+  }
 }
 
-/** Everything that a model file imports, as far as its text shows. */
-export function prepare(file: string, modules: Modules): Prepared {
-  const units = new Map<string, Unit>();
-  const imports = new Map<string, string | undefined>();
-  const add = (source: string) => {
-    if (units.has(source)) return;
-    const unit = modules.unit(source);
-    units.set(source, unit);
-    for (const specifier of specifiersOf(unit)) {
-      const found = modules.resolve(specifier, source);
-      imports.set(importKey(specifier, source), found);
-      if (found !== undefined && isSource(found)) add(found);
-    }
-  };
-  add(file);
-  return { units: [...units.values()], imports };
-}
-
-/** What was prepared; what was not, as an import whose name is computed, by way of `others`. */
-export function preparedModules({ units, imports }: Prepared, others: () => Modules): Modules {
+/** What was asked for before; anything else by way of `others`. */
+export function askedModules({ units, imports }: Asked, others: Modules): Modules {
   const known = new Map(units.map((unit) => [unit.file, unit]));
-  let asked: Modules | undefined;
-  const more = () => (asked ??= others());
   return {
     resolve(specifier, from) {
       const key = importKey(specifier, from);
-      return imports.has(key) ? imports.get(key) : more().resolve(specifier, from);
+      return imports.has(key) ? imports.get(key) : others.resolve(specifier, from);
     },
-    unit: (file) => known.get(file) ?? more().unit(file),
+    unit: (file) => known.get(file) ?? others.unit(file),
   };
 }
 
 const importKey = (specifier: string, from: string): string => `${from}\n${specifier}`;
-
-/** The imports of compiled code, of Node's own modules apart. */
-function specifiersOf({ code }: Unit): string[] {
-  const found = [...code.matchAll(/\brequire\((["'])(.+?)\1\)/g)].map(([, , specifier]) => specifier);
-  return found.filter((specifier) => !specifier.startsWith('node:'));
-}

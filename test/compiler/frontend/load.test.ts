@@ -3,7 +3,7 @@ import { realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { stripColor } from '../../../compiler/frontend/check.ts';
-import { formatDiagnostic, loadModel, PACKAGE_ROOT } from '../../../compiler/frontend/index.ts';
+import { formatDiagnostic, loadModel, PACKAGE_ROOT, type Keep, type Kept } from '../../../compiler/frontend/index.ts';
 import { withModelProgram } from '../../../compiler/frontend/project.ts';
 import { printGraph } from '../../../compiler/ir/index.ts';
 import { errorOf, modelText, scratchFolder, traced } from './scratch.ts';
@@ -116,6 +116,25 @@ describe('type errors', () => {
     const cwd = folder({ 'my.ts': 'const = 3;', 'lost.ts': "import { x } from './nowhere.ts';\nexport default x;\n" });
     expect(errorOf(() => load(cwd)).why).toMatch(/^my\.ts:1:7 - error TS1134: /);
     expect(errorOf(() => load(cwd, 'lost.ts')).why).toMatch(/^lost\.ts:1:19 - error TS2307: Cannot find module/);
+  });
+});
+
+describe('a model file that changed since it was kept', () => {
+  it('has its other files’ code as it was, and is checked as a whole', () => {
+    const main = modelText("  return { out: silu(e.input('x', [width])) };", "import { width } from './lib.ts';");
+    const cwd = realpathSync(folder({ 'my.ts': main, 'lib.ts': 'export const width = 8;\n' }));
+    const found = new Map<string, Kept>();
+    const keep: Keep = { read: (key) => found.get(key), write: (key, kept) => void found.set(key, kept) };
+    const again = () => loadModel(join(cwd, 'my.ts'), { cwd, keep });
+    const before = again();
+    before.checked();
+    writeFileSync(join(cwd, 'lib.ts'), 'export const width = 16;\n');
+    const after = again();
+    expect(traced(after).inputs[0].type.shape).toEqual([16]);
+    expect(after.units.get(join(cwd, 'my.ts'))).toBe(before.units.get(join(cwd, 'my.ts')));
+    expect(after.units.get(join(cwd, 'lib.ts'))).not.toBe(before.units.get(join(cwd, 'lib.ts')));
+    writeFileSync(join(cwd, 'lib.ts'), 'export const width = "16";\n');
+    expect(errorOf(again).code).toBe('type-error');
   });
 });
 
