@@ -3,6 +3,7 @@ import { existsSync, realpathSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { guard, loadModel as load, type LoadedModel } from '../compiler/frontend/index.ts';
 import { defaultEntries, traceEntry, type EntryOptions } from '../compiler/dsl/model.ts';
+import type { Fusion } from '../compiler/fusion/group.ts';
 import type { Artefact, InputSpec, TensorSpec } from '../compiler/emit/artefact.ts';
 import { inputSpecs } from '../compiler/emit/input-range.ts';
 import { DitcError, nodesOf, type Graph } from '../compiler/ir/index.ts';
@@ -59,6 +60,7 @@ export interface CompileOptions {
   /** Bytes on the device that may be used. */
   readonly memory?: number;
   readonly onPass?: (pass: string, graph: Graph) => void;
+  readonly onFusion?: (pass: string, fusion: Fusion) => void;
   /** Passes after those of the pipeline. */
   readonly morePasses?: readonly Pass[];
   /** Is told what is under way. */
@@ -87,10 +89,10 @@ export function compiledOnce<T>(
   make: (compiled: Compiled) => T,
 ): T {
   const traced = trace(loaded, options);
-  const { device, dtype, memory, onPass, morePasses } = options;
+  const { device, dtype, memory, onPass, onFusion, morePasses } = options;
   const made = () => make(compileTrace(loaded, options, traced));
   // Passes of a test's own, or someone who watches.
-  if (onPass || morePasses?.length) return made();
+  if (onPass || onFusion || morePasses?.length) return made();
   const key = [digestOfTrace(traced), loaded.name, loaded.source, device, dtype, memory, more];
   const found = remembered(kind, key, made);
   loaded.checked();

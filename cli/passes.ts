@@ -1,5 +1,5 @@
 /** Passes as the command line names them. */
-import { PASS_GROUPS } from '../compiler/opt.ts';
+import { PASS_GROUPS, type AnyPass } from '../compiler/opt.ts';
 import { pipeline, type Pass } from '../compiler/pipeline.ts';
 import { nearest } from '../runtime/checkpoint/suggest.ts';
 import { UsageError } from './errors.ts';
@@ -9,9 +9,11 @@ import { table } from './text.ts';
 const NONE = 'none';
 
 /** The passes of a comma-separated list, in its order, or the pipeline. `more` are known besides the compiler's own. */
-export function passesOf(list: string | undefined, more: readonly Pass[] = []): readonly Pass[] {
+export function passesOf(list: string | undefined, more: readonly Pass[] = []): readonly AnyPass[] {
   if (list === undefined) return [...pipeline, ...more];
-  const known = new Map([...PASS_GROUPS.flatMap(({ passes }) => passes), ...more].map((pass) => [pass.name, pass]));
+  const known = new Map<string, AnyPass>(
+    [...PASS_GROUPS.flatMap(({ passes }) => passes), ...more].map((pass) => [pass.name, pass]),
+  );
   const names = list.split(',').map((name) => name.trim());
   if (String(names) === NONE) return [];
   for (const name of names) checkPass('--passes', name, [...known.keys(), NONE]);

@@ -28,6 +28,7 @@ import { planMemory, type MemoryPlan } from './memory/plan.ts';
 import { choosePlan, hasKernel, type Plan } from './plans/registry.ts';
 import { normsInPieces } from './fusion/pieces.ts';
 import { checkComputable } from './fusion/computable.ts';
+import type { Fusion } from './fusion/group.ts';
 import type { FusionPass } from './fusion/passes.ts';
 import type { Region } from './fusion/regions.ts';
 import { limit, type DeviceSpec } from './device.ts';
@@ -115,6 +116,8 @@ export interface CompileOptions {
   readonly verify?: boolean;
   /** Called with the graph before the first pass (`trace`), after each, and with `memory` after `recompute`. */
   readonly onPass?: (name: string, graph: Graph) => void;
+  /** Called with what each pass of fusion left, of the kernels that were decided on. */
+  readonly onFusion?: (name: string, fusion: Fusion) => void;
 }
 
 export function runPasses(graph: Graph, options: CompileOptions, remarks?: Remarks): Graph {
@@ -139,10 +142,11 @@ export function schedule(traced: Graph, options: CompileOptions): Scheduled {
 
 /** What is one kernel, by which algorithm, and where its result lies. */
 function planKernels(graph: Graph, options: CompileOptions, passed: Remarks): Scheduled {
-  const { device, memory, onPass } = options;
+  const { device, memory, onPass, onFusion } = options;
   const budget = memory === undefined ? Infinity : memory - bytesOfAll(leafBytes(graph));
   const { first, best } = fitMemory(graph, (candidate) => placeKernels(candidate, options, passed), budget);
   if (memory !== undefined) onPass?.(RECOMPUTE.name, best.graph);
+  best.fusions.forEach((fusion, name) => onFusion?.(name, fusion));
   checkMemory(best.memory, best.steps, device);
   const planOf = (region: Region) => choosePlan(region, device, best.remarks, options.plan?.(region, device));
   const regions = best.regions.map((region) => ({ region, plan: planOf(region) }));
@@ -159,9 +163,13 @@ function placeKernels(graph: Graph, options: CompileOptions, passed: Remarks) {
   if (checked) verify(graph, opTable);
   const remarks = new Remarks(passed.list);
   for (const node of nodesOf(graph)) if (isStored(node)) checkBinding(node, device);
-  const { formed, regions, steps, homes } = formKernels(graph, { device, bundles, passes, verify: checked }, remarks);
+  const { formed, fusions, regions, steps, homes } = formKernels(
+    graph,
+    { device, bundles, passes, verify: checked },
+    remarks,
+  );
   for (const { node } of regions.flatMap((region) => region.results)) checkBinding(node, device);
   if (checked) formed.forEach(checkComputable);
   const memory = planMemory(steps, new Set(results(graph)), limit(device, 'maxBufferSize'));
-  return { graph, formed, regions, steps, homes, memory, remarks };
+  return { graph, formed, fusions, regions, steps, homes, memory, remarks };
 }

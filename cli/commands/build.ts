@@ -81,7 +81,7 @@ async function buildModel(path: string, options: Options, context: Context): Pro
       entryOptions: { batch },
       dtype: options.dtype,
       memory,
-      onPass: batch === options.batch ? printed : undefined,
+      ...(batch === options.batch && printed),
       morePasses: context.passes,
     });
   const { recomputed } = await import('../memory.ts');
@@ -112,20 +112,27 @@ async function buildInMemory(
 async function irPrinter({ printIr, json, dtype }: Options, print: (text: string) => void) {
   if (printIr === undefined) return undefined;
   if (json) throw new UsageError({ what: '--print-ir and --json both print to stdout', fix: 'use one of them' });
-  const [{ halfPasses, pipeline }, { printGraph }, { checkPass }] = await Promise.all([
-    import('../../compiler/pipeline.ts'),
-    import('../../compiler/ir/index.ts'),
-    import('../passes.ts'),
-  ]);
+  const [{ halfPasses, pipeline }, { fusionPasses }, { printGraph }, { printFused }, { checkPass }] = await Promise.all(
+    [
+      import('../../compiler/pipeline.ts'),
+      import('../../compiler/fusion/passes.ts'),
+      import('../../compiler/ir/index.ts'),
+      import('../../compiler/fusion/print.ts'),
+      import('../passes.ts'),
+    ],
+  );
   const names = ['trace', ...(dtype === 'f16' ? halfPasses() : pipeline).map(({ name }) => name)];
   const wanted = printIr || names[names.length - 1];
-  checkPass('--print-ir', wanted, names);
+  checkPass('--print-ir', wanted, [...names, ...fusionPasses.map(({ name }) => name)]);
   let separator = '';
-  return (pass: string, graph: Graph) => {
-    if (pass !== wanted) return;
-    print(separator + printGraph(graph).trimEnd());
-    separator = '\n';
+  const printed = <T>(textOf: (value: T) => string) => {
+    return (pass: string, value: T): void => {
+      if (pass !== wanted) return;
+      print(separator + textOf(value).trimEnd());
+      separator = '\n';
+    };
   };
+  return { onPass: printed((graph: Graph) => printGraph(graph)), onFusion: printed(printFused) };
 }
 
 function summary({ artefact, ops }: Built, out: string, took: number) {

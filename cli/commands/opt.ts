@@ -121,14 +121,13 @@ async function transformer(
   options: OptOptions & { entry?: string[] },
   name: string,
 ): Promise<(text: string) => string> {
-  const [{ readGraphs }, { opTable }, { optimise }, { checkEntry }] = await Promise.all([
-    import('../../compiler/ir/index.ts'),
-    import('../../compiler/ops/index.ts'),
+  const [{ readFusions }, { optimise }, { checkEntry }] = await Promise.all([
+    import('../../compiler/fusion/parse.ts'),
     import('../../compiler/opt.ts'),
     import('../model.ts'),
   ]);
   return (text) => {
-    const graphs = readGraphs(text, opTable, name);
+    const { graphs, fusions } = readFusions(text, name);
     const wanted = options.entry ?? graphs.map((graph) => graph.name);
     for (const entry of wanted)
       checkEntry(
@@ -139,6 +138,7 @@ async function transformer(
     return optimise(
       graphs.filter((graph: Graph) => wanted.includes(graph.name)),
       options,
+      fusions,
     );
   };
 }

@@ -1,15 +1,7 @@
 import { finite, kindOf, takes, whole, type Argument } from './arguments.ts';
+import type { Init } from './init-kind.ts';
 
-/** How a parameter starts when no checkpoint gives its value. */
-export type Init =
-  | { readonly kind: 'zeros' }
-  | { readonly kind: 'ones' }
-  /** N(0, std²). */
-  | { readonly kind: 'normal'; readonly std: number }
-  /** U(−bound, bound). */
-  | { readonly kind: 'uniform'; readonly bound: number }
-  /** Fixed values, row-major. */
-  | { readonly kind: 'data'; readonly data: Float64Array };
+export type { Init };
 
 /** All zeros. */
 export const zeros: Init = { kind: 'zeros' };

@@ -13,15 +13,14 @@ import {
   tensor,
   whole,
   wholes,
-  type Arguments,
+  type Argument,
 } from './arguments.ts';
-import type { Tensor } from './tensor.ts';
 
 const other = [operand('y')];
 const axis = whole('axis');
 const reduced = [optional(axes('axes')), options('options', [flag('keepDims')])];
 
-export const TENSOR: Arguments<Tensor> = {
+export const TENSOR = {
   add: other,
   sub: other,
   mul: other,
@@ -63,4 +62,4 @@ export const TENSOR: Arguments<Tensor> = {
   max: reduced,
   gather: [tensor('index')],
   detach: [],
-};
+} satisfies Readonly<Record<string, readonly Argument[]>>;

@@ -4,7 +4,7 @@
  */
 import { DitcError, GraphBuilder, type Node } from '../ir/index.ts';
 import { Functional, opTable } from '../ops/index.ts';
-import type { Init } from './init.ts';
+import type { Init } from './init-kind.ts';
 
 export interface DeclaredParam {
   readonly node: Node;

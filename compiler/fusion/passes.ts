@@ -25,10 +25,12 @@ import { verifyFusion } from './verify.ts';
 export interface FusionPass {
   readonly name: string;
   readonly doc: string;
+  /** What it is a pass of: those of graphs (pipeline.ts) come before all of these. */
+  readonly of: 'fusion';
   run(fusion: Fusion, context: FusionContext): Fusion;
 }
 
-const pass = (name: string, doc: string, run: FusionPass['run']): FusionPass => ({ name, doc, run });
+const pass = (name: string, doc: string, run: FusionPass['run']): FusionPass => ({ name, doc, of: 'fusion', run });
 
 export const fusionPasses: readonly FusionPass[] = [
   pass('seed', 'every contraction and every reduction of rows starts a kernel', seed),

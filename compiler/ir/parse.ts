@@ -8,9 +8,9 @@ import { DTYPES, formatType, type AttrValue, type DType, type TensorType } from 
 import { verify, VerifyError } from './verify.ts';
 
 /** Reads text from outside: parsed, names of graphs told apart, and verified, with every mistake at its place in the text. */
-export function readGraphs(text: string, ops: OpTable, file: string): Graph[] {
+export function readGraphs(text: string, ops: OpTable, file: string, named?: ParsedNames): Graph[] {
   const offsets = new Map<Node, number>();
-  const graphs = parseGraphs(text, ops, file, offsets);
+  const graphs = parseGraphs(text, ops, file, offsets, named);
   const names = new Set<string>();
   for (const graph of graphs) {
     if (names.has(graph.name)) throw new DitcError({ code: 'ir', where: file, what: `two graphs are @${graph.name}` });
@@ -27,11 +27,23 @@ export function readGraphs(text: string, ops: OpTable, file: string): Graph[] {
   return graphs;
 }
 
-/** Parses every `graph @name(…) {…}` in a text; `file` is for error places. `offsets` learns where each node stands. */
-export function parseGraphs(text: string, ops: OpTable, file = '<text>', offsets = new Map<Node, number>()): Graph[] {
+/** What each graph's text calls its values. */
+export type ParsedNames = Map<Graph, ReadonlyMap<string, Node>>;
+
+/**
+ * Parses every `graph @name(…) {…}` in a text; `file` is for error places. `offsets` learns where each node stands, `named` what
+ * the text calls it.
+ */
+export function parseGraphs(
+  text: string,
+  ops: OpTable,
+  file = '<text>',
+  offsets = new Map<Node, number>(),
+  named: ParsedNames = new Map(),
+): Graph[] {
   const match = graphGrammar().match(text);
   if (match.failed()) throw syntaxError(match, text, file);
-  return semantics()(match).build({ ops, file, text, offsets }) as Graph[];
+  return semantics()(match).build({ ops, file, text, offsets, named }) as Graph[];
 }
 
 export function parseGraph(text: string, ops: OpTable, file?: string): Graph {
@@ -54,6 +66,7 @@ interface Context {
   file: string;
   text: string;
   offsets: Map<Node, number>;
+  named: ParsedNames;
 }
 
 class Scope {
@@ -113,15 +126,18 @@ const BUILD: ohm.ActionDict<unknown> = {
     return functions.children.map((f) => f.build(this.args.context));
   },
   Function(_graph, _at, name, _open, args, _close, _brace, nodes, updates, ret, _end) {
-    const scope = new Scope(this.args.context);
+    const context = this.args.context as Context;
+    const scope = new Scope(context);
     const inputs = children(args).map((a) => a.make(scope) as Node);
     for (const node of nodes.children) node.make(scope);
-    return {
+    const graph: Graph = {
       name: name.sourceString,
       inputs,
       outputs: ret.make(scope),
       updates: updates.children.map((u) => u.make(scope)),
     };
+    context.named.set(graph, scope.values);
+    return graph;
   },
 };
 

@@ -7,20 +7,23 @@ import { limit } from '../device.ts';
 import { regionsOf } from '../fusion/bind.ts';
 import { checkBuffers, cutsOf } from '../fusion/bindings.ts';
 import { FusionContext } from '../fusion/context.ts';
+import type { Fusion } from '../fusion/group.ts';
 import { runFusion, unfused, type FusionOptions } from '../fusion/passes.ts';
 import type { Region } from '../fusion/regions.ts';
 import { crowding, reuseMemory, type Reuse } from './reuse.ts';
 
-/** `formed`: the kernels before it was decided what is computed in place. */
 export interface Formed extends Reuse {
+  /** The kernels before it was decided what is computed in place. */
   readonly formed: readonly Region[];
+  /** What each pass of fusion left. */
+  readonly fusions: ReadonlyMap<string, Fusion>;
 }
 
 /**
  * Fuses until no kernel binds more than the device does. It ends: each round but the last adds to `noAlias`, which holds states of
  * the graph, or to `cuts`, which holds values of it; a model in which every state can be written in place takes one round.
  */
-export function formKernels(graph: Graph, options: FusionOptions, remarks: Remarks): Formed {
+export function formKernels(graph: Graph, options: Omit<FusionOptions, 'onPass'>, remarks: Remarks): Formed {
   const { device, bundles } = options;
   const most = limit(device, 'maxStorageBuffersPerShaderStage');
   const noAlias = new Set<Node>();
@@ -28,7 +31,9 @@ export function formKernels(graph: Graph, options: FusionOptions, remarks: Remar
   const split = new Remarks();
   for (;;) {
     const tried = new Remarks(split.list);
-    const facts = { ...options, noAlias, cuts, remarks: tried };
+    const fusions = new Map<string, Fusion>();
+    const onPass = (name: string, fusion: Fusion) => void fusions.set(name, fusion);
+    const facts = { ...options, noAlias, cuts, remarks: tried, onPass };
     const formed = regionsOf(runFusion(unfused(graph), facts), new FusionContext(graph, facts));
     const reuse = reuseMemory(formed, graph, tried, bundles);
     const states = crowding(reuse.regions, graph, most).filter((state) => !noAlias.has(state));
@@ -39,6 +44,6 @@ export function formKernels(graph: Graph, options: FusionOptions, remarks: Remar
     if (crowded.length) continue;
     reuse.regions.forEach((region) => checkBuffers(region, device));
     tried.list.forEach((remark) => remarks.list.push(remark));
-    return { ...reuse, formed };
+    return { ...reuse, formed, fusions };
   }
 }

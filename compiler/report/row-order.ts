@@ -1,5 +1,5 @@
 /** The order of cells within rows: each row is sorted by where its neighbours lie, down and up in turns; the order with fewest crossings stays. */
-import type { Cell } from './rows.ts';
+import type { Cell } from './cell.ts';
 
 const SWEEPS = 16;
 /** Sweeps without a better order before it is given up. */

@@ -2,7 +2,7 @@
  * Places of cells along their rows: each as near as it can be to its neighbours' mean, in the given order and without overlap.
  * For one row this is least squares under order, which pooling solves exactly; rows are gone through down and up in turns.
  */
-import type { Cell } from './rows.ts';
+import type { Cell } from './cell.ts';
 
 const SWEEPS = 12;
 const BOX_GAP = 18;

@@ -3,6 +3,7 @@
  * places by least squares. A value read several rows below goes down one trunk, from which its readers branch off. The arrows
  * must not form a ring. Same input, same picture, on every machine.
  */
+import type { Cell } from './cell.ts';
 import { orderRows } from './row-order.ts';
 import { placeRows } from './row-places.ts';
 
@@ -33,21 +34,6 @@ export interface Rows {
   readonly corners: ReadonlyMap<string, Point>;
   /** Points of each arrow, in the order given. */
   readonly lines: readonly (readonly Point[])[];
-}
-
-/** A box, or the place where a trunk passes through a row. */
-export interface Cell {
-  readonly row: number;
-  readonly width: number;
-  readonly height: number;
-  readonly isTrunk: boolean;
-  /** Neighbours in the rows above and below. */
-  readonly above: Cell[];
-  readonly below: Cell[];
-  /** Its index in the row. */
-  at: number;
-  /** Its centre. */
-  x: number;
 }
 
 const ROW_GAP = 26;
