@@ -47,7 +47,7 @@ export const buildCommand = (context: Context): Command =>
     )
     .option(
       '--print-ir [pass]',
-      'print the graphs to stdout as ditc opt reads them: --print-ir=PASS after a pass (ditc opt --list), =trace as the model file computes it (default: after all)',
+      'print the graphs to stdout as ditc opt reads them: --print-ir=PASS after a pass, of fusion too (ditc opt --list), =trace as the model file computes it (default: after all)',
     )
     .option('--no-report', 'leave out report.html')
     .option('--json', 'print what was built as JSON')
