@@ -5,6 +5,7 @@
 import { Command, CommanderError } from 'commander';
 import { readFileSync } from 'node:fs';
 import { buildCommand } from './commands/build.ts';
+import { convertCommand } from './commands/convert.ts';
 import { decodeCommand } from './commands/decode.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { encodeCommand } from './commands/encode.ts';
@@ -30,6 +31,7 @@ const COMMANDS = [
   encodeCommand,
   decodeCommand,
   evalCommand,
+  convertCommand,
   verifyCommand,
   inspectCommand,
   optCommand,

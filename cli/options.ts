@@ -56,6 +56,9 @@ export function oneOf<T extends string>(option: string, choices: readonly T[]) {
 /** `--dtype`: how weights, and what products read, are stored. */
 export const precision = oneOf('--dtype', ['f32', 'f16']);
 
+/** What `--weights` and `ditc convert` read. */
+export const CHECKPOINT = '.safetensors, PyTorch .pt, an index of shards, or the folder of one';
+
 /** `--part`: which weights of a checkpoint that has several. */
 export const PART = [
   '--part <part>',

@@ -65,7 +65,7 @@ export function compileTraced(traced: TracedModel, options: ModelOptions): Artef
 }
 
 /** What a checkpoint's own `config.json` must agree on with the model, by layout. */
-function fixedIn({ layouts = {} }: Model): Manifest['layouts'] {
+export function fixedIn({ layouts = {} }: Model): Manifest['layouts'] {
   const fixed = Object.entries(layouts).map(([name, { folder }]) => {
     return [name, Object.fromEntries((folder?.telling ?? []).map((key) => [key, folder!.config[key]]))] as const;
   });

@@ -77,7 +77,10 @@ export function diffusersLayout(cfg: Config): CheckpointLayout | undefined {
     norm_eps: cfg.numerics === 'diffusers' ? 1e-5 : 1e-6,
   };
   const telling = ['num_attention_heads', 'patch_size', 'activation_fn', 'norm_type'];
+  const other =
+    'diffusers takes frequencies of t over 127, this model over 128 (numerics): its pictures will differ a little';
   return {
+    ...(cfg.numerics !== 'diffusers' && { remark: other }),
     stored: (parameter) => stored(parameter, cfg.depth),
     folder: { weights: 'diffusion_pytorch_model.safetensors', config, telling },
   };

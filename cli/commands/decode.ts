@@ -1,7 +1,7 @@
 /** `ditc decode`: latents to pictures. */
 import { Command } from 'commander';
 import { examples, type Context } from '../context.ts';
-import { ALLOW_NON_FINITE, PART, part, realNumber, wholeNumber } from '../options.ts';
+import { CHECKPOINT, ALLOW_NON_FINITE, PART, part, realNumber, wholeNumber } from '../options.ts';
 import type { Part } from '../../runtime/checkpoint/trained.ts';
 
 import { plural, seconds } from '../text.ts';
@@ -26,7 +26,7 @@ export const decodeCommand = (context: Context): Command =>
   new Command('decode')
     .description('Decodes latents to pictures: samples of a latent model, or what ditc encode made.')
     .requiredOption('--vae <model>', 'the autoencoder’s model file, such as models/vae-f8.ts')
-    .option('--weights <file>', 'its weights, .safetensors or PyTorch .pt (default: MODEL.safetensors beside it)')
+    .option('--weights <file>', `its weights: ${CHECKPOINT} (default: MODEL.safetensors beside it)`)
     .option(...PART, part)
     .requiredOption(
       '--latents <file>',

@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { basename, dirname } from 'node:path';
 import { examples, type Context } from '../context.ts';
 import { UsageError } from '../errors.ts';
-import { oneOf, parseBytes, PART, part, wholeNumber } from '../options.ts';
+import { CHECKPOINT, oneOf, parseBytes, PART, part, wholeNumber } from '../options.ts';
 import type { Part } from '../../runtime/checkpoint/trained.ts';
 
 import { plural, seconds } from '../text.ts';
@@ -27,7 +27,7 @@ export const encodeCommand = (context: Context): Command =>
       'Encodes pictures for training: the moments of their latents, and of the mirrored pictures’. Given again after Ctrl-C, it goes on with the files that are missing.',
     )
     .requiredOption('--vae <model>', 'the autoencoder’s model file, such as models/vae-f8.ts')
-    .option('--weights <file>', 'its weights, .safetensors or PyTorch .pt (default: MODEL.safetensors beside it)')
+    .option('--weights <file>', `its weights: ${CHECKPOINT} (default: MODEL.safetensors beside it)`)
     .option(...PART, part)
     .requiredOption(
       '--data <path>',

@@ -2,7 +2,7 @@
 import { Command } from 'commander';
 import { examples, type Context } from '../context.ts';
 import { UsageError } from '../errors.ts';
-import { wholeNumber } from '../options.ts';
+import { CHECKPOINT, wholeNumber } from '../options.ts';
 import { seconds, table } from '../text.ts';
 import type { TensorFile } from '../../runtime/checkpoint/source.ts';
 import type { OpenDevice } from '../../runtime/device.ts';
@@ -30,7 +30,7 @@ export const evalCommand = (context: Context): Command =>
     .argument('<samples>', 'the pictures to be measured')
     .argument('[reference]', 'what they are measured against; without it, the inception score alone')
     .option('--features <model>', 'the network to compare by: docs/eval.md', 'models/inception.ts')
-    .option('--weights <file>', 'its weights, .safetensors or PyTorch .pt; needed for pictures')
+    .option('--weights <file>', `its weights: ${CHECKPOINT}; needed for pictures`)
     .option('--num <n>', 'the first N of the samples (default: all)', wholeNumber('--num', 2))
     .option('--batch <n>', 'pictures at once', wholeNumber('--batch', 1, 65535), 8)
     .option('--save <file>', 'write the statistics of the samples to FILE.npz')

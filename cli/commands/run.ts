@@ -13,7 +13,17 @@ import { UsageError } from '../errors.ts';
 import type { NpyArray } from '../../runtime/checkpoint/npy.ts';
 import { startProgress } from '../progress.ts';
 import type { Terminal } from '../terminal.ts';
-import { collect, collectInput, collectState, MAX_SEED, precision, wholeNumber, PART, part } from '../options.ts';
+import {
+  CHECKPOINT,
+  collect,
+  collectInput,
+  collectState,
+  MAX_SEED,
+  precision,
+  wholeNumber,
+  PART,
+  part,
+} from '../options.ts';
 import type { Part } from '../../runtime/checkpoint/trained.ts';
 import { describeNonFinite, findNonFinite } from '../../runtime/values.ts';
 import type { Arrays } from '../run/entries.ts';
@@ -46,7 +56,7 @@ export const runCommand = (context: Context): Command =>
       'the entry to run; given several times, they run in that order on the same states and weights',
       collect,
     )
-    .option('--weights <file>', 'checkpoint, .safetensors or PyTorch .pt; without one the weights are random')
+    .option('--weights <file>', `checkpoint: ${CHECKPOINT}; without one the weights are random`)
     .option(...PART, part)
     .option('--batch <n>', 'images per run, for a model file (default: 1)', wholeNumber('--batch', 1, 65535))
     .option('--dtype <type>', 'f32 or f16, for a model file: as of ditc build (default: f32)', precision)

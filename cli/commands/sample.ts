@@ -5,7 +5,7 @@ import type { Model } from '../../compiler/dsl/model.ts';
 import { checkClasses, classesOf, parseClasses } from '../classes.ts';
 import { examples, type Context } from '../context.ts';
 import { UsageError } from '../errors.ts';
-import { ALLOW_NON_FINITE, PART, part, MAX_SEED, precision, realNumber, wholeNumber } from '../options.ts';
+import { CHECKPOINT, ALLOW_NON_FINITE, PART, part, MAX_SEED, precision, realNumber, wholeNumber } from '../options.ts';
 import type { Part } from '../../runtime/checkpoint/trained.ts';
 import { plural, seconds } from '../text.ts';
 import type { Samples } from '../../runtime/sample.ts';
@@ -46,10 +46,10 @@ export const sampleCommand = (context: Context): Command =>
       parseClasses,
     )
     .requiredOption('-o, --out <path>', 'FILE.png for a grid, FILE.npy for raw samples, or a folder for a PNG each')
-    .option('--weights <file>', 'checkpoint, .safetensors or PyTorch .pt; without one the weights are random')
+    .option('--weights <file>', `checkpoint: ${CHECKPOINT}; without one the weights are random`)
     .option(...PART, part)
     .option('--vae <model>', 'the model file of the autoencoder that decodes what a latent model makes')
-    .option('--vae-weights <file>', 'its weights, .safetensors or .pt (default: MODEL.safetensors beside it)')
+    .option('--vae-weights <file>', `its weights: ${CHECKPOINT} (default: MODEL.safetensors beside it)`)
     .option('--steps <n>', 'reverse steps, 1 to 1000', wholeNumber('--steps', 1, MAX_STEPS))
     .option(
       '--sampler [name]',

@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import type { Precision } from '../../compiler/pipeline.ts';
 import { parseClasses } from '../classes.ts';
 import { examples, type Context } from '../context.ts';
-import { MAX_SEED, memorySize, oneOf, precision, realNumber, wholeNumber, PART, part } from '../options.ts';
+import { CHECKPOINT, MAX_SEED, memorySize, oneOf, precision, realNumber, wholeNumber, PART, part } from '../options.ts';
 import { grouped, plural, rate, seconds } from '../text.ts';
 import type { Hyperparameters } from '../train/settings.ts';
 import type { Part } from '../../runtime/checkpoint/trained.ts';
@@ -94,7 +94,7 @@ export const trainCommand = (context: Context): Command =>
       'of latents drawn from moments (default: what the file says)',
       realNumber('--latent-scale', 0),
     )
-    .option('--weights <file>', 'weights to begin with, .safetensors or PyTorch .pt; without, they are random')
+    .option('--weights <file>', `weights to begin with: ${CHECKPOINT}; without, they are random`)
     .option(...PART, part)
     .option('--resume <checkpoint>', 'go on from a file of OUT/checkpoints, or from the latest')
     .option('--log-every <n>', 'steps from one line of metrics.jsonl to the next', wholeNumber('--log-every', 1), 10)

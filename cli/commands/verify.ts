@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { statSync } from 'node:fs';
 import { examples, type Context } from '../context.ts';
 import { errorJson, EXIT, reportError, UsageError } from '../errors.ts';
-import { collectInput, MAX_SEED, PART, part, precision, realNumber, wholeNumber } from '../options.ts';
+import { CHECKPOINT, collectInput, MAX_SEED, PART, part, precision, realNumber, wholeNumber } from '../options.ts';
 import { seconds } from '../text.ts';
 import { SAVE_FOLDER, type VerifyOptions } from '../verify/options.ts';
 
@@ -18,10 +18,7 @@ export const verifyCommand = (context: Context): Command =>
     .option('--batch <n>', 'images per run (default: 1)', wholeNumber('--batch', 1, 65535))
     .option('--dtype <type>', 'f32 or f16: as of ditc build (default: f32)', precision)
     .option('--device <spec>', 'device to compile for: a name, or a file from ditc doctor --json (default: this one)')
-    .option(
-      '--weights <file>',
-      'checkpoint, .safetensors or PyTorch .pt; without one the weights are random, none zero',
-    )
+    .option('--weights <file>', `checkpoint: ${CHECKPOINT}; without one the weights are random, none zero`)
     .option(...PART, part)
     .option('--input <name=file>', 'an input of the entries, as .npy or .npz (default: random)', collectInput)
     .option('--seed <n>', 'seed of random weights and inputs', wholeNumber('--seed', 0, MAX_SEED))

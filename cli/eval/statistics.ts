@@ -4,7 +4,7 @@
  */
 import { DitcError } from '../../compiler/ir/index.ts';
 import { encodeNpy, parseNpy } from '../../runtime/checkpoint/npy.ts';
-import { writeZip } from '../../runtime/checkpoint/zip_write.ts';
+import { writeZip, zipFile } from '../../runtime/checkpoint/zip_write.ts';
 import { openZip } from '../../runtime/checkpoint/zip.ts';
 import { openFile, writeAtomically } from '../../runtime/node/file.ts';
 import type { Moments } from '../../runtime/metrics/moments.ts';
@@ -56,8 +56,8 @@ export async function writeStatistics(path: string, { pool, spatial }: Statistic
   const files = (names: readonly [string, string], { mean, covariance }: Moments) => {
     const [d] = [mean.length];
     return [
-      { name: `${names[0]}.npy`, bytes: encodeNpy({ dtype: 'f64', shape: [d], data: mean }) },
-      { name: `${names[1]}.npy`, bytes: encodeNpy({ dtype: 'f64', shape: [d, d], data: covariance }) },
+      zipFile(`${names[0]}.npy`, encodeNpy({ dtype: 'f64', shape: [d], data: mean })),
+      zipFile(`${names[1]}.npy`, encodeNpy({ dtype: 'f64', shape: [d, d], data: covariance })),
     ];
   };
   const all = [...files(NAMES.pool, pool), ...(spatial ? files(NAMES.spatial, spatial) : [])];

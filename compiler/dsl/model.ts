@@ -250,6 +250,8 @@ export interface CheckpointLayout {
    * layout leaves it out, and the model computes it.
    */
   readonly stored: (parameter: string) => readonly (readonly string[])[];
+  /** What whoever writes it should know. */
+  readonly remark?: string;
   /** What the tool calls the file of the weights in a folder; its `config.json`, and those of its keys that tensors' shapes do not show. */
   readonly folder?: {
     readonly weights: string;

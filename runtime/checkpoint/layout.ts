@@ -26,6 +26,8 @@ export interface AsModel {
   readonly file: TensorFile;
   /** The layout that the file was in; undefined for the model's own names. */
   readonly layout?: string;
+  /** The names of parameters that are there in several equal copies, with those of the copies. */
+  readonly copies: ReadonlyMap<string, readonly string[]>;
   readonly notes: readonly string[];
 }
 
@@ -46,12 +48,12 @@ function counts(file: TensorFile, params: readonly LaidOut[], wrapped: Wrapped):
 export async function asModel(file: TensorFile, params: readonly LaidOut[], fixed: Fixed = {}): Promise<AsModel> {
   const wrapped = new Wrapped(file);
   const [best] = counts(file, params, wrapped).sort((a, b) => b[1] - a[1]);
-  if (best[0] === '') return { file, notes: [] };
+  if (best[0] === '') return { file, copies: new Map(), notes: [] };
   const [layout] = best;
   checkConfig(file, layout, fixed[layout]);
   const names = new Map<string, Parts>();
   const used = new Set<string>();
-  const folded: string[] = [];
+  const folded = new Map<string, string[]>();
   let joined = 0;
   for (const param of params) {
     const parts = param.layouts?.[layout] ?? [];
@@ -64,18 +66,18 @@ export async function asModel(file: TensorFile, params: readonly LaidOut[], fixe
       found.map(([first]) => first),
     );
     if (found.length > 1) joined++;
-    if (found.some((copies) => copies.length > 1)) folded.push(param.name);
+    if (found.some((copies) => copies.length > 1)) folded.set(param.name, found.flat());
   }
   for (const name of file.tensors.keys()) if (!used.has(name)) names.set(name, [name]);
   const unread = new Map([...(file.unread ?? [])].filter(([name]) => !used.has(name)));
   const told = [
     `${file.name} is in the layout of ${layout}`,
     ...(joined ? [`${joined} parameters are joined of parts`] : []),
-    ...(folded.length ? [`${folded.length} are there in equal copies`] : []),
+    ...(folded.size ? [`${folded.size} are there in equal copies`] : []),
   ];
   const behind = wrapped.used([...used].map((name) => ({ name })));
   const notes = [told.join(', '), ...(behind.length ? [wrappedNote(file.name, behind)] : [])];
-  return { file: viewOf(file, names, unread), layout, notes };
+  return { file: viewOf(file, names, unread), layout, copies: folded, notes };
 }
 
 /** A model that has one of them can stand for copies that are equal, bit by bit. */

@@ -2,40 +2,26 @@
  * safetensors writer. The header needs only names, dtypes and shapes, so it is written first and the values are pulled
  * tensor by tensor afterwards: a 2.7 GB model passes through a few megabytes of memory.
  */
-import { RuntimeError, quote } from '../error.ts';
+import { RuntimeError } from '../error.ts';
 import { DTYPE_BYTES, elementCount } from './dtype.ts';
 import { encodeValues } from './encode.ts';
-import type { Values } from './encode.ts';
 import { MAX_HEADER_BYTES, SAFETENSORS_DTYPES } from './safetensors.ts';
-import type { TensorInfo } from './source.ts';
+import { badTensor, checkTensors, inShape, type TensorToWrite } from './tensor_write.ts';
 
-/** A tensor to write. */
-export interface TensorToWrite extends TensorInfo {
-  /**
-   * The values in row-major order, in chunks of any size; called once, when the tensor's turn has come. They are
-   * converted to `dtype` (f16 and bf16 round to nearest even). A Uint8Array holds bytes already encoded.
-   */
-  chunks(): AsyncIterable<Values> | Iterable<Values>;
-}
-
-function bad(name: string, what: string, why: string, fix: string): RuntimeError {
-  return new RuntimeError({ code: 'bad-argument', where: `tensor ${quote(name)}`, what, why, fix });
-}
+export type { TensorToWrite } from './tensor_write.ts';
 
 /** The 8-byte length and the JSON, padded with spaces so that the data begins at a multiple of 8. */
 function encodeHeader(ordered: readonly TensorToWrite[], metadata: Readonly<Record<string, string>>): Uint8Array {
   const entries: string[] = [];
-  const seen = new Set<string>(['__metadata__']);
+  checkTensors(ordered, ['__metadata__']);
   // Assembled as text: an object would move integer-like names to the front and trip over `__proto__`.
   const pairs = Object.entries(metadata).map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`);
   if (pairs.length > 0) entries.push(`"__metadata__":{${pairs.join(',')}}`);
   let at = 0;
   for (const { name, dtype, shape } of ordered) {
-    if (seen.has(name)) throw bad(name, 'the name is taken', 'names must be unique', 'rename one of the tensors');
-    seen.add(name);
     const bytes = elementCount(shape) * DTYPE_BYTES[dtype];
     if (!Number.isSafeInteger(at + bytes)) {
-      throw bad(name, `the shape is [${shape}]`, 'sizes must be non-negative integers', 'check the shape');
+      throw badTensor(name, `the shape is [${shape}]`, 'sizes must be non-negative integers', 'check the shape');
     }
     const value = { dtype: SAFETENSORS_DTYPES[dtype], shape, data_offsets: [at, at + bytes] };
     entries.push(`${JSON.stringify(name)}:${JSON.stringify(value)}`);
@@ -71,19 +57,7 @@ export async function writeSafetensors(
   const ordered = [...tensors].sort((a, b) => DTYPE_BYTES[b.dtype] - DTYPE_BYTES[a.dtype]);
   await write(encodeHeader(ordered, metadata));
   for (const tensor of ordered) {
-    const expected = elementCount(tensor.shape) * DTYPE_BYTES[tensor.dtype];
-    let written = 0;
-    const check = (complete: boolean) => {
-      if (complete ? written === expected : written <= expected) return;
-      const why = `shape [${tensor.shape}] of ${tensor.dtype} takes ${expected} bytes, its values took ${written}`;
-      throw bad(tensor.name, 'values and shape disagree', why, 'pass exactly as many values as the shape holds');
-    };
-    for await (const values of tensor.chunks()) {
-      const bytes = encodeValues(tensor.dtype, values, `tensor ${quote(tensor.name)}`);
-      written += bytes.length;
-      check(false);
-      await write(bytes);
-    }
-    check(true);
+    const encoded = inShape(tensor, (values, where) => encodeValues(tensor.dtype, values, where));
+    for await (const bytes of encoded) await write(bytes);
   }
 }

@@ -50,6 +50,13 @@ const TORCH_DTYPES: Readonly<Record<string, DType>> = {
   bool: 'bool',
 };
 
+const inverse = (names: Readonly<Record<string, DType>>): Partial<Record<DType, string>> =>
+  Object.fromEntries(Object.entries(names).map(([name, dtype]) => [dtype, name]));
+
+/** PyTorch's storage of each dtype that has one of its own, and its name of each dtype. */
+export const STORAGES: Readonly<Partial<Record<DType, string>>> = inverse(STORAGE_DTYPES);
+export const TORCH_NAMES = inverse(TORCH_DTYPES) as Readonly<Record<DType, string>>;
+
 /** Dtypes that are not read, and other names that stand for themselves. */
 const INERT = [
   ...['float8_e4m3fn', 'float8_e5m2', 'float8_e4m3fnuz', 'float8_e5m2fnuz', 'float8_e8m0fnu', 'float4_e2m1fn_x2'],

@@ -26,6 +26,15 @@ export class Wrapped {
     }
   }
 
+  /** A tensor's name without wrappers'. @throws RuntimeError `mismatch` where another has it too. */
+  bare(name: string): string {
+    const bare = withoutWrappers(name);
+    if (bare === name) return name;
+    if (this.file.tensors.has(bare)) throw this.#isTwice(bare, bare, name);
+    this.nameOf(name);
+    return bare;
+  }
+
   has(parameter: string): boolean {
     return this.#names.has(withoutWrappers(parameter));
   }
@@ -42,9 +51,13 @@ export class Wrapped {
     const name = this.#names.get(bare);
     const other = this.#twice.get(bare);
     if (other === undefined) return name;
-    const why = `it holds ${quote(name!)} and ${quote(other)}`;
+    throw this.#isTwice(parameter, name!, other);
+  }
+
+  #isTwice(parameter: string, name: string, other: string): RuntimeError {
+    const why = `it holds ${quote(name)} and ${quote(other)}`;
     const fix = 'save one of them only';
-    throw new RuntimeError({ code: 'mismatch', where: this.file.name, what: `${parameter} is there twice`, why, fix });
+    return new RuntimeError({ code: 'mismatch', where: this.file.name, what: `${parameter} is there twice`, why, fix });
   }
 
   /** The wrappers in the names of these tensors. */

@@ -23,7 +23,7 @@ export interface LoadProgress {
 }
 
 export interface LoadOptions {
-  /** A checkpoint, .safetensors or PyTorch .pt; or arrays by parameter name. Without, weights are drawn from `seed`. */
+  /** A checkpoint: .safetensors, PyTorch .pt, an index of shards, or the folder of one; or arrays by parameter name. Without, weights are drawn from `seed`. */
   readonly weights?: string | URL | GivenWeights;
   /** Of a checkpoint with both: the moving average where there is one, unless told. */
   readonly part?: Part;

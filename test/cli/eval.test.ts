@@ -6,7 +6,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { Random } from '../../compiler/ops/index.ts';
 import { encodeNpy } from '../../runtime/checkpoint/npy.ts';
 import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts';
-import { writeZip, type ZipFile } from '../../runtime/checkpoint/zip_write.ts';
+import { writeZip, zipFile } from '../../runtime/checkpoint/zip_write.ts';
 import { frechetDistance } from '../../runtime/metrics/frechet.ts';
 import { inceptionScore, softmaxRows } from '../../runtime/metrics/inception-score.ts';
 import { precisionRecall } from '../../runtime/metrics/manifold.ts';
@@ -70,9 +70,10 @@ const folder = scratchFolder();
 const samples = draw(23, 1, 0);
 const reference = draw(31, 2, 30);
 
-const npz = async (path: string, files: readonly ZipFile[]) => {
+const npz = async (path: string, files: readonly { name: string; bytes: Uint8Array }[]) => {
   const chunks: Uint8Array[] = [];
-  await writeZip(async (bytes) => void chunks.push(bytes.slice()), files);
+  const entries = files.map(({ name, bytes }) => zipFile(name, bytes));
+  await writeZip(async (bytes) => void chunks.push(bytes.slice()), entries);
   writeFileSync(path, Buffer.concat(chunks));
 };
 

@@ -1,0 +1,185 @@
+/** A conversion from its paths to the written file: what is checked, read and written, and in which order. */
+import { existsSync, mkdirSync, readdirSync, realpathSync, renameSync, rmdirSync, statSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { fixedIn } from '../../compiler/compile.ts';
+import type { CheckpointLayout, Model } from '../../compiler/dsl/model.ts';
+import { DTYPE_BYTES, elementCount, type DType } from '../../runtime/checkpoint/dtype.ts';
+import { planConversion, type Conversion, type ConvertedModel } from '../../runtime/checkpoint/convert.ts';
+import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts';
+import type { TensorFile } from '../../runtime/checkpoint/source.ts';
+import { nearestName } from '../../runtime/checkpoint/suggest.ts';
+import type { TensorToWrite } from '../../runtime/checkpoint/tensor_write.ts';
+import { writeTorch } from '../../runtime/checkpoint/torch_write.ts';
+import { trainedWeights, type Part } from '../../runtime/checkpoint/trained.ts';
+import { RuntimeError } from '../../runtime/error.ts';
+import { checkpointFiles } from '../../runtime/node/checkpoint.ts';
+import { writeAtomically, type Write } from '../../runtime/node/file.ts';
+import { discard, temporaryIn } from '../../runtime/node/temporary.ts';
+import { UsageError } from '../errors.ts';
+import { fileError } from '../file-error.ts';
+import { withWeights } from '../gpu.ts';
+import { paramsOf } from '../model-params.ts';
+import { loadModel, type LoadedModel } from '../model.ts';
+import { checkOutputFile, checkWritable } from '../out-path.ts';
+import { startProgress } from '../progress.ts';
+import type { Terminal } from '../terminal.ts';
+
+export interface ConvertRequest {
+  readonly model?: string;
+  readonly to?: string;
+  readonly dtype?: DType;
+  readonly part?: Part;
+}
+
+export interface Converted {
+  readonly conversion: Conversion;
+  readonly written: { readonly tensors: number; readonly bytes: number };
+}
+
+const TORCH = /\.(pt|pth|bin|ckpt)$/i;
+const SAFETENSORS = /\.safetensors$/i;
+
+/** @throws UsageError, DitcError, RuntimeError: nothing is written then. */
+export async function convertCheckpoint(
+  from: string,
+  to: string,
+  request: ConvertRequest,
+  terminal: Terminal,
+): Promise<Converted> {
+  const isFile = TORCH.test(to) || SAFETENSORS.test(to);
+  if (!isFile && request.to === undefined) throw notAFile(to);
+  if (isFile) checkOutputFile(to);
+  else checkNewFolder(to);
+  const loaded = request.model === undefined ? undefined : loadModel(request.model, terminal);
+  const layout = layoutFor(request.to, loaded, isFile);
+  await checkOther(from, to);
+  return withWeights({ path: from, part: request.part }, async (given) => {
+    const { file, note } = trainedWeights(given!, request.part);
+    const planned = await planConversion(file, {
+      model: loaded && modelOf(loaded),
+      layout: request.to,
+      dtype: request.dtype,
+    });
+    const notes = [...(note ? [note] : []), ...planned.notes, ...(layout?.remark ? [layout.remark] : [])];
+    const conversion = { ...planned, notes };
+    const { tensors } = conversion;
+    const total = tensors.reduce((sum, { dtype, shape }) => sum + elementCount(shape) * DTYPE_BYTES[dtype], 0);
+    const bar = startProgress(terminal, 'converting', total, '');
+    let done = 0;
+    const counting =
+      (write: Write): Write =>
+      async (bytes) => {
+        await write(bytes);
+        bar.update(Math.min((done += bytes.length), total));
+      };
+    try {
+      const write = (path: string) =>
+        writeAtomically(path, (sink) => writeTensors(path, counting(sink), tensors, metadataOf(file)));
+      if (isFile) await write(to);
+      else await writeNewFolder(to, layout!, write);
+    } finally {
+      bar.stop();
+    }
+    return { conversion, written: { tensors: tensors.length, bytes: total } };
+  });
+}
+
+const writeTensors = (
+  path: string,
+  write: Write,
+  tensors: readonly TensorToWrite[],
+  metadata: Readonly<Record<string, string>>,
+): Promise<void> => (TORCH.test(path) ? writeTorch(write, tensors) : writeSafetensors(write, tensors, metadata));
+
+/** `format` is what Python's loaders ask for. What a file says of itself goes along; a training's state does not. */
+function metadataOf({ metadata }: TensorFile): Record<string, string> {
+  const kept = Object.entries(metadata).filter(([key]) => !/^(ditc\.training|torch\.part|args\.)/.test(key));
+  return { ...Object.fromEntries(kept), format: 'pt' };
+}
+
+function modelOf(loaded: LoadedModel): ConvertedModel {
+  const { params, data } = paramsOf(loaded);
+  loaded.checked();
+  return {
+    params: params.map((spec) => ({ ...spec, computed: spec.init.kind === 'file' })),
+    fixed: fixedIn(loaded.model),
+    computed: (name) => Float32Array.from(data.get(`init.${name}`)!),
+  };
+}
+
+/** The layout to be written; undefined for the model's own names. */
+function layoutFor(
+  name: string | undefined,
+  loaded: LoadedModel | undefined,
+  isFile: boolean,
+): CheckpointLayout | undefined {
+  if (name === undefined) return undefined;
+  if (!loaded) {
+    const why = 'a layout is one of a model';
+    throw new UsageError({ what: `--to ${name} needs a model`, why, fix: 'add --model MODEL.ts' });
+  }
+  const layouts = (loaded.model as Model).layouts ?? {};
+  const layout = Object.hasOwn(layouts, name) ? layouts[name] : undefined;
+  const known = Object.keys(layouts);
+  if (!layout) {
+    const near = nearestName(name, known);
+    const fix = near ? `did you mean ${near}?` : known.length ? `use ${known.join(' or ')}` : 'leave --to out';
+    const why = known.length ? undefined : `${loaded.name} knows no other layout than its own`;
+    throw new UsageError({ what: `--to is ${name}`, why, fix });
+  }
+  if (isFile || layout.folder) return layout;
+  throw new UsageError({ what: `${name} is a layout of files`, fix: 'give OUT an ending, such as .safetensors' });
+}
+
+function notAFile(to: string): UsageError {
+  const why = 'its ending says what to write';
+  const fix = 'give FILE.safetensors or FILE.pt, or a folder with --model MODEL.ts --to diffusers';
+  return new UsageError({ what: `OUT is ${to}`, why, fix });
+}
+
+/** What is being read is not written over: a cast, say, could not be taken back. */
+async function checkOther(from: string, to: string): Promise<void> {
+  if (!existsSync(to)) return;
+  const target = realpathSync(to);
+  const files = await checkpointFiles(from);
+  if (!files.some((file) => existsSync(file) && realpathSync(file) === target)) return;
+  throw new UsageError({ what: 'IN and OUT are the same file', fix: 'give OUT another name' });
+}
+
+function checkNewFolder(path: string): void {
+  try {
+    checkWritable(resolve(path));
+    if (!existsSync(path) || (statSync(path).isDirectory() && !readdirSync(path).length)) return;
+  } catch (error) {
+    throw fileError(path, 'cannot write the folder', error);
+  }
+  throw new UsageError({
+    what: `OUT: ${path} is there`,
+    why: 'a folder is written anew',
+    fix: 'give another, or remove it',
+  });
+}
+
+/** All files of a new folder, or no folder. */
+async function writeNewFolder(
+  path: string,
+  { folder }: CheckpointLayout,
+  writeWeights: (path: string) => Promise<void>,
+): Promise<void> {
+  const target = resolve(path);
+  let made: string | undefined;
+  try {
+    mkdirSync(dirname(target), { recursive: true });
+    made = temporaryIn(dirname(target), 'new');
+    mkdirSync(made);
+    await writeWeights(join(made, folder!.weights));
+    const config = `${JSON.stringify(folder!.config, null, 2)}\n`;
+    await writeAtomically(join(made, 'config.json'), (write) => write(new TextEncoder().encode(config)));
+    if (existsSync(target)) rmdirSync(target);
+    renameSync(made, target);
+  } catch (error) {
+    throw error instanceof RuntimeError ? error : fileError(path, 'cannot write the folder', error);
+  } finally {
+    if (made !== undefined) discard(made);
+  }
+}
