@@ -5,6 +5,7 @@
 import { labelOf, labelsOf, type Node } from '../ir/index.ts';
 import { sharing } from '../rewrite/packs.ts';
 import { tooManyBuffers } from '../device.ts';
+import { whyNotPlanned } from '../plans/registry.ts';
 import { whyNotComputable } from './computable.ts';
 import { tornBy, withParts } from './concats.ts';
 import type { FusionContext } from './context.ts';
@@ -100,6 +101,8 @@ export class Merging {
     if (cut) return `${labelOf(cut)} is stored so that kernels bind fewer buffers`;
     const apart = whyNotComputable(merged, (node) => isStored(node) || stored.has(node));
     if (apart) return apart;
+    const unplanned = whyNotPlanned(merged, this.context.device);
+    if (unplanned) return unplanned;
     const ops = membersOf(merged, stored).size;
     if (ops > MOST_OPS) return `together they have ${ops} ops`;
     const [torn] = tornBy(merged, stored, concats);

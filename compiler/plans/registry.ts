@@ -47,6 +47,12 @@ export function planFor(group: Group, device: DeviceSpec, wanted?: Plan): Plan |
   return { rejected: reasons.join('; ') || `no family computes ${kindOf(group)}` };
 }
 
+/** Why no family computes a group, whatever the geometry; undefined where one does. */
+export function whyNotPlanned(group: Group, device: DeviceSpec): string | undefined {
+  const plan = planFor(group, device);
+  return isRejected(plan) ? `no kernel computes ${labelOf(group.root)} so: ${plan.rejected}` : undefined;
+}
+
 /** The plan of a group, with a remark on what the families before it said. Throws where there is none, and where `wanted` is refused. */
 export function choosePlan(group: Group, device: DeviceSpec, remarks?: Remarks, wanted?: Plan): Plan {
   const plan = planFor(group, device, wanted);

@@ -6,6 +6,7 @@
 import { formatShape, labelOf, labelsOf, sameShape, type Node, type Shape } from '../../ir/index.ts';
 import { opDef } from '../../ops/index.ts';
 import { tooManyBuffers } from '../../device.ts';
+import { whyNotPlanned } from '../../plans/registry.ts';
 import type { FusionContext } from '../context.ts';
 import { between } from '../dominance.ts';
 import { ownedBy, type Fusion, type FusionGroup } from '../group.ts';
@@ -77,12 +78,21 @@ class Growth {
     if (ops > MOST_OPS) return stop(`with ${labelOf(next)} the kernel has ${ops} ops`, next);
     if (others.length) {
       const into = this.owner.get(next);
-      const apart = keepsApart(group, others, next, into && this.bySeed.get(into));
-      return apart ? stop(apart, next) : { into: into!, path: path.filter((node) => !this.owner.has(node)) };
+      const target = into && this.bySeed.get(into);
+      const rest = path.filter((node) => !this.owner.has(node));
+      const apart = keepsApart(group, others, next, target) ?? this.unplanned(merged(target!, group, rest));
+      return apart ? stop(apart, next) : { into: into!, path: rest };
     }
     const operands = outsideOf([...ownedBy(group), ...path]);
     if (operands > maxReads) return stop(tooManyBuffers(operands, maxReads, `with ${labelOf(next)}`), next);
-    return { grown: endingIn(next, group, path) };
+    const grown = endingIn(next, group, path);
+    const unplanned = this.unplanned(grown);
+    return unplanned ? stop(unplanned, next) : { grown };
+  }
+
+  /** Why no kernel computes so many reductions together; undefined where one does. */
+  private unplanned(group: FusionGroup): string | undefined {
+    return group.kind === 'row' && group.reductions.length > 1 ? whyNotPlanned(group, this.context.device) : undefined;
   }
 }
 
