@@ -16,6 +16,7 @@ const ORDER = [
   ['ir', 'specs'],
   ['ops', 'device.ts'],
   ['dsl', 'autodiff', 'rewrite', 'kernel'],
+  ['target'],
   ['plans'],
   ['fusion'],
   ['memory'],

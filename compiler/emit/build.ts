@@ -24,7 +24,7 @@ import { Resources, type Places } from './resources.ts';
 import { signatureOf } from './signature.ts';
 import type { StartedBy } from './starts.ts';
 import { fingerprint, forBoth } from './sharing.ts';
-import { featuresOf, printKernel } from './wgsl.ts';
+import { featuresOf, printKernel } from '../target/wgsl.ts';
 
 /** One compiled entry, as the emitter takes it. */
 export interface EntryInput extends Places {
@@ -90,7 +90,7 @@ export function buildArtefact(model: ModelInput): Artefact {
       plan: { ...uses[0].plan },
       features: featuresOf(kernel),
       // A kernel of subgroups is one subgroup a workgroup.
-      ...(kernel.usesSubgroups && { subgroup: kernel.workgroupSize }),
+      ...(kernel.usesSubgroups && { subgroup: kernel.subgroupSize ?? kernel.workgroupSize }),
     };
   }
   const params = declare(

@@ -3,7 +3,7 @@
  * body (strides, trip counts, edges), and where bodies agree, only the grid and the lengths of the arrays differ.
  */
 import type { Buffer, Kernel } from '../kernel/ir.ts';
-import { printKernel } from './wgsl.ts';
+import { printKernel } from '../target/wgsl.ts';
 
 /** What the body calls by name, and what has names of its own. */
 const HELPER = /^(?:var<private> .*\n|fn (?!main\b)\w+\([^]*?^}\n)/gm;

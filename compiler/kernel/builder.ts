@@ -9,7 +9,10 @@ import { RESERVED } from './reserved.ts';
 import type {
   BinaryOp,
   Buffer,
+  ElementType,
   Expr,
+  FragmentPlace,
+  FragmentType,
   Intrinsic,
   Kernel,
   ScalarType,
@@ -18,6 +21,7 @@ import type {
   ValueType,
   Variable,
 } from './ir.ts';
+import { shapeOf, vec, withScalar } from './types.ts';
 
 interface Block {
   /** Whether only the invocations for which a condition holds run it. */
@@ -88,7 +92,7 @@ export class KernelBuilder {
   }
 
   call(fn: Intrinsic, args: readonly Expr[], type: ValueType = args[0].type): Expr {
-    const subgroup = fn.startsWith('subgroup');
+    const subgroup = fn.startsWith('subgroup') || fn === 'multiplyAccumulate';
     if (subgroup) this.subgroups = true;
     // Subgroup operations stay where they are written: hoisting could move them out of (or into) divergent flow.
     const level = subgroup ? this.level : levelOf(args);
@@ -120,24 +124,45 @@ export class KernelBuilder {
     });
   }
 
-  load(buffer: Buffer, index: Expr): Expr {
-    const type = buffer.fours ? 'vec4f' : computeType(buffer.dtype);
-    return this.intern(`${buffer.name}[${index.id}]`, { kind: 'load', buffer, index, type, level: index.level });
+  /** What lies in a buffer; f16 as f32 unless `scalar` says otherwise. */
+  load(buffer: Buffer, index: Expr, scalar: ScalarType = computeType(buffer.dtype)): Expr {
+    const type = buffer.fours ? vec(scalar, 4) : scalar;
+    const key = `${buffer.name}[${index.id}]:${type}`;
+    return this.intern(key, { kind: 'load', buffer, index, type, level: index.level });
   }
 
   /** A read of workgroup memory: never merged with another or hoisted, since stores and barriers lie between. */
-  loadShared(array: SharedArray, index: Expr): Expr {
-    return { id: this.nextId++, kind: 'shared', array, index, type: 'f32', level: this.level };
+  loadShared(array: SharedArray, index: Expr, scalar = computeType(shapeOf(array.type).of)): Expr {
+    const type = withScalar(array.type, scalar);
+    return { id: this.nextId++, kind: 'shared', array, index, type, level: this.level };
   }
 
   component(of: Expr, lane: number): Expr {
-    const type = of.type === 'vec4u' ? 'u32' : 'f32';
-    return { id: this.nextId++, kind: 'component', of, lane, type, level: of.level };
+    return { id: this.nextId++, kind: 'component', of, lane, type: shapeOf(of.type).of, level: of.level };
   }
+
+  zeroFragment(type: FragmentType): Expr {
+    this.subgroups = true;
+    return this.intern(`0:${type}`, { kind: 'zero', type, level: 0 });
+  }
+
+  /** All invocations of a subgroup load it together, and none of them has an element of it. */
+  loadFragment(type: FragmentType, place: FragmentPlace): Expr {
+    this.subgroups = true;
+    return { id: this.nextId++, kind: 'loadFragment', ...place, type, level: this.level };
+  }
+
+  storeFragment(value: Expr, place: FragmentPlace): void {
+    this.push({ kind: 'storeFragment', value, ...place });
+  }
+
+  /** left · right + sum. */
+  multiplyAccumulate = (left: Expr, right: Expr, sum: Expr): Expr =>
+    this.call('multiplyAccumulate', [left, right, sum], sum.type);
 
   /** A private array filled with values: lets an epilogue loop over accumulators that the main loop names one by one. */
   privateArray(hint: string, values: readonly Expr[]): SharedArray {
-    const array = { name: this.fresh(hint), elements: values.length };
+    const array = { name: this.fresh(hint), elements: values.length, type: values[0].type as ElementType };
     this.push({ kind: 'array', array, values });
     return array;
   }
@@ -248,13 +273,14 @@ export class KernelBuilder {
     return buffer;
   }
 
-  sharedArray(hint: string, elements: number): SharedArray {
-    const array = { name: this.fresh(hint), elements };
+  sharedArray(hint: string, elements: number, type: ElementType = 'f32'): SharedArray {
+    const array = { name: this.fresh(hint), elements, type };
     this.shared.push(array);
     return array;
   }
 
-  finish(workgroupSize: number, grid: readonly [number, number, number]): Kernel {
+  /** `subgroupSize`: of a workgroup of several subgroups. */
+  finish(workgroupSize: number, grid: readonly [number, number, number], subgroupSize?: number): Kernel {
     const { buffers, shared } = this;
     return {
       buffers,
@@ -262,6 +288,7 @@ export class KernelBuilder {
       workgroupSize,
       grid,
       usesSubgroups: this.subgroups,
+      ...(subgroupSize && { subgroupSize }),
       body: withoutNeedlessLets(this.blocks[0].stmts),
     };
   }

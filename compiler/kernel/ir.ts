@@ -1,12 +1,13 @@
 /**
- * Kernel IR: one compute shader as a structured tree of loops, scalars, workgroup memory and barriers. WGSL is written
- * from it in one place (emit/wgsl.ts). Indices are u32; floats compute in f32 and are f16 only in memory.
+ * Kernel IR: one compute shader as a structured tree of loops, typed values (types.ts), workgroup memory and barriers. WGSL is
+ * written from it in one place (target/wgsl.ts), verify.ts says what must hold, print.ts shows it. Indices are u32. What is loaded of
+ * f16 memory is f32 unless the load says otherwise.
  */
 import type { Attrs, DType } from '../ir/index.ts';
 import type { SubgroupReduction } from '../ops/index.ts';
+import type { ElementType, ValueType, VectorType } from './types.ts';
 
-export type ScalarType = 'f32' | 'i32' | 'u32' | 'bool';
-export type ValueType = ScalarType | 'vec4f' | 'vec4u';
+export type { ElementType, FragmentType, FragmentUse, ScalarType, ValueType, VectorType } from './types.ts';
 
 export type BinaryOp = '+' | '-' | '*' | '/' | '%' | '<' | '<=' | '>' | '>=' | '==' | '!=' | '&&' | '||';
 export type Intrinsic =
@@ -20,7 +21,10 @@ export type Intrinsic =
   | 'subgroupBroadcast'
   | 'subgroupShuffle'
   | 'subgroupShuffleXor'
-  | 'vec4f';
+  /** Of left, right and what there is already, fragments all: left · right + that. */
+  | 'multiplyAccumulate'
+  /** A vector of its parts, or of one for all. */
+  | VectorType;
 
 export type Expr = { readonly id: number; readonly type: ValueType; readonly level: number } & (
   | { readonly kind: 'literal'; readonly value: number | boolean }
@@ -33,9 +37,20 @@ export type Expr = { readonly id: number; readonly type: ValueType; readonly lev
   | { readonly kind: 'load'; readonly buffer: Buffer; readonly index: Expr }
   | { readonly kind: 'shared'; readonly array: SharedArray; readonly index: Expr }
   | { readonly kind: 'component'; readonly of: Expr; readonly lane: number }
-  /** u32 bits of a value of another integer or bool type. */
+  /** A number as another type; the bits of an integer as those of another. */
   | { readonly kind: 'convert'; readonly of: Expr }
+  /** A fragment of zeros. */
+  | { readonly kind: 'zero' }
+  | ({ readonly kind: 'loadFragment' } & FragmentPlace)
 );
+
+/** Where a fragment lies in an array: its first element, and from there to the next row (column, by columns). Both count elements of the array. */
+export interface FragmentPlace {
+  readonly array: SharedArray | Buffer;
+  readonly offset: Expr;
+  readonly stride: Expr;
+  readonly by: 'rows' | 'columns';
+}
 
 export interface Buffer {
   readonly name: string;
@@ -48,10 +63,12 @@ export interface Buffer {
   readonly unsized?: boolean;
 }
 
-/** An f32 array in workgroup memory, or private to an invocation. */
+/** An array in workgroup memory, or private to an invocation. */
 export interface SharedArray {
   readonly name: string;
+  /** How many, of its type. */
   readonly elements: number;
+  readonly type: ElementType;
 }
 
 export interface Variable {
@@ -74,6 +91,7 @@ export type Stmt =
   | { readonly kind: 'if'; readonly condition: Expr; readonly body: readonly Stmt[] }
   | { readonly kind: 'store'; readonly buffer: Buffer; readonly index: Expr; readonly value: Expr }
   | { readonly kind: 'storeShared'; readonly array: SharedArray; readonly index: Expr; readonly value: Expr }
+  | ({ readonly kind: 'storeFragment'; readonly value: Expr } & FragmentPlace)
   | { readonly kind: 'array'; readonly array: SharedArray; readonly values: readonly Expr[] }
   | { readonly kind: 'returnIf'; readonly condition: Expr }
   | { readonly kind: 'barrier' }
@@ -86,5 +104,7 @@ export interface Kernel {
   /** Workgroups along x, y, z. */
   readonly grid: readonly [number, number, number];
   readonly usesSubgroups: boolean;
+  /** Invocations of a subgroup, where a workgroup has several: subgroup i has those numbered from i·size on. */
+  readonly subgroupSize?: number;
   readonly body: readonly Stmt[];
 }

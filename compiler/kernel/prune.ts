@@ -3,6 +3,7 @@
  * and those that only name what the next statement stores.
  */
 import type { Expr, Stmt } from './ir.ts';
+import { childrenOf, isCollective, operandsOf, some } from './walk.ts';
 
 export function withoutNeedlessLets(body: readonly Stmt[]): Stmt[] {
   return storedStraight(live(body, new Set()));
@@ -25,12 +26,9 @@ type Store = Stmt & { kind: 'store' };
 /** The store of a `let`'s value that a statement is, or that is all there is inside it. All lanes take part in what a subgroup does. */
 function storeOf(stmt: Stmt, { name, value }: Stmt & { kind: 'let' }): Store | undefined {
   if (stmt.kind === 'store') return stmt.value.kind === 'name' && stmt.value.name === name ? stmt : undefined;
-  if (stmt.kind !== 'if' || stmt.body.length !== 1 || ofSubgroup(value)) return undefined;
+  if (stmt.kind !== 'if' || stmt.body.length !== 1 || some(value, isCollective)) return undefined;
   return storeOf(stmt.body[0], { kind: 'let', name, value });
 }
-
-const ofSubgroup = (expr: Expr): boolean =>
-  (expr.kind === 'call' && expr.fn.startsWith('subgroup')) || childrenOf(expr).some(ofSubgroup);
 
 const withStored = (stmt: Stmt, value: Expr): Stmt =>
   stmt.kind === 'if' ? { ...stmt, body: [withStored(stmt.body[0], value)] } : ({ ...stmt, value } as Store);
@@ -53,44 +51,7 @@ function live(stmts: readonly Stmt[], used: Set<string>): Stmt[] {
   return kept.reverse();
 }
 
-function operandsOf(stmt: Stmt): readonly Expr[] {
-  switch (stmt.kind) {
-    case 'let':
-    case 'var':
-    case 'assign':
-      return [stmt.value];
-    case 'if':
-    case 'returnIf':
-      return [stmt.condition];
-    case 'store':
-    case 'storeShared':
-      return [stmt.index, stmt.value];
-    case 'array':
-      return stmt.values;
-    default:
-      return [];
-  }
-}
-
 function markNames(expr: Expr, used: Set<string>): void {
   if (expr.kind === 'name') used.add(expr.name);
   for (const operand of childrenOf(expr)) markNames(operand, used);
-}
-
-export function childrenOf(expr: Expr): readonly Expr[] {
-  switch (expr.kind) {
-    case 'binary':
-      return [expr.a, expr.b];
-    case 'call':
-    case 'op':
-      return expr.args;
-    case 'load':
-    case 'shared':
-      return [expr.index];
-    case 'component':
-    case 'convert':
-      return [expr.of];
-    default:
-      return [];
-  }
 }

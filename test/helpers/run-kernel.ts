@@ -7,17 +7,30 @@
  */
 import type { DType } from '../../compiler/ir/index.ts';
 import { opDef } from '../../compiler/ops/index.ts';
-import type { BinaryOp, Buffer, Expr, Intrinsic, Kernel, Stmt } from '../../compiler/kernel/ir.ts';
-
-/** Of one expression: a number for each invocation; vectors are four of those. */
-type Lanes = Float64Array;
-type Value = Lanes | readonly Lanes[];
+import type { Buffer, Expr, FragmentPlace, Intrinsic, Kernel, SharedArray, Stmt } from '../../compiler/kernel/ir.ts';
+import { shapeOf, type ValueType } from '../../compiler/kernel/types.ts';
+import { verifyKernel } from '../../compiler/kernel/verify.ts';
+import { Scratch, Watched, type Memory } from './kernel-memory.ts';
+import {
+  isFragments,
+  isLanes,
+  multiplyAccumulate,
+  numbersIn,
+  operate,
+  partsOf,
+  roundHalf,
+  zip,
+  type Fragments,
+  type Lanes,
+  type Value,
+} from './kernel-values.ts';
 
 /**
  * Runs a kernel on memory that holds one number for each element of its buffers, in their order.
  * Throws where an access leaves its buffer or array, two invocations write one element, or what nobody has written is read.
  */
 export function runKernel(kernel: Kernel, memory: readonly Float64Array[]): void {
+  verifyKernel(kernel);
   // A first run, on a copy, finds out who writes what.
   const trial = kernel.buffers.map((buffer, i) => new Watched(buffer, memory[i].slice()));
   runOn(kernel, trial);
@@ -33,69 +46,6 @@ function runOn(kernel: Kernel, memory: readonly Watched[]): void {
   const [x, y, z] = kernel.grid;
   for (let group = 0; group < x * y * z; group++)
     new Workgroup(kernel, buffers, [group % x, Math.floor(group / x) % y, Math.floor(group / (x * y))]).run();
-}
-
-/** A buffer that knows which invocations write its elements. */
-class Watched {
-  readonly writer: Int32Array;
-  /** Whether it is both read and written. */
-  isReadBack = false;
-
-  constructor(
-    readonly buffer: Buffer,
-    readonly data: Float64Array,
-    /** Who is going to write each element, where that is known. */
-    private readonly owner?: Int32Array,
-  ) {
-    if (data.length !== buffer.elements) throw new Error(`${buffer.name}: ${data.length} elements given`);
-    this.writer = new Int32Array(data.length);
-  }
-
-  load(i: number, invocation: number): number {
-    if (!(i >= 0 && i < this.data.length)) throw new Error(`${this.buffer.name}[${i}] of ${this.data.length} is read`);
-    if (this.buffer.access === 'read_write') this.isReadBack = true;
-    const owner = this.owner?.[i];
-    return owner && owner !== invocation ? NaN : this.data[i];
-  }
-
-  store(i: number, value: number, invocation: number): void {
-    if (!(i >= 0 && i < this.data.length))
-      throw new Error(`${this.buffer.name}[${i}] of ${this.data.length} is written`);
-    if (this.buffer.access !== 'read_write') throw new Error(`${this.buffer.name} is written, bound for reading`);
-    if (this.writer[i]) throw new Error(`${this.buffer.name}[${i}] is written twice`);
-    this.writer[i] = invocation;
-    this.data[i] = value;
-  }
-}
-
-/** Numbers in workgroup memory, or of one invocation: whatever they were before is not there to be read. */
-class Scratch {
-  private readonly data: Float64Array;
-  private readonly isWritten: Uint8Array;
-
-  constructor(
-    private readonly name: string,
-    elements: number,
-  ) {
-    this.data = new Float64Array(elements);
-    this.isWritten = new Uint8Array(elements);
-  }
-
-  load(i: number): number {
-    this.check(i, 'read');
-    if (!this.isWritten[i]) throw new Error(`${this.name}[${i}] is read before it is written`);
-    return this.data[i];
-  }
-
-  store(i: number, value: number): void {
-    this.check(i, 'written');
-    this.data[i] = value;
-    this.isWritten[i] = 1;
-  }
-
-  private check(i: number, what: string): void {
-    if (!(i >= 0 && i < this.data.length)) throw new Error(`${this.name}[${i}] of ${this.data.length} is ${what}`);
-  }
 }
 
 class Workgroup {
@@ -124,7 +74,7 @@ class Workgroup {
       'lane',
       this.all((lane) => lane),
     );
-    for (const { name, elements } of kernel.shared) this.shared.set(name, new Scratch(name, elements));
+    for (const { name, elements, type } of kernel.shared) this.shared.set(name, new Scratch(name, elements, type));
   }
 
   run(): void {
@@ -172,20 +122,17 @@ class Workgroup {
         this.active = this.active.map((on, lane) => on && Number(leaves[lane] === 0));
         return;
       }
-      case 'store': {
-        const [at, value] = [this.numbers(stmt.index), this.numbers(stmt.value)];
-        const buffer = this.buffers.get(stmt.buffer)!;
-        return this.each((lane) => buffer.store(at[lane], value[lane], this.first + lane));
-      }
-      case 'storeShared': {
-        const [at, value] = [this.numbers(stmt.index), this.numbers(stmt.value)];
-        return this.each((lane) => this.scratch(stmt.array.name, lane).store(at[lane], value[lane]));
-      }
+      case 'store':
+        return this.store(stmt.buffer, stmt.index, stmt.value);
+      case 'storeShared':
+        return this.store(stmt.array, stmt.index, stmt.value);
+      case 'storeFragment':
+        return this.storeFragment(this.value(stmt.value), stmt);
       case 'array': {
-        const values = stmt.values.map((value) => this.numbers(value));
-        const { name, elements } = stmt.array;
-        const own = Array.from({ length: this.lanes }, () => new Scratch(name, elements));
-        own.forEach((array, lane) => values.forEach((value, i) => array.store(i, value[lane])));
+        const values = stmt.values.map((value) => partsOf(this.value(value)));
+        const { name, elements, type } = stmt.array;
+        const own = Array.from({ length: this.lanes }, () => new Scratch(name, elements, type));
+        own.forEach((array, lane) => values.flat().forEach((value, i) => array.store(i, value[lane])));
         return void this.privates.set(name, own);
       }
       case 'barrier':
@@ -193,7 +140,92 @@ class Workgroup {
     }
   }
 
-  private scratch = (name: string, lane: number): Scratch => this.shared.get(name) ?? this.privates.get(name)![lane];
+  private memory(array: Buffer | SharedArray, lane: number): Memory {
+    if ('access' in array) return this.buffers.get(array)!;
+    return this.shared.get(array.name) ?? this.privates.get(array.name)![lane];
+  }
+
+  private store(array: Buffer | SharedArray, index: Expr, value: Expr): void {
+    const [at, parts] = [this.numbers(index), partsOf(this.value(value))];
+    parts.forEach((part, i) =>
+      this.each((lane) => {
+        const memory = this.memory(array, lane);
+        if (memory.lanes !== parts.length) throw new Error(`${array.name} has vectors of ${memory.lanes}`);
+        memory.store(at[lane] * parts.length + i, part[lane], this.first + lane);
+      }),
+    );
+  }
+
+  private load(array: Buffer | SharedArray, index: Expr): Value {
+    const at = this.numbers(index);
+    const { lanes } = this.memory(array, 0);
+    const loaded = Array.from({ length: lanes }, (_, i) => {
+      const values = new Float64Array(this.lanes);
+      this.each((lane) => {
+        values[lane] = this.memory(array, lane).load(at[lane] * lanes + i, this.first + lane);
+      });
+      return values;
+    });
+    return lanes === 1 ? loaded[0] : loaded;
+  }
+
+  private get subgroup(): number {
+    return this.kernel.subgroupSize ?? this.lanes;
+  }
+
+  /** Calls `visit` for each subgroup with its first invocation; all of them must be there and say the same. */
+  private bySubgroup(values: readonly Lanes[], visit: (first: number, agreed: readonly number[]) => void): void {
+    for (let first = 0; first < this.lanes; first += this.subgroup) {
+      for (let lane = first; lane < first + this.subgroup; lane++) {
+        if (!this.active[lane]) throw new Error('a fragment is used where not all of a subgroup are');
+        if (values.some((value) => value[lane] !== value[first])) throw new Error('a subgroup disagrees on a fragment');
+      }
+      visit(
+        first,
+        values.map((value) => value[first]),
+      );
+    }
+  }
+
+  /** Calls `visit` with each element of each subgroup's fragment: where it is in memory, and in the fragment. */
+  private eachElement(
+    { array, offset, stride, by }: FragmentPlace,
+    { rows, columns }: Pick<Fragments, 'rows' | 'columns'>,
+    visit: (memory: Memory, place: number, subgroup: number, at: number) => void,
+  ): void {
+    this.bySubgroup([this.numbers(offset), this.numbers(stride)], (first, [start, step]) => {
+      const memory = this.memory(array, first);
+      const { lanes } = memory;
+      const least = Math.ceil((by === 'rows' ? columns : rows) / lanes);
+      if (step < least) throw new Error(`${array.name}: rows of a fragment overlap at a stride of ${step}`);
+      for (let i = 0; i < rows; i++)
+        for (let j = 0; j < columns; j++) {
+          const place = (start + (by === 'rows' ? i : j) * step) * lanes + (by === 'rows' ? j : i);
+          visit(memory, place, first / this.subgroup, i * columns + j);
+        }
+    });
+  }
+
+  private fragments(type: ValueType): Fragments {
+    const { rows, columns } = shapeOf(type).fragment!;
+    const count = this.lanes / this.subgroup;
+    return { rows, columns, data: Array.from({ length: count }, () => new Float64Array(rows * columns)) };
+  }
+
+  private loadFragment(expr: Extract<Expr, { kind: 'loadFragment' }>): Fragments {
+    const loaded = this.fragments(expr.type);
+    this.eachElement(expr, loaded, (memory, place, subgroup, at) => {
+      loaded.data[subgroup][at] = memory.load(place, this.first + subgroup * this.subgroup);
+    });
+    return loaded;
+  }
+
+  private storeFragment(value: Value, place: FragmentPlace): void {
+    if (!isFragments(value)) throw new Error('what is stored is no fragment');
+    this.eachElement(place, value, (memory, to, subgroup, at) => {
+      memory.store(to, value.data[subgroup][at], this.first + subgroup * this.subgroup);
+    });
+  }
 
   private each(f: (lane: number) => void): void {
     for (let lane = 0; lane < this.lanes; lane++) if (this.active[lane]) f(lane);
@@ -202,19 +234,15 @@ class Workgroup {
   private assign(name: string, value: Value): void {
     const old = this.names.get(name)!;
     const mixed = (before: Lanes, after: Lanes) => this.all((lane) => (this.active[lane] ? after[lane] : before[lane]));
-    this.names.set(
-      name,
-      value instanceof Float64Array
-        ? mixed(old as Lanes, value)
-        : value.map((part, i) => mixed((old as readonly Lanes[])[i], part)),
-    );
+    // A fragment is assigned where all of its subgroup are (kernel/verify.ts).
+    if (isFragments(value)) return void this.names.set(name, value);
+    const made = isLanes(value)
+      ? mixed(old as Lanes, value)
+      : value.map((x, i) => mixed((old as readonly Lanes[])[i], x));
+    this.names.set(name, made);
   }
 
-  private numbers(expr: Expr): Lanes {
-    const value = this.value(expr);
-    if (!(value instanceof Float64Array)) throw new Error('a number is wanted, not a vector');
-    return value;
-  }
+  private numbers = (expr: Expr): Lanes => numbersIn(this.value(expr));
 
   private value(expr: Expr): Value {
     switch (expr.kind) {
@@ -224,32 +252,24 @@ class Workgroup {
         return this.names.get(expr.name)!;
       case 'binary': {
         const [a, b] = [this.value(expr.a), this.value(expr.b)];
-        return zip(a, b, (x, y) => binary(expr, x, y));
+        return zip(a, b, (x, y) => operate(expr, x, y));
       }
       case 'call':
         return this.call(expr.fn, expr.args);
       case 'op':
         return this.op(expr);
-      case 'load': {
-        const at = this.numbers(expr.index);
-        const buffer = this.buffers.get(expr.buffer)!;
-        const loaded = (place: (index: number) => number): Lanes => {
-          const values = new Float64Array(this.lanes);
-          this.each((lane) => void (values[lane] = buffer.load(place(at[lane]), this.first + lane)));
-          return values;
-        };
-        return expr.buffer.fours ? [0, 1, 2, 3].map((i) => loaded((index) => 4 * index + i)) : loaded((index) => index);
-      }
-      case 'shared': {
-        const at = this.numbers(expr.index);
-        const values = new Float64Array(this.lanes);
-        this.each((lane) => void (values[lane] = this.scratch(expr.array.name, lane).load(at[lane])));
-        return values;
-      }
+      case 'load':
+        return this.load(expr.buffer, expr.index);
+      case 'shared':
+        return this.load(expr.array, expr.index);
       case 'component':
-        return (this.value(expr.of) as readonly Lanes[])[expr.lane];
+        return partsOf(this.value(expr.of))[expr.lane];
       case 'convert':
-        return this.numbers(expr.of).map((x) => (expr.type === 'u32' ? x >>> 0 : x));
+        return converted(this.value(expr.of), expr.type);
+      case 'zero':
+        return this.fragments(expr.type);
+      case 'loadFragment':
+        return this.loadFragment(expr);
     }
   }
 
@@ -257,9 +277,14 @@ class Workgroup {
     const given = args.map((arg) => this.value(arg));
     const [a, b, c] = given as Lanes[];
     const over = (combine: (x: number, y: number) => number) => {
-      const on = [...a].filter((_, lane) => this.active[lane]);
-      return this.all(() => on.reduce(combine));
+      const groups = Array.from({ length: this.lanes / this.subgroup }, (_, i) => {
+        const own = [...a.keys()].slice(i * this.subgroup, (i + 1) * this.subgroup);
+        const on = own.filter((lane) => this.active[lane]).map((lane) => a[lane]);
+        return on.length ? on.reduce(combine) : NaN;
+      });
+      return this.all((lane) => groups[Math.floor(lane / this.subgroup)]);
     };
+    const of = (lane: number, other: number) => lane - (lane % this.subgroup) + other;
     switch (fn) {
       case 'min':
         return zip(a, b, (x, y) => this.all((lane) => Math.min(x[lane], y[lane])));
@@ -268,7 +293,7 @@ class Workgroup {
       case 'exp':
         return zip(a, a, (x) => x.map(Math.exp));
       case 'fma':
-        return zip(zip(a, b, BOTH('*', this)), c, BOTH('+', this));
+        return zip(zip(a, b, multiplied), c, added);
       case 'dot': {
         const [x, y] = given as (readonly Lanes[])[];
         return this.all((lane) => x.reduce((sum, part, i) => sum + part[lane] * y[i][lane], 0));
@@ -284,18 +309,23 @@ class Workgroup {
       case 'subgroupMax':
         return over((x, y) => Math.max(x, y));
       case 'subgroupShuffleXor':
-        return this.all((lane) => a[lane ^ b[lane]]);
+        return this.all((lane) => a[of(lane, (lane % this.subgroup) ^ b[lane])]);
       case 'subgroupBroadcast':
       case 'subgroupShuffle':
         return given[0] instanceof Float64Array
-          ? this.all((lane) => a[b[lane]])
-          : given[0].map((part) => this.all((lane) => part[b[lane]]));
-      case 'vec4f':
-        return given.length === 1 ? [a, a, a, a] : (given as Lanes[]);
+          ? this.all((lane) => a[of(lane, b[lane])])
+          : partsOf(given[0]).map((part) => this.all((lane) => part[of(lane, b[lane])]));
+      case 'multiplyAccumulate': {
+        const [left, right, sum] = given as unknown as Fragments[];
+        this.bySubgroup([], () => undefined);
+        return multiplyAccumulate(left, right, sum);
+      }
+      default: {
+        const { lanes } = shapeOf(fn);
+        return given.length === 1 ? Array<Lanes>(lanes).fill(a) : given.flatMap(partsOf);
+      }
     }
   }
-
-  lanesOf = (f: (lane: number) => number): Lanes => this.all(f);
 
   /** An op whose helper gives four results at once asks for each by its `lane`. */
   private op(expr: Extract<Expr, { kind: 'op' }>): Value {
@@ -311,40 +341,18 @@ class Workgroup {
   }
 }
 
-/** An operator on each invocation's numbers; what is not float wraps around. */
-function binary({ op, type, a: { type: of } }: Extract<Expr, { kind: 'binary' }>, x: Lanes, y: Lanes): Lanes {
-  const lanes = new Float64Array(x.length);
-  const isWhole = of === 'u32' || of === 'i32';
-  const two = op === '*' && isWhole ? Math.imul : BINARY[op];
-  for (let lane = 0; lane < lanes.length; lane++) lanes[lane] = two(x[lane], y[lane]);
-  if (op === '/' && isWhole) for (let lane = 0; lane < lanes.length; lane++) lanes[lane] = Math.trunc(lanes[lane]);
-  if (type === 'u32') for (let lane = 0; lane < lanes.length; lane++) lanes[lane] >>>= 0;
-  if (type === 'i32') for (let lane = 0; lane < lanes.length; lane++) lanes[lane] |= 0;
-  return lanes;
+const multiplied = (x: Lanes, y: Lanes): Lanes => x.map((value, lane) => value * y[lane]);
+const added = (x: Lanes, y: Lanes): Lanes => x.map((value, lane) => value + y[lane]);
+
+/** Numbers as another type; integers keep their bits. */
+function converted(value: Value, type: ValueType): Value {
+  const { of } = shapeOf(type);
+  const convert = (x: number): number => {
+    if (of === 'u32') return Math.trunc(x) >>> 0;
+    if (of === 'i32') return Math.trunc(x) | 0;
+    if (of === 'bool') return Number(x !== 0);
+    return of === 'f16' ? roundHalf(x) : x;
+  };
+  const parts = partsOf(value).map((part) => part.map(convert));
+  return isLanes(value) ? parts[0] : parts;
 }
-
-/** By parts where one of them is a vector. */
-function zip(a: Value, b: Value, f: (x: Lanes, y: Lanes) => Lanes): Value {
-  if (a instanceof Float64Array && b instanceof Float64Array) return f(a, b);
-  const part = (value: Value, i: number): Lanes => (value instanceof Float64Array ? value : value[i]);
-  return [0, 1, 2, 3].map((i) => f(part(a, i), part(b, i)));
-}
-
-const BOTH = (op: BinaryOp, group: Workgroup) => (x: Lanes, y: Lanes) =>
-  group.lanesOf((lane) => BINARY[op](x[lane], y[lane]));
-
-const BINARY: Record<BinaryOp, (x: number, y: number) => number> = {
-  '+': (x, y) => x + y,
-  '-': (x, y) => x - y,
-  '*': (x, y) => x * y,
-  '/': (x, y) => x / y,
-  '%': (x, y) => x % y,
-  '<': (x, y) => Number(x < y),
-  '<=': (x, y) => Number(x <= y),
-  '>': (x, y) => Number(x > y),
-  '>=': (x, y) => Number(x >= y),
-  '==': (x, y) => Number(x === y),
-  '!=': (x, y) => Number(x !== y),
-  '&&': (x, y) => Number(x && y),
-  '||': (x, y) => Number(x || y),
-};

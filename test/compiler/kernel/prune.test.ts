@@ -1,7 +1,7 @@
 /** Lets that are read by nothing, or only name what is stored, go; what is read, directly or by another let, stays. */
 import { expect, it } from 'vitest';
 import { KernelBuilder } from '../../../compiler/kernel/builder.ts';
-import { printKernel } from '../../../compiler/emit/wgsl.ts';
+import { printKernel } from '../../../compiler/target/wgsl.ts';
 
 it('keeps exactly the lets that something reads', () => {
   const b = new KernelBuilder();

@@ -1,21 +1,32 @@
 /** WGSL text of a kernel. The only place where shader text is written. */
 import type { DType } from '../ir/index.ts';
 import { literal, opDef, SPECIAL_NUMBERS } from '../ops/index.ts';
-import type { Buffer, Expr, Kernel, Stmt } from '../kernel/ir.ts';
-import { childrenOf } from '../kernel/prune.ts';
+import type {
+  Buffer,
+  ElementType,
+  Expr,
+  FragmentPlace,
+  Intrinsic,
+  Kernel,
+  SharedArray,
+  Stmt,
+  ValueType,
+} from '../kernel/ir.ts';
+import { isFragment, shapeOf, vec } from '../kernel/types.ts';
+import { forEachExpr } from '../kernel/walk.ts';
 
 /** The shader; `header` lines become comments at its top. */
 export function printKernel(kernel: Kernel, header: readonly string[]): string {
   const body = kernel.body.flatMap((stmt) => printStmt(stmt, '  '));
   const lines = [
     ...header.map((line) => `// ${line}`.trimEnd()),
-    ...featuresOf(kernel).map((feature) => `enable ${feature === 'shader-f16' ? 'f16' : feature};`),
+    ...enabled(kernel),
     '',
     ...kernel.buffers.map(printBinding),
-    ...kernel.shared.map((a) => `var<workgroup> ${a.name}: array<f32, ${a.elements}>;`),
+    ...kernel.shared.map((a) => `var<workgroup> ${a.name}: array<${wgslType(a.type)}, ${a.elements}>;`),
     ...helpersOf(kernel, body.join('\n')),
     '',
-    `@compute @workgroup_size(${kernel.workgroupSize})`,
+    `@compute @workgroup_size(${kernel.workgroupSize})${kernel.subgroupSize ? ` @subgroup_size(${kernel.subgroupSize})` : ''}`,
     `fn main(@builtin(workgroup_id) group: vec3u, @builtin(${laneBuiltin(kernel)}) lane: u32) {`,
     // Unrolled, an epilogue of 48 elements takes lavapipe's LLVM nine times longer to compile (4.0 s against 0.45 s).
     ...(hasRolledLoop(kernel.body)
@@ -37,20 +48,45 @@ const hasRolledLoop = (stmts: readonly Stmt[]): boolean =>
   stmts.some((s) => (s.kind === 'for' && s.rolled) || ('body' in s && hasRolledLoop(s.body)));
 
 /** A kernel of one subgroup numbers its lanes as the subgroup does: broadcasts address them by that number. */
-const laneBuiltin = (kernel: Kernel) => (kernel.usesSubgroups ? 'subgroup_invocation_id' : 'local_invocation_index');
+const laneBuiltin = (kernel: Kernel) =>
+  kernel.usesSubgroups && !kernel.subgroupSize ? 'subgroup_invocation_id' : 'local_invocation_index';
 
 export function featuresOf(kernel: Kernel): string[] {
   const features: string[] = [];
   if (kernel.usesSubgroups) features.push('subgroups');
-  if (kernel.buffers.some((b) => b.dtype === 'f16')) features.push('shader-f16');
+  const halves = [...kernel.buffers.map(({ dtype }) => dtype), ...kernel.shared.map(({ type }) => shapeOf(type).of)];
+  if (halves.includes('f16') || typesIn(kernel).some((type) => shapeOf(type).of === 'f16')) features.push('shader-f16');
+  if (typesIn(kernel).some(isFragment)) features.push('chromium-experimental-subgroup-matrix');
+  if (kernel.subgroupSize) features.push('subgroup-size-control');
   return features;
 }
 
-const memoryType = (dtype: DType): string => (dtype === 'bool' ? 'u32' : dtype);
+/** What WGSL calls the features that it has to be told of; and that fragments lie where all of a subgroup agree, kernel/verify.ts has seen to. */
+function enabled(kernel: Kernel): string[] {
+  const features = featuresOf(kernel);
+  const words = features.map((feature) => (feature === 'shader-f16' ? 'f16' : feature.replaceAll('-', '_')));
+  const hasFragments = features.includes('chromium-experimental-subgroup-matrix');
+  return [
+    ...words.map((word) => `enable ${word};`),
+    ...(hasFragments ? ['diagnostic(off, chromium.subgroup_matrix_uniformity);'] : []),
+  ];
+}
+
+function typesIn(kernel: Kernel): ValueType[] {
+  const types = new Set<ValueType>();
+  forEachExpr(kernel.body, ({ type }) => types.add(type));
+  return [...types];
+}
+
+function wgslType(type: ValueType): string {
+  const { of, lanes, fragment } = shapeOf(type);
+  if (fragment) return `subgroup_matrix_${fragment.use}<${of}, ${fragment.columns}, ${fragment.rows}>`;
+  return of === 'bool' && lanes > 1 ? `vec${lanes}<bool>` : type;
+}
 
 function printBinding(buffer: Buffer, i: number): string {
-  const { name, access, dtype, fours, elements } = buffer;
-  const of = fours ? 'vec4f' : memoryType(dtype);
+  const { name, access, fours, elements } = buffer;
+  const of = elementType(buffer);
   const length = buffer.unsized ? '' : `, ${fours ? elements / 4 : elements}`;
   return `@group(0) @binding(${i}) var<storage, ${access}> ${name}: array<${of}${length}>;`;
 }
@@ -65,7 +101,7 @@ function printStmt(stmt: Stmt, indent: string): string[] {
     case 'let':
       return [`${indent}let ${stmt.name} = ${top(stmt.value)};`];
     case 'var':
-      return [`${indent}var ${stmt.variable.name}: ${stmt.variable.type} = ${top(stmt.value)};`];
+      return [`${indent}var ${stmt.variable.name}: ${wgslType(stmt.variable.type)} = ${top(stmt.value)};`];
     case 'assign':
       return [indent + printAssign(stmt.variable.name, stmt.value)];
     case 'for':
@@ -73,11 +109,15 @@ function printStmt(stmt: Stmt, indent: string): string[] {
     case 'if':
       return block(`if (${top(stmt.condition)})`, stmt.body);
     case 'store':
-      return [`${indent}${stmt.buffer.name}[${top(stmt.index)}] = ${toMemory(stmt.buffer.dtype, top(stmt.value))};`];
+      return [`${indent}${stmt.buffer.name}[${top(stmt.index)}] = ${toMemory(stmt.buffer, stmt.value)};`];
     case 'storeShared':
-      return [`${indent}${stmt.array.name}[${top(stmt.index)}] = ${top(stmt.value)};`];
+      return [`${indent}${stmt.array.name}[${top(stmt.index)}] = ${converted(stmt.value, stmt.array.type)};`];
+    case 'storeFragment':
+      return [
+        `${indent}subgroupMatrixStore<${layoutOf(stmt)}>(&${stmt.array.name}, ${top(stmt.offset)}, ${top(stmt.value)}, ${top(stmt.stride)});`,
+      ];
     case 'array':
-      return printArray(stmt.array.name, stmt.values.map(print), indent);
+      return printArray(stmt.array, stmt.values.map(print), indent);
     case 'returnIf':
       return [`${indent}if (${top(stmt.condition)}) { return; }`];
     case 'barrier':
@@ -89,6 +129,12 @@ function printStmt(stmt: Stmt, indent: string): string[] {
 
 const countOf = ({ count, rolled }: Stmt & { kind: 'for' }) => (rolled ? `${count}u + zero` : `${count}u`);
 
+const layoutOf = ({ by }: FragmentPlace): string => (by === 'rows' ? 'row_major' : 'col_major');
+
+/** A value as a type that may be narrower. */
+const converted = (value: Expr, type: ValueType): string =>
+  value.type === type ? top(value) : `${wgslType(type)}(${top(value)})`;
+
 /** `x += y` where the value is the variable plus something. */
 function printAssign(name: string, value: Expr): string {
   if (value.kind === 'binary' && value.op === '+' && value.a.kind === 'name' && value.a.name === name) {
@@ -97,21 +143,26 @@ function printAssign(name: string, value: Expr): string {
   return `${name} = ${top(value)};`;
 }
 
-function printArray(name: string, values: string[], indent: string): string[] {
+function printArray({ name, type }: SharedArray, values: string[], indent: string): string[] {
   const rows: string[] = [];
   for (let i = 0; i < values.length; i += 8) rows.push(`${indent}  ${values.slice(i, i + 8).join(', ')},`);
-  return [`${indent}var ${name} = array<f32, ${values.length}>(`, ...rows, `${indent});`];
+  return [`${indent}var ${name} = array<${wgslType(type)}, ${values.length}>(`, ...rows, `${indent});`];
 }
 
-function toMemory(dtype: DType, value: string): string {
-  if (dtype === 'f16') return `f16(${value})`;
-  return dtype === 'bool' ? `select(0u, 1u, ${value})` : value;
+const toMemory = (buffer: Buffer, value: Expr): string =>
+  buffer.dtype === 'bool' ? `select(0u, 1u, ${top(value)})` : converted(value, elementType(buffer));
+
+/** A value that memory holds as another type. */
+function fromMemory(held: ElementType, type: ValueType, value: string): string {
+  if (type === 'bool' && held === 'u32') return `(${value} != 0u)`;
+  return held === type ? value : `${wgslType(type)}(${value})`;
 }
 
-function fromMemory(dtype: DType, value: string): string {
-  if (dtype === 'f16') return `f32(${value})`;
-  return dtype === 'bool' ? `(${value} != 0u)` : value;
-}
+/** What an element of a buffer is to WGSL. */
+const elementType = ({ dtype, fours }: Buffer): ElementType => {
+  const of = dtype === 'bool' ? 'u32' : dtype;
+  return fours ? vec(of, 4) : of;
+};
 
 /** An expression where no parentheses are needed around it. */
 function top(expr: Expr): string {
@@ -139,7 +190,7 @@ function print(expr: Expr): string {
     case 'binary':
       return printBinary(expr.op, expr.a, expr.b);
     case 'call':
-      return `${expr.fn}(${expr.args.map(top).join(', ')})`;
+      return `${functionOf(expr.fn)}(${expr.args.map(top).join(', ')})`;
     case 'op': {
       // Each operand is printed once: twice would double the work at every level of a long chain.
       const args = expr.args.map((arg) => printOperand(expr.op, arg));
@@ -149,15 +200,21 @@ function print(expr: Expr): string {
       return code.expression(args, { output: expr.type as DType, inputs, attrs: expr.attrs });
     }
     case 'load':
-      return fromMemory(expr.buffer.dtype, `${expr.buffer.name}[${top(expr.index)}]`);
+      return fromMemory(elementType(expr.buffer), expr.type, `${expr.buffer.name}[${top(expr.index)}]`);
     case 'shared':
-      return `${expr.array.name}[${top(expr.index)}]`;
+      return fromMemory(expr.array.type, expr.type, `${expr.array.name}[${top(expr.index)}]`);
     case 'component':
       return `${print(expr.of)}.${'xyzw'[expr.lane]}`;
     case 'convert':
-      return `${expr.type}(${top(expr.of)})`;
+      return `${wgslType(expr.type)}(${top(expr.of)})`;
+    case 'zero':
+      return `${wgslType(expr.type)}()`;
+    case 'loadFragment':
+      return `subgroupMatrixLoad<${wgslType(expr.type)}, ${layoutOf(expr)}>(&${expr.array.name}, ${top(expr.offset)}, ${top(expr.stride)})`;
   }
 }
+
+const functionOf = (fn: Intrinsic): string => (fn === 'multiplyAccumulate' ? 'subgroupMatrixMultiplyAccumulate' : fn);
 
 /** Products bind tighter than sums and sums of one kind associate, so index sums read without nested parentheses. */
 function printBinary(op: string, a: Expr, b: Expr): string {
@@ -182,12 +239,10 @@ function printOperand(op: string, arg: Expr): string {
 function helpersOf(kernel: Kernel, body: string): string[] {
   const functions = new Map<string, string>();
   const offer = (text: string) => splitFunctions(text).forEach((fn) => functions.set(/fn (\w+)/.exec(fn)![1], fn));
-  const visit = (expr: Expr): void => {
-    if (expr.kind === 'op') offer(opDef(expr.op).wgsl!.helper ?? '');
-    childrenOf(expr).forEach(visit);
-  };
   offer(SPECIAL_NUMBERS);
-  forEachExpr(kernel.body, visit);
+  forEachExpr(kernel.body, (expr) => {
+    if (expr.kind === 'op') offer(opDef(expr.op).wgsl!.helper ?? '');
+  });
   const calls = (text: string, name: string) => new RegExp(`\\b${name}\\(`).test(text);
   const needed = new Set<string>();
   const need = (text: string): void => {
@@ -204,13 +259,3 @@ function helpersOf(kernel: Kernel, body: string): string[] {
 /** A function begins with the variable that it reads, if any. */
 const splitFunctions = (text: string): string[] =>
   text.split(/(?<=^}\n)/m).flatMap((part) => (part.includes('fn ') ? [part.trim()] : []));
-
-function forEachExpr(stmts: readonly Stmt[], visit: (expr: Expr) => void): void {
-  for (const stmt of stmts) {
-    if ('value' in stmt) visit(stmt.value);
-    if ('index' in stmt && typeof stmt.index !== 'string') visit(stmt.index);
-    if ('condition' in stmt) visit(stmt.condition);
-    if (stmt.kind === 'array') stmt.values.forEach(visit);
-    if ('body' in stmt) forEachExpr(stmt.body, visit);
-  }
-}

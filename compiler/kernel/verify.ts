@@ -1,0 +1,292 @@
+/**
+ * What must hold of kernel IR: names are defined before they are read, types agree, no access of an array is sure to leave it, and what
+ * all invocations do together (barriers, subgroup operations, fragments) stands where all of them come by.
+ */
+import { opDef } from '../ops/index.ts';
+import type { Buffer, Expr, FragmentPlace, Kernel, SharedArray, Stmt } from './ir.ts';
+import { Ranges } from './ranges.ts';
+import { isFragment, shapeOf, type ElementType, type ValueType } from './types.ts';
+import { printExpr, printStmt } from './print.ts';
+import { childrenOf, isCollective, operandsOf } from './walk.ts';
+
+/** A broken rule, and the statement that breaks it. */
+export class KernelError extends Error {}
+
+const checked = new WeakSet<Kernel>();
+
+/** Throws a KernelError, or returns the kernel. */
+export function verifyKernel(kernel: Kernel): Kernel {
+  if (checked.has(kernel)) return kernel;
+  new Verifier(kernel).run();
+  checked.add(kernel);
+  return kernel;
+}
+
+/** What is known of a name. */
+interface Known {
+  readonly type: ValueType;
+  /** Whether all invocations of a workgroup have the same. */
+  readonly isUniform: boolean;
+  readonly isVariable?: true;
+}
+
+/** Where a statement stands. */
+interface Place {
+  readonly names: Map<string, Known>;
+  readonly arrays: Map<string, SharedArray>;
+  ranges: Ranges;
+  /** Whether all invocations come by. */
+  isUniform: boolean;
+}
+
+class Verifier {
+  private readonly kernel: Kernel;
+  private readonly taken = new Set<string>();
+  private stmt?: Stmt;
+
+  constructor(kernel: Kernel) {
+    this.kernel = kernel;
+  }
+
+  run(): void {
+    const { buffers, shared, body } = this.kernel;
+    const builtins = ['lane', 'group.x', 'group.y', 'group.z'];
+    const names = builtins.map((name): [string, Known] => [name, { type: 'u32', isUniform: name !== 'lane' }]);
+    for (const { name } of [...buffers, ...shared]) this.take(name);
+    const arrays = new Map(shared.map((array) => [array.name, array]));
+    this.block(body, { names: new Map(names), arrays, ranges: Ranges.of(this.kernel), isUniform: true });
+  }
+
+  private fail(rule: string): never {
+    const at = this.stmt ? `: ${printStmt(this.stmt)[0].trim()}` : '';
+    throw new KernelError(`internal error: kernel IR: ${rule}${at}`);
+  }
+
+  private take(name: string): void {
+    if (this.taken.has(name)) this.fail(`${name} is defined twice`);
+    this.taken.add(name);
+  }
+
+  private block(stmts: readonly Stmt[], place: Place): void {
+    for (const stmt of stmts) {
+      this.stmt = stmt;
+      for (const expr of operandsOf(stmt)) this.expr(expr, place);
+      this.statement(stmt, place);
+      place.ranges = place.ranges.after(stmt);
+    }
+  }
+
+  private statement(stmt: Stmt, place: Place): void {
+    switch (stmt.kind) {
+      case 'let':
+        return this.define(stmt.name, { type: stmt.value.type, isUniform: this.isUniform(stmt.value, place) }, place);
+      case 'var':
+        if (stmt.variable.type !== stmt.value.type) this.fail('a variable starts as its type says');
+        return this.define(stmt.variable.name, { type: stmt.value.type, isUniform: false, isVariable: true }, place);
+      case 'assign': {
+        const known = place.names.get(stmt.variable.name);
+        if (!known?.isVariable) this.fail(`${stmt.variable.name} is no variable here`);
+        if (known.type !== stmt.value.type) this.fail(`a ${stmt.value.type} is assigned to a ${known.type}`);
+        return;
+      }
+      case 'for':
+        if (!Number.isSafeInteger(stmt.count) || stmt.count < 1) this.fail('a loop has at least one round');
+        return this.inner(stmt, place, place.isUniform, (names) => {
+          this.take(stmt.index);
+          names.set(stmt.index, { type: 'u32', isUniform: true });
+        });
+      case 'if':
+        if (stmt.condition.type !== 'bool') this.fail('a condition is a bool');
+        return this.inner(stmt, place, place.isUniform && this.isUniform(stmt.condition, place));
+      case 'returnIf':
+        if (stmt.condition.type !== 'bool') this.fail('a condition is a bool');
+        place.isUniform &&= this.isUniform(stmt.condition, place);
+        return;
+      case 'store':
+        if (stmt.buffer.access !== 'read_write') this.fail(`${stmt.buffer.name} is bound for reading`);
+        this.access(stmt.buffer, elementOf(stmt.buffer), stmt.index, place);
+        return this.holds(elementOf(stmt.buffer), stmt.value.type);
+      case 'storeShared':
+        this.access(stmt.array, stmt.array.type, stmt.index, place);
+        return this.holds(stmt.array.type, stmt.value.type);
+      case 'storeFragment':
+        if ('access' in stmt.array && stmt.array.access !== 'read_write')
+          this.fail(`${stmt.array.name} is bound for reading`);
+        if (!place.isUniform) this.fail('fragments are stored where all invocations come by');
+        return this.fragment(stmt, stmt.value.type, place);
+      case 'array':
+        if (stmt.values.some(({ type }) => type !== stmt.array.type))
+          this.fail(`values of a ${stmt.array.type} array are`);
+        this.take(stmt.array.name);
+        place.arrays.set(stmt.array.name, stmt.array);
+        return;
+      case 'barrier':
+        if (!place.isUniform) this.fail('a barrier stands where all invocations come by');
+        return;
+      case 'comment':
+    }
+  }
+
+  private define(name: string, known: Known, { names }: Place): void {
+    this.take(name);
+    names.set(name, known);
+  }
+
+  private inner(
+    stmt: Stmt & { body: readonly Stmt[] },
+    { names, arrays, ranges }: Place,
+    isUniform: boolean,
+    prepare?: (names: Map<string, Known>) => void,
+  ): void {
+    const own = new Map(names);
+    prepare?.(own);
+    this.block(stmt.body, { names: own, arrays: new Map(arrays), ranges: ranges.inside(stmt), isUniform });
+  }
+
+  /** Whether all invocations have the same value: none comes from the lane, a variable, or memory that invocations write. */
+  private isUniform(expr: Expr, place: Place): boolean {
+    if (expr.kind === 'name') return place.names.get(expr.name)!.isUniform;
+    if (expr.kind === 'shared' || isCollective(expr)) return false;
+    if (expr.kind === 'load' && expr.buffer.access === 'read_write') return false;
+    return childrenOf(expr).every((child) => this.isUniform(child, place));
+  }
+
+  private expr(expr: Expr, place: Place): void {
+    childrenOf(expr).forEach((child) => this.expr(child, place));
+    if (isCollective(expr) && !place.isUniform)
+      this.fail(`what a subgroup does together stands where all of it come by: ${printExpr(expr)}`);
+    const type = this.typeOf(expr, place);
+    if (type !== expr.type) this.fail(`${printExpr(expr)} is ${type}, written ${expr.type}`);
+  }
+
+  private typeOf(expr: Expr, place: Place): ValueType {
+    switch (expr.kind) {
+      case 'literal':
+      case 'zero':
+      case 'convert':
+        return expr.type;
+      case 'name': {
+        const known = place.names.get(expr.name);
+        return known ? known.type : this.fail(`${expr.name} is not defined here`);
+      }
+      case 'binary':
+        return this.binary(expr);
+      case 'call':
+        return this.call(expr);
+      case 'op':
+        return this.op(expr);
+      case 'load':
+        return this.read(expr, expr.buffer, elementOf(expr.buffer), place);
+      case 'shared':
+        if (place.arrays.get(expr.array.name) !== expr.array) this.fail(`${expr.array.name} is not defined here`);
+        return this.read(expr, expr.array, expr.array.type, place);
+      case 'component': {
+        const { of, lanes } = shapeOf(expr.of.type);
+        if (lanes === 1 || expr.lane >= lanes) this.fail(`a ${expr.of.type} has no component ${expr.lane}`);
+        return of;
+      }
+      case 'loadFragment':
+        this.fragment(expr, expr.type, place);
+        return expr.type;
+    }
+  }
+
+  private binary({ op, a, b }: Expr & { kind: 'binary' }): ValueType {
+    const [x, y] = [shapeOf(a.type), shapeOf(b.type)];
+    if (x.of !== y.of || (x.lanes !== y.lanes && x.lanes !== 1 && y.lanes !== 1))
+      this.fail(`${a.type} ${op} ${b.type}`);
+    if (op === '&&' || op === '||') return a.type === 'bool' ? 'bool' : this.fail(`${a.type} ${op} ${b.type}`);
+    if (['<', '<=', '>', '>=', '==', '!='].includes(op)) return 'bool';
+    return x.lanes >= y.lanes ? a.type : b.type;
+  }
+
+  private call({ fn, args, type }: Expr & { kind: 'call' }): ValueType {
+    const types = args.map((arg) => arg.type);
+    const all = (given: readonly ValueType[], one: ValueType) =>
+      given.every((t) => t === one) ? one : this.fail(`${fn}(${types.join(', ')})`);
+    switch (fn) {
+      case 'dot':
+        all(types, types[0]);
+        return shapeOf(types[0]).of;
+      case 'select':
+        if (types[2] !== 'bool') this.fail('select chooses by a bool');
+        return all(types.slice(0, 2), types[0]);
+      case 'subgroupBroadcast':
+      case 'subgroupShuffle':
+      case 'subgroupShuffleXor':
+        return types[1] === 'u32' ? types[0] : this.fail(`${fn} takes the number of a lane`);
+      case 'multiplyAccumulate':
+        return this.multiply(types);
+      case 'min':
+      case 'max':
+      case 'exp':
+      case 'fma':
+      case 'subgroupAdd':
+      case 'subgroupMul':
+      case 'subgroupMin':
+      case 'subgroupMax':
+        return all(types, types[0]);
+      default: {
+        const { of, lanes } = shapeOf(fn);
+        if (args.length !== 1 && args.length !== lanes) this.fail(`${fn} of ${args.length} parts`);
+        all(types, of);
+        return type === fn ? fn : this.fail(`${fn} is written ${type}`);
+      }
+    }
+  }
+
+  private multiply(types: readonly ValueType[]): ValueType {
+    const [left, right, sum] = types.map((type) => shapeOf(type));
+    const [l, r, s] = [left, right, sum].map((shape) => shape.fragment);
+    if (l?.use !== 'left' || r?.use !== 'right' || s?.use !== 'result') this.fail('left · right + result');
+    const agrees = l.columns === r.rows && s.rows === l.rows && s.columns === r.columns && left.of === right.of;
+    return agrees ? types[2] : this.fail(`${types[0]} · ${types[1]} is no ${types[2]}`);
+  }
+
+  /** By the op's own rule; f16 is a matter of memory. */
+  private op({ op, args, attrs, type }: Expr & { kind: 'op' }): ValueType {
+    const { kind, type: rule, wgsl } = opDef(op);
+    if (kind !== 'pointwise') this.fail(`${op} is no pointwise op`);
+    if (shapeOf(type).lanes > 1) return wgsl?.vector ? type : this.fail(`${op} gives one value`);
+    const { dtype } = rule(
+      args.map((arg) => ({ dtype: shapeOf(arg.type).of, shape: [] })),
+      attrs,
+    );
+    return dtype === 'f16' ? 'f32' : dtype;
+  }
+
+  /** f16 may be read as f32. */
+  private read(expr: Expr & { index: Expr }, array: Buffer | SharedArray, held: ElementType, place: Place): ValueType {
+    this.access(array, held, expr.index, place);
+    this.holds(held, expr.type);
+    return expr.type;
+  }
+
+  private access({ name, elements }: Buffer | SharedArray, held: ElementType, index: Expr, { ranges }: Place): void {
+    if (index.type !== 'u32') this.fail(`${name} is indexed by a ${index.type}`);
+    const isCounted = this.kernel.buffers.some((buffer) => buffer.name === name);
+    const count = isCounted ? elements / shapeOf(held).lanes : elements;
+    const [least] = ranges.rangeOf(index);
+    if (least >= count) this.fail(`${name} has ${count} elements, ${printExpr(index)} is at least ${least}`);
+  }
+
+  /** Whether memory of a type holds values of another: the same, or floats of another width. */
+  private holds(held: ElementType, type: ValueType): void {
+    const [x, y] = [shapeOf(held), shapeOf(type)];
+    const isFloat = (of: string) => of === 'f32' || of === 'f16';
+    const fits = x.of === y.of || (isFloat(x.of) && isFloat(y.of));
+    if (y.fragment || x.lanes !== y.lanes || !fits) this.fail(`a ${type} in an array of ${held}`);
+  }
+
+  private fragment({ array, offset, stride }: FragmentPlace, type: ValueType, place: Place): void {
+    const held = 'access' in array ? elementOf(array) : array.type;
+    if (!isFragment(type)) this.fail(`${type} is no fragment`);
+    if (shapeOf(held).of !== shapeOf(type).of) this.fail(`a ${type} in an array of ${held}`);
+    if (stride.type !== 'u32') this.fail('a stride is a u32');
+    this.access(array, held, offset, place);
+  }
+}
+
+/** What an element of a buffer is. */
+export const elementOf = ({ dtype, fours }: Buffer): ElementType =>
+  fours ? `vec4${dtype === 'f16' ? 'h' : 'f'}` : dtype;
