@@ -6,7 +6,7 @@ import { findAdapter } from '../runtime/node/adapter.ts';
 import { openCheckpointFile } from '../runtime/node/checkpoint.ts';
 import { Program } from '../runtime/program.ts';
 import { setFirstValues, type FirstValues, type OnWeights } from '../runtime/weights.ts';
-import { startProgress } from './progress.ts';
+import { progressInTurn } from './progress.ts';
 import type { Terminal } from './terminal.ts';
 
 /** Opens the device that `ditc doctor` shows, for the time of `work`. */
@@ -64,18 +64,16 @@ export async function fillProgram(
   label: string,
   fill: (program: Program, onProgress: OnWeights) => Promise<void>,
 ): Promise<Program> {
-  const kernels = startProgress(terminal, 'kernels', 1, '');
-  const onProgress = ({ done, total }: { done: number; total: number }) => kernels.update(done, total);
-  const program = await Program.create(open.device, artefact, { entries, onProgress }).finally(() => kernels.stop());
-  const bar = startProgress(terminal, label, 1, '');
+  const [kernels, values] = progressInTurn(terminal, ['kernels', label]);
   try {
-    await fill(program, ({ done, total }) => bar.update(done, total));
-    return program;
-  } catch (error) {
-    program.close();
-    throw error;
+    return await Program.create(open.device, artefact, {
+      entries,
+      onProgress: ({ done, total }) => kernels(done, total),
+      meanwhile: (program) => fill(program, ({ done, total }) => values(done, total)),
+    });
   } finally {
-    bar.stop();
+    kernels(1, 1);
+    values(1, 1);
   }
 }
 

@@ -96,6 +96,29 @@ class Pace {
   }
 }
 
+/** Bars of work that goes on side by side: the first that is not done is shown. Each function tells how far its work is. */
+export function progressInTurn(
+  terminal: Terminal,
+  labels: readonly string[],
+): ((done: number, total: number) => void)[] {
+  const state = labels.map(() => ({ done: 0, total: 1 }));
+  let shown: { readonly at: number; readonly bar: Progress } | undefined;
+  const show = (moved: number) => {
+    const at = state.findIndex(({ done, total }) => done < total);
+    if (at === shown?.at && at !== moved) return;
+    if (at !== shown?.at) {
+      shown?.bar.stop();
+      shown = at < 0 ? undefined : { at, bar: startProgress(terminal, labels[at], state[at].total, '') };
+    }
+    shown?.bar.update(state[at].done, state[at].total);
+  };
+  show(0);
+  return labels.map((_, at) => (done, total) => {
+    state[at] = { done, total };
+    show(at);
+  });
+}
+
 const share = (done: number, total: number): string => `${grouped(done)} of ${grouped(total)}`;
 
 /** Lines of a log, while it lasts long enough: `sampling 12/30 steps · 4.1 steps/s · 0:05 left`. */

@@ -23,6 +23,8 @@ export interface ProgramOptions {
   /** The entries to be run; default all. States and constants that only others use are not allocated. */
   entries?: readonly string[];
   onProgress?: OnCompiled;
+  /** Gives the program's tensors their values while its kernels compile; entries cannot be run in it. */
+  meanwhile?: (program: Program) => Promise<void>;
 }
 
 /** Runs queued before {@link Program.run} waits: keeps the device busy, and the queue from growing without end. */
@@ -68,7 +70,8 @@ export class Program {
 
   /**
    * Loads an artefact: checks it against the device, allocates, compiles all pipelines in parallel, binds.
-   * @throws RuntimeError `not-found` (entry), `missing-feature`, `limit`, `out-of-memory`, `bad-kernel`, `bad-artefact`.
+   * @throws RuntimeError `not-found` (entry), `missing-feature`, `limit`, `out-of-memory`, `bad-kernel`, `bad-artefact`; what
+   * `meanwhile` throws.
    */
   static async create(device: GPUDevice, artefact: Artefact, options: ProgramOptions = {}): Promise<Program> {
     const { manifest } = artefact;
@@ -88,7 +91,8 @@ export class Program {
         program.#put('constant', [spec], spec.name, values);
       }
       const names = new Set(entries.flatMap((name) => manifest.entries[name].dispatches.map((d) => d.kernel)));
-      const compiled = await compile(device, artefact, [...names], options.onProgress);
+      const compiling = compile(device, artefact, [...names], options.onProgress);
+      const compiled = await beside(compiling, options.meanwhile?.(program));
       program.#replays = bind(device, manifest, plan, buffers, compiled);
       for (const [name, replay] of program.#replays) await validate(device, name, replay);
       program.#guard();
@@ -320,6 +324,14 @@ export class Program {
     const failure = this.#faults.take();
     if (failure) throw failure;
   }
+}
+
+/** What `main` gives, when `other` is done too. Fails when both have come to an end: until then, both use what is theirs. */
+async function beside<T>(main: Promise<T>, other: Promise<void> = Promise.resolve()): Promise<T> {
+  await Promise.allSettled([main, other]);
+  const result = await main;
+  await other;
+  return result;
 }
 
 /** A promise's end, however it ends: losing the device rejects what was under way, and is reported once elsewhere. */

@@ -15,7 +15,7 @@ import { findAdapter, type AdapterChoice } from './adapter.ts';
 import { readArtefact } from './artefact.ts';
 import { openCheckpointFile } from './checkpoint.ts';
 
-/** How far loading is. */
+/** How far loading is: kernels compile while weights are read. */
 export interface LoadProgress {
   readonly phase: 'kernels' | 'weights';
   readonly done: number;
@@ -68,14 +68,9 @@ export async function load<S extends Signature = AnySignature>(
     const program = await Program.create(open.device, artefact, {
       entries,
       onProgress: ({ done, total }) => onProgress?.({ phase: 'kernels', done, total }),
+      meanwhile: (program) => fill(program, artefact, options),
     });
-    try {
-      await fill(program, artefact, options);
-      return new RunnableModel<S>(program, artefact, release);
-    } catch (error) {
-      program.close();
-      throw error;
-    }
+    return new RunnableModel<S>(program, artefact, release);
   } catch (error) {
     release();
     throw error;

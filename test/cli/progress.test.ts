@@ -1,7 +1,7 @@
 /** What is told while work lasts: bars and names where someone watches, lines of a log elsewhere, nothing for what is quick. */
 import pc from 'picocolors';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { phase, startProgress } from '../../cli/progress.ts';
+import { phase, progressInTurn, startProgress } from '../../cli/progress.ts';
 import type { Terminal } from '../../cli/terminal.ts';
 
 const colors = pc.createColors(false);
@@ -85,5 +85,21 @@ describe('progress in a log', () => {
     later(100);
     bar.update(1);
     expect(told).toEqual([]);
+  });
+});
+
+describe('progress of work side by side', () => {
+  it('is of the first that is not done, with what it had done by then', () => {
+    const [kernels, weights] = progressInTurn(terminal(false), ['kernels', 'weights']);
+    later(31);
+    weights(50, 100);
+    kernels(1, 8);
+    expect(told).toEqual(['kernels 1 of 8']);
+    kernels(8, 8);
+    later(31);
+    weights(60, 100);
+    expect(told).toEqual(['kernels 1 of 8', 'weights 60 of 100']);
+    weights(100, 100);
+    expect(told.length).toBe(2);
   });
 });

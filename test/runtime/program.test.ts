@@ -364,6 +364,25 @@ describe('what a device cannot do', () => {
     }
   });
 
+  it('waits for what gives it values meanwhile, and fails as that does', async () => {
+    const given = sum();
+    const order: string[] = [];
+    const slow = async (program: Program) => {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      order.push('given');
+      expect(program.entries).toContain('forward');
+    };
+    (await Program.create(open.device, given, { meanwhile: slow })).close();
+    order.push('created');
+    expect(order).toEqual(['given', 'created']);
+    const bad = artefact(given.manifest, { ...Object.fromEntries(given.wgsl), twice: wgsl(['a'], 'a[i] * bogus') });
+    const compiled = Program.create(open.device, bad, { meanwhile: slow });
+    await expect(compiled).rejects.toMatchObject({ code: 'bad-kernel' });
+    expect(order).toEqual(['given', 'created', 'given']);
+    const meanwhile = () => Promise.reject(new Error('no such file'));
+    await expect(Program.create(open.device, given, { meanwhile })).rejects.toThrow('no such file');
+  });
+
   it('shows the WGSL around a compile error', async () => {
     const made = sum();
     const error = await failure(
