@@ -67,6 +67,15 @@ export const PART = [
 
 export const part = oneOf('--part', ['ema', 'model']);
 
+/** `--on-mismatch`: what to do with weights of another model. */
+export const ON_MISMATCH = [
+  '--on-mismatch <what>',
+  'of weights that are another model’s: refuse, or fit: take what fits, of tables the rows they share, positions resampled, and begin the ' +
+    'rest anew (default: refuse)',
+] as const;
+
+export const onMismatch = oneOf('--on-mismatch', ['refuse', 'fit']);
+
 /** `--allow-non-finite`: go on with values that are infinite or NaN. */
 export const ALLOW_NON_FINITE = '--allow-non-finite';
 

@@ -204,8 +204,10 @@ function embedTimestep(p: Scope, t: Tensor, { hiddenSize: d, numerics }: DiTConf
 
 /** y_emb [N,d]. The table's last row is the null class, when there is one. */
 function embedLabel(p: Scope, y: Tensor, cfg: DiTConfig): Tensor {
-  const rows = cfg.numClasses + (cfg.classDropoutProb > 0 ? 1 : 0);
-  return p.param('embedding_table.weight', [rows, cfg.hiddenSize], normal(0.02)).gather(y);
+  const last = cfg.classDropoutProb > 0 ? 1 : 0;
+  const rows = cfg.numClasses + last;
+  const resize = { kind: 'rows', last } as const;
+  return p.param('embedding_table.weight', [rows, cfg.hiddenSize], normal(0.02), { resize }).gather(y);
 }
 
 /** The last norm and the projection to patches, which starts at zero: so does the model's output. [N,T,p²·Cout]. */
@@ -228,7 +230,10 @@ export function denoise(p: Scope, x: Tensor, t: Tensor, y: Tensor, cfg: DiTConfi
   const yEmb = embedLabel(p.at('y_embedder'), y, cfg);
   const on = { c: silu(tEmb.add(yEmb)), context: stack([tEmb, yEmb], 1) };
 
-  const positions = p.param('pos_embed', [1, G * G, d], fixed(positionTable(d, G)), { frozen: true });
+  const positions = p.param('pos_embed', [1, G * G, d], fixed(positionTable(d, G)), {
+    frozen: true,
+    resize: { kind: 'grid' },
+  });
   let tokens = patchify(p.at('x_embedder.proj'), x, cfg).add(positions);
   if (cfg.block === 'in-context') tokens = concat([tokens, on.context], 1);
   for (let i = 0; i < cfg.depth; i++) tokens = blocks[cfg.block](p.at('blocks', i), tokens, on, cfg);

@@ -2,8 +2,9 @@
 import type { Artefact, ParamSpec, TensorSpec } from '../compiler/emit/artefact.ts';
 import { countOf } from './buffers.ts';
 import { asModel } from './checkpoint/layout.ts';
+import { fitParameters, type Fit } from './checkpoint/fit.ts';
 import { matchParameters } from './checkpoint/match.ts';
-import type { MatchOptions } from './checkpoint/match.ts';
+import type { MatchOptions, ParameterSpec } from './checkpoint/match.ts';
 import type { TensorFile } from './checkpoint/source.ts';
 import { trainedWeights, type Part } from './checkpoint/trained.ts';
 import { RuntimeError } from './error.ts';
@@ -76,6 +77,23 @@ export interface LoadOptions extends MatchOptions {
   readonly computed?: boolean;
   /** What to do with infinite or NaN weights: an error unless `note`. */
   readonly nonFinite?: 'refuse' | 'note';
+  /** What fits is taken, and the rest keeps the values that it has. */
+  readonly fit?: boolean;
+}
+
+/** The values that a parameter has, with those of the file over them. */
+async function* readOver(
+  program: Program,
+  name: string,
+  read: (own: Float32Array) => Promise<Float32Array>,
+): AsyncGenerator<Float32Array> {
+  yield await read((await program.readParam(name)) as Float32Array);
+}
+
+/** All parameters from the file, each whole. @throws as `matchParameters`. */
+function wholeParameters(file: TensorFile, specs: readonly ParameterSpec[], options: MatchOptions): Fit {
+  const { tensors, notes } = matchParameters(file, specs, options);
+  return { found: tensors.map((info) => info && { info }), notes };
 }
 
 /**
@@ -87,18 +105,21 @@ export async function loadParams(program: Program, given: TensorFile, options: L
   const { file, notes: read } = await asModel(given, params, layouts);
   read.forEach((note) => options.onNote?.(note));
   const specs = params.map((spec) => ({ ...spec, computed: options.computed && spec.init.kind === 'file' }));
-  const { tensors, notes } = matchParameters(file, specs, { others: otherParams, ...options });
+  const { found, notes } = options.fit
+    ? fitParameters(file, specs)
+    : wholeParameters(file, specs, { others: otherParams, ...options });
   notes.forEach((note) => options.onNote?.(note));
   const watch = new FiniteWatch();
   const total = params.reduce((sum, spec) => sum + countOf(spec), 0);
   let done = 0;
   for (const [i, spec] of params.entries()) {
     const whole = spec.dtype !== 'f32' && spec.dtype !== 'f16';
-    const name = tensors[i]?.name;
-    if (name !== undefined) {
+    const { info, read } = found[i] ?? {};
+    if (info) {
+      const own = read && readOver(program, spec.name, read);
       const values = whole
-        ? encodeIntegers(spec, await file.readI32(name))
-        : watch.through(spec, name, file.readF32Chunks(name, CHUNK));
+        ? encodeIntegers(spec, await file.readI32(info.name))
+        : watch.through(spec, info.name, own ?? file.readF32Chunks(info.name, CHUNK));
       await program.setParam(spec.name, values);
     }
     done += countOf(spec);
@@ -119,17 +140,26 @@ export interface FirstValues {
   readonly part?: Part;
   readonly onNote?: LoadOptions['onNote'];
   readonly nonFinite?: LoadOptions['nonFinite'];
+  /** What to do with weights that do not fit the model: refuse them, or take what fits and draw the rest from the seed. */
+  readonly onMismatch?: OnMismatch;
 }
+
+export type OnMismatch = 'refuse' | 'fit';
 
 /** Sets all parameters and states to what they start from. @throws as {@link initialise} and {@link loadParams}. */
 export async function setFirstValues(
   program: Program,
-  { artefact, weights, seed, part, onNote, nonFinite }: FirstValues,
+  { artefact, weights, seed, part, onNote, nonFinite, onMismatch }: FirstValues,
   onProgress: OnWeights = () => {},
 ): Promise<void> {
   if (!weights) return initialise(program, artefact, seed, onProgress);
   const { file, note } = trainedWeights(weights, part);
   if (note !== undefined) onNote?.(note);
+  const fit = onMismatch === 'fit';
+  if (fit) {
+    await initialise(program, artefact, seed);
+    return loadParams(program, file, { onProgress, onNote, nonFinite, computed: true, fit });
+  }
   // Parameters come from the file; the states still need their first values, and what the model computes may have no other.
   const params = artefact.manifest.params.filter(({ init }) => init.kind === 'file');
   await initialise(program, { ...artefact, manifest: { ...artefact.manifest, params } }, seed);

@@ -15,6 +15,8 @@ import { startProgress } from '../progress.ts';
 import type { Terminal } from '../terminal.ts';
 import {
   CHECKPOINT,
+  ON_MISMATCH,
+  onMismatch,
   collect,
   collectInput,
   collectState,
@@ -25,6 +27,7 @@ import {
   part,
 } from '../options.ts';
 import type { Part } from '../../runtime/checkpoint/trained.ts';
+import type { OnMismatch } from '../../runtime/weights.ts';
 import { describeNonFinite, findNonFinite } from '../../runtime/values.ts';
 import type { Arrays } from '../run/entries.ts';
 import { seconds } from '../text.ts';
@@ -33,6 +36,7 @@ interface Options {
   entry: string[];
   weights?: string;
   part?: Part;
+  onMismatch?: OnMismatch;
   batch?: number;
   dtype?: Precision;
   seed: number;
@@ -58,6 +62,7 @@ export const runCommand = (context: Context): Command =>
     )
     .option('--weights <file>', `checkpoint: ${CHECKPOINT}; without one the weights are random`)
     .option(...PART, part)
+    .option(...ON_MISMATCH, onMismatch)
     .option('--batch <n>', 'images per run, for a model file (default: 1)', wholeNumber('--batch', 1, 65535))
     .option('--dtype <type>', 'f32 or f16, for a model file: as of ditc build (default: f32)', precision)
     .option('--seed <n>', 'seed of random weights', wholeNumber('--seed', 0, MAX_SEED), 0)
@@ -113,7 +118,15 @@ async function run(path: string, options: Options, { terminal }: Context): Promi
       if (isSlowToCompile(manifest, specs, open)) terminal.err(builtFor(manifest.device, open.spec.name));
       if (!weights && manifest.params.length) terminal.err(`note: ${gpu.RANDOM_WEIGHTS}`);
       const { seed, part } = options;
-      const setup = { artefact, entries: names, weights, seed, part, nonFinite: 'note' as const };
+      const setup = {
+        artefact,
+        entries: names,
+        weights,
+        seed,
+        part,
+        nonFinite: 'note' as const,
+        onMismatch: options.onMismatch,
+      };
       const program = await gpu.startProgram(open, setup, terminal);
       const model = new RunnableModel(program, artefact, () => {});
       try {

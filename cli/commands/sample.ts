@@ -5,14 +5,27 @@ import type { Model } from '../../compiler/dsl/model.ts';
 import { checkClasses, classesOf, parseClasses } from '../classes.ts';
 import { examples, type Context } from '../context.ts';
 import { UsageError } from '../errors.ts';
-import { CHECKPOINT, ALLOW_NON_FINITE, PART, part, MAX_SEED, precision, realNumber, wholeNumber } from '../options.ts';
+import {
+  CHECKPOINT,
+  ON_MISMATCH,
+  onMismatch,
+  ALLOW_NON_FINITE,
+  PART,
+  part,
+  MAX_SEED,
+  precision,
+  realNumber,
+  wholeNumber,
+} from '../options.ts';
 import type { Part } from '../../runtime/checkpoint/trained.ts';
+import type { OnMismatch } from '../../runtime/weights.ts';
 import { plural, seconds } from '../text.ts';
 import type { Samples } from '../../runtime/sample.ts';
 
 interface Options {
   weights?: string;
   part?: Part;
+  onMismatch?: OnMismatch;
   allowNonFinite?: boolean;
   vae?: string;
   vaeWeights?: string;
@@ -48,6 +61,7 @@ export const sampleCommand = (context: Context): Command =>
     .requiredOption('-o, --out <path>', 'FILE.png for a grid, FILE.npy for raw samples, or a folder for a PNG each')
     .option('--weights <file>', `checkpoint: ${CHECKPOINT}; without one the weights are random`)
     .option(...PART, part)
+    .option(...ON_MISMATCH, onMismatch)
     .option('--vae <model>', 'the model file of the autoencoder that decodes what a latent model makes')
     .option('--vae-weights <file>', `its weights: ${CHECKPOINT} (default: MODEL.safetensors beside it)`)
     .option('--steps <n>', 'reverse steps, 1 to 1000', wholeNumber('--steps', 1, MAX_STEPS))
@@ -120,7 +134,7 @@ async function sampleModel(path: string, options: Options, { terminal }: Context
       const entries = sampler.SAMPLING_ENTRIES;
       const { seed, part, allowNonFinite } = options;
       const nonFinite = allowNonFinite ? 'note' : 'refuse';
-      const setup = { artefact, entries, weights, seed, part, nonFinite } as const;
+      const setup = { artefact, entries, weights, seed, part, nonFinite, onMismatch: options.onMismatch } as const;
       const program = await startProgram(open, setup, terminal);
       const bar = startProgress(terminal, 'sampling', Math.ceil(options.classes.length / batch), 'steps');
       let [began, steps] = [0, 0];

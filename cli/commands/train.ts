@@ -3,10 +3,23 @@ import { Command } from 'commander';
 import type { Precision } from '../../compiler/pipeline.ts';
 import { parseClasses } from '../classes.ts';
 import { examples, type Context } from '../context.ts';
-import { CHECKPOINT, MAX_SEED, memorySize, oneOf, precision, realNumber, wholeNumber, PART, part } from '../options.ts';
+import {
+  CHECKPOINT,
+  ON_MISMATCH,
+  onMismatch,
+  MAX_SEED,
+  memorySize,
+  oneOf,
+  precision,
+  realNumber,
+  wholeNumber,
+  PART,
+  part,
+} from '../options.ts';
 import { grouped, plural, rate, seconds } from '../text.ts';
 import type { Hyperparameters } from '../train/settings.ts';
 import type { Part } from '../../runtime/checkpoint/trained.ts';
+import type { OnMismatch } from '../../runtime/weights.ts';
 
 interface Options extends Hyperparameters {
   data: string;
@@ -16,6 +29,7 @@ interface Options extends Hyperparameters {
   resume?: string;
   weights?: string;
   part?: Part;
+  onMismatch?: OnMismatch;
   seed?: number;
   flip?: true;
   dtype?: Precision;
@@ -96,6 +110,7 @@ export const trainCommand = (context: Context): Command =>
     )
     .option('--weights <file>', `weights to begin with: ${CHECKPOINT}; without, they are random`)
     .option(...PART, part)
+    .option(...ON_MISMATCH, onMismatch)
     .option('--resume <checkpoint>', 'go on from a file of OUT/checkpoints, or from the latest')
     .option('--log-every <n>', 'steps from one line of metrics.jsonl to the next', wholeNumber('--log-every', 1), 10)
     .option('--checkpoint-every <n>', 'steps; 0: only at the end', wholeNumber('--checkpoint-every', 0), 1000)
@@ -128,6 +143,7 @@ export const trainCommand = (context: Context): Command =>
       examples(
         'ditc train models/digits.ts --data mnist-data --steps 2000 --lr 1e-3 --ema 0.999 --out runs/digits',
         'ditc train models/digits.ts --data mnist-data --steps 4000 --resume latest --out runs/digits',
+        'ditc train five.ts --data five/ --weights models/digits.safetensors --on-mismatch fit --steps 500 --out runs/five',
       ),
     )
     .action((path: string, options: Options) => trainModel(path, options, context));

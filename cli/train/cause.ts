@@ -35,7 +35,13 @@ export async function findCause(
       return recordIn(file!);
     });
   const begin = async (): Promise<Place> => {
-    await setFirstValues(program, { artefact, weights, seed, part: job.request.part });
+    await setFirstValues(program, {
+      artefact,
+      weights,
+      seed,
+      part: job.request.part,
+      onMismatch: job.request.onMismatch,
+    });
     await program.run('trainStart');
     return from;
   };

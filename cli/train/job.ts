@@ -12,6 +12,7 @@ import type { PreviewRequest } from './preview.ts';
 import type { Checkpoint } from './resume.ts';
 import type { GivenSettings, Settings } from './settings.ts';
 import type { Part } from '../../runtime/checkpoint/trained.ts';
+import type { OnMismatch } from '../../runtime/weights.ts';
 
 export interface TrainRequest {
   readonly data: string;
@@ -23,6 +24,8 @@ export interface TrainRequest {
   /** Weights to begin with. */
   readonly weights?: string;
   readonly part?: Part;
+  /** What to do with weights that do not fit the model. */
+  readonly onMismatch?: OnMismatch;
   readonly onBad: OnBad;
   /** Of latents that are drawn from moments; the data says it unless given. */
   readonly latentScale?: number;

@@ -181,7 +181,7 @@ async function filledProgram(open: OpenDevice, job: Job, artefact: Artefact): Pr
   }
   const program = await startProgram(
     open,
-    { ...setup, weights, seed: settings.seed, part: job.request.part },
+    { ...setup, weights, seed: settings.seed, part: job.request.part, onMismatch: job.request.onMismatch },
     terminal,
   );
   await program.run('trainStart');

@@ -30,7 +30,7 @@ import { xavierUniform, zeros, type Init } from './init.ts';
 import { linear } from './functions.ts';
 import { outputsOf } from './outputs.ts';
 import { misuse, Tensor } from './tensor.ts';
-import { currentPlace, Trace, withTrace, type DeclaredParam } from './trace.ts';
+import { currentPlace, Trace, withTrace, type DeclaredParam, type Resize } from './trace.ts';
 
 /** Parameters under a name prefix: `p.at('blocks', 3).linear('attn.qkv', …)` declares `blocks.3.attn.qkv.weight`. */
 export class Scope {
@@ -47,11 +47,15 @@ export class Scope {
     return new Scope(this.trace, [this.path, ...names].filter((part) => part !== '').join('.'));
   }
 
-  /** A named weight. Asking twice for one name gives the same tensor. `frozen`: training leaves it as it is. */
-  param(name: string, shape: Shape, init: Init = zeros, { frozen }: { frozen?: boolean } = {}): Tensor {
+  /**
+   * A named weight. Asking twice for one name gives the same tensor. `frozen`: training leaves it as it is. `resize`: what of a checkpoint's
+   * values is kept where they are of another size (`--on-mismatch fit`).
+   */
+  param(name: string, shape: Shape, init: Init = zeros, options: { frozen?: boolean; resize?: Resize } = {}): Tensor {
     const full = this.at(name).path;
     const node = declare(this.trace, this.trace.params, 'param', full, shape, 'f32', init);
-    if (frozen) this.trace.params.set(full, { node, init, frozen });
+    const { frozen, resize } = options;
+    if (frozen || resize) this.trace.params.set(full, { node, init, frozen, resize });
     return new Tensor(node);
   }
 
@@ -72,9 +76,21 @@ export class Scope {
   }
 }
 
+const RESIZE = "{ kind: 'rows', last: a number of rows } or { kind: 'grid' }";
+
+function isResize(value: unknown): boolean {
+  const { kind, last = 0 } = (value ?? {}) as { kind?: unknown; last?: unknown };
+  return (kind === 'rows' || kind === 'grid') && Number.isSafeInteger(last) && (last as number) >= 0;
+}
+
 methodsTake(Scope, {
   at: [rest(argument('names', 'a name or a number', (n) => typeof n === 'string' || Number.isSafeInteger(n)))],
-  param: [text('name'), shape('shape'), optional(init('init')), options('options', [flag('frozen')])],
+  param: [
+    text('name'),
+    shape('shape'),
+    optional(init('init')),
+    options('options', [flag('frozen'), argument('resize', RESIZE, isResize)]),
+  ],
   linear: [
     text('name'),
     tensor('x'),

@@ -6,11 +6,19 @@ import { DitcError, GraphBuilder, type Node } from '../ir/index.ts';
 import { Functional, opTable } from '../ops/index.ts';
 import type { Init } from './init-kind.ts';
 
+/**
+ * How a parameter takes over the values that a checkpoint has for another size, when it is asked to. `rows`: rows of the first axis by
+ * their number, and the `last` of them (such as a null class) as the last ones. `grid`: positions of a square grid along one axis,
+ * resampled.
+ */
+export type Resize = { readonly kind: 'rows'; readonly last?: number } | { readonly kind: 'grid' };
+
 export interface DeclaredParam {
   readonly node: Node;
   readonly init: Init;
   /** Whether training leaves it as it is. */
   readonly frozen?: boolean;
+  readonly resize?: Resize;
 }
 
 export class Trace {

@@ -29,6 +29,8 @@ export interface ParamSpec extends TensorSpec {
   readonly aliases?: readonly string[];
   /** By layout of checkpoints, how it is stored: parts along the first axis, each by the names of its equal copies. */
   readonly layouts?: Readonly<Record<string, readonly (readonly string[])[]>>;
+  /** What is kept of a checkpoint's values of another size: rows by their number (the `last` as the last), or a grid, resampled. */
+  readonly resize?: { readonly kind: 'rows'; readonly last?: number } | { readonly kind: 'grid' };
   /** Of a state that counts the runs of a loop: it is from 0 to this, exclusive, when the loop's body is run. */
   readonly count?: number;
 }

@@ -15,6 +15,7 @@ export interface Naming {
 export interface Declared {
   readonly node: Node;
   readonly init: Init;
+  readonly resize?: ParamSpec['resize'];
 }
 
 export const tensorSpec = (name: string, { type }: Node): TensorSpec => ({
@@ -32,12 +33,18 @@ export function typedData(node: Node, data: Float64Array): Float32Array | Int32A
 /** Parameters (or states) of all entries, each once. */
 export function declare(declared: readonly Declared[], data: Data, naming?: Naming): ParamSpec[] {
   const specs = new Map<string, ParamSpec>();
-  for (const { node, init } of declared) {
+  for (const { node, init, resize } of declared) {
     const name = String(node.attrs.name);
     if (specs.has(name)) continue;
     const { count } = node.attrs;
     const counted = typeof count === 'number' && { count };
-    specs.set(name, { ...tensorSpec(name, node), init: initSpec(init), ...named(name, naming), ...counted });
+    specs.set(name, {
+      ...tensorSpec(name, node),
+      init: initSpec(init),
+      ...named(name, naming),
+      ...counted,
+      ...(resize && { resize }),
+    });
     if (init.kind === 'data') data.set(`init.${name}`, typedData(node, init.data));
   }
   return [...specs.values()];

@@ -48,7 +48,9 @@ function addEntry(hash: Hash, { graph, classes, params, states }: TracedEntry): 
   };
   nodesOf(graph).forEach(id);
   const declared = (list: readonly DeclaredParam[]) =>
-    list.map(({ node, init, frozen }) => `${id(node)} ${attrsText({ ...init })} ${Boolean(frozen)}`);
+    list.map(({ node, init, frozen, resize }) => {
+      return `${id(node)} ${attrsText({ ...init })} ${Boolean(frozen)} ${JSON.stringify(resize)}`;
+    });
   const known = [...(classes ?? [])];
   hash.update(JSON.stringify([known, declared(params), declared(states)])).update(JSON.stringify(frameOf(graph, id)));
 }

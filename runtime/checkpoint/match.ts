@@ -32,13 +32,13 @@ export interface MatchResult {
   notes: string[];
 }
 
-interface WrongShape {
+export interface WrongShape {
   name: string;
   expected: readonly number[];
   found: readonly number[];
 }
 
-function describeShape({ name, expected, found }: WrongShape): string {
+export function describeShape({ name, expected, found }: WrongShape): string {
   const transposed =
     expected.length === 2 && expected[0] === found[1] && expected[1] === found[0] && found.length === 2;
   return `${name}: the model has [${expected.join(', ')}], the file [${found.join(', ')}]${transposed ? ' (transposed)' : ''}`;
@@ -70,12 +70,16 @@ function chooseFix(missing: ParameterSpec[], extra: string[], wrong: WrongShape[
 }
 
 /** The tensor of a parameter: by its name, else the first other name that the file has, else behind a wrapper's. */
-function findTensor(file: TensorFile, { name, aliases = [] }: ParameterSpec, wrapped: Wrapped): TensorInfo | undefined {
+export function findTensor(
+  file: TensorFile,
+  { name, aliases = [] }: ParameterSpec,
+  wrapped: Wrapped,
+): TensorInfo | undefined {
   const known = [name, ...aliases].find((candidate) => file.tensors.has(candidate) || file.unread?.has(candidate));
   return file.tensors.get(known ?? wrapped.nameOf(name) ?? '');
 }
 
-function fits(found: TensorInfo, { aliases = [], shape }: ParameterSpec): boolean {
+export function fits(found: TensorInfo, { aliases = [], shape }: ParameterSpec): boolean {
   const same = (a: readonly number[], b: readonly number[]) => a.length === b.length && a.every((n, i) => n === b[i]);
   const long = (sizes: readonly number[]) => sizes.filter((n) => n !== 1);
   return aliases.includes(found.name) ? same(long(found.shape), long(shape)) : same(found.shape, shape);
@@ -163,7 +167,7 @@ function checkRead(file: TensorFile, { name, aliases = [], computed }: Parameter
 }
 
 /** Floats of other types that become the model's. */
-function castNotes(where: string, present: readonly TensorInfo[]): string[] {
+export function castNotes(where: string, present: readonly TensorInfo[]): string[] {
   const counts = new Map<DType, number>();
   for (const { dtype } of present)
     if (isFloat(dtype) && dtype !== 'f32') counts.set(dtype, (counts.get(dtype) ?? 0) + 1);

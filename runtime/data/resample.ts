@@ -42,39 +42,47 @@ export const BICUBIC: Filter = {
 const FRACTION_BITS = 32 - 8 - 2;
 const HALF = 1 << (FRACTION_BITS - 1);
 
-/** What each output position of one axis sums up: `count[i]` input positions from `start[i]`, weights `k[i·most]…`. */
-interface Taps {
+/** What each output position of one axis sums up: `count[i]` input positions from `start[i]`, weights `weights[i·most]…`. */
+export interface Kernels {
   readonly start: Int32Array;
   readonly count: Int32Array;
-  readonly k: Int32Array;
+  readonly weights: Float64Array;
   readonly most: number;
 }
 
-/** Taps of outputs `first` … `first + length − 1` when `from` positions become `to`. */
-function tapsOf(from: number, to: number, first: number, length: number, filter: Filter): Taps {
+/** The same in fixed point. */
+interface Taps extends Pick<Kernels, 'start' | 'count' | 'most'> {
+  readonly k: Int32Array;
+}
+
+/** Of outputs `first` … `first + length − 1` when `from` positions become `to`. */
+export function kernelsOf(from: number, to: number, first: number, length: number, filter: Filter): Kernels {
   const scale = from / to;
   const stretch = Math.max(scale, 1); // when shrinking, the filter widens to cover all that becomes one pixel
   const support = filter.support * stretch;
   const most = Math.ceil(support) * 2 + 1;
   const start = new Int32Array(length);
   const count = new Int32Array(length);
-  const k = new Int32Array(length * most);
-  const weights = new Float64Array(most);
+  const weights = new Float64Array(length * most);
   for (let i = 0; i < length; i++) {
     const centre = (first + i + 0.5) * scale;
     start[i] = Math.max(0, Math.trunc(centre - support + 0.5));
     count[i] = Math.min(from, Math.trunc(centre + support + 0.5)) - start[i];
-    let sum = 0;
-    for (let t = 0; t < count[i]; t++) {
-      weights[t] = filter.weight((start[i] + t - centre + 0.5) / stretch);
-      sum += weights[t];
-    }
-    for (let t = 0; t < count[i]; t++) {
-      const fixed = (weights[t] / sum) * 2 ** FRACTION_BITS;
-      k[i * most + t] = Math.trunc(fixed < 0 ? fixed - 0.5 : fixed + 0.5);
-    }
+    const own = weights.subarray(i * most, i * most + count[i]);
+    for (let t = 0; t < count[i]; t++) own[t] = filter.weight((start[i] + t - centre + 0.5) / stretch);
+    const sum = own.reduce((total, weight) => total + weight, 0);
+    for (let t = 0; t < count[i]; t++) own[t] /= sum;
   }
-  return { start, count, k, most };
+  return { start, count, weights, most };
+}
+
+function tapsOf(from: number, to: number, first: number, length: number, filter: Filter): Taps {
+  const { weights, ...places } = kernelsOf(from, to, first, length, filter);
+  const k = Int32Array.from(weights, (weight) => {
+    const fixed = weight * 2 ** FRACTION_BITS;
+    return Math.trunc(fixed < 0 ? fixed - 0.5 : fixed + 0.5);
+  });
+  return { ...places, k };
 }
 
 const clip = (sum: number): number => {

@@ -10,7 +10,7 @@ import { RunnableModel } from '../model.ts';
 import { checkCount, checkOptions, type OptionNames } from '../needs.ts';
 import { Program } from '../program.ts';
 import type { AnySignature, Signature } from '../signature.ts';
-import { setFirstValues } from '../weights.ts';
+import { setFirstValues, type OnMismatch } from '../weights.ts';
 import { findAdapter, type AdapterChoice } from './adapter.ts';
 import { readArtefact } from './artefact.ts';
 import { openCheckpointFile } from './checkpoint.ts';
@@ -27,6 +27,8 @@ export interface LoadOptions {
   readonly weights?: string | URL | GivenWeights;
   /** Of a checkpoint with both: the moving average where there is one, unless told. */
   readonly part?: Part;
+  /** Weights that do not fit the model are refused; or what fits is taken, and the rest drawn from `seed`. */
+  readonly onMismatch?: OnMismatch;
   /** Of weights that are drawn; 0 unless told. */
   readonly seed?: number;
   /** The entries to be run; all unless told. What only others need is neither compiled nor allocated. */
@@ -41,6 +43,7 @@ export interface LoadOptions {
 const OPTIONS: OptionNames<LoadOptions> = {
   weights: true,
   part: true,
+  onMismatch: true,
   seed: true,
   entries: true,
   device: true,
@@ -111,12 +114,12 @@ export async function openGpu(prefer?: AdapterChoice): Promise<OpenDevice> {
 }
 
 async function fill(program: Program, artefact: Artefact, options: LoadOptions): Promise<void> {
-  const { weights, part, seed = 0, onProgress, onNote } = options;
+  const { weights, part, onMismatch, seed = 0, onProgress, onNote } = options;
   const open = async (from: NonNullable<typeof weights>): Promise<TensorFile> =>
     isPath(from) ? openCheckpointFile(pathOf(from), part) : givenTensors(from, artefact.manifest.params);
   const file = weights === undefined ? undefined : await open(weights);
   try {
-    await setFirstValues(program, { artefact, weights: file, part, seed, onNote }, ({ done, total }) => {
+    await setFirstValues(program, { artefact, weights: file, part, onMismatch, seed, onNote }, ({ done, total }) => {
       onProgress?.({ phase: 'weights', done, total });
     });
   } finally {

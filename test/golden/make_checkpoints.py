@@ -102,6 +102,13 @@ with torch.no_grad():
     out = model.double()(x.double(), t, y).sample
 tensors = {"input.x": x, "input.t": t.float(), "input.y": y.int(), "output.out": out.float()}
 save_file(tensors, OUT / "forward.safetensors", metadata={"config": json.dumps(CONFIG)})
+# Positions on a grid of 4×4 at other resolutions, as timm resamples them.
+grid = torch.randn(1, 8, 4, 4, dtype=torch.float64)
+resampled = {"input.grid": grid.permute(0, 2, 3, 1).reshape(1, 16, 8).float()}
+for side in (3, 6, 16):
+    made = torch.nn.functional.interpolate(grid.float().double(), size=(side, side), mode="bicubic", antialias=True, align_corners=False)
+    resampled[f"output.{side}"] = made.permute(0, 2, 3, 1).reshape(1, side * side, 8).float()
+save_file({name: tensor.contiguous() for name, tensor in resampled.items()}, OUT / "grid.safetensors", metadata={"config": "{}"})
 for path in OUT.rglob("*"):
     path.chmod(0o755 if path.is_dir() else 0o644)
 print(sum(f.stat().st_size for f in OUT.rglob("*")), "bytes")
