@@ -69,7 +69,7 @@ export function fixedSubgroupSize(device: DeviceSpec): number | null {
   return subgroups && features.includes('subgroups') && subgroups.min === subgroups.max ? subgroups.min : null;
 }
 
-/** Software devices run products best by one subgroup without workgroup memory (DESIGN.md section 6: 10–15 against 1.6 GFLOP/s). */
+/** Software devices run products best by one subgroup without workgroup memory (docs/numbers.md: 10–15 against 1.6 GFLOP/s). */
 export const prefersSubgroupProducts = (device: DeviceSpec): boolean =>
   device.kind === 'software' && fixedSubgroupSize(device) !== null;
 

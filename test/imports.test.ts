@@ -1,5 +1,5 @@
 /**
- * Who may import whom (DESIGN.md section 2), read from the sources:
+ * Who may import whom (compiler/README.md), read from the sources:
  * `ir ← ops ← {dsl, autodiff, rewrite, kernel} ← plans ← fusion ← memory ← recompute ← emit ← report ← pipeline ← compile ← frontend`, models only the DSL,
  * the runtime only the artefact's types and nothing of Node outside runtime/node/. And files stay small.
  */

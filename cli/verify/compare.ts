@@ -8,7 +8,7 @@ export interface Difference {
   readonly worst?: { readonly index: readonly number[]; readonly got: number; readonly want: number };
 }
 
-/** Largest error of a kernel in that dtype, DESIGN section 4. Whole numbers are exact. */
+/** Largest error of a kernel in that dtype (docs/numbers.md). Whole numbers are exact. */
 export const TOLERANCE: Readonly<Record<DType, number>> = { f32: 1e-5, f16: 5e-3, i32: 0, u32: 0, bool: 0 };
 
 /** The tolerance of a result whose computation goes through values of these dtypes. */

@@ -8,7 +8,7 @@ import type { Values } from '../../runtime/transfer.ts';
 
 /** How much worse than one evaluation in float32, or than one move of the inputs, a right kernel may be. */
 const FACTOR = 4;
-/** What rounding on the way may cost a kernel: what a whole forward pass may be off (DESIGN section 4). */
+/** What rounding on the way may cost a kernel: what a whole forward pass may be off (docs/numbers.md). */
 const ON_THE_WAY = 1e-4;
 /** A result of less than two digits is lost, whatever the reason. */
 const LOST = 1e-2;

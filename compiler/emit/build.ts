@@ -223,7 +223,7 @@ class Emitter {
   }
 }
 
-/** Multiply-accumulates as the DiT paper counts them (spec/dit.md section 3). */
+/** Multiply-accumulates as the DiT paper counts them (docs/numbers.md). */
 export function macsOfGraph(graph: Graph): number {
   return nodesOf(graph).reduce(
     (sum, n) =>

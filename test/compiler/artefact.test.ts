@@ -9,7 +9,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const build = (file: string, entries?: string[]) =>
   compile(loadModel(join(root, 'models', file)), { device: PORTABLE, entries, entryOptions: { batch: 1 } });
 
-/** Layers, width, tokens at 256 px and patch of a size; parameters with position table (spec/dit.md section 3). */
+/** Layers, width, tokens at 256 px and patch of a size; parameters with position table (docs/numbers.md). */
 const SIZES: [string, number, number, number, number, number][] = [
   ['dit-s-8', 12, 384, 16, 8, 33_148_160],
   ['dit-s-4', 12, 384, 64, 4, 32_945_024],

@@ -1,4 +1,4 @@
-"""Checks the references themselves: the numbers on record (spec/dit.md 3 and 9) and diffusers' own DiT.
+"""Checks the references themselves: the numbers on record (docs/numbers.md) and diffusers' own DiT.
 
     python test/golden/check_reference.py
 """
@@ -13,7 +13,7 @@ from diffusion_reference import Process, linear_betas, space_timesteps
 from dit_reference import DiT, named_config, parameter_count, position_table, timestep_embedding
 from make_forward import CASES, TINY, random_weights
 
-# (with pos_embed, without), spec/dit.md section 3
+# (with pos_embed, without), docs/numbers.md
 PARAMETERS = {
     "DiT-S/8": (33_148_160, 33_142_016), "DiT-S/4": (32_945_024, 32_920_448), "DiT-S/2": (32_963_360, 32_865_056),
     "DiT-B/8": (130_881_536, 130_869_248), "DiT-B/4": (130_475_648, 130_426_496),
@@ -67,7 +67,7 @@ def check_golden_numbers():
 
 
 def to_diffusers(state, depth):
-    """Official names to diffusers' (spec/dit.md 2.4); every block gets its own copy of the embedders."""
+    """Official names to diffusers' (docs/numbers.md); every block gets its own copy of the embedders."""
     out = {}
     for kind in ("weight", "bias"):
         out[f"pos_embed.proj.{kind}"] = state[f"x_embedder.proj.{kind}"]

@@ -52,7 +52,7 @@ def space_timesteps(steps, spacing=""):
 
 
 class Process:
-    """Constants of section 4.1, each an array over the (respaced) steps."""
+    """Constants of the process (docs/numbers.md), each an array over the (respaced) steps."""
 
     def __init__(self, betas, timesteps=None):
         if timesteps is not None:

@@ -1,4 +1,4 @@
-"""The training loss of section 4.7 in PyTorch (any dtype): MSE + one term of the variational bound, in bits."""
+"""The training loss (Peebles & Xie 2023; Nichol & Dhariwal 2021) in PyTorch (any dtype): MSE + one term of the variational bound, in bits."""
 
 import math
 

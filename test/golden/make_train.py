@@ -1,4 +1,4 @@
-"""Writes data/train-<case>.safetensors: the loss of section 4.7 of a tiny DiT and its gradient for every weight.
+"""Writes data/train-<case>.safetensors: the training loss of a tiny DiT and its gradient for every weight.
 
 The weights are make_forward's, so none is zero; `step-0` has the paper's initialisation, where only final_layer.linear
 has a gradient. Computed in float64 from the stored float32 values.

@@ -5,9 +5,7 @@ import { dit, type DiTConfig } from '../../models/dit.ts';
 import { Program } from '../../runtime/program.ts';
 import { relativeError, TestGpu, typed } from '../helpers/gpu.ts';
 import { goldenCases, readGolden } from '../models/golden.ts';
-
-const STEP_TOLERANCE = 1e-5;
-const WHOLE_TOLERANCE = 1e-4;
+import { KERNEL, PASS } from '../helpers/tolerances.ts';
 
 let gpu: TestGpu;
 beforeAll(async () => {
@@ -42,8 +40,8 @@ describe('the compiled trajectory equals PyTorch', () => {
         for (let k = from; k <= to; k++) await program.run('sampleStep');
         return relativeError(await program.readState('x'), after(to));
       };
-      for (let k = 0; k < options.steps; k++) expect(await run(k, k), `step ${k}`).toBeLessThan(STEP_TOLERANCE);
-      expect(await run(0, options.steps - 1), 'all steps').toBeLessThan(WHOLE_TOLERANCE);
+      for (let k = 0; k < options.steps; k++) expect(await run(k, k), `step ${k}`).toBeLessThan(KERNEL);
+      expect(await run(0, options.steps - 1), 'all steps').toBeLessThan(PASS);
     } finally {
       program.close();
     }

@@ -4,9 +4,7 @@ import { compileModel } from '../../compiler/compile.ts';
 import { dit } from '../../models/dit.ts';
 import { relativeError, TestGpu } from '../helpers/gpu.ts';
 import { goldenCases, readGolden } from '../models/golden.ts';
-
-/** DESIGN.md section 4: f32 error of a whole forward pass. */
-const FORWARD_TOLERANCE = 1e-4;
+import { PASS } from '../helpers/tolerances.ts';
 
 let gpu: TestGpu;
 beforeAll(async () => {
@@ -25,6 +23,6 @@ describe('the compiled forward pass equals PyTorch', () => {
       Object.entries(values).map(([name, v]) => [name.replace(/^(param|input)\./, ''), v]),
     );
     const { outputs } = await gpu.run(artefact, 'forward', bindings);
-    expect(relativeError(outputs.out, values['output.out'])).toBeLessThan(FORWARD_TOLERANCE);
+    expect(relativeError(outputs.out, values['output.out'])).toBeLessThan(PASS);
   });
 });

@@ -7,9 +7,7 @@ import { PORTABLE, type DeviceSpec } from '../../compiler/device.ts';
 import { relativeError, TestGpu } from '../helpers/gpu.ts';
 import { randomGraph } from '../helpers/random-graph.ts';
 import { opCase } from '../helpers/samples.ts';
-
-/** DESIGN.md section 4: f32 error of a kernel. */
-const KERNEL_TOLERANCE = 1e-5;
+import { KERNEL } from '../helpers/tolerances.ts';
 
 const SAMPLES_PER_OP = 4;
 const FUZZ_SEEDS = 40;
@@ -36,7 +34,7 @@ async function expectAgreement(graph: Graph, bindings: Bindings, note: string): 
     const got = await gpu.runGraph(graph, bindings, device);
     for (const { name, node } of graph.outputs) {
       const error = relativeError(got.outputs[name], want.outputs[name].data);
-      const bound = isFloat(node.type.dtype) ? KERNEL_TOLERANCE : 0;
+      const bound = isFloat(node.type.dtype) ? KERNEL : 0;
       expect(error, `${note}, output ${name}, ${device.name}`).toBeLessThanOrEqual(bound);
     }
   }

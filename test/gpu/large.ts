@@ -17,9 +17,7 @@ import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts'
 import { openFile, writeAtomically } from '../../runtime/node/file.ts';
 import { Program } from '../../runtime/program.ts';
 import { relativeError, TestGpu, typed } from '../helpers/gpu.ts';
-
-/** Float32 forward pass against float64 (DESIGN.md section 4). */
-const TOLERANCE = 1e-4;
+import { PASS } from '../helpers/tolerances.ts';
 
 const args = process.argv.slice(2);
 const pythonAt = args.indexOf('--pytorch');
@@ -70,7 +68,7 @@ const expected = python ? await byPyTorch(python) : interpret(graph, bindings).o
 console.log(`${python ? 'PyTorch' : 'interpreter'}: ${seconds(start)}`);
 const error = relativeError(got, expected);
 console.log(`relative error of ${expected.length} outputs: ${error.toExponential(2)}`);
-if (!(error <= TOLERANCE)) process.exit(1);
+if (!(error <= PASS)) process.exit(1);
 
 /** The same forward pass by test/golden/dit_reference.py. */
 async function byPyTorch(command: string): Promise<Float32Array> {

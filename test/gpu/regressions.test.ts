@@ -7,9 +7,7 @@ import { PORTABLE, type DeviceSpec } from '../../compiler/device.ts';
 import { relativeError, TestGpu } from '../helpers/gpu.ts';
 import { normedLayers } from '../helpers/norm-graph.ts';
 import { drawValues } from '../helpers/samples.ts';
-
-/** DESIGN.md section 4: f32 error of a kernel. */
-const KERNEL_TOLERANCE = 1e-5;
+import { KERNEL } from '../helpers/tolerances.ts';
 
 type Leaf = (name: string, shape: Shape) => Node;
 type Case = (f: Functional, input: Leaf) => Node[];
@@ -120,7 +118,7 @@ describe('regressions', () => {
       const { outputs } = await gpu.run(artefact, graph.name, bindings);
       for (const { name } of graph.outputs) {
         const error = relativeError(outputs[name], want.outputs[name].data);
-        expect(error, `${name}, ${device.name}`).toBeLessThanOrEqual(KERNEL_TOLERANCE);
+        expect(error, `${name}, ${device.name}`).toBeLessThanOrEqual(KERNEL);
       }
     }
   });

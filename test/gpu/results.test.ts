@@ -4,9 +4,7 @@ import { interpret } from '../../compiler/ops/index.ts';
 import { PORTABLE, type DeviceSpec } from '../../compiler/device.ts';
 import { relativeError, TestGpu } from '../helpers/gpu.ts';
 import { resultsGraph } from '../helpers/results-graph.ts';
-
-/** DESIGN.md section 4: f32 error of a kernel. What these graphs chain is well conditioned. */
-const KERNEL_TOLERANCE = 1e-5;
+import { KERNEL } from '../helpers/tolerances.ts';
 
 /** The gate runs a few: `DITC_SLOW=1 npm test` many. The same seeds run in this process (compiler/fusion/merging.test.ts). */
 const SEEDS = Array.from({ length: process.env.DITC_SLOW ? 200 : 6 }, (_, seed) => seed);
@@ -31,7 +29,7 @@ describe('kernels with several results', () => {
       for (const of of ['outputs', 'updates'] as const) {
         expect(Object.keys(got[of]).sort()).toEqual(Object.keys(want[of]).sort());
         for (const [name, { data }] of Object.entries(want[of]))
-          expect(relativeError(got[of][name], data), `${name}, ${device.name}`).toBeLessThanOrEqual(KERNEL_TOLERANCE);
+          expect(relativeError(got[of][name], data), `${name}, ${device.name}`).toBeLessThanOrEqual(KERNEL);
       }
     }
   });

@@ -13,6 +13,7 @@ import { compileModel } from '../../compiler/compile.ts';
 import { Program } from '../../runtime/program.ts';
 import { TestGpu } from '../helpers/gpu.ts';
 import { readGolden, type Golden } from '../models/golden.ts';
+import { KERNEL } from '../helpers/tolerances.ts';
 
 const UNARY: Record<string, (x: Tensor) => Tensor> = {
   neg: (x) => x.neg(),
@@ -76,8 +77,6 @@ const CASES: Record<string, Case> = Object.fromEntries([
   ...Object.entries(REDUCED).map(([name, make]) => [name, { make, inputs: ['rows'] }] as const),
 ]);
 
-/** DESIGN.md section 4. */
-const RELATIVE = 1e-5;
 const SMALLEST_NORMAL = 2 ** -126;
 /** A device may take subnormal numbers for 0: these times numbers up to 100 are what it then misses. */
 const MISSED = 100 * SMALLEST_NORMAL;
@@ -127,7 +126,7 @@ function wrong(name: string, part: string, got: ArrayLike<number>, rights: (i: n
 
 function agrees(got: number, want: number, least: number): boolean {
   if (!Number.isFinite(want)) return Object.is(got, want);
-  return Math.abs(got - want) <= Math.max(RELATIVE * Math.abs(want), MISSED, least);
+  return Math.abs(got - want) <= Math.max(KERNEL * Math.abs(want), MISSED, least);
 }
 
 /** Beyond what `sin` promises. */

@@ -8,12 +8,10 @@ import { initialise } from '../../runtime/weights.ts';
 import { relativeError, TestGpu, typed } from '../helpers/gpu.ts';
 import { goldenCases, readGolden, type Golden } from '../models/golden.ts';
 import { trainCase } from '../models/train-case.ts';
+import { PASS } from '../helpers/tolerances.ts';
 
 /** A software GPU compiles a hundred kernels for each of these. */
 vi.setConfig({ testTimeout: 600_000 });
-
-/** DESIGN.md section 4: f32 error of a whole pass. */
-const TOLERANCE = 1e-4;
 
 let gpu: TestGpu;
 beforeAll(async () => {
@@ -39,7 +37,7 @@ describe('the compiled gradients of all weights equal PyTorch', () => {
       };
       const artefact = compileModel(model, { ...options, entries: ['trainStepGiven'] });
       const { outputs, updates } = await gpu.run(artefact, 'trainStepGiven', bindings);
-      check(outputs, updates, TOLERANCE);
+      check(outputs, updates, PASS);
     },
   );
 });

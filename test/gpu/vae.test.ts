@@ -5,12 +5,10 @@ import type { DeviceSpec } from '../../compiler/device.ts';
 import { autoencoderKL } from '../../models/vae.ts';
 import { relativeError, TestGpu } from '../helpers/gpu.ts';
 import { bindingsOf, goldenCases, readGolden } from '../models/golden.ts';
+import { PASS } from '../helpers/tolerances.ts';
 
 /** A software GPU compiles some forty kernels for each entry. */
 vi.setConfig({ testTimeout: 600_000 });
-
-/** DESIGN.md section 4: f32 error of a whole pass. */
-const TOLERANCE = 1e-4;
 
 let gpu: TestGpu;
 beforeAll(async () => {
@@ -30,12 +28,12 @@ async function errorOf(stem: string, entry: 'encode' | 'decode', device: DeviceS
 
 describe.each(goldenCases('vae-'))('%s', (stem) => {
   it.each(['encode', 'decode'] as const)('%s equals diffusers', async (entry) => {
-    expect(await errorOf(stem, entry, gpu.spec)).toBeLessThan(TOLERANCE);
+    expect(await errorOf(stem, entry, gpu.spec)).toBeLessThan(PASS);
   });
 });
 
 it('decodes in parts what is too large for a binding', async () => {
   // The weights and the picture still fit; the activations of the last level have 16 KiB.
   const limits = { ...gpu.spec.limits, maxStorageBufferBindingSize: 6200 };
-  expect(await errorOf('vae-four-levels', 'decode', { ...gpu.spec, limits })).toBeLessThan(TOLERANCE);
+  expect(await errorOf('vae-four-levels', 'decode', { ...gpu.spec, limits })).toBeLessThan(PASS);
 });

@@ -74,7 +74,7 @@ describe('the models of the paper', () => {
     const traced = traceEntry(model, 'forward', { batch: 1 });
     expect([countOf(traced), countOf(traced) - T * d]).toEqual([total, bare]);
 
-    // The paper's counting rule (spec/dit.md section 3), C = 4.
+    // The paper's counting rule (docs/numbers.md), C = 4.
     const patch = 4 * Number(model.config.patchSize) ** 2;
     const blocks = L * (12 * d * d * T + 2 * T * T * d + 6 * d * d);
     const rule = blocks + T * patch * d + T * d * 2 * patch + 256 * d + d * d + 2 * d * d;
@@ -156,7 +156,7 @@ describe('initial values', () => {
   const initsOf = (config: Partial<DiTConfig>) =>
     new Map(forward(config).params.map(({ node, init }) => [String(node.attrs.name), init]));
 
-  it('are those of spec/dit.md 1.8', () => {
+  it('are those of the released code (docs/numbers.md)', () => {
     const inits = initsOf(tiny);
     const uniform = (fanIn: number, fanOut: number) => ({ kind: 'uniform', bound: Math.sqrt(6 / (fanIn + fanOut)) });
     const d = 24;

@@ -1,4 +1,4 @@
-/** Schedules and respacing against the numbers on record (spec/dit.md 4.6 and 9) and against numpy. */
+/** Schedules and respacing against the numbers on record (docs/numbers.md) and against numpy. */
 import { describe, expect, it } from 'vitest';
 import { betas, gaussianProcess, processOf, roundHalfToEven, spaceTimesteps } from '../../models/schedule.ts';
 import type { Process, Schedule } from '../../models/schedule.ts';

@@ -11,9 +11,8 @@ import { autoencoderKL, decode, encode, posterior, samplePosterior, type Autoenc
 import { gpt } from './zoo/gpt.ts';
 import { swin } from './zoo/swin.ts';
 import { unet } from './zoo/unet.ts';
+import { PASS } from '../helpers/tolerances.ts';
 
-/** DESIGN.md section 4: f32 error of a whole pass. */
-const TOLERANCE = 1e-4;
 /** Step and accepted error of a central difference in float64, along one direction. */
 const STEP = 1e-4;
 const SLOPE_TOLERANCE = 1e-5;
@@ -100,8 +99,8 @@ describe.each(Object.entries(MODELS))('%s', (_name, model) => {
     for (const { name } of graph.outputs) {
       // Nothing but rounding: a bias of the keys adds the same to all scores of a query, which softmax does not see.
       const isZero = Math.hypot(...want[name].data) < ZERO * whole;
-      if (isZero) expect(Math.hypot(...outputs[name]) / whole, name).toBeLessThan(TOLERANCE * STEP);
-      else expect(relativeError(outputs[name], want[name].data), name).toBeLessThan(TOLERANCE);
+      if (isZero) expect(Math.hypot(...outputs[name]) / whole, name).toBeLessThan(PASS * STEP);
+      else expect(relativeError(outputs[name], want[name].data), name).toBeLessThan(PASS);
     }
   });
 });

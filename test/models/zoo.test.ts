@@ -21,9 +21,8 @@ import { seq2seq } from './zoo/seq2seq.ts';
 import { swin } from './zoo/swin.ts';
 import { unet } from './zoo/unet.ts';
 import { vit } from './zoo/vit.ts';
+import { PASS } from '../helpers/tolerances.ts';
 
-/** DESIGN.md section 4: f32 error of a whole forward pass. */
-const FORWARD_TOLERANCE = 1e-4;
 /** Kernels that a block may have beyond the expert's. */
 const ALLOWANCE = 1;
 
@@ -178,6 +177,6 @@ describe('results equal the interpreter', () => {
   const named = Object.entries(CASES).map(([name, { model, entry, batch }]) => [name, model, entry, batch] as const);
   const others = Object.entries(more).map(([name, model]) => [name, model, undefined, undefined] as const);
   it.each([...named, ...others])('%s', { timeout: 600_000 }, async (_name, model, entry, batch = 2) => {
-    expect(await errorOf(gpu, model, batch, entry)).toBeLessThan(FORWARD_TOLERANCE);
+    expect(await errorOf(gpu, model, batch, entry)).toBeLessThan(PASS);
   });
 });

@@ -66,7 +66,7 @@ describe('artefactFiles', () => {
     const others = [...files].filter(([name]) => name !== 'manifest.json');
     expect(digests).toEqual(Object.fromEntries(others.map(([name, content]) => [name, sha256(content)])));
     expect(Object.keys(parsed).slice(0, 8)).toEqual(
-      ['format', 'model', 'source', 'device', 'options', 'entries', 'kernels', 'params'], // DESIGN.md section 3
+      ['format', 'model', 'source', 'device', 'options', 'entries', 'kernels', 'params'], // docs/artefact.md
     );
     expect(text).toMatch(/^\{\n {2}"format": 1,\n {2}"model": "sample",\n/);
     expect(text).toContain('{ "name": "x", "shape": [3, 2], "dtype": "f32" }');
