@@ -92,8 +92,7 @@ export const LOWEST = -3.4028234663852886e38;
 export const LOWEST_NOTE =
   'A score of −∞ counts as the lowest float32, −3.4·10³⁸: nothing beside any other, and where a row has no other (a query that sees no key) ' +
   'the weights are even, as with any finite fill, and the gradients are those of that mean. PyTorch gives NaN there, its ' +
-  'scaled_dot_product_attention 0. Without mask and bias nothing makes a score infinite but overflow of q·k; a kernel then gives NaN ' +
-  'where it is −∞ in all of a row. A score of NaN or +∞ makes its row NaN, as in PyTorch.';
+  'scaled_dot_product_attention 0. Without mask and bias nothing makes a score infinite but infinite or overflowing q·k, and the same holds. A score of NaN or +∞ makes its row NaN, as in PyTorch.';
 
 /** Checks the numbers of an attention. */
 export function checkNumbers(op: string, { scale, cap, fill }: Attrs, mask: unknown): void {

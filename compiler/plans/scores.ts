@@ -15,9 +15,6 @@ const literal = ({ b, region }: Site, name: string): Expr => b.literal(attrNumbe
 
 export const hasCap = ({ region }: Site): boolean => region.anchor!.attrs.cap !== undefined;
 
-/** Whether more is done to a score than that it is scaled. */
-export const isAdjusted = (site: Site): boolean => site.region.anchor!.inputs.length > 3 || hasCap(site);
-
 /** scale·q·k; under a cap, its tanh. */
 export function scaledScore(site: Site, product: Expr): Expr {
   const { b } = site;
@@ -49,7 +46,10 @@ export function adjustScore(
   const biased = bias ? b.binary('+', score, at(bias)) : score;
   const fill = () => b.literal(attrNumber(anchor.attrs, 'fill'), 'f32');
   const filled = mask ? b.call('select', [fill(), biased, at(mask)]) : biased;
-  return bias || mask ? b.op('max', [b.bind('score', filled), lowest(site)], {}, 'f32') : filled;
+  const made = b.bind('score', filled);
+  if (bias || mask) return b.op('max', [made, lowest(site)], {}, 'f32');
+  // Only overflow makes −∞ of it: a comparison, which leaves NaN alone, is a third of the work.
+  return b.call('select', [made, lowest(site), b.binary('<', made, lowest(site))]);
 }
 
 /**

@@ -127,3 +127,37 @@ describe('a score of NaN makes its row NaN, and no other', () => {
     for (const x of [dk, dv]) expect(Array.from(x).every(Number.isNaN)).toBe(true);
   });
 });
+
+describe('without a mask, a query whose products overflow downwards sees all keys alike', () => {
+  const attended = defineModel({
+    config: {},
+    entries: {
+      plain(e): Record<string, Tensor> {
+        const [q, k, v] = ['q', 'k', 'v'].map((name) => e.input(name, [...golden.shapes[`input.${name}`]]));
+        const weights = softmax(q.matmul(k.transpose()));
+        const y = weights.matmul(v);
+        return e.options.stored ? { y, weights } : { y };
+      },
+    },
+  });
+
+  it.each(Object.entries(WAYS))('%s', async (_way, { stored = false, device, dtype }) => {
+    if (dtype === 'f16') return;
+    const artefact = compileModel(attended, {
+      name: 'plain',
+      source: '',
+      device: device?.(gpu.spec) ?? gpu.spec,
+      entryOptions: { batch: 1, stored },
+    });
+    const bindings = bindingsOf(golden);
+    const [[, width], [keys, size]] = [golden.shapes['input.q'], golden.shapes['input.v']];
+    const q = Float32Array.from(bindings.q).fill(-3e38, 4 * width, 5 * width);
+    const k = Float32Array.from(bindings.k, (x) => Math.abs(x) + 1);
+    const { y } = (await gpu.run(artefact, 'plain', { ...bindings, q, k })).outputs;
+    const mean = (c: number) =>
+      Array.from({ length: keys }, (_, key) => bindings.v[key * size + c]).reduce((a, b) => a + b) / keys;
+    const want = Array.from({ length: size }, (_, c) => mean(c));
+    expect(relativeError(Array.from(y).slice(4 * size, 5 * size), want)).toBeLessThan(KERNEL);
+    expect(Array.from(y).every(Number.isFinite)).toBe(true);
+  });
+});

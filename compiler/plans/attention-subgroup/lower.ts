@@ -4,13 +4,12 @@
  * shuffles. Statistics are f32 and never leave the registers. Milakov & Gimelshein 2018, Dao et al. 2022.
  */
 import { sizeOf, type Node } from '../../ir/index.ts';
-import { attrNumber } from '../../ops/index.ts';
 import type { SubgroupAttentionPlan } from './plan.ts';
 import { fixedIndex, type Index } from '../../kernel/index-map.ts';
 import { broadcastIndex } from '../../kernel/inline.ts';
 import type { Expr, Intrinsic, Variable } from '../../kernel/ir.ts';
 import { batchIndex, builtins, range, storeElement, type Launch, type Site } from '../common.ts';
-import { absent, adjustScore, isAdjusted, lowest, rowShare, scaledScore } from '../scores.ts';
+import { absent, adjustScore, lowest, rowShare, scaledScore } from '../scores.ts';
 
 /** What the parts of the kernel share. Rows go by fours: `[…][g]` is a vec4f of rows 4g … 4g+3. */
 interface Block {
@@ -130,11 +129,7 @@ function scoreBlock(block: Block, key0: Index): Variable[][] {
 
 /** The scores of four rows with one key, of their products. */
 function adjustFour({ site, m, batch, row0 }: Block, products: Expr, first: number, key: Index): Expr {
-  const { b, inline, region } = site;
-  if (!isAdjusted(site)) {
-    const scale = b.literal(attrNumber(region.anchor!.attrs, 'scale'), 'f32');
-    return b.binary('*', products, splat(site, scale));
-  }
+  const { b, inline } = site;
   const rows = range(4).map((r) => inline.ix.clamp(inline.ix.offset(row0, first + r), m - 1, `row_${first + r}`));
   const parts = rows.map((row, r) =>
     adjustScore(site, scaledScore(site, b.component(products, r)), [...batch, row, key]),

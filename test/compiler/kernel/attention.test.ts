@@ -63,4 +63,28 @@ describe.each<[string, DeviceSpec, string]>([
       else expect(relativeError(outputs[name], want.outputs[name].data), name).toBeLessThan(1e-5);
     }
   });
+
+  it('a query whose scores are all −∞ sees all keys alike, with no mask or bias either; one that is NaN spoils its own row', () => {
+    const graph = attentionGraph({ masked: false, biased: false });
+    const random = new Random(4);
+    const bindings = Object.fromEntries(
+      graph.inputs.map((node) => [String(node.attrs.name), drawValues(random, node.type)]),
+    );
+    bindings.q.fill(0, 0, 12)[0] = -Infinity;
+    for (let key = 0; key < 13; key++) bindings.k[12 * key] = 1 + key;
+    bindings.q[12] = NaN;
+    const { outputs } = runSchedule(graph, bindings, { device, verify: true });
+    const mean = (c: number) =>
+      Array.from({ length: 13 }, (_, key) => bindings.v[20 * key + c]).reduce((a, b) => a + b) / 13;
+    for (let c = 0; c < 20; c++) expect(outputs.out[c]).toBeCloseTo(mean(c), 10);
+    expect([...outputs.out.subarray(20, 40)].every(Number.isNaN)).toBe(true);
+    expect([...outputs.out.subarray(40)].every(Number.isFinite)).toBe(true);
+    const want = interpret(graph, bindings).outputs.out.data;
+    expect(
+      relativeError(
+        outputs.out.map((x) => x || 0),
+        want.map((x) => x || 0),
+      ),
+    ).toBeLessThan(1e-12);
+  });
 });
