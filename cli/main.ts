@@ -11,6 +11,7 @@ import { doctorCommand } from './commands/doctor.ts';
 import { encodeCommand } from './commands/encode.ts';
 import { evalCommand } from './commands/eval.ts';
 import { inspectCommand } from './commands/inspect.ts';
+import { mergeCommand } from './commands/merge.ts';
 import { optCommand } from './commands/opt.ts';
 import { runCommand } from './commands/run.ts';
 import { sampleCommand } from './commands/sample.ts';
@@ -27,6 +28,7 @@ const COMMANDS = [
   buildCommand,
   runCommand,
   sampleCommand,
+  mergeCommand,
   trainCommand,
   encodeCommand,
   decodeCommand,

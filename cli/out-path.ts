@@ -1,5 +1,5 @@
 /** Output paths, checked before the work whose result they are to hold. */
-import { accessSync, constants, existsSync, realpathSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { DitcError } from '../compiler/ir/error.ts';
 import { UsageError } from './errors.ts';
@@ -41,6 +41,21 @@ export function checkOutputFolder(path: string): void {
   } catch (error) {
     throw fileError(path, 'cannot write into the folder', error);
   }
+}
+
+/** Throws unless a new folder can be made at `path`; an empty one may be there. */
+export function checkNewFolder(path: string): void {
+  try {
+    checkWritable(resolve(path));
+    if (!existsSync(path) || (statSync(path).isDirectory() && !readdirSync(path).length)) return;
+  } catch (error) {
+    throw fileError(path, 'cannot write the folder', error);
+  }
+  throw new UsageError({
+    what: `${path} is there`,
+    why: 'a folder is written anew',
+    fix: 'give another, or remove it',
+  });
 }
 
 /**

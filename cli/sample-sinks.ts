@@ -33,8 +33,15 @@ export interface Sink {
 }
 
 /** The sink that a path asks for by its ending, its place checked. It takes samples that are finite, unless told otherwise. */
-export function sinkFor(out: string, options: SinkOptions, terminal: Pick<Terminal, 'err'>): Sink {
-  const sink = plainSink(out, options);
+export const sinkFor = (out: string, options: SinkOptions, terminal: Pick<Terminal, 'err'>): Sink =>
+  finiteOnly(plainSink(out, options), options, terminal);
+
+/** A sink that takes samples that are finite, unless told otherwise. */
+export function finiteOnly(
+  sink: Sink,
+  options: Pick<SinkOptions, 'allowNonFinite'>,
+  terminal: Pick<Terminal, 'err'>,
+): Sink {
   return {
     ...sink,
     async add(samples) {
@@ -159,7 +166,8 @@ function folderSink(out: string, overwrite: boolean): Sink {
   );
 }
 
-function pictureSink(
+/** A sink of pictures, which `add` is given. */
+export function pictureSink(
   add: (made: Picture[], first: number) => Promise<void>,
   end: () => Promise<void>,
   close = () => {},

@@ -14,6 +14,8 @@ export const SAMPLING_ENTRIES = ['sampleStart', 'sampleStep'] as const;
 
 export interface SampleJob {
   readonly classes: readonly number[];
+  /** The place of the first picture, which its noise is drawn for; 0 unless told. */
+  readonly first?: number;
   readonly seed: number;
   /** Strength of the guidance; without effect in a step built without it. */
   readonly cfg: number;
@@ -53,15 +55,15 @@ export function sampleShape(states: readonly TensorSpec[]): readonly number[] {
  * of `ditc sample` are, or for a software device.
  */
 export async function* drawSamples(program: Program, job: SampleJob): AsyncGenerator<Samples> {
-  const { classes, seed, cfg, onStep, signal } = job;
+  const { classes, first: start = 0, seed, cfg, onStep, signal } = job;
   const [batch, ...image] = sampleShape(program.states);
   const size = image.reduce((a, b) => a * b);
   const batches = Math.ceil(classes.length / batch);
   program.write('seed', Uint32Array.of(seed, Math.floor(seed / 2 ** 32)));
   program.write('cfgScale', Float32Array.of(cfg));
   for (let b = 0; b < batches; b++) {
-    const first = b * batch;
-    const labels = classes.slice(first, first + batch);
+    const first = start + b * batch;
+    const labels = classes.slice(b * batch, (b + 1) * batch);
     program.write('first', Uint32Array.of(first));
     // The last batch is filled up with class 0; those pictures are dropped.
     program.write(

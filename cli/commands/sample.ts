@@ -1,10 +1,8 @@
 /** `ditc sample`: pictures of the classes asked for, from a model with sampling entries. */
 import { Command } from 'commander';
 import type { Precision } from '../../compiler/pipeline.ts';
-import type { Model } from '../../compiler/dsl/model.ts';
 import { checkClasses, classesOf, parseClasses } from '../classes.ts';
 import { examples, type Context } from '../context.ts';
-import { UsageError } from '../errors.ts';
 import {
   CHECKPOINT,
   ON_MISMATCH,
@@ -19,23 +17,24 @@ import {
 } from '../options.ts';
 import type { Part } from '../../runtime/checkpoint/trained.ts';
 import type { OnMismatch } from '../../runtime/weights.ts';
+import { channels, settingsOf, shares, type Settings } from '../sample/settings.ts';
 import { plural, seconds } from '../text.ts';
+import type { Artefact } from '../../compiler/emit/artefact.ts';
+import type { TensorFile } from '../../runtime/checkpoint/source.ts';
+import type { OpenDevice } from '../../runtime/device.ts';
 import type { Samples } from '../../runtime/sample.ts';
+import type { Range } from '../sample/shard.ts';
 
-interface Options {
+interface Options extends Settings {
   weights?: string;
   part?: Part;
   onMismatch?: OnMismatch;
   allowNonFinite?: boolean;
   vae?: string;
   vaeWeights?: string;
-  classes: number[];
-  steps?: number;
-  sampler?: string | true;
-  eta?: number;
-  cfg?: number;
-  cfgChannels?: number | 'all';
-  cfgInterval?: [number, number];
+  classes?: number[];
+  num?: number;
+  shard?: string;
   seed: number;
   batch?: number;
   columns?: number;
@@ -53,12 +52,23 @@ export const sampleCommand = (context: Context): Command =>
   new Command('sample')
     .description('Draws pictures of the classes asked for. Settings left out are the model file’s own.')
     .argument('<model>', 'the model file, MODEL.ts')
-    .requiredOption(
+    .option(
       '--classes <list>',
-      'class of each picture: 1,2,3 or 0-9, or 0-9x20 for twenty of each',
+      'class of each picture: 1,2,3 or 0-9, or 0-9x20 for twenty of each; with --num, over and over',
       parseClasses,
     )
     .requiredOption('-o, --out <path>', 'FILE.png for a grid, FILE.npy for raw samples, or a folder for a PNG each')
+    .option(
+      '--num <n>',
+      'so many pictures, of classes drawn from the seed unless given, as bytes into the folder OUT: it goes on where it was ' +
+        'broken off, and ditc merge makes PNGs or the evaluators’ .npz of it',
+      wholeNumber('--num', 1, 10_000_000),
+    )
+    .option(
+      '--shard <i/n>',
+      'of --num, only part i of n, from 0, into a folder that all share; the pictures are the same for any n. auto or auto/n: i from the ' +
+        'job (SLURM_ARRAY_TASK_ID, JOB_COMPLETION_INDEX)',
+    )
     .option('--weights <file>', `checkpoint: ${CHECKPOINT}; without one the weights are random`)
     .option(...PART, part)
     .option(...ON_MISMATCH, onMismatch)
@@ -98,25 +108,31 @@ export const sampleCommand = (context: Context): Command =>
       examples(
         'ditc sample models/digits.ts --weights models/digits.safetensors --classes 0-9 --out digits.png',
         'ditc sample models/digits.ts --weights digits.pt --classes 3x100 --sampler ddpm --steps 250 --cfg 1.5 --out threes/',
+        'ditc sample models/digits.ts --weights digits.pt --num 50000 --shard 0/4 --batch 32 --out run/',
       ),
     )
     .action((path: string, options: Options) => sampleModel(path, options, context));
 
 async function sampleModel(path: string, options: Options, { terminal }: Context): Promise<void> {
   const start = performance.now();
-  const [{ loadModel, signatureOf }, sampler, { sinkFor }] = await Promise.all([
+  const [{ loadModel, signatureOf }, sampler, { sinkFor, finiteOnly }, { Drawing }] = await Promise.all([
     import('../model.ts'),
     import('../../runtime/sample.ts'),
     import('../sample-sinks.ts'),
+    import('../sample/drawing.ts'),
   ]);
-  const sink = sinkFor(options.out, options, terminal);
+  const drawing = new Drawing(options);
+  const sink = drawing.shard
+    ? finiteOnly(drawing.shard.sink, options, terminal)
+    : sinkFor(options.out, options, terminal);
   const loaded = loadModel(path, terminal);
   const { model, source, name } = loaded;
   sampler.checkSampler(Object.keys(model.entries), source);
   const settings = settingsOf(name, model, options);
   const { inputs, states } = signatureOf(loaded, 'sampleStep', { ...settings, batch: 1 });
   const labels = inputs.find((input) => input.name === 'y');
-  checkClasses(options.classes, classesOf(model, labels), name);
+  const classes = drawing.classes(classesOf(model, labels));
+  checkClasses(options.classes ?? [], classesOf(model, labels), name);
   const [, ...image] = sampler.sampleShape(states);
   const { LatentDecoder } = await import('../vae/decoding-sink.ts');
   const decoder = options.vae === undefined ? undefined : LatentDecoder.load(options.vae, options.vaeWeights, terminal);
@@ -126,101 +142,67 @@ async function sampleModel(path: string, options: Options, { terminal }: Context
   const { compileSampler } = await import('../sampler-batch.ts');
   const { startProgress } = await import('../progress.ts');
 
+  /** Draws pictures `first` … of all; gives the steps taken, and how many a second without the first, in which drivers compile. */
+  const drawRange = async (
+    open: OpenDevice,
+    artefact: Artefact,
+    weights: TensorFile | undefined,
+    { first, count }: Range,
+  ): Promise<{ steps: number; stepsPerSecond?: number }> => {
+    const { seed, part, onMismatch, allowNonFinite } = options;
+    const nonFinite = allowNonFinite ? 'note' : 'refuse';
+    const setup = { artefact, entries: sampler.SAMPLING_ENTRIES, weights, seed, part, nonFinite, onMismatch } as const;
+    const program = await startProgram(open, setup, terminal);
+    const [batch] = sampler.sampleShape(artefact.manifest.states);
+    const bar = startProgress(terminal, 'sampling', Math.ceil(count / batch), 'steps');
+    let [began, steps] = [0, 0];
+    const onStep = (done: number, total: number) => {
+      if (done === 1) began = performance.now();
+      bar.update((steps = done), total);
+    };
+    try {
+      const wanted = classes.slice(first, first + count);
+      const job = { classes: wanted, first, seed, cfg: Number(settings.cfg ?? 1), onStep };
+      const draw = async (add: (samples: Samples) => Promise<void>) => {
+        for await (const samples of sampler.drawSamples(program, job)) await add(samples);
+      };
+      const into = { open, count: classes.length, terminal, nonFinite } as const;
+      if (decoder) await decoder.into(sink, into, draw);
+      else await draw((samples) => sink.add(samples));
+      const took = (performance.now() - began) / 1000;
+      return { steps, stepsPerSecond: steps > 1 ? (steps - 1) / took : undefined };
+    } finally {
+      bar.stop();
+      program.close();
+    }
+  };
+
   const result = await withWeights({ path: options.weights, part: options.part }, (weights) =>
     withDevice(async (open) => {
-      const artefact = compileSampler(loaded, open.spec, settings, options.classes.length, { ...options, terminal });
+      const artefact = compileSampler(loaded, open.spec, settings, classes.length, { ...options, terminal });
       const [batch] = sampler.sampleShape(artefact.manifest.states);
       if (!weights) terminal.err(`note: ${RANDOM_WEIGHTS}`);
-      const entries = sampler.SAMPLING_ENTRIES;
-      const { seed, part, allowNonFinite } = options;
-      const nonFinite = allowNonFinite ? 'note' : 'refuse';
-      const setup = { artefact, entries, weights, seed, part, nonFinite, onMismatch: options.onMismatch } as const;
-      const program = await startProgram(open, setup, terminal);
-      const bar = startProgress(terminal, 'sampling', Math.ceil(options.classes.length / batch), 'steps');
-      let [began, steps] = [0, 0];
-      const onStep = (done: number, total: number) => {
-        if (done === 1) began = performance.now();
-        bar.update((steps = done), total);
-      };
       try {
-        const job = { classes: options.classes, seed: options.seed, cfg: Number(settings.cfg ?? 1), onStep };
-        const draw = async (add: (samples: Samples) => Promise<void>) => {
-          for await (const samples of sampler.drawSamples(program, job)) await add(samples);
-        };
-        const into = { open, count: options.classes.length, terminal, nonFinite } as const;
-        if (decoder) await decoder.into(sink, into, draw);
-        else await draw((samples) => sink.add(samples));
-        // Without the first step, in which drivers compile the kernels.
-        const stepsPerSecond = steps > 1 ? (steps - 1) / ((performance.now() - began) / 1000) : undefined;
-        bar.stop();
+        const made = { loaded, settings, decoder, batch, adapter: open.spec.name };
+        const range = await drawing.begin(made, terminal);
+        const drawn = range.count
+          ? await drawRange(open, artefact, weights, range)
+          : { steps: 0, stepsPerSecond: undefined };
         await sink.end();
-        return {
-          pictures: options.classes.length,
-          batch,
-          steps,
-          stepsPerSecond,
-          adapter: open.spec.name,
-        };
+        return { pictures: range.count, batch, ...drawn, adapter: open.spec.name };
       } finally {
-        bar.stop();
         sink.close();
-        program.close();
       }
     }),
   );
   const took = performance.now() - start;
+  const out = drawing.shard?.path ?? options.out;
   if (options.json) {
-    terminal.out(JSON.stringify({ out: options.out, ...result, seconds: Math.round(took) / 1000 }, null, 2));
+    terminal.out(JSON.stringify({ out, ...result, seconds: Math.round(took) / 1000 }, null, 2));
     return;
   }
   const { pictures, steps, stepsPerSecond, batch, adapter } = result;
   const speed = stepsPerSecond ? `, ${stepsPerSecond.toPrecision(3)} per second` : '';
   const rate = `${plural(steps, 'step')} of batch ${batch}${speed} on ${adapter}`;
-  terminal.out(`wrote ${options.out}  ${plural(pictures, 'picture')} · ${rate}  ${seconds(took)}`);
-}
-
-/** `--cfg-channels`: a count, or `all`; 4 is all of them too. */
-const channels = (text: string): number | 'all' => (text === 'all' ? text : wholeNumber('--cfg-channels', 1)(text));
-
-/** `--cfg-interval`: two numbers in order, from 0 to 1. */
-function shares(text: string): [number, number] {
-  const [, from, to] = (/^([\d.]+)-([\d.]+)$/.exec(text) ?? []).map(Number);
-  if (from <= to && to <= 1) return [from, to];
-  throw new UsageError({
-    what: `--cfg-interval is ${text || 'empty'}`,
-    fix: 'give two numbers in order, such as 0.1-0.8',
-  });
-}
-
-/** Throws unless a word that an option is given is one that the model has. */
-function checkChoice(
-  option: string,
-  given: string | true | undefined,
-  known: readonly string[] = [],
-  name: string,
-): void {
-  if (given === undefined || (given !== true && (!known.length || known.includes(given)))) return;
-  const what = given === true ? `${option} is empty` : `${option}: ${name} has no ${given}`;
-  throw new UsageError({ what, fix: known.length ? `use ${known.join(' or ')}` : `give one that ${name} knows` });
-}
-
-/** Options of the sampling entries: the command's, over the model file's. */
-function settingsOf(
-  name: string,
-  model: Model,
-  { steps, sampler, eta, cfg, cfgChannels, cfgInterval }: Options,
-): Record<string, unknown> {
-  const given = Object.entries({ steps, sampler, eta, cfg, cfgChannels, cfgInterval }).filter(
-    ([, value]) => value !== undefined,
-  );
-  const settings: Record<string, unknown> = { ...model.options, ...Object.fromEntries(given) };
-  checkChoice('--sampler', sampler, model.choices?.sampler, name);
-  if (eta !== undefined && settings.sampler !== 'ddim') {
-    throw new UsageError({
-      what: '--eta is a setting of ddim',
-      why: `the sampler is ${settings.sampler}`,
-      fix: 'leave --eta out, or add --sampler ddim where the model has it',
-    });
-  }
-  return settings;
+  terminal.out(`wrote ${out}  ${plural(pictures, 'picture')} · ${rate}  ${seconds(took)}`);
 }

@@ -1,5 +1,5 @@
 /** A conversion from its paths to the written file: what is checked, read and written, and in which order. */
-import { existsSync, mkdirSync, readdirSync, realpathSync, renameSync, rmdirSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, realpathSync, renameSync, rmdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fixedIn } from '../../compiler/compile.ts';
 import type { CheckpointLayout, Model } from '../../compiler/dsl/model.ts';
@@ -20,7 +20,7 @@ import { fileError } from '../file-error.ts';
 import { withWeights } from '../gpu.ts';
 import { paramsOf } from '../model-params.ts';
 import { loadModel, type LoadedModel } from '../model.ts';
-import { checkOutputFile, checkWritable } from '../out-path.ts';
+import { checkNewFolder, checkOutputFile } from '../out-path.ts';
 import { startProgress } from '../progress.ts';
 import type { Terminal } from '../terminal.ts';
 
@@ -144,20 +144,6 @@ async function checkOther(from: string, to: string): Promise<void> {
   const files = await checkpointFiles(from);
   if (!files.some((file) => existsSync(file) && realpathSync(file) === target)) return;
   throw new UsageError({ what: 'IN and OUT are the same file', fix: 'give OUT another name' });
-}
-
-function checkNewFolder(path: string): void {
-  try {
-    checkWritable(resolve(path));
-    if (!existsSync(path) || (statSync(path).isDirectory() && !readdirSync(path).length)) return;
-  } catch (error) {
-    throw fileError(path, 'cannot write the folder', error);
-  }
-  throw new UsageError({
-    what: `OUT: ${path} is there`,
-    why: 'a folder is written anew',
-    fix: 'give another, or remove it',
-  });
 }
 
 /** All files of a new folder, or no folder. */

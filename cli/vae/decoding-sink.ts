@@ -1,6 +1,7 @@
 /** Samples of a latent model on their way to pictures: decoded, batch by batch, before they go where samples go. */
 import type { OpenDevice } from '../../runtime/device.ts';
 import { withWeights } from '../gpu.ts';
+import { computationOf, digestsOf } from '../sample/record.ts';
 import type { Sink } from '../sample-sinks.ts';
 import type { Samples } from '../../runtime/sample.ts';
 import type { Terminal } from '../terminal.ts';
@@ -30,6 +31,11 @@ export class LatentDecoder {
   check(sink: Sink, name: string, shape: readonly number[]): void {
     checkLatents(this.vae, shape, name);
     sink.check(this.vae.loaded.model, this.vae.loaded.name, this.vae.picture);
+  }
+
+  /** What the pictures depend on in it. */
+  async record(): Promise<{ readonly computation: string; readonly weights: readonly string[] }> {
+    return { computation: computationOf(this.vae.loaded, 'decode', {}), weights: await digestsOf(this.weights) };
   }
 
   /** What takes samples, for the time of `work`. */
