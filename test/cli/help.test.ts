@@ -3,7 +3,21 @@ import { tmpdir } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { ditc, spawnDitc } from './cli.ts';
 
-const COMMANDS = ['build', 'run', 'sample', 'train', 'encode', 'decode', 'eval', 'convert', 'merge', 'verify', 'inspect', 'opt', 'doctor'];
+const COMMANDS = [
+  'build',
+  'run',
+  'sample',
+  'train',
+  'encode',
+  'decode',
+  'eval',
+  'convert',
+  'merge',
+  'verify',
+  'inspect',
+  'opt',
+  'doctor',
+];
 
 describe('help', () => {
   it.each(COMMANDS)('of %s has a sentence, every option explained, and examples', async (command) => {
