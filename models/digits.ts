@@ -1,6 +1,6 @@
 /**
- * A small DiT on the pixels of MNIST: no VAE, pictures come out directly. Beside it lie weights that `ditc train` made
- * (docs/training.md); test/golden/train_digits.py trains the same model in PyTorch.
+ * A small DiT on the pixels of MNIST by flow matching: no VAE, pictures come out directly. test/golden/train_digits.py trained the
+ * weights beside it; `ditc train` trains the same model (docs/training.md).
  */
 import { defineModel } from '../compiler/dsl/index.ts';
 import { dit } from './dit.ts';
@@ -13,10 +13,12 @@ const network = dit({
   depth: 4,
   numHeads: 4,
   numClasses: 10,
+  learnSigma: false,
+  flow: { interpolant: 'linear', prediction: 'velocity', times: 'logit-normal' },
 });
 
 export default defineModel({
   ...network,
-  options: { ...network.options, sampler: 'ddim', steps: 25, cfg: 4, cfgChannels: 4 },
+  options: { ...network.options, steps: 25, cfg: 4, cfgChannels: 'all' },
   picture: { range: [-1, 1] },
 });

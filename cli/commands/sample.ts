@@ -107,7 +107,7 @@ export const sampleCommand = (context: Context): Command =>
       'after',
       examples(
         'ditc sample models/digits.ts --weights models/digits.safetensors --classes 0-9 --out digits.png',
-        'ditc sample models/digits.ts --weights digits.pt --classes 3x100 --sampler ddpm --steps 250 --cfg 1.5 --out threes/',
+        'ditc sample models/digits.ts --weights digits.pt --classes 3x100 --sampler heun --steps 50 --cfg 1.5 --out threes/',
         'ditc sample models/digits.ts --weights digits.pt --num 50000 --shard 0/4 --batch 32 --out run/',
       ),
     )

@@ -80,7 +80,7 @@ export const trainCommand = (context: Context): Command =>
     .option('--accumulate <n>', 'batches per step', wholeNumber('--accumulate', 1, MAX_BATCH))
     .option(
       '--min-snr <x>',
-      'let steps of little noise count less: weight min(SNR, x)/SNR; 0: all alike (default: 0)',
+      'of a model of DDPM: let steps of little noise count less: weight min(SNR, x)/SNR; 0: all alike (default: 0)',
       realNumber('--min-snr', 0),
     )
     .option('--grad-norm', 'record the norm of the gradient too, which slows steps down; --clip records it anyway')

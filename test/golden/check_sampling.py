@@ -1,10 +1,10 @@
 """Whether `ditc sample models/digits.ts` draws what PyTorch and numpy draw with the same weights and the same noise.
 
-    npx ditc sample models/digits.ts --weights models/digits.safetensors --classes 0-3 --steps 250 --sampler ddpm --out drawn.npy
-    python test/golden/check_sampling.py drawn.npy --classes 0,1,2,3 --steps 250 --sampler ddpm
+    npx ditc sample models/digits.ts --weights models/digits.safetensors --classes 0-3 --steps 250 --sampler heun --out drawn.npy
+    python test/golden/check_sampling.py drawn.npy --classes 0,1,2,3 --steps 250 --sampler heun
 
 Run from the repository root. The noise is Philox 4×32-10 (Salmon et al. 2011) written again here, by models/diffusion.ts's counters:
-element, picture, step; the network is dit_reference.py in float64, the process diffusion_reference.py.
+element, picture, step; the network is dit_reference.py in float64, the sampler flow_reference.py.
 """
 
 import argparse
@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from diffusion_reference import Process, guide, linear_betas, space_timesteps
+from diffusion_reference import guide
 from dit_reference import DiT
-from train_digits import CONFIG
+from flow_reference import step, times
+from train_digits import CONFIG, FLOW, TIMESTEPS
 
 START = 0xFFFFFFFF
 PIXELS = 28 * 28
@@ -51,18 +52,18 @@ def draw(args, labels):
     model = DiT(**CONFIG).double().eval()
     weights = {name: value.double() for name, value in load_file(args.weights).items()}
     model.load_state_dict({**model.state_dict(), **weights})
-    process = Process(linear_betas(), space_timesteps(1000, [args.steps]))
+    interpolant, prediction = FLOW["interpolant"], FLOW["prediction"]
     n = len(labels)
     y = torch.tensor(labels + [CONFIG["num_classes"]] * n)
-    x = normal(args.seed, n, START)
-    for j in reversed(range(len(process))):
-        t = torch.full((2 * n,), float(process.timestep_map[j]), dtype=torch.float64)
-        out = model(torch.from_numpy(x).repeat(2, 1, 1, 1), t, y).numpy()
-        eps, v = guide(out[:n], out[n:], args.cfg, 1, 1)
-        if args.sampler == "ddpm":
-            x = process.p_sample(eps, v, x, j, normal(args.seed, n, j))
-        else:
-            x = process.ddim_sample(eps, x, j, 0)
+
+    def ask(x, t):
+        twice = torch.from_numpy(x).repeat(2, 1, 1, 1)
+        out = model(twice, torch.full((2 * n,), TIMESTEPS * t, dtype=torch.float64), y).numpy()
+        return guide(out[:n], out[n:], args.cfg, 1, 1)[0]
+
+    x, visited = normal(args.seed, n, START), times(args.steps, prediction)
+    for k, (t, s) in enumerate(zip(visited, visited[1:])):
+        x = step(args.sampler, interpolant, prediction, ask, x, t, s, normal(args.seed, n, args.steps - 1 - k))
     return x
 
 
@@ -71,7 +72,7 @@ def main():
     parser.add_argument("samples")
     parser.add_argument("--classes", default="0,1,2,3")
     parser.add_argument("--steps", type=int, default=25)
-    parser.add_argument("--sampler", choices=("ddpm", "ddim"), default="ddim")
+    parser.add_argument("--sampler", choices=("euler", "heun", "euler-maruyama"), default="euler")
     parser.add_argument("--cfg", type=float, default=4.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--weights", type=Path, default=Path("models/digits.safetensors"))

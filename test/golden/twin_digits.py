@@ -15,10 +15,6 @@ import math
 import time
 from pathlib import Path
 
-CONFIG = dict(
-    input_size=28, patch_size=4, in_channels=1, hidden_size=128, depth=4, num_heads=4, mlp_ratio=4.0,
-    class_dropout_prob=0.1, num_classes=10, learn_sigma=True, block="adaLN-Zero",
-)  # fmt: skip
 STANDARD_ERRORS = 4
 
 
@@ -31,10 +27,9 @@ def learning_rate(args, step):
 def train(args):
     import torch
 
-    from diffusion_reference import Process, linear_betas
     from dit_reference import DiT
-    from loss_reference import Loss
-    from train_digits import load_mnist
+    from flow_reference import error, noised
+    from train_digits import CONFIG, FLOW, TIMESTEPS, load_mnist
 
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
@@ -43,10 +38,7 @@ def train(args):
     live = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(live, lr=args.lr, betas=(0.9, args.beta2), eps=1e-8, weight_decay=0)
     ema = {k: p.clone() for k, p in model.state_dict().items()}
-    process = Process(linear_betas())
-    loss_of = Loss(process)
-    snr = torch.tensor(process.alphas_cumprod / (1 - process.alphas_cumprod), dtype=torch.float32)
-    weight = snr.clamp(max=args.min_snr) / snr if args.min_snr else torch.ones(1000)
+    interpolant, prediction = FLOW["interpolant"], FLOW["prediction"]
     order, start = torch.empty(0, dtype=torch.long), time.time()
     with open(args.out, "w") as out:
         for step in range(1, args.steps + 1):
@@ -55,11 +47,10 @@ def train(args):
             pick, order = order[: args.batch], order[args.batch :]
             optimiser.param_groups[0]["lr"] = learning_rate(args, step)
             x0 = images[pick].float() / 127.5 - 1
-            t = torch.randint(1000, (args.batch,))
+            t = torch.sigmoid(torch.randn(args.batch))  # logit-normal
             noise = torch.randn_like(x0)
-            predicted = model(loss_of.q_sample(x0, noise, t), t.float(), labels[pick])
-            mse, vb = loss_of.terms(predicted, x0, noise, t)
-            loss = (weight[t] * mse + vb).mean()
+            said = model(noised(interpolant, x0, noise, t), TIMESTEPS * t, labels[pick])
+            loss = error(interpolant, prediction, said, x0, noise, t).square().mean()
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -67,7 +58,7 @@ def train(args):
                 for key, value in model.state_dict().items():
                     ema[key].lerp_(value, 1 - args.ema)
             if step % args.log_every == 0:
-                record = dict(step=step, loss=loss.item(), mse=mse.mean().item(), vb=vb.mean().item())
+                record = dict(step=step, loss=loss.item())
                 wall = dict(imagesPerSecond=step * args.batch / (time.time() - start))
                 print(json.dumps({**record, "wall": wall}), file=out, flush=True)
     if args.weights:
@@ -117,7 +108,6 @@ def main():
     parser.add_argument("--beta2", type=float, default=0.999)
     parser.add_argument("--warmup", type=int, default=0)
     parser.add_argument("--cosine", type=int, default=0)
-    parser.add_argument("--min-snr", type=float, default=0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--log-every", type=int, default=10)

@@ -8,10 +8,11 @@ import { matchParameters } from '../../runtime/checkpoint/match.ts';
 import { openCheckpoint } from '../../runtime/checkpoint/open.ts';
 import { openFile } from '../../runtime/node/file.ts';
 
-/** The `CONFIG = dict(key=value, …)` of the training script, keys in camel case. */
-function trainedConfig(): Record<string, unknown> {
-  const source = readFileSync(join(import.meta.dirname, '../golden/train_digits.py'), 'utf8');
-  const [, body] = /^CONFIG = dict\(([^)]*)\)/m.exec(source)!;
+const script = readFileSync(join(import.meta.dirname, '../golden/train_digits.py'), 'utf8');
+
+/** The `NAME = dict(key=value, …)` of the training script, keys in camel case. */
+function trained(name: string): Record<string, unknown> {
+  const [, body] = new RegExp(`^${name} = dict\\(([^)]*)\\)`, 'm').exec(script)!;
   const pairs = [...body.matchAll(/(\w+)=("[^"]*"|[\w.]+)/g)].map(([, key, value]) => [
     key.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase()),
     JSON.parse(value.replace('True', 'true').replace('False', 'false')) as unknown,
@@ -20,9 +21,9 @@ function trainedConfig(): Record<string, unknown> {
 }
 
 it('has the configuration that was trained', () => {
-  const trained = trainedConfig();
-  expect(Object.keys(trained)).toHaveLength(11);
-  expect(digits.config).toEqual(trained);
+  const [network, flow] = [trained('CONFIG'), trained('FLOW')];
+  expect([Object.keys(network).length, Object.keys(flow).length]).toEqual([11, 3]);
+  expect(digits.config).toEqual({ ...network, flow });
 });
 
 it('has weights beside it, all of them', async () => {
