@@ -2,7 +2,7 @@
  * A folder that one process at a time writes into: a file in it says which. It is there whole or not at all, and one that a
  * killed process left does not count.
  */
-import { linkSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename, join } from 'node:path';
 import { RuntimeError } from '../error.ts';
@@ -36,8 +36,7 @@ export function lockFolder(folder: string, doing: string, name = LOCK_FILE): () 
     writeFileSync(made, `${JSON.stringify(holder)}\n`, { flag: 'wx' });
     take(folder, path, made);
     track(path);
-    // Left by a process that was killed on its way to the lock; of one that runs it is worth nothing while this one has it.
-    rmSync(rightTo(path), { force: true });
+    sweepRight(folder, path, made);
   } finally {
     discard(made);
   }
@@ -96,7 +95,19 @@ function take(folder: string, path: string, made: string): void {
     take(folder, right, made);
     // Another may have replaced it since it was looked at.
     if (contentOf(path) === seen) return renameSync(right, path);
-    rmSync(right, { force: true });
+    rmSync(right);
+  }
+}
+
+/** Removes the right that a process left which was killed on its way to the lock; one that runs has it still. */
+function sweepRight(folder: string, path: string, made: string): void {
+  const right = rightTo(path);
+  if (!existsSync(right)) return;
+  try {
+    take(folder, right, made);
+    rmSync(right);
+  } catch (error) {
+    if (!(error instanceof RuntimeError)) throw error;
   }
 }
 
