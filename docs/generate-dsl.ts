@@ -40,8 +40,12 @@ interface Section {
   readonly members: readonly Member[];
 }
 
-/** Sections in the order of the page, read from the sources. */
-export function dslSections(): Section[] {
+let known: readonly Section[] | undefined;
+
+/** Sections in the order of the page, read from the sources once. */
+export const dslSections = (): readonly Section[] => (known ??= readSections());
+
+function readSections(): Section[] {
   const folder = fileURLToPath(new URL('../compiler/dsl/', import.meta.url));
   const project = new Project({ tsConfigFilePath: fileURLToPath(new URL('../tsconfig.json', import.meta.url)) });
   const file = (name: string) => project.getSourceFileOrThrow(`${folder}${name}.ts`);

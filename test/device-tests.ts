@@ -1,12 +1,14 @@
 /**
  * Which tests can open a device: what they see changes from adapter to adapter, so the gate runs them on each. Found by what
- * they import, so that no list goes stale.
+ * they import, so that no list goes stale, or by their tag.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 
 /** A device comes from this package alone. */
 const PACKAGE = 'webgpu';
+/** Says that a test opens one in a child process. */
+const TAG = /^ \* @device$/m;
 
 const IMPORT = /\b(?:from|import)\s*\(?\s*'([^']+)'/g;
 const TYPES = /\b(?:import|export) type\b[^;]*;/g;
@@ -23,8 +25,9 @@ export function testFiles(root: string): { device: string[]; host: string[] } {
     reaching.add(file);
     queue.push(...(importers.get(file) ?? []));
   }
+  const opens = (file: string) => reaching.has(file) || TAG.test(readFileSync(file, 'utf8'));
   const named = (wanted: boolean) =>
-    files.flatMap((file) => (reaching.has(file) === wanted ? [relative(root, file)] : [])).sort();
+    files.flatMap((file) => (opens(file) === wanted ? [relative(root, file)] : [])).sort();
   return { device: named(true), host: named(false) };
 }
 

@@ -1,13 +1,15 @@
 /** What `ditc build` promises of the published sizes. */
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { compileModel } from '../../compiler/compile.ts';
 import { PORTABLE } from '../../compiler/device.ts';
-import { compile, loadModel } from '../../cli/model.ts';
+import type { Model } from '../../compiler/dsl/index.ts';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
-const build = (file: string, entries?: string[]) =>
-  compile(loadModel(join(root, 'models', file)), { device: PORTABLE, entries, entryOptions: { batch: 1 } });
+/** The manifest of a model file's build, without the type check. */
+async function manifestOf(name: string, entries?: string[]) {
+  const { default: model } = (await import(`../../models/${name}.ts`)) as { default: Model };
+  const options = { name, source: `models/${name}.ts`, device: PORTABLE, entries, entryOptions: { batch: 1 } };
+  return compileModel(model, options).manifest;
+}
 
 /** Layers, width, tokens at 256 px and patch of a size; parameters with position table (docs/numbers.md). */
 const SIZES: [string, number, number, number, number, number][] = [
@@ -27,8 +29,8 @@ const SIZES: [string, number, number, number, number, number][] = [
 ];
 
 describe('the published sizes', () => {
-  it.each(SIZES)('%s', (name, L, d, T, p, params) => {
-    const { forward } = build(`${name}.ts`, ['forward']).artefact.manifest.entries;
+  it.each(SIZES)('%s', async (name, L, d, T, p, params) => {
+    const { forward } = (await manifestOf(name, ['forward'])).entries;
     expect(forward.paramCount).toBe(params);
     const blocks = L * (12 * d * d * T + 2 * T * T * d + 6 * d * d);
     const ends = T * 4 * p * p * d + T * d * p * p * 8 + 256 * d + d * d + 2 * d * d;
@@ -38,13 +40,13 @@ describe('the published sizes', () => {
     expect(forward.dispatches.length).toBeLessThanOrEqual(5 * L + 12);
   });
 
-  it('share kernels between blocks, whatever their number', () => {
-    const kernels = (name: string) => Object.keys(build(name, ['forward']).artefact.manifest.kernels).length;
-    expect(kernels('dit-xl.ts')).toBeLessThanOrEqual(kernels('dit-s.ts'));
+  it('share kernels between blocks, whatever their number', async () => {
+    const kernels = async (name: string) => Object.keys((await manifestOf(name, ['forward'])).kernels).length;
+    expect(await kernels('dit-xl')).toBeLessThanOrEqual(await kernels('dit-s'));
   });
 
-  it('a guided sampling step adds at most two dispatches to the forward pass', () => {
-    const { entries } = build('dit-s.ts').artefact.manifest;
+  it('a guided sampling step adds at most two dispatches to the forward pass', async () => {
+    const { entries } = await manifestOf('dit-s');
     expect(entries.sampleStep.dispatches.length).toBeLessThanOrEqual(entries.forward.dispatches.length + 2);
   });
 });

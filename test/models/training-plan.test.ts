@@ -38,7 +38,7 @@ describe.each<[DiTConfig['block'], number, number]>([
     [8, few],
     [16, many],
   ])('%i buffers: %i dispatches a block', { timeout: 120_000 }, (buffers, most) => {
-    const [before, after] = [2, 3].map((depth) => step(withBuffers(buffers), { block, depth }));
+    const [before, after] = [1, 2].map((depth) => step(withBuffers(buffers), { block, depth }));
     const counts = [before, after].map(({ entries }) => entries.trainStep.dispatches.length);
     expect(counts[1] - counts[0]).toBeLessThanOrEqual(most);
     for (const { bindings } of Object.values(after.kernels)) expect(bindings.length).toBeLessThanOrEqual(buffers);
