@@ -25,6 +25,7 @@ export interface DeviceSpec {
    * of the adapter's own description.
    */
   readonly name: string;
+  /** `hardware`, `software`, or `null`: it validates and computes nothing. */
   readonly kind: DeviceKind;
   readonly vendor?: string;
   readonly architecture?: string;

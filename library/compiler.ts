@@ -18,6 +18,7 @@ import { wrongOptions, type OptionNames } from '../runtime/needs.ts';
 export { DitcError };
 export type { Artefact, DeviceSpec, Model, Precision };
 
+/** How a model is compiled; an option that is none of these is refused. */
 export interface CompileOptions {
   /** Entries to compile; all but those on demand unless told. */
   readonly entries?: readonly string[];

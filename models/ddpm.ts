@@ -19,10 +19,12 @@ export interface DdpmOptions {
   readonly minSnr: number;
 }
 
+/** A DDPM's process and loss unless told. */
 export const ddpmDefaults: DdpmOptions = { schedule: 'linear', eta: 0, minSnr: 0 };
 
 const scheduleOf = (given: EntryOptions) => oneOf('schedule', given.schedule ?? ddpmDefaults.schedule, SCHEDULES);
 
+/** Noise prediction with learned variance: Ho et al. 2020, Nichol & Dhariwal 2021. */
 export const ddpm: Objective<keyof Coefficients> = {
   told: 'predicts the noise of DDPM',
   samplers,

@@ -48,6 +48,7 @@ export interface SamplingOptions extends Pick<DdpmOptions, 'schedule' | 'eta'> {
   readonly clip: boolean;
 }
 
+/** What sampling does unless told, whatever the objective. */
 export const samplingDefaults = { cfg: 4, cfgChannels: 3, cfgInterval: [0, 1], clip: false } as const;
 
 /** A model as the sampler sees it. */
@@ -56,6 +57,7 @@ export interface Denoiser extends Network {
   readonly flow?: Partial<FlowConfig>;
 }
 
+/** What a model is trained to predict: flow matching where it says so, else a DDPM's noise. */
 export const objectiveOf = (model: Pick<Denoiser, 'flow'>): Objective =>
   model.flow ? flow(completeFlow(model.flow)) : ddpm;
 

@@ -30,6 +30,7 @@ import { positionTable, sinusoids } from './sinusoids.ts';
 /** How a block is told t and y. Paper section 3.2, figure 3. Only adaLN-Zero was ever released with weights. */
 const BLOCKS = ['in-context', 'cross-attention', 'adaLN', 'adaLN-Zero'] as const;
 
+/** Sizes of a DiT; `dit` takes any of them, and DiT-XL/2's for the others. */
 export type DiTConfig = {
   /** Side of the latent (or picture), I. */
   inputSize: number;

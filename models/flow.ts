@@ -54,6 +54,7 @@ const draws = {
   'logit-normal': ({ normal }: TimeDraws) => sigmoid(normal()),
 };
 
+/** What a flow matching model predicts, along which path, and which times training draws. */
 export type FlowConfig = {
   /** `linear`: x = (1−t)·x₀ + t·ε. `cosine`: x = cos(πt/2)·x₀ + sin(πt/2)·ε, SiT's GVP. */
   interpolant: keyof typeof interpolants;
@@ -79,6 +80,7 @@ export function completeFlow(given: Partial<FlowConfig>): FlowConfig {
 /** Settings of DDPM's process and loss. */
 const FOREIGN = ['schedule', 'eta', 'minSnr'];
 
+/** Flow matching: training regresses what the path asks for, sampling integrates it from noise to data. @throws DitcError `config`. */
 export function flow(config: FlowConfig): Objective<FlowColumn> {
   const [interpolant, predicted] = [interpolants[config.interpolant], predictions[config.prediction]];
   const told = 'is one of flow matching';

@@ -76,6 +76,7 @@ export interface Trainer {
   part(t: Tensor, parts: number): Tensor;
 }
 
+/** What a model predicts, the loss of that, and the samplers that follow. K are the columns of its table. */
 export interface Objective<K extends string = string> {
   /** Said of a model that has it: "the model …". */
   readonly told: string;

@@ -12,6 +12,7 @@ export interface Posterior {
   readonly logVariance: Tensor;
 }
 
+/** The posterior that an encoder's moments [N,2L,h,w] stand for: mean and log variance, [N,L,h,w] each. */
 export function posterior(moments: Tensor): Posterior {
   const [mean, logVariance] = moments.split(2, 1);
   return { mean, logVariance: logVariance.clamp(...LOG_VARIANCE) };

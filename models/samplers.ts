@@ -64,4 +64,5 @@ const dpmSolver: Sampler = {
   },
 };
 
+/** The ways back from noise of a DDPM, by the names that `--sampler` takes. */
 export const samplers = { ddpm, ddim, heun, 'dpm++': dpmSolver };

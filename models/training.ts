@@ -33,6 +33,7 @@ export interface TrainingOptions extends OptimizerOptions, Partial<Pick<DdpmOpti
   readonly labelDropout: number;
 }
 
+/** What training does unless told. */
 export const trainingDefaults = { ...optimizerDefaults, ...ddpmDefaults };
 
 /** A model as training sees it. */

@@ -12,6 +12,7 @@ import { autoencoderTraining } from './vae-training.ts';
 
 export { klDivergence, posterior, samplePosterior, type Posterior } from './posterior.ts';
 
+/** Sizes of an autoencoder, by diffusers' names. */
 export type AutoencoderConfig = {
   inChannels: number;
   latentChannels: number;

@@ -16,13 +16,18 @@ export interface PlannedBuffer {
 
 /** Bytes by kind, as allocated. */
 export interface MemoryReport {
+  /** Parameters, in the types that they are stored in. */
   readonly weights: number;
+  /** What entries keep between runs. */
   readonly state: number;
+  /** Tables and other dense constants of the model. */
   readonly constants: number;
   readonly inputs: number;
+  /** What kernels give each other: entries share it. */
   readonly arenas: number;
   /** Room to stage state updates that read each other. */
   readonly temporaries: number;
+  /** All of them. */
   readonly total: number;
 }
 

@@ -140,7 +140,9 @@ function matrixShapes(info: GPUAdapterInfo): SubgroupMatrixShape[] {
 
 /** An open device. Use `device` freely, call {@link check} where work is awaited, and {@link close} when done. */
 export interface OpenDevice {
+  /** With every useful feature of the adapter, and its limits. */
   readonly device: GPUDevice;
+  /** What is known of it, as `compile` takes it. */
   readonly spec: DeviceSpec;
   /** Resolves with the reason if the device is lost; stays pending otherwise, also after `close()`. */
   readonly lost: Promise<RuntimeError>;
@@ -150,6 +152,7 @@ export interface OpenDevice {
   close(): void;
 }
 
+/** How a device is opened. */
 export interface OpenOptions {
   /** Called at once for an uncaptured error or a loss, instead of keeping it for {@link OpenDevice.check}. */
   onError?: (error: RuntimeError) => void;

@@ -21,10 +21,15 @@ export interface RuntimeErrorParts {
 
 /** Thrown for every foreseeable failure of the runtime; anything else that escapes is a bug. */
 export class RuntimeError extends Error {
+  /** Stable, for programs: docs/errors.md lists them. */
   readonly code: string;
+  /** What happened, and to what. */
   readonly what: string;
+  /** The place: a file, an entry, a line of the model. */
   readonly where?: string;
+  /** The rule that was broken, with the numbers. */
   readonly why?: string;
+  /** What can be done about it. */
   readonly fix?: string;
 
   constructor(parts: RuntimeErrorParts) {

@@ -25,7 +25,9 @@ export interface RunOptions<Output extends string = string> {
 
 const RUN_OPTIONS: OptionNames<RunOptions> = { outputs: true };
 
+/** A model on a device, as `load` gives it. Its errors are `RuntimeError`s; once disposed of, everything throws `closed`. */
 export class RunnableModel<S extends Signature = AnySignature> {
+  /** What the build says of it: entries, shapes, costs. */
   readonly manifest: Manifest;
   /** What it runs on, for what this face does not offer. */
   readonly program: Program;

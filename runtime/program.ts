@@ -19,9 +19,11 @@ import { Stepper } from './stepper.ts';
 import { DeviceTensors, findSpec, unknown, type Named } from './tensors.ts';
 import { download, type Chunks, type Values } from './transfer.ts';
 
+/** How a program is made. */
 export interface ProgramOptions {
   /** The entries to be run; default all. States and constants that only others use are not allocated. */
   entries?: readonly string[];
+  /** Is told how many of the kernels are compiled. */
   onProgress?: OnCompiled;
   /** Gives the program's tensors their values while its kernels compile; entries cannot be run in it. */
   meanwhile?: (program: Program) => Promise<void>;
@@ -30,8 +32,11 @@ export interface ProgramOptions {
 /** Runs queued before {@link Program.run} waits: keeps the device busy, and the queue from growing without end. */
 const MAX_IN_FLIGHT = 4;
 
+/** An artefact on a device; {@link Program.create} makes it. `RunnableModel` is its face for programs that run models. */
 export class Program {
+  /** What it runs on; it stays the caller's. */
   readonly device: GPUDevice;
+  /** What it was made of. */
   readonly manifest: Manifest;
   /** The entries that can be run. */
   readonly entries: readonly string[];

@@ -85,9 +85,9 @@ export async function* drawSamples(program: Program, job: SampleJob): AsyncGener
   }
 }
 
-/** What is asked of a model that is built already. */
+/** What is asked of a model that is built already. The samples come as f32 [n, C, H, W], one for each of `classes`. */
 export interface SampleOptions {
-  /** The class of each picture. */
+  /** The class of each picture: whole numbers from 0 to one less than the model has classes. */
   readonly classes: ArrayLike<number>;
   /** The same seed gives the same pictures; 0 unless told. */
   readonly seed?: number;
@@ -96,7 +96,9 @@ export interface SampleOptions {
   /** Reverse steps and the sampler are built in: given, they are checked. */
   readonly steps?: number;
   readonly sampler?: string;
+  /** Called after each step of each batch has been queued, with how many are. */
   readonly onStep?: SampleJob['onStep'];
+  /** Ends it after the step under way: the promise is rejected with the signal's reason. */
   readonly signal?: AbortSignal;
 }
 

@@ -3,8 +3,11 @@ import type { DType, Tensor, TensorLike } from './tensor.ts';
 
 /** Each member is an interface by name: of an entry `{ inputs, outputs }`, each of tensors by name; the others of tensors. */
 export interface Signature {
+  /** By entry, `{ inputs, outputs }`. */
   readonly entries: object;
+  /** Weights. */
   readonly params: object;
+  /** What is kept between runs. */
   readonly states: object;
 }
 
@@ -13,6 +16,7 @@ export type NameIn<Group> = keyof Group & string;
 
 /** Any names, where no bindings say which there are. */
 type Any = Readonly<Record<string, Tensor>>;
+/** Of an artefact whose names and shapes are not known as types: tensors by any name. */
 export interface AnySignature extends Signature {
   readonly entries: Readonly<Record<string, { readonly inputs: Any; readonly outputs: Any }>>;
   readonly params: Any;

@@ -5,6 +5,7 @@ import { RuntimeError } from './error.ts';
 import { kindOf, shown } from './values.ts';
 import type { Values } from './transfer.ts';
 
+/** What elements are: `f32`, `f16`, `i32`, `u32` or `bool`. */
 export type DType = TensorSpec['dtype'];
 
 /** The array that holds a tensor's values on the host, row by row. */
@@ -18,8 +19,11 @@ export type ArrayOf<D extends DType> = D extends 'f32' | 'f16'
 
 /** A tensor: its values row by row, its shape and its type. */
 export interface Tensor<D extends DType = DType, Shape extends readonly number[] = readonly number[]> {
+  /** Row by row. */
   readonly data: ArrayOf<D>;
+  /** Sizes of its axes; [] of a single number. */
   readonly shape: Shape;
+  /** What it is on the device; f16 comes as a Float32Array. */
   readonly dtype: D;
 }
 

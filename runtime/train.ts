@@ -65,6 +65,7 @@ export interface TrainingPlace {
 /** What a step measured: `loss`, and whatever other single numbers the model gives, by name. */
 export type Measured = Readonly<Record<string, number>> & { readonly loss: number; readonly step: number };
 
+/** How a model is trained; an option that is none of these is refused. */
 export interface TrainOptions {
   /** Examples in memory, or a dataset as `openData` opens one, which stays the caller's. */
   readonly data: GivenExamples | Dataset;
@@ -76,11 +77,13 @@ export interface TrainOptions {
   readonly flip?: boolean;
   /** Steps from one call of `onStep` to the next, and to the next look whether all is finite; 1 unless told. */
   readonly every?: number;
+  /** Called with what each `every`-th step measured, and the last; what it throws ends the training. */
   readonly onStep?: (measured: Measured) => void;
   /** Ends the training after the step under way: the promise is fulfilled with what was reached. */
   readonly signal?: AbortSignal;
 }
 
+/** How far a training came. */
 export interface TrainResult extends TrainingPlace {
   /** Of the last step; undefined when none was taken. */
   readonly last?: Measured;

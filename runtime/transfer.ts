@@ -7,6 +7,7 @@ import { RuntimeError } from './error.ts';
 
 /** A tensor's elements, row-major: f32 for f32 and f16 tensors, i32 for i32, u32 for u32 and bool. */
 export type Values = Float32Array | Int32Array | Uint32Array;
+/** A tensor's elements, whole or in pieces one after the other. */
 export type Chunks = AsyncIterable<Values> | Iterable<Values> | Values;
 
 /** Elements uploaded at a time: 4 MiB. Even, for f16; a multiple of 4, for Philox. */

@@ -276,7 +276,9 @@ export interface CheckpointLayout {
   };
 }
 
+/** What a model file exports: its entries, and what commands and programs should know of it. */
 export interface Model {
+  /** The sizes it is made with, as manifests and checkpoints record them. */
   readonly config: Readonly<Record<string, unknown>>;
   /** `forward`, `sampleStep`, … each traced into one graph. */
   readonly entries: Readonly<Record<string, EntryFunction>>;

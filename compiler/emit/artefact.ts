@@ -110,9 +110,13 @@ export interface KernelSpec {
   readonly subgroup?: number;
 }
 
+/** manifest.json (docs/artefact.md). */
 export interface Manifest {
+  /** Of the manifest itself. */
   readonly format: 1;
+  /** The model's name: its file's, without the ending. */
   readonly model: string;
+  /** The model file, from its package's folder. */
   readonly source: string;
   /** Name of the DeviceSpec it was compiled for. */
   readonly device: string;

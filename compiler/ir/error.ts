@@ -14,11 +14,17 @@ export interface ErrorParts {
   readonly fix?: string;
 }
 
+/** Thrown for every foreseeable failure of the compiler and of the model file; anything else that escapes is a bug. */
 export class DitcError extends Error implements ErrorParts {
+  /** Stable, for programs: docs/errors.md lists them. */
   readonly code: string;
+  /** What happened, and to what. */
   readonly what: string;
+  /** The place, `file:line:col` of the model where there is one. */
   readonly where?: string;
+  /** The rule that was broken, with the numbers. */
   readonly why?: string;
+  /** What can be done about it. */
   readonly fix?: string;
 
   constructor(parts: ErrorParts, options?: { cause?: unknown }) {

@@ -16,6 +16,7 @@ export interface ByteSource {
    * @throws RuntimeError `truncated` when the range leaves the source, `io` when the medium fails.
    */
   read(offset: number, length: number): Promise<Uint8Array>;
+  /** Gives back what it holds; nothing is read afterwards. */
   close(): Promise<void>;
 }
 
@@ -34,7 +35,9 @@ export function unreadError(where: string, name: string, what: string): RuntimeE
 
 /** A checkpoint opened for reading. Nothing but its directory is in memory. */
 export interface TensorFile {
+  /** What to call it in errors: its path. */
   readonly name: string;
+  /** What can be read, by name. */
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   /** Tensors that are in the file but cannot be read, each with what it is: `F8_E4M3`, `a sparse tensor`. */
   readonly unread?: ReadonlyMap<string, string>;

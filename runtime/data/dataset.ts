@@ -16,10 +16,13 @@ export interface Draw {
   readonly epoch: number;
 }
 
+/** What a training reads its examples from: `openData` opens one. */
 export interface Dataset {
   /** The path it was opened from. */
   readonly name: string;
+  /** What its values are. */
   readonly content: Content;
+  /** Examples. */
   readonly count: number;
   /** Of one example as it is read: [C,H,W]. */
   readonly shape: readonly number[];
@@ -29,6 +32,7 @@ export interface Dataset {
   readonly labels: Int32Array;
   /** Whether half of the examples are to be mirrored. */
   readonly flip: boolean;
+  /** What to do with an example that cannot be read. */
   readonly onBad: OnBad;
   /** Changes when examples are added, removed, renamed or labelled otherwise. */
   readonly fingerprint: string;
@@ -44,6 +48,7 @@ export interface Dataset {
    * @throws RuntimeError `bad-example` when this one cannot be read; anything else concerns the whole.
    */
   read(index: number, mirror: boolean, draw?: Draw): Promise<Example>;
+  /** Gives back the files and threads that it holds. */
   close(): Promise<void>;
 }
 

@@ -4,10 +4,11 @@ import { keyOf } from '../random.ts';
 import { findNonFinite, shown } from '../values.ts';
 import { checkLabels, mirrored, type Dataset } from './dataset.ts';
 
+/** Examples in memory, [n, C, H, W] row by row, of the shape that the model takes. */
 export interface GivenExamples {
   /** All examples one after the other: bytes are pixels, 0 … 255 standing for −1 … 1; floats are taken as they are. */
   readonly images: Float32Array | Uint8Array;
-  /** The class of each, where the model has classes. */
+  /** The class of each, where the model has classes: whole numbers from 0. */
   readonly labels?: ArrayLike<number>;
 }
 

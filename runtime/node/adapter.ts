@@ -30,12 +30,16 @@ export const ADAPTER_CHOICES = {
   null: 'validates kernels, computes nothing',
 } as const;
 
+/** `auto`: hardware where there is some. Otherwise what `DITC_ADAPTER` takes. */
 export type AdapterChoice = keyof typeof ADAPTER_CHOICES;
 
 /** An adapter and how it was chosen. */
 export interface FoundAdapter {
+  /** What it comes from; it stays in use as long as a device of it is. */
   gpu: GPU;
+  /** Gives one device: `openDevice` takes it. */
   adapter: GPUAdapter;
+  /** What is known of it, as `compile` takes it. */
   spec: DeviceSpec;
   /** What was tried and how the choice fell, one sentence each, in order. */
   why: string[];

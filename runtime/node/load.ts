@@ -22,6 +22,7 @@ export interface LoadProgress {
   readonly total: number;
 }
 
+/** How a model is loaded; an option that is none of these is refused. */
 export interface LoadOptions {
   /** A checkpoint: .safetensors, PyTorch .pt, an index of shards, or the folder of one; or arrays by parameter name. Without, weights are drawn from `seed`. */
   readonly weights?: string | URL | GivenWeights;
@@ -35,6 +36,7 @@ export interface LoadOptions {
   readonly entries?: readonly string[];
   /** What to run on: an open device, which stays the caller's, or a choice as `DITC_ADAPTER` takes it. */
   readonly device?: OpenDevice | AdapterChoice;
+  /** Is told how far it is: of kernels, and of weights, side by side. */
   readonly onProgress?: (progress: LoadProgress) => void;
   /** Is told what was chosen or passed over in a checkpoint. */
   readonly onNote?: (note: string) => void;
