@@ -3,17 +3,7 @@
  * by their content in node_modules/.cache. Node's loader with tsx, which takes them one by one, spends a second and more on each start.
  */
 import { createHash } from 'node:crypto';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  utimesSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -24,6 +14,7 @@ const ENTRIES = ['cli/main.ts', 'compiler/frontend/check-worker.ts'];
 const KEPT = join(ROOT, 'node_modules/.cache/ditc');
 /** Bundles to keep: those of a few branches. */
 const MOST = 8;
+const DAY_MS = 24 * 3600 * 1000;
 
 /** What cli/main.ts exports. */
 export async function importSources() {
@@ -45,6 +36,7 @@ async function bundled() {
   const made = mkdtempSync(join(KEPT, 'new-'));
   try {
     await bundle(made, digest);
+    if (digestOf(sourceFiles()) !== digest) throw new Error('a source was changed while it was bundled');
     renameSync(made, folder);
   } catch (error) {
     rmSync(made, { recursive: true, force: true });
@@ -104,11 +96,11 @@ function keepPlaces(build) {
   });
 }
 
-/** Keeps the newest. */
+/** Keeps the newest, and those of the last day: what runs may yet import a part of its own. */
 function sweep(used) {
-  utimesSync(used, new Date(), new Date());
-  const age = (folder) => statSync(folder).mtimeMs;
+  const age = (folder) => Date.now() - (statSync(folder, { throwIfNoEntry: false })?.mtimeMs ?? 0);
   const folders = readdirSync(KEPT).map((name) => join(KEPT, name));
-  for (const folder of folders.sort((a, b) => age(b) - age(a)).slice(MOST))
-    rmSync(folder, { recursive: true, force: true });
+  const old = folders.sort((a, b) => age(a) - age(b)).slice(MOST);
+  for (const folder of old)
+    if (folder !== used && age(folder) > DAY_MS) rmSync(folder, { recursive: true, force: true });
 }

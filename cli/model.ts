@@ -89,11 +89,20 @@ export function compiledOnce<T>(
   make: (compiled: Compiled) => T,
 ): T {
   const traced = trace(loaded, options);
-  const { device, dtype, memory, onPass, onFusion, morePasses } = options;
+  // The entries and their options are in the trace.
+  const {
+    onPass,
+    onFusion,
+    morePasses,
+    terminal: _terminal,
+    entries: _entries,
+    entryOptions: _told,
+    ...others
+  } = options;
   const made = () => make(compileTrace(loaded, options, traced));
   // Passes of a test's own, or someone who watches.
   if (onPass || onFusion || morePasses?.length) return made();
-  const key = [digestOfTrace(traced), loaded.name, loaded.source, device, dtype, memory, more];
+  const key = [digestOfTrace(traced), loaded.name, loaded.source, others, more];
   const found = remembered(kind, key, made);
   loaded.checked();
   return found;

@@ -26,7 +26,9 @@ export interface TracedModel {
  * Of what was traced, places and names of values included. A model that reads the time, a file or a random number is known by
  * what it made of it.
  */
-export function digestOfTrace({ entries, starts, otherParams, naming, layouts, options }: TracedModel): string {
+export function digestOfTrace(traced: TracedModel): string {
+  const { entries, starts, otherParams, naming, layouts, options, ...others } = traced;
+  allTold(others);
   const hash = createHash('sha256');
   for (const entry of entries) addEntry(hash, entry);
   const declared = entries.flatMap(({ params }) => params.map(({ node }) => String(node.attrs.name)));
@@ -37,7 +39,11 @@ export function digestOfTrace({ entries, starts, otherParams, naming, layouts, o
     .digest('hex');
 }
 
-function addEntry(hash: Hash, { graph, classes, params, states }: TracedEntry): void {
+/** Takes what is left of a value when all that is told of it is gone: a field that is new does not pass the type check. */
+const allTold = (_others: Readonly<Record<string, never>>): void => undefined;
+
+function addEntry(hash: Hash, { graph, classes, params, states, ...others }: TracedEntry): void {
+  allTold(others);
   const ids = new Map<Node, number>();
   const id = (node: Node): number => {
     if (!ids.has(node)) {
@@ -48,23 +54,25 @@ function addEntry(hash: Hash, { graph, classes, params, states }: TracedEntry): 
   };
   nodesOf(graph).forEach(id);
   const declared = (list: readonly DeclaredParam[]) =>
-    list.map(({ node, init, frozen, resize }) => {
+    list.map(({ node, init, frozen, resize, ...others }) => {
+      allTold(others);
       return `${id(node)} ${attrsText({ ...init })} ${Boolean(frozen)} ${JSON.stringify(resize)}`;
     });
   const known = [...(classes ?? [])];
   hash.update(JSON.stringify([known, declared(params), declared(states)])).update(JSON.stringify(frameOf(graph, id)));
 }
 
-const frameOf = ({ name, inputs, outputs, updates }: Graph, id: (node: Node) => number) => [
-  name,
-  inputs.map(id),
-  outputs.map((output) => [output.name, id(output.node)]),
-  updates.map(({ state, node }) => [id(state), id(node)]),
-];
+function frameOf({ name, inputs, outputs, updates, ...others }: Graph, id: (node: Node) => number): unknown[] {
+  allTold(others);
+  const values = outputs.map((output) => [output.name, id(output.node)]);
+  return [name, inputs.map(id), values, updates.map(({ state, node }) => [id(state), id(node)])];
+}
 
-function nodeText({ op, inputs, attrs, type, name, loc, origin }: Node, ids: ReadonlyMap<Node, number>): string {
+function nodeText(node: Node, ids: ReadonlyMap<Node, number>): string {
+  const { id: _id, op, inputs, attrs, type, copy, name, loc, origin, ...others } = node;
+  allTold(others);
   const operands = inputs.map((input) => ids.get(input));
-  return `${JSON.stringify([op, operands, attrsText(attrs), formatType(type), name, loc, origin])}\n`;
+  return `${JSON.stringify([op, operands, attrsText(attrs), formatType(type), copy, name, loc, origin])}\n`;
 }
 
 const attrsText = (attrs: Attrs): string =>
