@@ -4,7 +4,7 @@
  * it is in scope gives the first one.
  */
 import { attrsKey, type Attrs, type DType } from '../ir/index.ts';
-import { withoutNeedlessLets } from './prune.ts';
+import { runKernelPasses } from './passes.ts';
 import { RESERVED } from './reserved.ts';
 import type {
   BinaryOp,
@@ -282,15 +282,15 @@ export class KernelBuilder {
   /** `subgroupSize`: of a workgroup of several subgroups. */
   finish(workgroupSize: number, grid: readonly [number, number, number], subgroupSize?: number): Kernel {
     const { buffers, shared } = this;
-    return {
+    return runKernelPasses({
       buffers,
       shared,
       workgroupSize,
       grid,
       usesSubgroups: this.subgroups,
       ...(subgroupSize && { subgroupSize }),
-      body: withoutNeedlessLets(this.blocks[0].stmts),
-    };
+      body: this.blocks[0].stmts,
+    });
   }
 }
 

@@ -24,6 +24,11 @@ export class Ranges {
     return new Ranges(new Map(Object.entries(sizes).map(([name, size]) => [name, [0, size - 1]])));
   }
 
+  /** Whatever the grid: kernels are shared between grids (emit/sharing.ts), and would not be if what they say depended on one. */
+  static inWorkgroup(size: number): Ranges {
+    return new Ranges(new Map([['lane', [0, size - 1]]]));
+  }
+
   private with(name: string, range: Range): Ranges {
     return new Ranges(new Map([...this.known, [name, range]]));
   }

@@ -266,8 +266,9 @@ class Verifier {
     if (index.type !== 'u32') this.fail(`${name} is indexed by a ${index.type}`);
     const isCounted = this.kernel.buffers.some((buffer) => buffer.name === name);
     const count = isCounted ? elements / shapeOf(held).lanes : elements;
-    const [least] = ranges.rangeOf(index);
-    if (least >= count) this.fail(`${name} has ${count} elements, ${printExpr(index)} is at least ${least}`);
+    const [least, most] = ranges.rangeOf(index);
+    // Nothing lies between them where conditions contradict each other: nobody comes by.
+    if (least >= count && least <= most) this.fail(`${name} has ${count} elements, ${printExpr(index)} is at least ${least}`);
   }
 
   /** Whether memory of a type holds values of another: the same, or floats of another width. */

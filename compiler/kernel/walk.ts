@@ -114,3 +114,51 @@ export const isCollective = (expr: Expr): boolean =>
 /** Whether it holds of an expression or of what it is made of. */
 export const some = (expr: Expr, holds: (expr: Expr) => boolean): boolean =>
   holds(expr) || childrenOf(expr).some((child) => some(child, holds));
+
+/** An expression with each of its parts, innermost first, as `change` has it. */
+export const mapExpr = (expr: Expr, change: (expr: Expr) => Expr): Expr =>
+  change(
+    withChildren(
+      expr,
+      childrenOf(expr).map((child) => mapExpr(child, change)),
+    ),
+  );
+
+/** Names as what they stand for. */
+export const named =
+  (values: ReadonlyMap<string, Expr>) =>
+  (expr: Expr): Expr =>
+    (expr.kind === 'name' && values.get(expr.name)) || expr;
+
+/** Statements, and those in them, with each expression as `change` has it. */
+export const substitute = (stmts: readonly Stmt[], change: (expr: Expr) => Expr): Stmt[] =>
+  stmts.map((stmt) => {
+    const changed = withOperands(
+      stmt,
+      operandsOf(stmt).map((expr) => mapExpr(expr, change)),
+    );
+    return 'body' in changed ? { ...changed, body: substitute(changed.body, change) } : changed;
+  });
+
+/** The names of variables: what they hold changes. */
+export function variablesIn(stmts: readonly Stmt[], found = new Set<string>()): Set<string> {
+  for (const stmt of stmts) {
+    if (stmt.kind === 'var') found.add(stmt.variable.name);
+    if ('body' in stmt) variablesIn(stmt.body, found);
+  }
+  return found;
+}
+
+/**
+ * Whether an expression is the same wherever its names are known: nothing in it is done by a subgroup together, or comes from memory
+ * that invocations write or from variables.
+ */
+export const isSteady = (expr: Expr, variables: ReadonlySet<string>): boolean =>
+  !some(
+    expr,
+    (part) =>
+      isCollective(part) ||
+      part.kind === 'shared' ||
+      (part.kind === 'load' && part.buffer.access === 'read_write') ||
+      (part.kind === 'name' && variables.has(part.name)),
+  );
