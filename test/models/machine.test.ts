@@ -1,0 +1,64 @@
+/**
+ * Every kernel of every model, run in this process (helpers/run-kernel.ts): no access leaves its buffer, nothing is read that nobody has
+ * written, barriers and subgroups stand where all come by, and what comes out is what the interpreter says. Small sizes that divide
+ * nothing; the kernels of large ones are made by the same lowerings.
+ */
+import { describe, expect, it } from 'vitest';
+import { PORTABLE, type DeviceSpec } from '../../compiler/device.ts';
+import { traceEntry, type Model } from '../../compiler/dsl/model.ts';
+import { interpret } from '../../compiler/ops/index.ts';
+import { dit, type DiTConfig } from '../../models/dit.ts';
+import { autoencoderKL } from '../../models/vae.ts';
+import { bySubgroups } from '../helpers/devices.ts';
+import { relativeError } from '../helpers/gpu.ts';
+import { runSchedule } from '../helpers/run-schedule.ts';
+import { drawBindings } from './zoo.ts';
+import { autoencoder } from './zoo/autoencoder.ts';
+import { clip } from './zoo/clip.ts';
+import { convnet } from './zoo/convnet.ts';
+import { gmlp } from './zoo/gmlp.ts';
+import { gpt } from './zoo/gpt.ts';
+import { linearAttention } from './zoo/linear-attention.ts';
+import { llama } from './zoo/llama.ts';
+import { mixer } from './zoo/mixer.ts';
+import { mmdit } from './zoo/mmdit.ts';
+import { pixart } from './zoo/pixart.ts';
+import { seq2seq } from './zoo/seq2seq.ts';
+import { swin } from './zoo/swin.ts';
+import { unet } from './zoo/unet.ts';
+import { vit } from './zoo/vit.ts';
+
+const SMALL: Partial<DiTConfig> = {
+  ...{ inputSize: 6, patchSize: 2, inChannels: 3, hiddenSize: 24, depth: 2, numHeads: 3, mlpRatio: 2 },
+  numClasses: 5,
+};
+
+const MODELS: Readonly<Record<string, Model>> = {
+  ...{ autoencoder: autoencoder(), clip: clip(), convnet: convnet(), gmlp: gmlp(), gpt: gpt() },
+  ...{ 'linear attention': linearAttention(), llama: llama(), mixer: mixer(), mmdit: mmdit(), pixart: pixart() },
+  ...{ seq2seq: seq2seq(), swin: swin(), unet: unet(), vit: vit() },
+  'dit, adaLN-Zero': dit(SMALL),
+  'dit, adaLN': dit({ ...SMALL, block: 'adaLN' }),
+  'dit, cross-attention': dit({ ...SMALL, block: 'cross-attention' }),
+  'dit, in context': dit({ ...SMALL, block: 'in-context' }),
+  vae: autoencoderKL({
+    ...{ inChannels: 3, latentChannels: 2, blockOutChannels: [6, 10], layersPerBlock: 1 },
+    ...{ normNumGroups: 2, sampleSize: 10 },
+  }),
+};
+
+const DEVICES: readonly DeviceSpec[] = [PORTABLE, bySubgroups(8)];
+
+describe.each(Object.entries(MODELS))('%s', (_, model) => {
+  for (const device of DEVICES)
+    it.each(Object.keys(model.entries))(`%s on ${device.name}`, (entry) => {
+      const { graph } = traceEntry(model, entry, { batch: 2, steps: 4 });
+      const bindings = drawBindings(graph);
+      const want = interpret(graph, bindings);
+      const got = runSchedule(graph, bindings, { device, verify: true });
+      for (const [name, { data }] of Object.entries(want.outputs))
+        expect(relativeError(got.outputs[name], data), name).toBeLessThan(1e-5);
+      for (const [name, { data }] of Object.entries(want.updates))
+        expect(relativeError(got.updates[name], data), name).toBeLessThan(1e-5);
+    });
+});
