@@ -268,7 +268,8 @@ class Verifier {
     const count = isCounted ? elements / shapeOf(held).lanes : elements;
     const [least, most] = ranges.rangeOf(index);
     // Nothing lies between them where conditions contradict each other: nobody comes by.
-    if (least >= count && least <= most) this.fail(`${name} has ${count} elements, ${printExpr(index)} is at least ${least}`);
+    if (least >= count && least <= most)
+      this.fail(`${name} has ${count} elements, ${printExpr(index)} is at least ${least}`);
   }
 
   /** Whether memory of a type holds values of another: the same, or floats of another width. */
