@@ -1,5 +1,5 @@
 /** What the documents and comments of the repository cite is in it. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { filesUnder, ROOT } from './helpers/imports.ts';
@@ -27,6 +27,12 @@ describe('documents', () => {
     const own = links.filter((link) => link && !/^[a-z]+:/.test(link));
     expect(own.filter((link) => !isThere(join(dirname(file), link)))).toEqual([]);
   });
+});
+
+it('compiler/README.md says what every folder of compiler/ is', () => {
+  const folders = readdirSync(join(ROOT, 'compiler'), { withFileTypes: true }).filter((item) => item.isDirectory());
+  const text = textOf('compiler/README.md');
+  expect(folders.map(({ name }) => name).filter((name) => !text.includes(`](${name})`))).toEqual([]);
 });
 
 describe('commands and examples', () => {
