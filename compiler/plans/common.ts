@@ -198,3 +198,11 @@ export function byDepth({ members: all }: Pick<Region, 'members'>, reductions: r
   }
   return groups;
 }
+
+/** Four values as a vector; the components of one vector, in order, are that vector. */
+export function asVector({ b }: Site, four: readonly Expr[]): Expr {
+  const [first] = four;
+  const whole =
+    first.kind === 'component' && four.every((x, i) => x.kind === 'component' && x.of === first.of && x.lane === i);
+  return whole ? first.of : b.call('vec4f', four, 'vec4f');
+}

@@ -13,12 +13,14 @@ import productDot from './product-dot/index.ts';
 import productSimple from './product-simple/index.ts';
 import productSubgroup from './product-subgroup/index.ts';
 import productTiled from './product-tiled/index.ts';
+import productTiledVec4 from './product-tiled-vec4/index.ts';
 import row from './row/index.ts';
 import type { Tiles } from './tile-partials.ts';
 
 export const FAMILIES: readonly Family[] = [
   productSubgroup,
   productDot,
+  productTiledVec4,
   productTiled,
   productSimple,
   attentionSubgroup,

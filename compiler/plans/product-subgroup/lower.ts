@@ -9,6 +9,7 @@ import { fixedIndex, ZERO, type Index } from '../../kernel/index-map.ts';
 import type { Expr, Variable } from '../../kernel/ir.ts';
 import { overDepth } from '../depth.ts';
 import {
+  asVector,
   batchIndex,
   builtins,
   productOf,
@@ -212,14 +213,6 @@ function rowsOfQuads({ site, plan, product, batch, row0, sums }: Block, first: I
     const q = row >> 2;
     return range(steps).map((u) => b.component(b.bind(`a_${q}_${u}`, broadcast(u, q)), row % 4));
   };
-}
-
-/** Four values as a vector; the components of one vector, in order, are that vector. */
-function asVector({ b }: Site, four: readonly Expr[]): Expr {
-  const [first] = four;
-  const whole =
-    first.kind === 'component' && four.every((x, i) => x.kind === 'component' && x.of === first.of && x.lane === i);
-  return whole ? first.of : b.call('vec4f', four, 'vec4f');
 }
 
 /** What `load` gives for each row of the block, in every lane: each lane loads a row (a loop of loads costs one a lane). */

@@ -2,14 +2,15 @@
  * Product with operand tiles staged in workgroup memory: side² invocations compute a (side·p)² block, p² elements each in
  * registers, `depth` steps of k between barriers. The textbook plan for hardware GPUs.
  */
-import { sizeOf, type Node } from '../../ir/index.ts';
-import { axisBehind, opDef, type Axis } from '../../ops/index.ts';
+import { sizeOf } from '../../ir/index.ts';
 import type { Part } from '../depth-parts.ts';
 import type { TiledProductPlan } from './plan.ts';
-import { maxOf, type Index } from '../../kernel/index-map.ts';
+import type { Index } from '../../kernel/index-map.ts';
 import type { Expr, SharedArray, Variable } from '../../kernel/ir.ts';
+import { contiguousAxis } from '../contiguous.ts';
 import { holdRoot, reducePieces } from '../pieces.ts';
-import { sharedStatistics, sharedTotals } from '../row-statistics.ts';
+import { sharedTotals } from '../row-statistics.ts';
+import { tileRows } from '../tile-rows.ts';
 import { batchIndex, builtins, range, productOf, storeElement, storeSums, type Launch, type Site } from '../common.ts';
 
 export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
@@ -32,16 +33,7 @@ export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
   const left = tileOf(site, plan, 'left_tile', contiguousAxis(product.operands[0]) === 'last');
   const right = tileOf(site, plan, 'right_tile', contiguousAxis(product.operands[1]) !== 'last');
   const acc = range(p).map((r) => range(p).map((c) => b.variable(`acc_${r}_${c}`, b.literal(0, 'f32'))));
-  const rowOf = (i: Index) => ix.clamp(ix.add(row0, i), product.m - 1, 'row');
-  const sizes = { rows: block, threads: side * side, length: product.k, rolled: plan.rolled };
-  const rows = site.region.reductions.length ? sharedStatistics(site, batch, rowOf, sizes) : undefined;
-  /** Of several columns of tiles, the first writes what there is of the rows that this kernel has. */
-  const storesRow = (i: Index, inside?: Expr) => {
-    const row = ix.add(row0, i);
-    const isRow = maxOf(row) < product.m ? undefined : b.binary('<', ix.expr(row), b.u32(product.m));
-    return [isRow, inside].reduce<Expr>((all, one) => (one ? b.binary('&&', all, one) : all), isFirst);
-  };
-  rows?.storeRows(storesRow);
+  const rows = tileRows(site, product, batch, row0, { rows: block, threads: side * side, rolled: plan.rolled });
   if (site.region.totals.length) sharedTotals(site, { threads: side * side, rolled: plan.rolled });
   const sum = site.region.sums.length ? b.variable('row_sum', b.literal(0, 'f32')) : undefined;
   const overTiles = (part: Part, body: (k0: Index) => void) => {
@@ -55,9 +47,9 @@ export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
       part,
       left,
       (i, k, inside) => {
-        rows?.select(i);
-        const value = product.left(batch, rowOf(i), k);
-        rows?.storeElements(i, k, () => storesRow(i, inside));
+        rows.select(i);
+        const value = product.left(batch, rows.at(i), k);
+        rows.store(i, k, inside);
         return value;
       },
       k0,
@@ -164,19 +156,4 @@ function addStaged(
     const at = ix.add(ix.scale(ix.atom(kk, depth - 1), left.stride), row);
     b.assign(sum, b.binary('+', b.read(sum), b.loadShared(left.array, ix.expr(at))));
   });
-}
-
-/** Whether the last axis of an operand is the one contiguous in memory, seen through views and pointwise ops. */
-function contiguousAxis(operand: Node): 'last' | 'other' {
-  let at: Axis = { node: operand, axis: operand.type.shape.length - 1 };
-  for (let next: Axis | undefined = at; next; next = behind(next)) at = next;
-  return at.axis === at.node.type.shape.length - 1 ? 'last' : 'other';
-}
-
-/** The same axis of what a value is computed of, element by element. */
-function behind({ node, axis }: Axis): Axis | undefined {
-  const { kind } = opDef(node.op);
-  if (kind === 'view') return axisBehind(node, axis);
-  const next = kind === 'pointwise' && node.inputs.find((n) => n.type.shape.length === node.type.shape.length);
-  return next ? { node: next, axis } : undefined;
 }

@@ -106,7 +106,7 @@ export const CASES: readonly Case[] = [
   group('row sums', derivatives(20, 17, 12), subgroups(8), PLAIN),
   group(
     'partial statistics',
-    graphOf((f, input) => normedLayers(f, input, { channels: 32, places: 64 })),
+    graphOf((f, input) => normedLayers(f, input, { channels: 32, groups: 2, places: 32 })),
     SMALL,
     PIECES,
   ),

@@ -1,0 +1,126 @@
+import { sizeOf } from '../../ir/index.ts';
+import type { DeviceSpec } from '../../device.ts';
+import { contiguousAxis } from '../contiguous.ts';
+import {
+  badCount,
+  badGrid,
+  badMemory,
+  badWorkgroup,
+  tiledCost,
+  type Group,
+  type Planning,
+  type Rejection,
+  type Tile,
+} from '../family.ts';
+import { statisticsBytes } from '../row-statistics.ts';
+
+/**
+ * Operand tiles staged in workgroup memory as vectors, the next ones already on their way in registers. `down` × `across`
+ * invocations compute `rows` × `columns` elements each; `depth` steps of k lie between barriers.
+ */
+export interface Vec4TiledProductPlan {
+  readonly family: 'product-tiled-vec4';
+  readonly down: number;
+  readonly across: number;
+  readonly rows: number;
+  readonly columns: number;
+  readonly depth: number;
+}
+
+const tileOf = ({ down, across, rows, columns }: Vec4TiledProductPlan): Tile => ({
+  rows: down * rows,
+  columns: across * columns,
+});
+
+/** How an operand is staged: in vectors along k, as it lies in memory, or across k. */
+export interface Staging {
+  readonly alongK: boolean;
+  /** Vectors between an element and its neighbour along the other axis. */
+  readonly stride: number;
+  readonly vectors: number;
+}
+
+/** The staged tiles of both operands. Where vectors lie along k, one more in a row keeps neighbours out of each other's banks. */
+export function stagingOf(plan: Vec4TiledProductPlan, { anchor }: Group): { left: Staging; right: Staging } {
+  const [x, y] = anchor!.inputs;
+  const { rows, columns } = tileOf(plan);
+  const staging = (block: number, alongK: boolean): Staging => {
+    const stride = alongK ? plan.depth / 4 + 1 : block / 4;
+    return { alongK, stride, vectors: stride * (alongK ? block : plan.depth) };
+  };
+  return {
+    left: staging(rows, contiguousAxis(x) === 'last'),
+    right: staging(columns, contiguousAxis(y) !== 'last'),
+  };
+}
+
+export const planning: Planning<Vec4TiledProductPlan> = {
+  name: 'product-tiled-vec4',
+  doc: 'Operand tiles in workgroup memory as vectors, the next tile loaded beside the multiply-adds of this one.',
+  computes: ['product'],
+  provides: ['row statistics', 'stored rows', 'row sums'],
+  propose,
+  refuses,
+  cost: (plan, group) => tiledCost(group, tileOf(plan)),
+  describe(plan) {
+    const { rows, columns } = tileOf(plan);
+    return `workgroup tile ${rows}×${columns}, ${plan.rows}×${plan.columns} per invocation, in vectors`;
+  },
+  tile: tileOf,
+  byFours: () => true,
+};
+
+/** Workgroups that keep most GPUs busy: two for each of some thirty cores. */
+const ENOUGH_WORKGROUPS = 64;
+
+/** 8×8 elements an invocation: one byte of workgroup memory is read per multiply-add. */
+const SHAPES = [
+  { down: 16, across: 16, rows: 8, columns: 8 },
+  { down: 8, across: 8, rows: 8, columns: 8 },
+];
+
+function propose(group: Group, device: DeviceSpec): Vec4TiledProductPlan | Rejection {
+  if (device.kind !== 'hardware') return { rejected: `${device.name} is no hardware` };
+  const { shape } = group.anchor!.type;
+  const [m, n] = shape.slice(-2);
+  const batch = sizeOf(shape.slice(0, -2));
+  const workgroups = ({ rows, columns }: Tile) => batch * Math.ceil(m / rows) * Math.ceil(n / columns);
+  const plans = SHAPES.flatMap((shapeOf) =>
+    [8].map((depth) => ({ family: 'product-tiled-vec4' as const, ...shapeOf, depth })),
+  );
+  const isFilled = (plan: Vec4TiledProductPlan) => {
+    const tile = tileOf(plan);
+    const isSmallest = tile.rows === 64;
+    // The rows may be those of the whole batch, and their number must not matter.
+    if (device.steady) return isSmallest && n >= tile.columns;
+    return m >= tile.rows && n >= tile.columns && (isSmallest || workgroups(tile) >= ENOUGH_WORKGROUPS);
+  };
+  const plan = plans.find((one) => isFilled(one) && !refuses(one, group, device));
+  return plan ?? { rejected: `${m}×${n} fills no tile of 64×64` };
+}
+
+function refuses(plan: Vec4TiledProductPlan, group: Group, device: DeviceSpec): string | undefined {
+  const { down, across, rows, columns, depth } = plan;
+  const threads = down * across;
+  const bad = badCount({ down, across, rows, columns, depth }) ?? badWorkgroup(threads, device);
+  if (bad) return bad;
+  const odd = [rows, columns, depth].find((size) => size % 4);
+  if (odd) return `${odd} does not divide into vectors of 4`;
+  const tile = tileOf(plan);
+  const uneven = [tile.rows, tile.columns].find((size) => (size * depth) % (4 * threads));
+  if (uneven) return `${threads} invocations do not share ${uneven}×${depth} elements evenly, in vectors`;
+  return (
+    badRows(tile, threads, group) ?? badMemory(bytesOf(plan, group), device) ?? badGrid(group.anchor!, tile, device)
+  );
+}
+
+/** Rows that the invocations do not share for their statistics, or do not have one each of to sum up. */
+function badRows({ rows }: Tile, threads: number, { reductions = [], sums = [] }: Group): string | undefined {
+  if (reductions.length && threads % rows) return `${threads} invocations do not share ${rows} rows evenly`;
+  return sums.length && rows > threads ? `${rows} rows have no invocation each to sum them up` : undefined;
+}
+
+function bytesOf(plan: Vec4TiledProductPlan, group: Group): number {
+  const { left, right } = stagingOf(plan, group);
+  return 16 * (left.vectors + right.vectors) + statisticsBytes(group, plan.down * plan.across, tileOf(plan).rows);
+}
