@@ -1,5 +1,6 @@
 import { sizeOf } from '../../ir/index.ts';
 import type { DeviceSpec } from '../../device.ts';
+import type { Tile } from '../../fusion/group.ts';
 import { contiguousAxis } from '../contiguous.ts';
 import {
   badCount,
@@ -10,7 +11,6 @@ import {
   type Group,
   type Planning,
   type Rejection,
-  type Tile,
 } from '../family.ts';
 import { statisticsBytes } from '../row-statistics.ts';
 
