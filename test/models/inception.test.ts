@@ -9,20 +9,30 @@ import { readGolden, relativeError, type Golden } from './golden.ts';
 /** Of [0, 1): MurmurHash3's finaliser of the index, from FNV-1a of the name. */
 function uniform(name: string, count: number): Float64Array {
   const seed = [...name].reduce((h, letter) => Math.imul(h ^ letter.charCodeAt(0), 0x01000193), 0x811c9dc5);
-  return Float64Array.from({ length: count }, (_, i) => {
+  const values = new Float64Array(count);
+  for (let i = 0; i < count; i++) {
     let h = i ^ seed;
     h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
     h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-    return ((h ^ (h >>> 16)) >>> 0) / 2 ** 32;
-  });
+    values[i] = ((h ^ (h >>> 16)) >>> 0) / 2 ** 32;
+  }
+  return values;
 }
 
 function weight(name: string, shape: readonly number[]): Float32Array {
-  const u = uniform(name, sizeOf(shape));
-  if (/\.running_var$|bn\.weight$/.test(name)) return Float32Array.from(u, (v) => 0.5 + v);
-  if (/bn\.bias$|\.running_mean$/.test(name)) return Float32Array.from(u, (v) => 0.4 * (v - 0.5));
+  const made = known.get(name) ?? scaled(name, shape, uniform(name, sizeOf(shape)));
+  known.set(name, made);
+  return made;
+}
+
+/** The weights are millions, and those of all tests. */
+const known = new Map<string, Float32Array>();
+
+function scaled(name: string, shape: readonly number[], u: Float64Array): Float32Array {
+  if (/\.running_var$|bn\.weight$/.test(name)) return Float32Array.from(u.map((v) => 0.5 + v));
+  if (/bn\.bias$|\.running_mean$/.test(name)) return Float32Array.from(u.map((v) => 0.4 * (v - 0.5)));
   const bound = Math.sqrt(6 / sizeOf(shape.slice(1)));
-  return Float32Array.from(u, (v) => 2 * (v - 0.5) * bound);
+  return Float32Array.from(u.map((v) => 2 * (v - 0.5) * bound));
 }
 
 const traced = (model: Model, height: number, width: number) =>
