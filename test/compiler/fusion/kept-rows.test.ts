@@ -168,7 +168,7 @@ describe('keep their kernel', () => {
   ])('%s', (_, body, device) => {
     const regions = run(graphOf(signature, `${norm('', m, k)}\n${body}`), device);
     const last = regions.at(-1)!;
-    expect(last.kind).toBe('matmul');
+    expect(last.kind).toBe('contraction');
     expect(last.reductions.length).toBe(0);
   });
 });

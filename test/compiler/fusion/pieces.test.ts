@@ -53,7 +53,7 @@ describe.each<[string, NormCase, DeviceSpec?]>([
 ])('of %s', (_, options, device) => {
   it('are part of the two kernels', () => {
     const regions = run(graphOf(options), device);
-    expect(regions.map(({ kind }) => kind)).toEqual(['matmul', 'matmul']);
+    expect(regions.map(({ kind }) => kind)).toEqual(['contraction', 'contraction']);
     const [first, second] = regions;
     expect(first.pieces?.reductions.length).toBe(2);
     expect(second.totals.length).toBe(3);
