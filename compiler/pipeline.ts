@@ -26,6 +26,7 @@ import { formKernels } from './memory/form-kernels.ts';
 import { bytesOfAll, leafBytes } from './memory/leaves.ts';
 import { planMemory, type MemoryPlan } from './memory/plan.ts';
 import { choosePlan, hasKernel, type Plan } from './plans/registry.ts';
+import { packScalars } from './fusion/scalars.ts';
 import { normsInPieces } from './fusion/pieces.ts';
 import { checkComputable } from './fusion/computable.ts';
 import type { Fusion } from './fusion/group.ts';
@@ -62,6 +63,7 @@ export const pipeline: readonly Pass[] = [
   pass('chunk', 'values read piece by piece are laid out piece by piece', chunk),
   pass('settle', 'canonical form of the pieces', canonicalise),
   pass('tables', 'what depends on nothing and takes work is computed now', tables),
+  pass('scalars', 'numbers that many kernels read lie side by side in one buffer', packScalars),
   pass('packs', 'joins of parameters that cannot be laid out at load are computed', packs),
   pass('snapshot', 'outputs that show state before its update get a copy', snapshot),
 ];

@@ -14,7 +14,26 @@ import { isStored } from './storage.ts';
 const MEMORY = 4;
 const DISPATCH = 1_000_000;
 /** Work beside a load that costs nothing to repeat. */
-const CHEAP = 4;
+export const CHEAP = 4;
+
+interface Reading {
+  /** Operations that an element takes. */
+  readonly work: number;
+  readonly reads: number;
+  readonly size: number;
+}
+
+/** What it costs to compute a value wherever it is read, and what it costs to store it. */
+const estimate = ({ work, reads, size }: Reading): Estimate => ({
+  reads,
+  recompute: work * reads,
+  store: (work + MEMORY) * size + MEMORY * reads + DISPATCH,
+});
+
+export function paysToStore(reading: Reading): boolean {
+  const { recompute, store } = estimate(reading);
+  return recompute > store;
+}
 
 /** The stored values: what groups give, results of the graph, and what is cheaper to store than to recompute. */
 export function chooseStored(choice: Choice): Set<Node> {
@@ -34,10 +53,9 @@ export function chooseStored(choice: Choice): Set<Node> {
     if (stored.has(node) || owners.has(node) || !isComputed(node, users.get(node)!)) continue;
     // Who reads a concatenation evaluates all its parts. An operation or two beside a load are hidden by it.
     if (work.get(node)! < MEMORY + CHEAP) continue;
-    const recompute = work.get(node)! * reads;
-    const store = (work.get(node)! + MEMORY) * size + MEMORY * reads + DISPATCH;
-    const kept = recompute > store;
-    if (users.get(node)!.length > 1 || kept) remarkOn(node, kept, { reads, recompute, store }, remarks);
+    const costs = estimate({ work: work.get(node)!, reads, size });
+    const kept = costs.recompute > costs.store;
+    if (users.get(node)!.length > 1 || kept) remarkOn(node, kept, costs, remarks);
     if (kept) {
       stored.add(node);
       evaluations.store(node);

@@ -4,9 +4,10 @@
  */
 import { sameShape, sizeOf, type Node } from '../ir/index.ts';
 import { isProduct, opDef, shareScores } from '../ops/index.ts';
-import { domainOf, samePlaces, type FusionGroup, type Result } from './group.ts';
+import { domainOf, fullShape, samePlaces, type FusionGroup, type Result } from './group.ts';
 import { isSumOfRows } from './row-sums.ts';
 import { sameRows } from './rows.ts';
+import { readsOf } from './slice.ts';
 import { isStored } from './storage.ts';
 
 /** A row this long is work for a workgroup that has few neighbours: what runs once an element keeps a kernel of its own. */
@@ -19,7 +20,7 @@ export function union(first: FusionGroup, second: FusionGroup, stored: ReadonlyS
   const summed = sumUnion(first, second);
   if (summed) return summed;
   if (first.kind === 'row' || second.kind === 'row') return rowUnion(first, second, stored);
-  return mapUnion(first, second, stored);
+  return mapUnion(first, second, stored) ?? numberUnion(first, second, stored);
 }
 
 /** Two contractions over the same scores; the attention itself is what the kernel is for. */
@@ -55,6 +56,23 @@ function mapUnion(first: FusionGroup, second: FusionGroup, stored: ReadonlySet<N
   const more = place && second.results.map(({ node }) => ({ ...place, node }));
   return more && withMore(first, second, more);
 }
+
+/** A map of a few elements and one of numbers that do not depend on it: one invocation computes these besides. */
+function numberUnion(first: FusionGroup, second: FusionGroup, stored: ReadonlySet<Node>): FusionGroup | undefined {
+  const [few, numbers] = givesNumbers(second) ? [first, second] : [second, first];
+  if (!isFew(few) || !givesNumbers(numbers) || givesNumbers(few)) return undefined;
+  const isApart = (a: FusionGroup, b: FusionGroup) => b.results.every(({ node }) => !readsOf(a, stored).has(node));
+  return isApart(few, numbers) && isApart(numbers, few) ? withMore(few, numbers, numbers.results) : undefined;
+}
+
+const givesNumbers = ({ kind, results }: FusionGroup): boolean =>
+  kind === 'map' && results.every(({ node }) => sizeOf(node.type.shape) === 1);
+
+/** Elements that one workgroup computes at once. */
+const FEW_ELEMENTS = 64;
+
+/** Whether a group is a map that hardly fills a workgroup. */
+export const isFew = (group: FusionGroup): boolean => group.kind === 'map' && sizeOf(fullShape(group)) <= FEW_ELEMENTS;
 
 /** Where `second` reads results of `first`, if it reads all of them at the element that it computes. */
 function placeShared(

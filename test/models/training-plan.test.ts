@@ -27,6 +27,14 @@ it('counts the multiply-accumulates of the backward pass, too', { timeout: 120_0
   expect(step / forward).toBeLessThan(3.3);
 });
 
+it('a narrow model takes no more: 96 channels, 2 heads', { timeout: 120_000 }, () => {
+  const small = { hiddenSize: 96, numHeads: 2, inputSize: 16, patchSize: 2 };
+  const [before, after] = [2, 3].map(
+    (depth) => step(PORTABLE, { ...small, depth }).entries.trainStep.dispatches.length,
+  );
+  expect(after - before).toBeLessThanOrEqual(20);
+});
+
 /** At most 20 of a block with adaLN-Zero are asked. The others are what this compiler reaches: more of them is a step back. */
 describe.each<[DiTConfig['block'], number, number]>([
   ['adaLN-Zero', 20, 16],

@@ -4,6 +4,7 @@ import type { FusionContext } from '../context.ts';
 import { byRoot, fullShape, type Fusion, type FusionGroup } from '../group.ts';
 import { firstOf, Merging } from '../merging.ts';
 import { sameRows } from '../rows.ts';
+import { isFew } from '../union.ts';
 
 export function fuseSiblings(fusion: Fusion, context: FusionContext): Fusion {
   const merging = new Merging(fusion, context);
@@ -11,7 +12,7 @@ export function fuseSiblings(fusion: Fusion, context: FusionContext): Fusion {
     if (group.kind === 'contraction' || !merging.has(group)) continue;
     for (let merged: FusionGroup | undefined = group; merged;) {
       const one: FusionGroup = merged;
-      const others = [...besides(one, merging), ...near(one, merging)].sort(byRoot);
+      const others = [...new Set([besides, near, first].flatMap((find) => find(one, merging)))].sort(byRoot);
       merged = firstOf(others, (other) => merging.mergeInOrder(one, other));
     }
   }
@@ -32,6 +33,12 @@ function besides(group: FusionGroup, merging: Merging): FusionGroup[] {
     .filter((other) => other !== group && other.kind === group.kind)
     .sort((a, b) => merging.distance(a, group) - merging.distance(b, group))
     .slice(0, MOST_BESIDES);
+}
+
+/** Maps of a few elements that no kernel has to come before: numbers that a step of training starts with, say. */
+function first(group: FusionGroup, merging: Merging): FusionGroup[] {
+  const isFirst = (other: FusionGroup) => isFew(other) && !merging.producersOf(other).length;
+  return isFirst(group) ? merging.merged.groups.filter((other) => other !== group && isFirst(other)) : [];
 }
 
 /**

@@ -89,13 +89,57 @@ describe('become one kernel', () => {
        return a = %a, d = %d`,
       ['a, d'],
     ],
+    [
+      'a map of a few elements and a number that does not depend on it',
+      `%t = state {dtype = "f32", name = "t", shape = []} : f32[]
+       %four = slice %x {start = [0, 0], size = [1, 4], step = [1, 1]} : f32[1,4]
+       %a = mul %four, %t : f32[1,4]
+       %n = exp %t : f32[]
+       return a = %a, n = %n`,
+      ['a, n'],
+    ],
   ])('%s', (_, body, kernels) => {
     expect(joined(body).kernels).toEqual(kernels);
   });
 });
 
+it('a number beside a few elements is computed once, and what both read is not written over', () => {
+  const graph = parseGraph(
+    `graph @g() {
+       %t = state {dtype = "f32", name = "t", shape = []} : f32[]
+       %one = constant {dtype = "f32", shape = [], value = 1} : f32[]
+       %e = exp %t : f32[]
+       %l = sqrt %t : f32[]
+       %e1 = reshape %e {shape = [1]} : f32[1]
+       %l1 = reshape %l {shape = [1]} : f32[1]
+       %both = concat %e1, %l1 {axis = 0} : f32[2]
+       %next = add %t, %one : f32[]
+       update %t = %next
+       return both = %both
+     }`,
+    opTable,
+  );
+  const { outputs, updates, dispatches } = runSchedule(
+    graph,
+    { t: Float64Array.of(4) },
+    { device: PORTABLE, verify: true },
+  );
+  expect(dispatches).toHaveLength(1);
+  expect([...outputs.both]).toEqual([Math.exp(4), 2]);
+  expect([...updates.t]).toEqual([5]);
+});
+
 describe('stay apart', () => {
   it.each<[string, string, string[]]>([
+    [
+      'a few elements and a number that they are computed from',
+      `%four = slice %x {start = [0, 0], size = [1, 4], step = [1, 1]} : f32[1,4]
+       %t = slice %y {start = [0, 0], size = [1, 1], step = [1, 1]} : f32[1,1]
+       %n = exp %t : f32[1,1]
+       %a = mul %four, %n : f32[1,4]
+       return a = %a, n = %n`,
+      ['n', 'a'],
+    ],
     [
       'what reads another element',
       `%a = sin %x : f32[16,16]
