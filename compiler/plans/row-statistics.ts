@@ -8,7 +8,7 @@ import { ZERO, type Index } from '../kernel/index-map.ts';
 import { reducer, reshapeIndex } from '../kernel/inline.ts';
 import type { Expr, SharedArray } from '../kernel/ir.ts';
 import type { Region } from '../fusion/regions.ts';
-import { builtins, byDepth, byLength, storeResults, type Site } from './common.ts';
+import { builtins, byDepth, byLength, range, storeResults, type Site } from './common.ts';
 import type { Group } from './family.ts';
 
 /**
@@ -48,6 +48,8 @@ export function serialStatistics(site: Site, batch: readonly Index[], m: Index, 
 interface Sharing {
   readonly threads: number;
   readonly rolled: boolean;
+  /** Elements of a row are read four by four, where they divide so: the buffer that they lie in is one of vectors. */
+  readonly inFours?: boolean;
 }
 
 /**
@@ -149,6 +151,7 @@ function reduceShared(
     threads,
     length,
     rolled,
+    inFours,
     reductions,
     at,
   }: Sharing & {
@@ -164,7 +167,10 @@ function reduceShared(
   const [local, part] = ix.divmod(ix.atom(builtins(b).lane, threads - 1), perRow);
   const scratch: SharedArray[] = [];
   const kept = new Map<Node, SharedArray>();
-  const rounds = Math.ceil(length / perRow);
+  // Elements that an invocation takes at once, one after the other.
+  const width = inFours && length % 4 === 0 ? 4 : 1;
+  const runs = length / width;
+  const rounds = Math.ceil(runs / perRow);
   const groups = byDepth(site.region, reductions);
   const wanted = rowValues(site.region, groups);
   groups.forEach((group, depth) => {
@@ -174,15 +180,18 @@ function reduceShared(
       's',
       rounds,
       (s) => {
-        const k = ix.add(ix.scale(ix.atom(s, rounds - 1), perRow), part);
-        const inside = ix.clamp(k, length - 1, 'k_inside');
-        const index = at(local, inside);
-        group.forEach((node, i) => {
-          const { neutral, combine } = reducer(b, node.op);
-          const x = inline.value(node.inputs[0], index);
-          const counted = inside === k ? x : b.call('select', [neutral, x, b.binary('<', ix.expr(k), b.u32(length))]);
-          b.assign(partials[i], combine(b.read(partials[i]), counted));
-        });
+        const run = ix.add(ix.scale(ix.atom(s, rounds - 1), perRow), part);
+        const inside = ix.clamp(run, runs - 1, 'k_inside');
+        const isInside = () => b.binary('<', ix.expr(run), b.u32(runs));
+        for (const u of range(width)) {
+          const index = at(local, ix.offset(ix.scale(inside, width), u));
+          group.forEach((node, i) => {
+            const { neutral, combine } = reducer(b, node.op);
+            const x = inline.value(node.inputs[0], index);
+            const counted = inside === run ? x : b.call('select', [neutral, x, isInside()]);
+            b.assign(partials[i], combine(b.read(partials[i]), counted));
+          });
+        }
       },
       rolled,
     );

@@ -22,7 +22,7 @@ export function tileRows(
   product: Product,
   batch: readonly Index[],
   row0: Index,
-  sizes: { readonly rows: number; readonly threads: number; readonly rolled: boolean },
+  sizes: { readonly rows: number; readonly threads: number; readonly rolled: boolean; readonly inFours?: boolean },
 ): TileRows {
   const { b, inline, region } = site;
   const { ix } = inline;

@@ -28,7 +28,7 @@ export function vec4TiledProduct(site: Site, plan: Vec4TiledProductPlan): Launch
 
   const arrayOf = (hint: string, { vectors }: Staging) => b.sharedArray(hint, vectors, 'vec4f');
   const staging = stagingOf(plan, region);
-  const operand = tileRows(site, product, batch, row0, { rows, threads: invocations, rolled: false });
+  const operand = tileRows(site, product, batch, row0, { rows, threads: invocations, rolled: false, inFours: true });
   const left: StagedTile = {
     ...staging.left,
     array: arrayOf('left_tile', staging.left),
