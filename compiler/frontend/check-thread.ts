@@ -52,7 +52,13 @@ export function beginCheck(subject: Subject, base: DisplayBase): (() => Dependen
   const { port1, port2 } = new MessageChannel();
   const done = new Int32Array(new SharedArrayBuffer(4));
   const workerData: Job = { file: subject.file, base, port: port2, done };
-  const worker = new Worker(code, { workerData, transferList: [port2], execArgv: [] });
+  const worker = new Worker(code, {
+    workerData,
+    transferList: [port2],
+    execArgv: [],
+    // Room for what TypeScript makes and forgets: fewer collections of garbage.
+    resourceLimits: { maxYoungGenerationSizeMb: 64 },
+  });
   // What went wrong shows in its silence.
   worker.on('error', () => {});
   worker.unref();
