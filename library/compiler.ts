@@ -3,13 +3,13 @@ import { fileURLToPath } from 'node:url';
 import { writeArtefactFolder } from '../cli/artefact-folder.ts';
 import { findDevice } from '../cli/device.ts';
 import { checkMemory, compileWithin, needOf } from '../cli/memory.ts';
-import { compile as compileLoaded, loadModel, notesOn, type Compiled, type LoadedModel } from '../cli/model.ts';
+import { compiledOnce, loadModel, notesOn, type LoadedModel } from '../cli/model.ts';
 import type { Model } from '../compiler/dsl/index.ts';
 import { optionsRead } from '../compiler/dsl/model.ts';
 import type { Artefact } from '../compiler/emit/artefact.ts';
 import { guard } from '../compiler/frontend/index.ts';
 import { DitcError } from '../compiler/ir/index.ts';
-import { artefactFiles } from '../compiler/emit/write.ts';
+import { artefactFiles, type Files } from '../compiler/emit/write.ts';
 import type { Precision } from '../compiler/pipeline.ts';
 import type { DeviceSpec } from '../compiler/device.ts';
 import { nearestName } from '../runtime/checkpoint/suggest.ts';
@@ -84,15 +84,26 @@ export async function compile(model: string | URL | Model, options: CompileOptio
       dtype,
       memory: most,
     });
-  const {
-    artefact,
-    graphs,
-    entries: made,
-  } = memory === undefined ? compiled(batch) : inMemoryOf(memory, batch, compiled);
-  const notes = notesOn(made.map(({ traced }) => traced));
-  const files = () => artefactFiles(artefact, graphs);
-  return { ...artefact, notes, files, write: async (folder) => writeArtefactFolder(pathOf(folder), files()) };
+  const { artefact, files, notes } = memory === undefined ? compiled(batch) : inMemoryOf(memory, batch, compiled);
+  return {
+    ...artefact,
+    notes,
+    files: () => files,
+    write: async (folder) => writeArtefactFolder(pathOf(folder), files),
+  };
 }
+
+/** Of a model that was compiled; from the cache, where it was before. */
+interface Compiled {
+  readonly artefact: Artefact;
+  readonly files: Files;
+  readonly notes: readonly string[];
+}
+
+const compileLoaded = (loaded: LoadedModel, options: Parameters<typeof compiledOnce>[2]): Compiled =>
+  compiledOnce('library', loaded, options, undefined, ({ artefact, graphs, entries }) => {
+    return { artefact, files: artefactFiles(artefact, graphs), notes: notesOn(entries.map(({ traced }) => traced)) };
+  });
 
 /** Throws for an option that no entry of the model reads: it would be without effect. */
 function checkEntryOptions(loaded: LoadedModel, batch: number, given: CompileOptions['options']): void {
