@@ -11,7 +11,9 @@ const opName = (node: Node): string => (opDef(node.op).kind === 'view' ? node.op
 /** Ops in order, composites by their own name, each once. */
 export function opsOf(region: Region, options: { views: boolean }): string[] {
   const names = region.members
-    .filter((n) => opDef(n.op).kind !== 'leaf' && (options.views || opDef(n.op).kind !== 'view' || n.op === 'gather'))
+    .filter(
+      (n) => opDef(n.op).kind !== 'leaf' && (options.views || opDef(n.op).kind !== 'view' || opDef(n.op).view?.rows),
+    )
     .map(opName);
   return [...new Set(names)];
 }
@@ -44,8 +46,14 @@ export function bytesRead(region: Region): number {
 /** What a region reads of a value that it only gathers rows of. */
 function bytesGathered(table: Node, { members }: Region): number {
   const readers = members.filter((node) => node.inputs.includes(table));
-  const gathers = readers.every((node) => node.op === 'gather' && node.inputs[1] !== table);
+  const gathers = readers.every((node) => isRowOf(node, table));
   return gathers && readers.length ? readers.reduce((sum, node) => sum + byteSize(node.type), 0) : Infinity;
+}
+
+/** Whether a node chooses rows of a table. */
+function isRowOf({ op, inputs }: Node, table: Node): boolean {
+  const rows = opDef(op).view?.rows;
+  return !!rows && inputs[rows.index] !== table;
 }
 
 /** A kernel's name: the user's variable, else the anchor's with what follows it, else its last ops. */

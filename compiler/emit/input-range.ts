@@ -3,7 +3,7 @@
  * one, silently; with the range known, the runtime refuses it. What the model's own algebra makes of an index counts:
  * an index that it clamps may be anything, one that it shifts is in the shifted range.
  */
-import { isInteger, nodesOf, type Graph, type Node } from '../ir/index.ts';
+import { isInteger, nodesOf, sizeOf, type Graph, type Node } from '../ir/index.ts';
 import type { InputSpec } from './artefact.ts';
 import { opDef } from '../ops/index.ts';
 
@@ -61,18 +61,21 @@ export function inputRanges(graph: Graph): Map<string, Range> {
 function asksOf(node: Node, asked: Asked): [Node, Asked][] {
   const { op, inputs } = node;
   const [x, y] = inputs;
-  if (op === 'gather') {
-    const rows: [Node, Asked] = [y, { all: [0, x.type.shape[0]] }];
-    return isInteger(node.type.dtype) ? [rows, [x, cutOut(asked)]] : [rows];
+  const { view, wgsl, preimage } = opDef(op);
+  if (view?.rows) {
+    const [index, table] = [inputs[view.rows.index], inputs[view.rows.table]];
+    const rows: [Node, Asked] = [index, { all: [0, table.type.shape[0]] }];
+    return isInteger(node.type.dtype) ? [rows, [table, cutOut(asked)]] : [rows];
   }
   if (!isInteger(node.type.dtype)) return [];
-  if (op === 'slice') return [[x, cutOut(asked)]];
-  if (opDef(op).kind === 'view' || op === 'copy') return inputs.map((input) => [input, asked]);
-  if (op === 'cast') return isInteger(x.type.dtype) ? [[x, through(asked, ([a, b]) => [Math.max(a, 0), b])]] : [];
+  const isCut = view && inputs.length === 1 && sizeOf(node.type.shape) < sizeOf(x.type.shape);
+  if (isCut) return [[x, cutOut(asked)]];
+  if (view || op === 'copy') return inputs.map((input) => [input, asked]);
+  if (wgsl?.isConversion) return isInteger(x.type.dtype) ? [[x, through(asked, ([a, b]) => [Math.max(a, 0), b])]] : [];
   if (op === 'select') return inputs.slice(1).flatMap((v): [Node, Asked][] => (reads(x, v) ? [] : [[v, asked]]));
   const bound = y && literal(y);
   if (bound === undefined) return [];
-  return [[x, through(asked, (range) => inverse(op, bound, range))]];
+  return [[x, through(asked, (range) => preimage?.(bound, range) ?? ANY)]];
 }
 
 /** Elements that are cut out of a value: others may be anything. */
@@ -86,19 +89,16 @@ const through = ({ all, some }: Asked, change: (range: Range) => Range): Asked =
   some: some && change(some),
 });
 
-/** What x may be where `op(x, c)` is to be in the range. */
-function inverse(op: string, c: number, [least, end]: Range): Range {
-  if (op === 'add') return [least - c, end - c];
-  if (op === 'sub') return [least + c, end + c];
-  if (op === 'min') return c < end ? [least, Infinity] : [least, end];
-  if (op === 'max') return c >= least ? [-Infinity, end] : [least, end];
-  return ANY;
-}
+/** Whether all elements of a view are its operand's. */
+const isFilledFrom = (op: string): boolean => {
+  const { view } = opDef(op);
+  return !!view && !view.filler;
+};
 
 /** The one number that all elements of a value are. */
 function literal({ op, attrs, inputs }: Node): number | undefined {
   if (op === 'constant') return typeof attrs.value === 'number' ? attrs.value : undefined;
-  return inputs.length === 1 && opDef(op).kind === 'view' && op !== 'pad' ? literal(inputs[0]) : undefined;
+  return inputs.length === 1 && isFilledFrom(op) ? literal(inputs[0]) : undefined;
 }
 
 /** Whether a condition is computed from what it chooses: then the model has seen to it that the choice is sound. */

@@ -5,7 +5,7 @@
  * these it has for one place only: the element, or the row, that it is at.
  */
 import { DitcError, labelOf, sameShape, type Node, type Shape } from '../ir/index.ts';
-import { opDef } from '../ops/index.ts';
+import { opDef, keepsOrder } from '../ops/index.ts';
 import type { FusionGroup, Result } from './group.ts';
 import type { Region } from './regions.ts';
 import { keepsRows } from './rows.ts';
@@ -65,18 +65,16 @@ function productStages({ root, anchor, reductions, sums, pieces, totals, results
   const [first] = reductions;
   return [
     // Elements and rows keep their places in memory behind reshapes.
-    ...passes(totals, undefined, isReshape),
+    ...passes(totals, undefined, keepsOrder),
     ...passes(reductions, known),
     // Statistics are of the left operand's rows, at most regrouped.
     { ...onRows(reductions, known), starts: [whole(left)], passes: keepsRows },
     { given: known, starts: others.map(whole) },
     ...[...anchors, ...sums].map(following),
     ...(first ? [{ ...onRows(reductions, known), starts: results.filter(({ anchor: a }) => a === first) }] : []),
-    ...(pieces ? passes(pieces.reductions, new Map([[root, 'here']]), isReshape) : []),
+    ...(pieces ? passes(pieces.reductions, new Map([[root, 'here']]), keepsOrder) : []),
   ];
 }
-
-const isReshape = ({ op }: Node): boolean => op === 'reshape';
 
 const whole = (node: Node): Stage['starts'][number] => ({ node, views: [] });
 

@@ -1,6 +1,6 @@
 /** How often values are computed and read: what it costs to compute them where they are read instead of storing them. */
 import { sizeOf, type Node } from '../ir/index.ts';
-import { attentionDims, opDef } from '../ops/index.ts';
+import { attentionDims, opDef, isAttention } from '../ops/index.ts';
 import type { Choice } from './choice.ts';
 import type { FusionGroup } from './group.ts';
 
@@ -114,7 +114,7 @@ const elementOf = ({ root, views }: FusionGroup, node: Node): string =>
 /** How many elements of `node` a contraction or a reduction reads in all. */
 function readsBy(user: Node, node: Node): number {
   const kind = opDef(user.op).kind;
-  if (user.op === 'attention') {
+  if (isAttention(user)) {
     const { batch, m, n } = attentionDims(user.inputs.map((x) => x.type));
     const place = user.inputs.indexOf(node);
     const matrices = sizeOf(batch) * sizeOf(node.type.shape.slice(-2));

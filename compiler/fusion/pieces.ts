@@ -17,7 +17,7 @@ import {
   type Remarks,
   type Shape,
 } from '../ir/index.ts';
-import { attrList, Functional, opDef, opTable } from '../ops/index.ts';
+import { attrList, Functional, opDef, opTable, isBijection, isSum, keepsOrder } from '../ops/index.ts';
 import { limit, tooManyBuffers, type DeviceSpec } from '../device.ts';
 import { tilesOf } from '../plans/registry.ts';
 import { pieceTile, sharesTotals, type Tiles } from '../plans/tile-partials.ts';
@@ -146,7 +146,7 @@ class Products {
       const last = path[path.length - 1];
       const [next, ...others] = this.users.get(last)!;
       if (!next || others.length || this.returned.has(last)) return path;
-      const isView = next.op === 'reshape' || next.op === 'permute';
+      const isView = isBijection(next);
       const isPointwise = opDef(next.op).kind === 'pointwise' && sameShape(next.type.shape, last.type.shape);
       if (!isView && !isPointwise) return path;
       path.push(next);
@@ -201,13 +201,13 @@ function costsMuch(product: Node, pieces: Shape, { side, perThread }: Tiles): st
 
 /** The norm that a sum of squares belongs to. */
 function normOf(squares: Node): Norm | undefined {
-  if (squares.op !== 'reduce_sum') return undefined;
+  if (!isSum(squares)) return undefined;
   const [square] = squares.inputs;
   const [centred, again] = square.inputs;
   if (square.op !== 'mul' || centred !== again || centred.op !== 'sub') return undefined;
   const [x, mean] = centred.inputs;
   if (mean.op !== 'mul') return undefined;
-  const total = mean.inputs.find(({ op }) => op === 'reduce_sum');
+  const total = mean.inputs.find(isSum);
   const factor = mean.inputs.find(({ op }) => op === 'constant');
   if (!total || !factor || total.inputs[0] !== x || String(total.attrs.axes) !== String(squares.attrs.axes))
     return undefined;
@@ -235,6 +235,6 @@ function piecesOf({ x, total }: Norm, epilogue: readonly Node[], tiles: Tiles): 
 /** What a value is but for the shape it is looked at in. */
 function wholeOf(node: Node): Node {
   let whole = node;
-  while (whole.op === 'reshape') [whole] = whole.inputs;
+  while (keepsOrder(whole)) [whole] = whole.inputs;
   return whole;
 }

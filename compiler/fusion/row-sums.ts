@@ -4,11 +4,11 @@
  * own would read all of them again.
  */
 import { sizeOf, type Node, type Shape } from '../ir/index.ts';
-import { attrList, isProduct } from '../ops/index.ts';
+import { attrList, isProduct, isSum, keepsOrder } from '../ops/index.ts';
 
 /** Whether a reduction gives, for each row of the product's left operand [m,k], the sum of the row. */
 export function isSumOfRows(reduction: Node, product: Node): boolean {
-  if (reduction.op !== 'reduce_sum' || !isProduct(product) || product.type.shape.length !== 2) return false;
+  if (!isSum(reduction) || !isProduct(product) || product.type.shape.length !== 2) return false;
   const [left] = product.inputs;
   const [source] = reduction.inputs;
   const axes = attrList(reduction.attrs, 'axes');
@@ -22,7 +22,7 @@ export function isSumOfRows(reduction: Node, product: Node): boolean {
 /** What a value is but for the shape it is looked at in. */
 function wholeOf(node: Node): Node {
   let whole = node;
-  while (whole.op === 'reshape') [whole] = whole.inputs;
+  while (keepsOrder(whole)) [whole] = whole.inputs;
   return whole;
 }
 

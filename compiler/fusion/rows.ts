@@ -1,6 +1,6 @@
 /** Reductions, and which of them walk over the same rows. */
 import { sameShape, type Node } from '../ir/index.ts';
-import { attrList, opDef } from '../ops/index.ts';
+import { attrList, opDef, keepsOrder } from '../ops/index.ts';
 
 export const isReduction = (node: Node): boolean => opDef(node.op).kind === 'reduce';
 
@@ -12,5 +12,5 @@ export const sameRows = (a: Node, b: Node): boolean =>
   sameShape(a.inputs[0].type.shape, b.inputs[0].type.shape);
 
 /** Whether a view leaves rows along the last axis whole, and in order. */
-export const keepsRows = ({ op, inputs: [x], type }: Node): boolean =>
-  op === 'reshape' && type.shape.at(-1) === x.type.shape.at(-1);
+export const keepsRows = (view: Node): boolean =>
+  keepsOrder(view) && view.type.shape.at(-1) === view.inputs[0].type.shape.at(-1);

@@ -4,7 +4,7 @@
  * and state (an optimiser's moments, the picture being denoised) is updated where it lies.
  */
 import { labelOf, results, sameShape, sizeOf, type Graph, type Node, type Remarks, type Update } from '../ir/index.ts';
-import { opDef } from '../ops/index.ts';
+import { opDef, keepsOrder } from '../ops/index.ts';
 import { bufferOf, sharing } from '../rewrite/packs.ts';
 import { partsIn } from '../fusion/concats.ts';
 import { samePlaces, type Result } from '../fusion/group.ts';
@@ -119,7 +119,7 @@ function ownReads({ results: all, members, reads }: Region): Map<Result, Node[]>
     for (const input of node.inputs) {
       const at = needed.get(node)!;
       const pointwise = opDef(node.op).kind === 'pointwise' && sameShape(node.type.shape, input.type.shape);
-      const regrouped = node.op === 'reshape' && at !== 'elsewhere' && !at.views.length;
+      const regrouped = keepsOrder(node) && at !== 'elsewhere' && !at.views.length;
       need(input, pointwise || regrouped ? at : 'elsewhere');
     }
   }
@@ -130,7 +130,7 @@ function ownReads({ results: all, members, reads }: Region): Map<Result, Node[]>
 
 /** Reshapes leave elements where they lie in memory: behind them alone, a value is as behind no view at all. */
 const flat = ({ anchor, views }: Result): Exclude<Need, string> => {
-  return { anchor, views: views.every(({ op }) => op === 'reshape') ? [] : views };
+  return { anchor, views: views.every(keepsOrder) ? [] : views };
 };
 
 const sameBytes = (a: Node, b: Node): boolean =>

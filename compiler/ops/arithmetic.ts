@@ -9,12 +9,14 @@ export const add = binary('add', {
   f: (x, y) => x + y,
   wgsl: infix('+'),
   code: { operator: '+' },
+  preimage: (c, [least, end]) => [least - c, end - c],
   gradient: ({ dy }) => [dy, dy],
 });
 export const sub = binary('sub', {
   doc: 'x − y',
   f: (x, y) => x - y,
   wgsl: infix('-'),
+  preimage: (c, [least, end]) => [least + c, end + c],
   gradient: ({ f, dy }) => [dy, f.neg(dy)],
 });
 export const mul = binary('mul', {
@@ -90,6 +92,7 @@ export const max = binary('max', {
   f: Math.max,
   wgsl: (x, y, { output }) => `${output === 'f32' ? 'maximum' : 'max'}(${x}, ${y})`,
   helper: MAXIMUM,
+  preimage: (c, [least, end]) => (c >= least ? [-Infinity, end] : [least, end]),
   gradient: chosen('lt', 'gt'),
 });
 export const min = binary('min', {
@@ -97,5 +100,6 @@ export const min = binary('min', {
   f: Math.min,
   wgsl: (x, y, { output }) => `${output === 'f32' ? 'minimum' : 'min'}(${x}, ${y})`,
   helper: MINIMUM,
+  preimage: (c, [least, end]) => (c < end ? [least, Infinity] : [least, end]),
   gradient: chosen('gt', 'lt'),
 });

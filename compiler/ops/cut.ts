@@ -145,6 +145,7 @@ export const concat = defineOp({
         return { operand, index, bounds };
       });
     },
+    joins: (attrs) => attrNumber(attrs, 'axis'),
   },
   many: ({ attrs }, operands, { apply, repeated }) =>
     apply(operands.map(repeated), { axis: attrNumber(attrs, 'axis') + 1 }),

@@ -21,6 +21,7 @@ export interface Binary {
   integer?: (x: number, y: number) => number;
   wgsl: (x: string, y: string, context: CodeContext) => string;
   helper?: string;
+  preimage?: OpDef['preimage'];
   /** More that ScalarCode says. */
   code?: Pick<ScalarCode, 'operator' | 'hidesZeros'>;
   gradient: ((context: GradientContext) => (Node | null)[]) | 'none';
@@ -52,6 +53,7 @@ export function binary(name: string, def: Binary): OpDef {
     reference: (inputs, attrs, type) => elementwise(wrap(def, type.dtype))(inputs, attrs, type),
     gradient: def.gradient,
     cost: perElement(def.flops ?? 1),
+    preimage: def.preimage,
     sample: (random) => {
       const shape = random.shape(0, 4);
       const dtype = def.sampled ?? 'f32';

@@ -79,6 +79,8 @@ interface OpFields {
   /** How results of parts become the result of all. */
   readonly reduction?: Combiner;
   readonly contraction?: Contraction;
+  /** Of x and a number c: where x lies if the result lies from `least` on and before `end`. Anywhere unless told. */
+  preimage?(c: number, range: readonly [least: number, end: number]): readonly [least: number, end: number];
   /** The same value by smaller ops. Of contractions: what is computed where no kernel does all of it. */
   readonly expand?: Expansion;
   /** The same for many values of a counter at once; undefined where that is not worth hoisting. Pointwise ops and reductions need none. */
@@ -158,6 +160,12 @@ export const isProduct = (node: Node | undefined): boolean => !!node && opDef(no
 
 /** Whether a node is an attention; what is computed of its scores besides is not. */
 export const isAttention = (node: Node | undefined): boolean => !!node && opDef(node.op).contraction === 'attention';
+
+/** Whether a node adds up elements. */
+export const isSum = ({ op }: Node): boolean => opDef(op).reduction?.combine === 'add';
+
+/** The axis along which a view has its operands one after the other, if it does. */
+export const joinedAxis = ({ op, attrs }: Node): number | undefined => opDef(op).view?.joins?.(attrs);
 
 /** Whether each element of a view's operand is there once: what follows it element by element follows its operand too. */
 export const isBijection = ({ op }: Node): boolean => !!opDef(op).view?.placeOf;

@@ -31,6 +31,7 @@ export const gather = defineOp({
       const row = ix.element(rows, index.slice(0, batch), table.type.shape[0] - 1);
       return [{ operand: 0, index: [row, ...index.slice(batch)] }];
     },
+    rows: { index: 1, table: 0 },
   },
   // Tables of tables have no rule.
   many: (_original, [table, rows], { apply }) => (table.many ? undefined : apply([table.node, rows.node])),

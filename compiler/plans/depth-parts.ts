@@ -3,6 +3,7 @@
  * walks over one after the other, and no step asks which of them it is in.
  */
 import type { Node } from '../ir/index.ts';
+import { joinedAxis } from '../ops/index.ts';
 
 /** A stretch of the depth, from `from` on. */
 export interface Part {
@@ -35,7 +36,7 @@ interface Joined {
 /** The values that lie side by side along an axis. */
 function joinedFrom(node: Node, axis: number, inMemory: (node: Node) => boolean, from = 0): Joined[] {
   const size = node.type.shape[axis];
-  if (node.op !== 'concat' || node.attrs.axis !== axis || inMemory(node)) return [{ node, from, size }];
+  if (joinedAxis(node) !== axis || inMemory(node)) return [{ node, from, size }];
   let start = from;
   return node.inputs.flatMap((piece) => {
     const joined = joinedFrom(piece, axis, inMemory, start);

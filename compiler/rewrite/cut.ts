@@ -16,7 +16,7 @@ import {
   type Node,
   type Shape,
 } from '../ir/index.ts';
-import { attrList, Functional, opDef, opTable } from '../ops/index.ts';
+import { attrList, Functional, opDef, opTable, isBijection, isProduct } from '../ops/index.ts';
 import { acrossReshape, type Stretch } from './stretch.ts';
 
 export function cut(graph: Graph): Graph {
@@ -25,9 +25,8 @@ export function cut(graph: Graph): Graph {
   /** A product or a sum, or a view of one that nobody else reads. */
   const isComputed = (node: Node): boolean => {
     if (returned.has(node)) return false;
-    if (node.op === 'matmul' || node.op === 'reduce_sum') return true;
-    const isView = node.op === 'reshape' || node.op === 'permute';
-    return isView && users.get(node.inputs[0])!.length === 1 && isComputed(node.inputs[0]);
+    if (isProduct(node) || opDef(node.op).kind === 'reduce') return true;
+    return isBijection(node) && users.get(node.inputs[0])!.length === 1 && isComputed(node.inputs[0]);
   };
   const isOfState = leadsToState(graph, users);
   const isCut = (whole: Node): boolean => {
@@ -88,12 +87,12 @@ function sliced(f: Functional, node: Node, stretch: Stretch): Node {
 
 /** A stretch of a product's rows, or of a sum, computed of that stretch of the operand. */
 function computed(f: Functional, node: Node, stretch: Stretch): Node {
-  const { op, inputs, attrs, type } = node;
+  const { op, inputs, attrs } = node;
   const [x, y] = inputs;
   const operand = () => throughViews(f, x, stretch, sliced);
-  if (op === 'reduce_sum') return f.sum(operand(), attrList(attrs, 'axes'));
-  const isOfRows = op === 'matmul' && stretch.axis === x.type.shape.length - 2 && sameRank(node, x);
-  return isOfRows ? f.matmul(operand(), y, type.dtype) : sliced(f, node, stretch);
+  if (opDef(op).kind === 'reduce') return f.op(op, [operand()], attrs);
+  const isOfRows = isProduct(node) && stretch.axis === x.type.shape.length - 2 && sameRank(node, x);
+  return isOfRows ? f.op(op, [operand(), y], attrs) : sliced(f, node, stretch);
 }
 
 const sameRank = (a: Node, b: Node): boolean => a.type.shape.length === b.type.shape.length;

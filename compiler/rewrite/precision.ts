@@ -9,7 +9,7 @@
  * It runs where the gradients are in place already: they are formed of f32 values, and their contractions become f16 alike.
  */
 import { isFloat, nodesOf, rebuild, results, usersOf, type Graph, type GraphBuilder, type Node } from '../ir/index.ts';
-import { attrNumber, opDef, opTable } from '../ops/index.ts';
+import { attrNumber, opDef, opTable, isSum } from '../ops/index.ts';
 import { isPack } from './packs.ts';
 
 const MAX_F16 = 65504;
@@ -73,7 +73,7 @@ class Narrowing {
       this.narrow.set(node, half);
       return builder.apply('cast', [half], { dtype: 'f32' });
     }
-    if (node.op === 'reduce_sum' && this.isSummed(node.inputs[0]))
+    if (isSum(node) && this.isSummed(node.inputs[0]))
       return builder.apply(node.op, [widened(this.half(node.inputs[0], builder), builder)], node.attrs, node);
     const inner = viewed(node);
     if (inner.length && inner.every((x) => this.rounded.has(x))) {
@@ -100,7 +100,7 @@ class Narrowing {
     const value = behindViews(node);
     if (!value.inputs.length || this.isReturned(value)) return false;
     const readers = this.readersOf(value);
-    return readers.some(multiplies) && readers.every((x) => multiplies(x) || x.op === 'reduce_sum');
+    return readers.some(multiplies) && readers.every((x) => multiplies(x) || isSum(x));
   }
 
   /** Who reads a value, through views or not. */

@@ -50,11 +50,11 @@ export function runSchedule(graph: Graph, bindings: Bindings, options: CompileOp
   });
   // The copies have the effect of happening all at once.
   const copied = updates.map(({ from, to, bytes }) => {
-    const state = stateNamed(graph, to);
-    if (byteSize(state.type) !== bytes) throw new Error(`${bytes} bytes of ${byteSize(state.type)} are copied`);
-    return space.at(from, state).slice();
+    const { node } = updateOf(scheduled.graph, to);
+    if (byteSize(node.type) !== bytes) throw new Error(`${bytes} bytes of ${byteSize(node.type)} are copied`);
+    return space.at(from, node).slice();
   });
-  updates.forEach(({ to }, i) => space.at(to, stateNamed(graph, to)).set(copied[i]));
+  updates.forEach(({ to }, i) => space.at(to, updateOf(graph, to).state).set(copied[i]));
   const valueOf = (node: Node, resource: Resource) => [...space.at(resource, node)];
   return {
     scheduled,
@@ -71,9 +71,9 @@ export function runSchedule(graph: Graph, bindings: Bindings, options: CompileOp
   };
 }
 
-/** The state (or parameter) that lies at a resource. */
-const stateNamed = ({ updates }: Graph, resource: Resource): Node =>
-  updates.map(({ state }) => state).find(({ attrs }) => resource.kind !== 'arena' && attrs.name === resource.name)!;
+/** The update of the state (or parameter) that lies at a resource. */
+const updateOf = ({ updates }: Graph, resource: Resource): Graph['updates'][number] =>
+  updates.find(({ state: { attrs } }) => resource.kind !== 'arena' && attrs.name === resource.name)!;
 
 /** A kernel that dispatches share, for the grid and lengths of arrays of one of them (compiler/emit/sharing.ts). */
 function kernelFor(kernel: Kernel, { workgroups }: Dispatch, places: readonly Float64Array[]): Kernel {
@@ -161,10 +161,14 @@ class Memory {
   }
 
   private constant(node: Node): Float64Array {
-    const values = this.constants.get(node) ?? (node.attrs.data as Float64Array).slice();
+    const { data, value } = node.attrs;
+    const made = () => (data instanceof Float64Array ? data.slice() : this.filled(node, Number(value)));
+    const values = this.constants.get(node) ?? made();
     this.constants.set(node, values);
     return values;
   }
+
+  private filled = ({ type }: Node, value: number) => new Float64Array(sizeOf(type.shape)).fill(value);
 
   private pack(node: Node): Float64Array {
     const graph = { name: 'pack', inputs: [], outputs: [{ name: 'pack', node }], updates: [] };

@@ -4,7 +4,7 @@
  */
 import { ALIGNMENT } from '../../device.ts';
 import { byteSize, labelOf, labelsOf, type Node } from '../../ir/index.ts';
-import { opDef } from '../../ops/index.ts';
+import { opDef, isBijection, joinedAxis, keepsOrder } from '../../ops/index.ts';
 import { choiceFor, type Choice } from '../choice.ts';
 import { tornBy } from '../concats.ts';
 import type { FusionContext } from '../context.ts';
@@ -70,14 +70,13 @@ function chooseConcats(
 
 /** Whether its parts are computed, and each starts where a binding can. */
 const mayBeEliminated = (node: Node): boolean =>
-  node.op === 'concat' &&
-  node.attrs.axis === 0 &&
+  joinedAxis(node) === 0 &&
   node.inputs.every(isComputed) &&
   node.inputs.slice(0, -1).every(({ type }) => byteSize(type) % ALIGNMENT === 0);
 
 /** Whether there is something to compute, behind views that keep all of it: what is in memory already would have to be copied. */
 const isComputed = (node: Node): boolean =>
-  ['reshape', 'permute'].includes(node.op)
+  isBijection(node)
     ? isComputed(node.inputs[0])
     : node.op !== 'copy' && !['view', 'leaf'].includes(opDef(node.op).kind);
 
@@ -103,4 +102,4 @@ function keepsApart(
 
 /** The value that a kernel can write for a part: behind reshapes, which leave it as it lies. */
 const writtenFor = (node: Node, anchored: ReadonlySet<Node>): Node =>
-  node.op === 'reshape' && !anchored.has(node) ? writtenFor(node.inputs[0], anchored) : node;
+  keepsOrder(node) && !anchored.has(node) ? writtenFor(node.inputs[0], anchored) : node;

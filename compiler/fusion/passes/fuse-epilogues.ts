@@ -4,7 +4,7 @@
  * group's domain (or, for rows, a reduction of the same rows); one-to-one views may follow.
  */
 import { formatShape, labelOf, labelsOf, sameShape, type Node, type Shape } from '../../ir/index.ts';
-import { opDef } from '../../ops/index.ts';
+import { opDef, isBijection } from '../../ops/index.ts';
 import { tooManyBuffers } from '../../device.ts';
 import { whyNotPlanned } from '../../plans/registry.ts';
 import type { FusionContext } from '../context.ts';
@@ -111,8 +111,6 @@ function taking(group: FusionGroup, more: readonly Node[]): FusionGroup {
   const reductions = inOrder([...group.reductions, ...more.filter(isOwn)]);
   return { ...group, reductions, epilogue: inOrder([...group.epilogue, ...more.filter((node) => !isOwn(node))]) };
 }
-
-const isBijection = (node: Node) => node.op === 'reshape' || node.op === 'permute';
 
 /** Why a value cannot be computed as part of storing the group's elements; undefined when it can. */
 function obstacle({ kind, root, reductions, views }: FusionGroup, node: Node): string | undefined {

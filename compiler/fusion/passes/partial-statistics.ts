@@ -3,7 +3,7 @@
  * values, and the totals of the pieces, with all that is made of them, of the one that reads it.
  */
 import type { Node } from '../../ir/index.ts';
-import { attrList, opDef } from '../../ops/index.ts';
+import { attrList, opDef, keepsOrder } from '../../ops/index.ts';
 import { tilesOf } from '../../plans/registry.ts';
 import { pieceTile, sharesTotals } from '../../plans/tile-partials.ts';
 import type { FusionContext } from '../context.ts';
@@ -59,7 +59,7 @@ function sourcesOf(from: Node, isSource: (node: Node) => boolean): Node[] {
   const seen = new Set([from]);
   for (const node of seen) {
     const { kind } = opDef(node.op);
-    const isInside = kind === 'pointwise' || node.op === 'reshape';
+    const isInside = kind === 'pointwise' || keepsOrder(node);
     if (isSource(node) || (kind === 'leaf' ? isStored(node) : !isInside)) sources.add(node);
     else node.inputs.forEach((input) => seen.add(input));
   }
@@ -73,7 +73,7 @@ function isMadeOf(from: Node, isSource: (node: Node) => boolean): boolean {
   for (const node of seen) {
     const { kind } = opDef(node.op);
     if (isSource(node)) isAny = true;
-    else if (kind === 'pointwise' || node.op === 'reshape') node.inputs.forEach((input) => seen.add(input));
+    else if (kind === 'pointwise' || keepsOrder(node)) node.inputs.forEach((input) => seen.add(input));
     else if (kind !== 'leaf' || isStored(node)) return false;
   }
   return isAny;

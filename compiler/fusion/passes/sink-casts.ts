@@ -1,5 +1,6 @@
 /** What is only cast to f32 at last, for several readers, is stored as it was before: each reader casts what it loads. */
 import type { Node } from '../../ir/index.ts';
+import { opDef } from '../../ops/index.ts';
 import type { FusionContext } from '../context.ts';
 import type { Fusion, FusionGroup } from '../group.ts';
 
@@ -17,4 +18,4 @@ function withoutCasts(group: FusionGroup, returned: ReadonlySet<Node>): FusionGr
 }
 
 const isWidening = ({ op, inputs, type }: Node): boolean =>
-  op === 'cast' && inputs[0].type.dtype === 'f16' && type.dtype === 'f32';
+  !!opDef(op).wgsl?.isConversion && inputs[0].type.dtype === 'f16' && type.dtype === 'f32';
