@@ -1,5 +1,5 @@
 /** What the families of online attention share: sizes, and what their blocks of queries take. */
-import { sizeOf } from '../ir/index.ts';
+import { sizeOf, type Node } from '../ir/index.ts';
 import type { Cost, Group } from './family.ts';
 
 /** Queries, keys, width of a key, width of a value. */
@@ -12,6 +12,7 @@ export function sizesOf({ anchor }: Group): { m: number; n: number; d: number; e
 export function onlineCost(group: Group, rows: number): Cost {
   const { m, n, d, e } = sizesOf(group);
   const blocks = Math.ceil(m / rows);
-  const loads = group.anchor!.inputs.map((_, i) => (i === 1 || i === 2 ? blocks : 1));
+  const perScore = (input: Node) => (m * n) / sizeOf(input.type.shape.slice(-2));
+  const loads = group.anchor!.inputs.map((input, i) => (i > 2 ? perScore(input) : i > 0 ? blocks : 1));
   return { macs: sizeOf(group.anchor!.type.shape.slice(0, -2)) * blocks * rows * n * (d + e), loads };
 }

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { interpret, Random } from '../../../compiler/ops/index.ts';
 import { schedule } from '../../../compiler/pipeline.ts';
 import { isRejected } from '../../../compiler/plans/family.ts';
-import { FAMILIES, planFor, type Plan } from '../../../compiler/plans/registry.ts';
+import { FAMILIES, familyOf, planFor, type Plan } from '../../../compiler/plans/registry.ts';
 import { relativeError } from '../../helpers/gpu.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';
 import { drawValues } from '../../helpers/samples.ts';
@@ -101,6 +101,21 @@ describe('a kernel of', () => {
   });
 });
 
+describe('what a plan of a product takes', () => {
+  const { graph, options } = CASES.find(({ name }) => name.startsWith('parts of tiles on portable'))!;
+  const [{ region }] = schedule(graph, options).regions;
+  const [m, n, k] = [33, 18, 12];
+
+  it.each<[string, Plan, number, readonly number[]]>([
+    ['each element alone', simple(64), m * n * k, [n, m]],
+    ['a tile of 16²', { family: 'product-tiled', side: 4, perThread: 4, depth: 4 }, 48 * 32 * k, [2, 3]],
+    ['tiles of 32×16', vec4({ down: 8, across: 4 }), 64 * 32 * k, [2, 2]],
+  ])('by %s', (_, plan, macs, loads) => {
+    expect(isRejected(planFor(region, options.device, plan))).toBe(false);
+    expect(familyOf(plan).cost(plan, region)).toEqual({ macs, loads });
+  });
+});
+
 describe('is refused, and told why', () => {
   const planOfAll = (name: string, plan: Plan) => {
     const { graph, options } = CASES.find((one) => one.name.startsWith(name))!;
@@ -143,4 +158,8 @@ function simple(workgroup: number): Plan {
 
 function subgroup(changed: Record<string, unknown>): Plan {
   return { family: 'product-subgroup', lanes: 8, rows: 8, columns: 3, left: 'one', right: 'one', ...changed };
+}
+
+function vec4(changed: Record<string, unknown>): Plan {
+  return { family: 'product-tiled-vec4', down: 4, across: 4, rows: 4, columns: 4, depth: 8, ...changed };
 }
