@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { encodeNpy } from '../../runtime/checkpoint/npy.ts';
 import { encodeValues } from '../../runtime/checkpoint/encode.ts';
 import { writeSafetensors, type TensorToWrite } from '../../runtime/checkpoint/safetensors_write.ts';
 import { openCheckpointFile } from '../../runtime/node/checkpoint.ts';
@@ -143,6 +144,38 @@ it('reports every tensor that is not as it was', async () => {
   expect(changes.filter(({ action }) => action === 'renamed')).toHaveLength(32);
   expect(changes.at(-1)).toEqual({ action: 'extra', from: ['module._orig_mod.steps'], to: [] });
 });
+
+it.each(['legacy.pt', 'diffusers-sharded', 'wrapped.pt'])(
+  '%s runs as it is, as the official file does',
+  async (form) => {
+    const inputs = { x: [1, 4, 8, 8], t: [1], y: [1] };
+    const args = Object.entries(inputs).flatMap(([name, shape]) => {
+      const data = Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) =>
+        name === 'x' ? Math.sin(i) : 2,
+      );
+      writeFileSync(join(cwd, `${name}.npy`), encodeNpy({ dtype: 'f32', shape, data }));
+      return ['--input', `${name}=${name}.npy`];
+    });
+    const run = async (weights: string) => {
+      const command = [
+        'run',
+        'small.ts',
+        '--entry',
+        'forward',
+        ...args,
+        '--weights',
+        `golden/${weights}`,
+        '--out',
+        'out',
+        '--overwrite',
+      ];
+      const { code, err } = await ditc(command, cwd);
+      expect(code, err).toBe(0);
+      return readFileSync(join(cwd, 'out/out.npy'));
+    };
+    expect((await run(form)).equals(await run('official.safetensors'))).toBe(true);
+  },
+);
 
 it('takes the weights of a training’s checkpoint, or their average', async () => {
   const parts: Uint8Array[] = [];
