@@ -29,7 +29,8 @@ it('counts the multiply-accumulates of the backward pass, too', { timeout: 120_0
 
 it('a narrow model takes no more: 96 channels, 2 heads', { timeout: 120_000 }, () => {
   const small = { hiddenSize: 96, numHeads: 2, inputSize: 16, patchSize: 2 };
-  const [before, after] = [2, 3].map(
+  // From three blocks on, what they all read of the timestep is stored once.
+  const [before, after] = [3, 4].map(
     (depth) => step(PORTABLE, { ...small, depth }).entries.trainStep.dispatches.length,
   );
   expect(after - before).toBeLessThanOrEqual(20);
