@@ -15,17 +15,9 @@ import {
   type Tensor,
 } from '../compiler/dsl/index.ts';
 import { misconfigured, realNumber } from './config.ts';
-import { ddpmDefaults, objectiveOf, splitPrediction, type DdpmOptions, type Denoiser } from './diffusion.ts';
+import { objectiveOf, splitPrediction, type DdpmOptions, type Denoiser } from './diffusion.ts';
 import type { Losses, Trainer } from './objective.ts';
-import {
-  batchOf,
-  optimize,
-  optimizerDefaults,
-  optimizerOptions,
-  startOptimizer,
-  stepOf,
-  type OptimizerOptions,
-} from './optimizer.ts';
+import { batchOf, optimize, optimizerOptions, startOptimizer, stepOf, type OptimizerOptions } from './optimizer.ts';
 
 /** Options of the training entries. Those of the process are DDPM's alone. */
 export interface TrainingOptions extends OptimizerOptions, Partial<Pick<DdpmOptions, 'schedule' | 'minSnr'>> {
@@ -34,8 +26,6 @@ export interface TrainingOptions extends OptimizerOptions, Partial<Pick<DdpmOpti
 }
 
 /** What training does unless told. */
-export const trainingDefaults = { ...optimizerDefaults, ...ddpmDefaults };
-
 /** A model as training sees it. */
 export interface Trainee extends Denoiser {
   /** Share of labels dropped unless told. */
