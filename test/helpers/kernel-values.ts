@@ -1,5 +1,6 @@
 /** Values of kernel IR as they are run in this process: a number for each invocation, vectors as parts, fragments by subgroup. */
 import type { BinaryOp, Expr } from '../../compiler/kernel/ir.ts';
+import { shapeOf, type ValueType } from '../../compiler/kernel/types.ts';
 
 /** Of one expression: a number for each invocation. */
 export type Lanes = Float64Array;
@@ -94,4 +95,20 @@ export function roundHalf(x: number): number {
   const up = rest > 0.5 || (rest === 0.5 && down % 2 !== 0);
   const rounded = (down + Number(up)) * unit;
   return Math.abs(rounded) > HALF.most ? Math.sign(x) * Infinity : rounded;
+}
+
+export const multiplied = (x: Lanes, y: Lanes): Lanes => x.map((value, lane) => value * y[lane]);
+export const added = (x: Lanes, y: Lanes): Lanes => x.map((value, lane) => value + y[lane]);
+
+/** Numbers as another type; integers keep their bits. */
+export function converted(value: Value, type: ValueType): Value {
+  const { of } = shapeOf(type);
+  const convert = (x: number): number => {
+    if (of === 'u32') return Math.trunc(x) >>> 0;
+    if (of === 'i32') return Math.trunc(x) | 0;
+    if (of === 'bool') return Number(x !== 0);
+    return of === 'f16' ? roundHalf(x) : x;
+  };
+  const parts = partsOf(value).map((part) => part.map(convert));
+  return isLanes(value) ? parts[0] : parts;
 }

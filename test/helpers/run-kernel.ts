@@ -12,13 +12,15 @@ import { shapeOf, type ValueType } from '../../compiler/kernel/types.ts';
 import { verifyKernel } from '../../compiler/kernel/verify.ts';
 import { Scratch, Watched, type Memory } from './kernel-memory.ts';
 import {
+  added,
+  converted,
   isFragments,
   isLanes,
+  multiplied,
   multiplyAccumulate,
   numbersIn,
   operate,
   partsOf,
-  roundHalf,
   zip,
   type Fragments,
   type Lanes,
@@ -339,20 +341,4 @@ class Workgroup {
     const type = { dtype: expr.type as DType, shape: [this.lanes] };
     return opDef(expr.op).reference(expr.args.map(dense), expr.attrs, type).data;
   }
-}
-
-const multiplied = (x: Lanes, y: Lanes): Lanes => x.map((value, lane) => value * y[lane]);
-const added = (x: Lanes, y: Lanes): Lanes => x.map((value, lane) => value + y[lane]);
-
-/** Numbers as another type; integers keep their bits. */
-function converted(value: Value, type: ValueType): Value {
-  const { of } = shapeOf(type);
-  const convert = (x: number): number => {
-    if (of === 'u32') return Math.trunc(x) >>> 0;
-    if (of === 'i32') return Math.trunc(x) | 0;
-    if (of === 'bool') return Number(x !== 0);
-    return of === 'f16' ? roundHalf(x) : x;
-  };
-  const parts = partsOf(value).map((part) => part.map(convert));
-  return isLanes(value) ? parts[0] : parts;
 }
