@@ -3,7 +3,7 @@
 //   reads  tokens f32[2,256,1152] · adaLN_modulation_28 f32[250,2,2304] · step i32[] · linear_weight f32[32,1152] · linear_bias f32[32]
 //   writes both f32[2,8,32,32]
 //   cost   18.9 MMAC · 2.59 MB · plan: workgroup tile 64×64, 4×4 per invocation
-//   source models/dit.ts:200 layer_norm · :74 add · :74 mul · :205 linear
+//   source models/dit.ts:216 layer_norm · :86 add · :86 mul · :221 linear
 
 @group(0) @binding(0) var<storage, read> tokens: array<f32, 589824>;
 @group(0) @binding(1) var<storage, read> adaLN_modulation_28: array<f32, 1152000>;
@@ -36,14 +36,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   var acc_3_2: f32 = 0.0;
   var acc_3_3: f32 = 0.0;
   var total: f32 = 0.0;
-  let base = (lane % 4u) + group.y * 73728u + (lane / 4u) * 1152u;
+  let base = group.y * 73728u + (lane / 4u) * 1152u + (lane % 4u);
   for (var s = 0u; s < 288u; s++) {
     let tokens_v = tokens[base + s * 4u];
     total += tokens_v;
   }
   partials[lane] = total;
   workgroupBarrier();
-  let base_1 = group.y * 64u;
   if (lane < 64u) {
     let row_sum = partials[lane * 4u] + partials[lane * 4u + 1u] + partials[lane * 4u + 2u] + partials[lane * 4u + 3u];
     let mean = row_sum * 0.00086805556;
@@ -65,45 +64,44 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     row_inverse_deviation[lane] = inverse_deviation;
   }
   workgroupBarrier();
-  let base_2 = group.y * 73728u;
+  let base_1 = group.y * 73728u;
   let step_1_v = step_1[0u];
   let row = min(u32(max(step_1_v, 0i)), 249u);
-  let base_4 = row * 4608u;
-  let base_7 = (lane / 16u) * 4u;
-  let base_8 = (lane % 16u) * 4u;
+  let base_3 = (group.y / 4u) * 2304u + row * 4608u;
+  let base_6 = (lane / 16u) * 4u;
+  let base_7 = (lane % 16u) * 4u;
   for (var t = 0u; t < 72u; t++) {
-    let base_3 = base_2 + t * 16u;
-    let base_5 = base_4 + t * 16u;
+    let base_2 = base_1 + t * 16u;
+    let base_4 = base_3 + t * 16u;
     for (var s_2 = 0u; s_2 < 4u; s_2++) {
       let e = lane + s_2 * 256u;
-      let i_3 = base_1 + (e / 16u);
-      let tokens_v_2 = tokens[base_3 + (e % 16u) + (e / 16u) * 1152u];
+      let tokens_v_2 = tokens[base_2 + (e / 16u) * 1152u + (e % 16u)];
       let mean_2 = row_mean[e / 16u];
       let sub_1 = tokens_v_2 - mean_2;
       let inverse_deviation_1 = row_inverse_deviation[e / 16u];
       let normed = sub_1 * inverse_deviation_1;
-      let adaLN_modulation_28_v = adaLN_modulation_28[base_5 + (i_3 / 256u) * 2304u + (e % 16u) + 1152u];
-      let adaLN_modulation_28_v_1 = adaLN_modulation_28[base_5 + (i_3 / 256u) * 2304u + (e % 16u)];
+      let adaLN_modulation_28_v = adaLN_modulation_28[base_4 + (e % 16u) + 1152u];
+      let adaLN_modulation_28_v_1 = adaLN_modulation_28[base_4 + (e % 16u)];
       let normed_1 = (normed * (adaLN_modulation_28_v + 1.0)) + adaLN_modulation_28_v_1;
-      left_tile[(e % 16u) * 65u + (e / 16u)] = normed_1;
+      left_tile[(e / 16u) + (e % 16u) * 65u] = normed_1;
     }
-    let base_6 = t * 16u;
+    let base_5 = t * 16u;
     for (var s_3 = 0u; s_3 < 4u; s_3++) {
       let e_1 = lane + s_3 * 256u;
       let column = min(e_1 / 16u, 31u);
-      let linear_weight_v = linear_weight[base_6 + column * 1152u + (e_1 % 16u)];
-      right_tile[(e_1 % 16u) * 65u + (e_1 / 16u)] = linear_weight_v;
+      let linear_weight_v = linear_weight[base_5 + (e_1 % 16u) + column * 1152u];
+      right_tile[(e_1 / 16u) + (e_1 % 16u) * 65u] = linear_weight_v;
     }
     workgroupBarrier();
     for (var kk = 0u; kk < 16u; kk++) {
-      let a_0 = left_tile[base_7 + kk * 65u];
-      let a_1 = left_tile[base_7 + kk * 65u + 1u];
-      let a_2 = left_tile[base_7 + kk * 65u + 2u];
-      let a_3 = left_tile[base_7 + kk * 65u + 3u];
-      let w_0 = right_tile[base_8 + kk * 65u];
-      let w_1 = right_tile[base_8 + kk * 65u + 1u];
-      let w_2 = right_tile[base_8 + kk * 65u + 2u];
-      let w_3 = right_tile[base_8 + kk * 65u + 3u];
+      let a_0 = left_tile[base_6 + kk * 65u];
+      let a_1 = left_tile[base_6 + kk * 65u + 1u];
+      let a_2 = left_tile[base_6 + kk * 65u + 2u];
+      let a_3 = left_tile[base_6 + kk * 65u + 3u];
+      let w_0 = right_tile[base_7 + kk * 65u];
+      let w_1 = right_tile[base_7 + kk * 65u + 1u];
+      let w_2 = right_tile[base_7 + kk * 65u + 2u];
+      let w_3 = right_tile[base_7 + kk * 65u + 3u];
       acc_0_0 = fma(a_0, w_0, acc_0_0);
       acc_0_1 = fma(a_0, w_1, acc_0_1);
       acc_0_2 = fma(a_0, w_2, acc_0_2);
@@ -127,18 +125,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     acc_0_0, acc_0_1, acc_0_2, acc_0_3, acc_1_0, acc_1_1, acc_1_2, acc_1_3,
     acc_2_0, acc_2_1, acc_2_2, acc_2_3, acc_3_0, acc_3_1, acc_3_2, acc_3_3,
   );
-  let base_9 = group.y * 64u + (lane / 16u) * 4u;
+  let i_1 = lane / 16u;
+  let base_8 = (group.y / 4u) * 8192u + (group.y % 4u) * 256u + (i_1 / 4u) * 64u + (i_1 % 4u) * 8u;
   for (var c = 0u; c < 4u; c++) {
-    let column_1 = min(base_8 + c, 31u);
-    let i_5 = column_1 / 8u;
+    let column_1 = min(base_7 + c, 31u);
+    let i = column_1 / 8u;
     let linear_bias_v = linear_bias[column_1];
-    let base_10 = (column_1 % 8u) * 1024u + (i_5 / 2u) * 32u + (i_5 % 2u);
+    let base_9 = base_8 + (column_1 % 8u) * 1024u + (i / 2u) * 32u + (i % 2u);
     for (var r = 0u; r < 4u; r++) {
       let product = tile[r * 4u + c];
-      let i_4 = base_9 + r;
-      let i_6 = i_4 % 256u;
-      if ((base_8 + c) < 32u) {
-        both[base_10 + (i_4 / 256u) * 8192u + (i_6 / 16u) * 64u + (i_6 % 16u) * 2u] = product + linear_bias_v;
+      if ((base_7 + c) < 32u) {
+        both[base_9 + r * 2u] = product + linear_bias_v;
       }
     }
   }

@@ -3,7 +3,7 @@
 //   reads  hidden f32[1,1152] · mlp_2_weight f32[1152,1152] · mlp_2_bias f32[1152] · embedding_table_weight f32[1001,1152] · y i32[1]
 //   writes c f32[1,1152]
 //   cost   1.33 MMAC · 5.33 MB · plan: 16 invocations per column along k
-//   source models/dit.ts:189 linear · :216 add · :216 silu
+//   source models/dit.ts:203 linear · :232 add · :232 silu
 
 @group(0) @binding(0) var<storage, read> hidden: array<f32, 1152>;
 @group(0) @binding(1) var<storage, read> mlp_2_weight: array<f32, 1327104>;
@@ -31,7 +31,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let base_3 = group.x * 4u;
   let y_v = y[0u];
   let row = min(u32(max(y_v, 0i)), 1000u);
-  let base_4 = row * 1152u + group.x * 4u;
+  let base_4 = base_3 + row * 1152u;
   if (lane < 4u) {
     var sum: f32 = 0.0;
     let base_2 = lane * 16u;

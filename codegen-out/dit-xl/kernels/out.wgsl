@@ -3,7 +3,7 @@
 //   reads  tokens f32[1,256,1152] · adaLN_modulation f32[1,2304] · linear_weight f32[32,1152] · linear_bias f32[32]
 //   writes out f32[1,8,32,32]
 //   cost   9.44 MMAC · 1.37 MB · plan: workgroup tile 64×64, 4×4 per invocation
-//   source models/dit.ts:200 layer_norm · :74 add · :74 mul · :205 linear
+//   source models/dit.ts:216 layer_norm · :86 add · :86 mul · :221 linear
 
 @group(0) @binding(0) var<storage, read> tokens: array<f32, 294912>;
 @group(0) @binding(1) var<storage, read> adaLN_modulation: array<f32, 2304>;
@@ -79,13 +79,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       let adaLN_modulation_v = adaLN_modulation[base_3 + (e % 16u) + 1152u];
       let adaLN_modulation_v_1 = adaLN_modulation[base_3 + (e % 16u)];
       let normed_1 = (normed * (adaLN_modulation_v + 1.0)) + adaLN_modulation_v_1;
-      left_tile[(e % 16u) * 65u + (e / 16u)] = normed_1;
+      left_tile[(e / 16u) + (e % 16u) * 65u] = normed_1;
     }
     for (var s_3 = 0u; s_3 < 4u; s_3++) {
       let e_1 = lane + s_3 * 256u;
       let column = min(e_1 / 16u, 31u);
-      let linear_weight_v = linear_weight[base_3 + column * 1152u + (e_1 % 16u)];
-      right_tile[(e_1 % 16u) * 65u + (e_1 / 16u)] = linear_weight_v;
+      let linear_weight_v = linear_weight[base_3 + (e_1 % 16u) + column * 1152u];
+      right_tile[(e_1 / 16u) + (e_1 % 16u) * 65u] = linear_weight_v;
     }
     workgroupBarrier();
     for (var kk = 0u; kk < 16u; kk++) {
@@ -120,7 +120,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     acc_0_0, acc_0_1, acc_0_2, acc_0_3, acc_1_0, acc_1_1, acc_1_2, acc_1_3,
     acc_2_0, acc_2_1, acc_2_2, acc_2_3, acc_3_0, acc_3_1, acc_3_2, acc_3_3,
   );
-  let base_6 = group.y * 256u;
+  let i_1 = lane / 16u;
+  let base_6 = group.y * 256u + (i_1 / 4u) * 64u + (i_1 % 4u) * 8u;
   for (var c = 0u; c < 4u; c++) {
     let column_1 = min(base_5 + c, 31u);
     let i = column_1 / 8u;
@@ -128,9 +129,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let base_7 = base_6 + (column_1 % 8u) * 1024u + (i / 2u) * 32u + (i % 2u);
     for (var r = 0u; r < 4u; r++) {
       let product = tile[r * 4u + c];
-      let i_1 = base_4 + r;
       if ((base_5 + c) < 32u) {
-        out[base_7 + (i_1 / 16u) * 64u + (i_1 % 16u) * 2u] = product + linear_bias_v;
+        out[base_7 + r * 2u] = product + linear_bias_v;
       }
     }
   }

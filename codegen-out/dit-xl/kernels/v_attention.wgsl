@@ -3,7 +3,7 @@
 //   reads  qkv f32[3,1,16,256,72]
 //   writes attention f32[256,1152]
 //   cost   151 MMAC · 4.72 MB · plan: online, 16 queries × 64 keys at a time, 64 lanes
-//   source models/dit.ts:81 attention
+//   source models/dit.ts:93 attention
 
 @group(0) @binding(0) var<storage, read> qkv: array<f32, 884736>;
 @group(0) @binding(1) var<storage, read_write> attention: array<f32, 294912>;
@@ -23,8 +23,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     total[lane] = 0.0;
   }
   workgroupBarrier();
-  let base = group.z * 18432u + lane * 72u;
-  let base_2 = group.z * 18432u + group.x * 1152u;
+  let base = lane * 72u + group.z * 18432u;
+  let base_2 = group.x * 1152u + group.z * 18432u;
   let base_3 = lane * 16u;
   let base_4 = group.z * 18432u;
   for (var block = 0u; block < 4u; block++) {
@@ -66,7 +66,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       s_0_2.x, s_0_2.y, s_0_2.z, s_0_2.w, s_0_3.x, s_0_3.y, s_0_3.z, s_0_3.w,
     );
     for (var r = 0u; r < 16u; r++) {
-      scores[base_3 + r] = tile[r] * 0.11785113;
+      let score = tile[r] * 0.11785113;
+      scores[base_3 + r] = select(score, -3.402823466e38, score < -3.402823466e38);
     }
     workgroupBarrier();
     // running maximum and sum of each row

@@ -3,7 +3,7 @@
 //   reads  qkv f32[3,2,16,256,72]
 //   writes attention f32[512,1152]
 //   cost   302 MMAC · 9.44 MB · plan: online, 16 queries × 64 keys at a time, 64 lanes
-//   source models/dit.ts:81 attention
+//   source models/dit.ts:93 attention
 
 @group(0) @binding(0) var<storage, read> qkv: array<f32, 1769472>;
 @group(0) @binding(1) var<storage, read_write> attention: array<f32, 589824>;
@@ -66,7 +66,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       s_0_2.x, s_0_2.y, s_0_2.z, s_0_2.w, s_0_3.x, s_0_3.y, s_0_3.z, s_0_3.w,
     );
     for (var r = 0u; r < 16u; r++) {
-      scores[base_3 + r] = tile[r] * 0.11785113;
+      let score = tile[r] * 0.11785113;
+      scores[base_3 + r] = select(score, -3.402823466e38, score < -3.402823466e38);
     }
     workgroupBarrier();
     // running maximum and sum of each row
@@ -127,7 +128,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     }
     workgroupBarrier();
   }
-  let base_9 = (group.z / 16u) * 294912u + group.x * 18432u + (group.z % 16u) * 72u;
+  let base_9 = group.x * 18432u + (group.z / 16u) * 294912u + (group.z % 16u) * 72u;
   for (var i_1 = 0u; i_1 < 2u; i_1++) {
     let base_8 = base_3 + i_1 * 1024u;
     let column = min(lane + i_1 * 64u, 71u);

@@ -3,7 +3,7 @@
 //   reads  table f32[250,17] · step i32[] · both f32[2,8,32,32] · cfgScale f32[] · seed u32[2] · first u32[] · x f32[1,4,32,32]
 //   writes x f32[1,4,32,32], in place of x
 //   cost   98.4 kB · plan: one invocation per element
-//   source models/diffusion.ts:142 cast · :110 philox · :110 shift_right · :110 cast · :110 add · :110 mul · :110 log · :110 sqrt · :110 cos · models/reverse.ts:110 sub · :110 mul · :110 add · :112 lt · :112 select · :74 mul · :74 sub · :82 mul · :82 add · :86 add · :86 mul · :87 mul · :87 neg · :87 add · models/samplers.ts:60 mul · :60 exp · :60 add
+//   source models/diffusion.ts:136 cast · :103 philox · :103 shift_right · :103 cast · :103 add · :103 mul · :103 log · :103 sqrt · :103 cos · models/guidance.ts:29 sub · :29 mul · :29 add · :31 lt · :31 select · models/reverse.ts:64 mul · :64 sub · :72 mul · :72 add · :76 add · :76 mul · :77 mul · :77 neg · :77 add · models/samplers.ts:25 mul · :25 exp · :25 add
 
 @group(0) @binding(0) var<storage, read> table: array<f32, 4250>;
 @group(0) @binding(1) var<storage, read> step_1: array<i32, 1>;
@@ -80,9 +80,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let both_v_1 = both[i];
   let cfgScale_v = cfgScale[0u];
   let eps = both_v + ((both_v_1 - both_v) * cfgScale_v);
-  let eps_1 = select(both_v_1, eps, (i32(i_1 / 32u) < 3i));
+  let out = select(both_v_1, eps, (i32(i_1 / 32u) < 3i));
   let table_v_1 = table[row * 17u + 2u];
-  let x0 = (x_v * table_v) - (eps_1 * table_v_1);
+  let x0 = (x_v * table_v) - (out * table_v_1);
   let table_v_2 = table[row * 17u + 3u];
   let table_v_3 = table[row * 17u + 4u];
   let mean = (x0 * table_v_2) + (x_v * table_v_3);
