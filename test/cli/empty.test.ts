@@ -14,6 +14,8 @@ const NEEDED: Record<string, readonly string[]> = {
   train: ['m.ts', '--data', 'd', '--steps', '1', '--out', 'o'],
   encode: ['--vae', 'v.ts', '--data', 'd', '--out', 'o.safetensors'],
   decode: ['--vae', 'v.ts', '--latents', 'l.npy', '--out', 'o.png'],
+  convert: ['a.safetensors', 'b.safetensors'],
+  merge: ['o'],
   eval: ['a'],
   verify: ['m.ts'],
   inspect: ['m.ts'],
