@@ -59,6 +59,9 @@ export interface DeviceSpec {
 /** The limits every WebGPU implementation offers: what `ditc build` compiles for unless told. */
 export const PORTABLE: DeviceSpec = portable as DeviceSpec;
 
+/** Whether only GPUs run it. Portable builds run on software too, whose compilers take minutes over kernels of many registers. */
+export const isHardware = ({ kind, name }: DeviceSpec): boolean => kind === 'hardware' && name !== PORTABLE.name;
+
 export const limit = (device: DeviceSpec, name: string): number => device.limits[name] ?? PORTABLE.limits[name];
 
 /** Bindings start at multiples of so many bytes, whatever the device: no limit of its kind is larger. */

@@ -1,5 +1,5 @@
 import { sizeOf } from '../../ir/index.ts';
-import type { DeviceSpec } from '../../device.ts';
+import { isHardware, type DeviceSpec } from '../../device.ts';
 import type { Tile } from '../../fusion/group.ts';
 import { contiguousAxis } from '../contiguous.ts';
 import {
@@ -80,7 +80,7 @@ const SHAPES = [
 ];
 
 function propose(group: Group, device: DeviceSpec): Vec4TiledProductPlan | Rejection {
-  if (device.kind !== 'hardware') return { rejected: `${device.name} is no hardware` };
+  if (!isHardware(device)) return { rejected: `${device.name} is not hardware alone` };
   const { shape } = group.anchor!.type;
   const [m, n] = shape.slice(-2);
   const batch = sizeOf(shape.slice(0, -2));
