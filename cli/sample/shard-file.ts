@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { encodeNpyHeader } from '../../runtime/checkpoint/npy_header.ts';
 import { lockFolder } from '../../runtime/node/lock.ts';
-import { writeAtomically } from '../../runtime/node/file.ts';
+import { writeAll, writeAtomically } from '../../runtime/node/file.ts';
 import { fileError } from '../file-error.ts';
 import { checkOutputFolder } from '../out-path.ts';
 import type { Picture } from '../pictures.ts';
@@ -61,7 +61,7 @@ export class ShardFile {
       const total = range.count * sizeOf(run);
       const kept = held >= total ? total : Math.floor(held / batchBytes) * batchBytes;
       this.#handle = await open(part, existsSync(part) ? 'r+' : 'w+');
-      await this.#handle.write(header, 0, header.length, 0);
+      await writeAll(this.#handle, header, 0);
       this.#at = header.length + kept;
       await this.#handle.truncate(this.#at);
       const done = kept / sizeOf(run);
@@ -74,7 +74,7 @@ export class ShardFile {
   async add(pictures: readonly Picture[]): Promise<void> {
     try {
       const bytes = Buffer.concat(pictures.map(({ pixels }) => pixels));
-      await this.#handle!.write(bytes, 0, bytes.length, this.#at);
+      await writeAll(this.#handle!, bytes, this.#at);
       await this.#handle!.datasync();
       this.#at += bytes.length;
     } catch (error) {

@@ -12,7 +12,7 @@ export function isSumOfRows(reduction: Node, product: Node): boolean {
   const [left] = product.inputs;
   const [source] = reduction.inputs;
   const axes = attrList(reduction.attrs, 'axes');
-  const transposed = left.op === 'permute';
+  const transposed = left.op === 'permute' && attrList(left.attrs, 'perm')[0] === 1;
   const matrix = transposed ? left.inputs[0] : left;
   if (wholeOf(matrix) !== wholeOf(source)) return false;
   const k = left.type.shape[1];

@@ -68,7 +68,7 @@ export async function asModel(file: TensorFile, params: readonly LaidOut[], fixe
     if (found.length > 1) joined++;
     if (found.some((copies) => copies.length > 1)) folded.set(param.name, found.flat());
   }
-  for (const name of file.tensors.keys()) if (!used.has(name)) names.set(name, [name]);
+  for (const name of file.tensors.keys()) if (!used.has(name) && !names.has(name)) names.set(name, [name]);
   const unread = new Map([...(file.unread ?? [])].filter(([name]) => !used.has(name)));
   const told = [
     `${file.name} is in the layout of ${layout}`,

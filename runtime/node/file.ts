@@ -127,12 +127,10 @@ export async function writeAtomically(path: string, body: (write: Write) => Prom
   }
   try {
     await body(async (bytes) => {
-      for (let done = 0; done < bytes.length;) {
-        try {
-          done += (await handle.write(bytes, done, Math.min(bytes.length - done, 2 ** 30))).bytesWritten;
-        } catch (error) {
-          throw failed(error);
-        }
+      try {
+        await writeAll(handle, bytes);
+      } catch (error) {
+        throw failed(error);
       }
     });
     try {
@@ -158,5 +156,13 @@ async function syncFolder(folder: string): Promise<void> {
     await handle.sync().finally(() => handle.close());
   } catch {
     // The data is on the disk already; only the moment of the rename is less certain.
+  }
+}
+
+/** Writes all of `bytes`, where a write may take a part of them: at byte `at` of the file, or where the last write ended. */
+export async function writeAll(handle: FileHandle, bytes: Uint8Array, at?: number): Promise<void> {
+  for (let done = 0; done < bytes.length;) {
+    const size = Math.min(bytes.length - done, 2 ** 30);
+    done += (await handle.write(bytes, done, size, at === undefined ? null : at + done)).bytesWritten;
   }
 }

@@ -4,6 +4,7 @@
  * through workgroup memory.
  */
 import { sizeOf } from '../../ir/index.ts';
+import type { Expr } from '../../kernel/ir.ts';
 import { partsOf, type DotProductPlan } from './plan.ts';
 import { batchIndex, builtins, productOf, storeElement, type Launch, type Site } from '../common.ts';
 
@@ -30,11 +31,13 @@ export function dotProduct(site: Site, plan: DotProductPlan): Launch {
       const k = ix.offset(inside, from);
       const loaded = product.right(batch, k, column);
       const isInside = () => b.binary('<', ix.expr(within), b.u32(size));
-      const weight = inside === within ? loaded : b.call('select', [b.literal(0, 'f32'), loaded, isInside()]);
-      const w = b.bind('w', weight);
-      rows.forEach((r) =>
-        b.assign(acc[r], b.call('fma', [product.left(batch, { base: r, terms: [] }, k), w, b.read(acc[r])])),
-      );
+      // Both are 0 past the end: 0 · ∞ is NaN.
+      const padded = (x: Expr) => (inside === within ? x : b.call('select', [b.literal(0, 'f32'), x, isInside()]));
+      const w = b.bind('w', padded(loaded));
+      rows.forEach((r) => {
+        const left = padded(product.left(batch, { base: r, terms: [] }, k));
+        b.assign(acc[r], b.call('fma', [left, w, b.read(acc[r])]));
+      });
     });
   }
   const parts = b.sharedArray('parts', partsOf(plan, m));

@@ -1,0 +1,41 @@
+/** What a plan pads does not show: numbers that are not finite at the end of k, and views that look like others. */
+import { describe, expect, it } from 'vitest';
+import { PORTABLE } from '../../../compiler/device.ts';
+import { parseGraph } from '../../../compiler/ir/index.ts';
+import { interpret, opTable } from '../../../compiler/ops/index.ts';
+import { runSchedule } from '../../helpers/run-schedule.ts';
+
+const OPTIONS = { device: PORTABLE, passes: [], verify: true };
+
+describe('a product of few rows', () => {
+  it.each([1, 3])('of %i rows keeps an infinity at the end of k', (m) => {
+    const text = `graph @g(%x: f32[${m},37], %y: f32[37,100]) {
+      %p = matmul %x, %y : f32[${m},100]
+      return p = %p
+    }`;
+    const graph = parseGraph(text, opTable);
+    const x = Float64Array.from({ length: m * 37 }, (_, i) => (i % 37 === 36 ? Infinity : Math.sin(i)));
+    const bindings = { x, y: Float64Array.from({ length: 3700 }, (_, i) => 2 + Math.sin(i)) };
+    const { outputs, scheduled } = runSchedule(graph, bindings, OPTIONS);
+    expect(scheduled.regions.map(({ plan }) => plan.family)).toEqual(['product-dot']);
+    expect([...outputs.p]).toEqual([...interpret(graph, bindings).outputs.p.data]);
+  });
+});
+
+describe('sums beside a product', () => {
+  it.each(['[0, 1]', '[1, 0]'])('of an operand permuted by %s are along its own axis', (perm) => {
+    const text = `graph @g(%d: f32[20,20], %x: f32[20,12]) {
+      %t = permute %d {perm = ${perm}} : f32[20,20]
+      %p = matmul %t, %x : f32[20,12]
+      %s = reduce_sum %d {axes = [0]} : f32[1,20]
+      return p = %p, s = %s
+    }`;
+    const graph = parseGraph(text, opTable);
+    const d = Float64Array.from({ length: 400 }, (_, i) => Math.sin(i * i));
+    const bindings = { d, x: Float64Array.from({ length: 240 }, (_, i) => Math.cos(i)) };
+    const { outputs } = runSchedule(graph, bindings, OPTIONS);
+    const { outputs: want } = interpret(graph, bindings);
+    for (const [i, s] of want.s.data.entries()) expect(outputs.s[i]).toBeCloseTo(s, 10);
+    for (const [i, p] of want.p.data.entries()) expect(outputs.p[i]).toBeCloseTo(p, 10);
+  });
+});
