@@ -33,7 +33,8 @@ declare const DITC_SOURCES: string | undefined;
 
 /** The digest of the code that this is, with the versions of what it compiles by. */
 const code = once(() => {
-  const own = typeof DITC_SOURCES === 'string' ? DITC_SOURCES : digestOfFolders(['cli', 'compiler', 'library', 'runtime']);
+  const own =
+    typeof DITC_SOURCES === 'string' ? DITC_SOURCES : digestOfFolders(['cli', 'compiler', 'library', 'runtime']);
   const require = createRequire(import.meta.url);
   const { version } = require('ts-morph/package.json') as { version: string };
   return [own, version, process.version, process.arch];
