@@ -41,7 +41,8 @@ export const unfold = defineOp({
       const place = ix.add(ix.scale(index[axis], step), within);
       return [{ operand: 0, index: index.slice(0, -1).with(axis, place) }];
     },
-    narrowed: (attrs) => attrs,
+    // Of a single window its own elements may be the ones that are parted.
+    narrowed: (attrs, axis, size, { shape }) => (axis === shape.length - 1 ? { ...attrs, size } : attrs),
   },
   many: ({ attrs }, [{ node }], { apply }) => apply([node], { axis: attrNumber(attrs, 'axis') + 1 }),
   gradient: ({ f, inputs: [x], attrs, dy }) => {
