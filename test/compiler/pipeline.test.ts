@@ -29,7 +29,7 @@ it('passes are those that were asked for', () => {
   expect(kernels(attended)).toEqual(['attention']);
   const passes = pipeline.filter(({ name }) => name !== 'recognise');
   expect(kernels(attended, { passes, fusion: without('fuse-row-statistics', 'share-rows') })).toEqual([
-    'product-tiled-vec4',
+    'product-tiled',
     'row',
     'product-tiled',
   ]);
