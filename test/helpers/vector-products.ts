@@ -1,20 +1,7 @@
 /** Products for the family of tiles in vectors: every layout of the operands, edges that are no whole vectors, all that is fused. */
-import { GraphBuilder, type Graph, type Node } from '../../compiler/ir/index.ts';
-import { Functional, opTable } from '../../compiler/ops/index.ts';
-
-type Input = (name: string, shape: readonly number[]) => Node;
-
-function graphOf(build: (f: Functional, input: Input) => readonly Node[]): Graph {
-  const f = new Functional(new GraphBuilder(opTable));
-  const inputs: Node[] = [];
-  const input: Input = (name, shape) => {
-    const node = f.op('input', [], { name, dtype: 'f32', shape });
-    inputs.push(node);
-    return node;
-  };
-  const outputs = build(f, input).map((node, i) => ({ name: `out${i}`, node }));
-  return { name: 'product', inputs, outputs, updates: [] };
-}
+import type { Graph, Node } from '../../compiler/ir/index.ts';
+import type { Functional } from '../../compiler/ops/index.ts';
+import { graphOf, type Input } from './build-graph.ts';
 
 /** A matrix of a batch, or its transpose looked at so. */
 function operand(f: Functional, input: Input, name: string, shape: readonly number[], isTransposed: boolean): Node {

@@ -2,10 +2,10 @@
 import { gradients } from '../../../compiler/autodiff/index.ts';
 import { PORTABLE, type DeviceSpec } from '../../../compiler/device.ts';
 import { normsInPieces } from '../../../compiler/fusion/pieces.ts';
-import { GraphBuilder, type Graph, type Node } from '../../../compiler/ir/index.ts';
-import { Functional, opTable } from '../../../compiler/ops/index.ts';
+import type { Graph } from '../../../compiler/ir/index.ts';
 import type { CompileOptions } from '../../../compiler/pipeline.ts';
 import { canonicalise } from '../../../compiler/rewrite/simplify.ts';
+import { graphOf } from '../../helpers/build-graph.ts';
 import { bySubgroups } from '../../helpers/devices.ts';
 import { normedLayers } from '../../helpers/norm-graph.ts';
 
@@ -13,20 +13,6 @@ export interface Case {
   readonly name: string;
   readonly graph: Graph;
   readonly options: CompileOptions;
-}
-
-type Input = (name: string, shape: readonly number[]) => Node;
-
-function graphOf(build: (f: Functional, input: Input) => readonly Node[]): Graph {
-  const f = new Functional(new GraphBuilder(opTable));
-  const inputs: Node[] = [];
-  const input: Input = (name, shape) => {
-    const node = f.op('input', [], { name, dtype: 'f32', shape });
-    inputs.push(node);
-    return node;
-  };
-  const outputs = build(f, input).map((node, i) => ({ name: `out${i}`, node }));
-  return { name: 'group', inputs, outputs, updates: [] };
 }
 
 /** A product with a bias and a residual. */
