@@ -161,10 +161,14 @@ function accumulate(block: Block, key0: Index, weights: readonly Variable[][]): 
   const v = region.anchor!.inputs[2];
   const addKey = (i: Expr, c: number) => {
     const from = ix.atom(i, plan.lanes - 1);
-    const key = ix.clamp(ix.offset(ix.add(key0, from), c * plan.lanes), n - 1, `key_${c}`);
+    const wanted = ix.offset(ix.add(key0, from), c * plan.lanes);
+    const key = ix.clamp(wanted, n - 1, `key_${c}`);
+    // A key that is not there weighs 0, but 0 · ∞ is NaN.
+    const present = (x: Expr) =>
+      key === wanted ? x : b.call('select', [b.literal(0, 'f32'), x, b.binary('<', ix.expr(wanted), b.u32(n))]);
     const four = weights[c].map((weight, g) => b.bind(`w_${g}`, acrossLanes(site, 'subgroupShuffle', weight, i)));
     columns.forEach((column, j) => {
-      const value = splat(site, b.bind('v_v', at(site, v, [...batch, key, column])));
+      const value = splat(site, b.bind('v_v', present(at(site, v, [...batch, key, column]))));
       four.forEach((w, g) => b.assign(output[j][g], b.call('fma', [w, value, b.read(output[j][g])], 'vec4f')));
     });
   };

@@ -231,8 +231,14 @@ function accumulate(block: Block, key0: Index, columns: number): void {
       const acc = own.map((_, i) => range(quads).map((g) => b.variable(`o_${i}_${g}`, before(i, g))));
       b.loop('j', plan.keys, (j) => {
         const local = ix.atom(j, plan.keys - 1);
-        const key = ix.clamp(ix.add(key0, local), n - 1, 'key');
-        const values = inside.map((column) => inline.value(v, broadcastIndex([...batch, key, column], v.type.shape)));
+        const wanted = ix.add(key0, local);
+        const key = ix.clamp(wanted, n - 1, 'key');
+        const values = inside.map((column) => {
+          const value = inline.value(v, broadcastIndex([...batch, key, column], v.type.shape));
+          if (key === wanted) return value;
+          // A key that is not there weighs 0, but 0 · ∞ is NaN.
+          return b.call('select', [b.literal(0, 'f32'), value, b.binary('<', ix.expr(wanted), b.u32(n))]);
+        });
         range(quads).forEach((g) => {
           const weights = four(block.scores, ix.offset(ix.scale(local, plan.rows), g * 4), `w_${g}`);
           values.forEach((value, i) => {

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { PORTABLE } from '../../../compiler/device.ts';
 import { parseGraph } from '../../../compiler/ir/index.ts';
 import { interpret, opTable } from '../../../compiler/ops/index.ts';
+import { bySubgroups } from '../../helpers/devices.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';
 
 const OPTIONS = { device: PORTABLE, passes: [], verify: true };
@@ -37,5 +38,27 @@ describe('sums beside a product', () => {
     const { outputs: want } = interpret(graph, bindings);
     for (const [i, s] of want.s.data.entries()) expect(outputs.s[i]).toBeCloseTo(s, 10);
     for (const [i, p] of want.p.data.entries()) expect(outputs.p[i]).toBeCloseTo(p, 10);
+  });
+});
+
+describe.each([PORTABLE, { ...bySubgroups(8), cacheBytes: 0 }])('attention on $name', (device) => {
+  it.each([13, 63, 64, 65])('over %i keys keeps an infinity of the last value', (n) => {
+    const text = `graph @g(%q: f32[1,20,8], %k: f32[1,${n},8], %v: f32[1,${n},8]) {
+      %a = attention %q, %k, %v {scale = 0.35} : f32[1,20,8]
+      return a = %a
+    }`;
+    const graph = parseGraph(text, opTable);
+    const drawn = (size: number) => Float64Array.from({ length: size }, (_, i) => Math.sin(i * i));
+    const v = drawn(n * 8);
+    v[(n - 1) * 8] = Infinity;
+    const bindings = { q: drawn(160), k: drawn(n * 8), v };
+    const { outputs, scheduled } = runSchedule(graph, bindings, { ...OPTIONS, device });
+    expect(scheduled.regions.map(({ plan }) => plan.family.replace('-subgroup', ''))).toEqual(['attention']);
+    const want = interpret(graph, bindings).outputs.a.data;
+    expect(want[0]).toBe(Infinity);
+    for (const [i, a] of want.entries()) {
+      if (Number.isFinite(a)) expect(outputs.a[i]).toBeCloseTo(a, 10);
+      else expect(outputs.a[i]).toBe(a);
+    }
   });
 });
