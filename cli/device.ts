@@ -60,15 +60,22 @@ const isMatrixShape = (shape: unknown): boolean =>
   ['componentType', 'resultComponentType'].every((key) => typeof shape[key] === 'string') &&
   ['M', 'N', 'K'].every((key) => Number.isInteger(shape[key]) && Number(shape[key]) > 0);
 
+const wrongSpec = (where: string, what: string, why: string) =>
+  new DitcError({ code: 'device-spec', where, what, why, fix: 'write it with ditc doctor --json > FILE' });
+
 function parseSpec(text: string, where: string): DeviceSpec {
-  const wrong = (what: string, why: string) =>
-    new DitcError({ code: 'device-spec', where, what, why, fix: 'write it with ditc doctor --json > FILE' });
   let json: unknown;
   try {
     json = JSON.parse(text);
   } catch (error) {
-    throw wrong('it is not JSON', (error as Error).message);
+    throw wrongSpec(where, 'it is not JSON', (error as Error).message);
   }
+  return checkSpec(json, where);
+}
+
+/** What `ditc doctor --json` writes, or the device in it. Throws, naming `where`, for what is none. */
+export function checkSpec(json: unknown, where: string): DeviceSpec {
+  const wrong = (what: string, why: string) => wrongSpec(where, what, why);
   const spec = isObject(json) && 'adapter' in json ? json.adapter : json;
   if (!isObject(spec)) throw wrong('it is not a device', 'it must be an object with name, kind, features and limits');
   const { name, kind, features, limits, subgroups = null, subgroupMatrix = [] } = spec;

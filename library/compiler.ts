@@ -1,7 +1,7 @@
 /** `ditc/compiler`: the compiler for programs that build. The commands use the same functions; nothing here computes. */
 import { fileURLToPath } from 'node:url';
 import { writeArtefactFolder } from '../cli/artefact-folder.ts';
-import { findDevice } from '../cli/device.ts';
+import { checkSpec, findDevice } from '../cli/device.ts';
 import { checkMemory, compileWithin, needOf } from '../cli/memory.ts';
 import { compiledOnce, loadModel, notesOn, type LoadedModel } from '../cli/model.ts';
 import type { Model } from '../compiler/dsl/index.ts';
@@ -67,6 +67,11 @@ export async function compile(model: string | URL | Model, options: CompileOptio
   check('batch', batch, Number.isSafeInteger(batch) && batch > 0, 'a whole number from 1');
   check('dtype', dtype, dtype === undefined || dtype === 'f32' || dtype === 'f16', 'f32 or f16');
   check('memory', memory, memory === undefined || (typeof memory === 'number' && memory > 0), 'a number of bytes');
+  const isText = (name: unknown) => typeof name === 'string';
+  const areNames = Array.isArray(entries) && entries.length > 0 && entries.every(isText);
+  check('entries', entries, entries === undefined || areNames, 'a list of names');
+  const isGiven = typeof options.options === 'object' && options.options !== null;
+  check('options', options.options, options.options === undefined || isGiven, 'an object');
   if (!isModel(model) && typeof model !== 'string' && !(model instanceof URL))
     throw new DitcError({
       code: 'argument',
@@ -75,7 +80,7 @@ export async function compile(model: string | URL | Model, options: CompileOptio
     });
   const loaded = isModel(model) ? inMemory(model, options.name ?? 'model') : loadModel(pathOf(model));
   checkEntryOptions(loaded, batch, options.options);
-  const spec = typeof device === 'string' ? await findDevice(device) : device;
+  const spec = typeof device === 'string' ? await findDevice(device) : checkSpec(device, 'compile: device');
   const compiled = (size: number, most?: number) =>
     compileLoaded(loaded, {
       device: spec,
