@@ -15,3 +15,6 @@ export const bySubgroups = (lanes: number): DeviceSpec => ({
   features: ['subgroups'],
   subgroups: { min: lanes, max: lanes },
 });
+
+/** A GPU of WebGPU's least limits: what is for hardware alone is compiled for it. */
+export const HARDWARE: DeviceSpec = { ...PORTABLE, name: 'GPU', kind: 'hardware' };

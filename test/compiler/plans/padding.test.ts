@@ -3,7 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { PORTABLE } from '../../../compiler/device.ts';
 import { parseGraph } from '../../../compiler/ir/index.ts';
 import { interpret, opTable } from '../../../compiler/ops/index.ts';
-import { bySubgroups } from '../../helpers/devices.ts';
+import { bySubgroups, HARDWARE } from '../../helpers/devices.ts';
+import { expectSame } from '../../helpers/not-finite.ts';
+import { attentionWithDerivatives, infiniteAtTheEndOf, OPERANDS } from '../../helpers/infinite-attention.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';
 
 const OPTIONS = { device: PORTABLE, passes: [], verify: true };
@@ -56,9 +58,22 @@ describe.each([PORTABLE, { ...bySubgroups(8), cacheBytes: 0 }])('attention on $n
     expect(scheduled.regions.map(({ plan }) => plan.family.replace('-subgroup', ''))).toEqual(['attention']);
     const want = interpret(graph, bindings).outputs.a.data;
     expect(want[0]).toBe(Infinity);
-    for (const [i, a] of want.entries()) {
-      if (Number.isFinite(a)) expect(outputs.a[i]).toBeCloseTo(a, 10);
-      else expect(outputs.a[i]).toBe(a);
-    }
+    expectSame(outputs.a, want, 1e-10);
+  });
+});
+
+describe.each([
+  { family: 'attention-gradient', device: PORTABLE },
+  { family: 'attention-gradient', device: HARDWARE },
+  { family: 'attention-gradient', device: { ...bySubgroups(8), cacheBytes: 0 } },
+  // What the caches hold is computed by products.
+  { family: 'product-subgroup', device: bySubgroups(8) },
+])('the derivatives of attention by $family on $device.name', ({ family, device }) => {
+  it.each(OPERANDS)('keep an infinity of the last row of %s where it is', (operand) => {
+    const bindings = infiniteAtTheEndOf(operand);
+    const { outputs, scheduled } = runSchedule(attentionWithDerivatives, bindings, { device, verify: true });
+    expect(scheduled.regions.some(({ plan }) => plan.family === family)).toBe(true);
+    const want = interpret(attentionWithDerivatives, bindings).outputs;
+    for (const [name, { data }] of Object.entries(want)) expectSame(outputs[name], data, 1e-10);
   });
 });
