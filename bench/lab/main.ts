@@ -1,0 +1,62 @@
+/** The lab: what compilers for real GPUs make of our kernels, and a software GPU with matrix units, both without a GPU. */
+import { spawnSync } from 'node:child_process';
+import { Command, InvalidArgumentError } from 'commander';
+import { fileURLToPath } from 'node:url';
+import { isa, type IsaOptions } from './isa.ts';
+import { writeResults } from './results.ts';
+
+const collect = (value: string, all: string[] = []): string[] => [...all, value];
+
+function wholeNumber(value: string): number {
+  const n = Number(value);
+  if (!Number.isSafeInteger(n) || n < 1) throw new InvalidArgumentError('Give a whole number from 1.');
+  return n;
+}
+
+/** Runs a script of this folder and ends as it does. */
+function script(name: string, args: readonly string[]): never {
+  const file = fileURLToPath(new URL(name, import.meta.url));
+  const { status, error } = spawnSync('bash', [file, ...args], { stdio: 'inherit' });
+  if (error) console.error(error.message);
+  process.exit(status ?? 1);
+}
+
+const program = new Command('lab')
+  .description('Looks at kernels as real GPUs would run them, without one.')
+  .enablePositionalOptions();
+
+program
+  .command('isa')
+  .description('Compiles kernels to machine code for a GPU that is not there: what a turn of the hottest loop does.')
+  .argument('<what...>', 'model files, folders that ditc build wrote, or kernels (.wgsl)')
+  .option('--gpu <name>', 'navi31 (RDNA 3, matrix units), navi21 (RDNA 2), gfx1201 (RDNA 4)', 'navi31')
+  .option('--device <spec>', 'what models are compiled for, as of ditc build (default: the chip as Dawn sees it)')
+  .option('--entry <name>', 'of a model, this entry only; may be repeated', collect)
+  .option('--batch <n>', 'examples that a model is compiled for', wholeNumber, 1)
+  .option('--dtype <type>', 'f32 or f16, as of ditc build', 'f32')
+  .option('--kernel <name>', 'only kernels whose names begin so; may be repeated', collect)
+  .option('--loops', 'all innermost loops that multiply, not the hottest alone')
+  .option('--asm <dir>', 'keep each kernel as WGSL and as assembly there')
+  .option('--json', 'print the figures as JSON')
+  .action((what: string[], options: IsaOptions) => isa(what, options));
+
+program
+  .command('results')
+  .description('Writes bench/lab/RESULTS.md anew: all kernels of the models that it lists.')
+  .option('--only <model>', 'these models only, printed instead; may be repeated', collect)
+  .action(({ only }: { only?: string[] }) => writeResults(only));
+
+program
+  .command('run')
+  .description('Runs a command on a software GPU with matrix units (Mesa 26’s lavapipe), in this folder.')
+  .argument('<command...>')
+  .passThroughOptions()
+  .action((command: string[]) => script('debian13.sh', ['run', ...command]));
+
+program
+  .command('setup')
+  .description('Installs what isa and run need: once per machine, as root, on Debian 12.')
+  .option('--no-run', 'what isa needs alone: a minute and 20 MB instead of three and 700')
+  .action(({ run }: { run: boolean }) => script('setup.sh', run ? [] : ['--no-run']));
+
+await program.parseAsync();
