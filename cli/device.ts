@@ -78,7 +78,7 @@ export function checkSpec(json: unknown, where: string): DeviceSpec {
   const wrong = (what: string, why: string) => wrongSpec(where, what, why);
   const spec = isObject(json) && 'adapter' in json ? json.adapter : json;
   if (!isObject(spec)) throw wrong('it is not a device', 'it must be an object with name, kind, features and limits');
-  const { name, kind, features, limits, subgroups = null, subgroupMatrix = [] } = spec;
+  const { name, kind, features, limits, subgroups = null, subgroupMatrix = [], sources = {} } = spec;
   if (typeof name !== 'string' || !name) throw wrong('it is not a device', 'its name must be text');
   if (kind !== 'hardware' && kind !== 'software' && kind !== 'null') {
     throw wrong('it is not a device', 'its kind must be "hardware", "software" or "null"');
@@ -96,6 +96,12 @@ export function checkSpec(json: unknown, where: string): DeviceSpec {
   if (!Array.isArray(subgroupMatrix) || !subgroupMatrix.every(isMatrixShape)) {
     const why = 'its subgroupMatrix must be a list of {"componentType", "resultComponentType", "M", "N", "K"}';
     throw wrong('it is not a device', why);
+  }
+  if (!isObject(sources) || !Object.values(sources).every((source) => typeof source === 'string')) {
+    throw wrong(
+      'it is not a device',
+      'its sources must say in words where capabilities, subgroupMatrix and rates come from',
+    );
   }
   return { ...spec, subgroups } as DeviceSpec;
 }

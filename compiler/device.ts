@@ -16,6 +16,12 @@ export interface SubgroupMatrixShape {
 }
 
 /**
+ * Where figures come from, and who says so: what an `adapter` says of itself, a `lab` (a driver that compiles for a chip which is not
+ * there), what was `measured` on one, what is `published` of it, or a `standard`.
+ */
+export type Source = `${'adapter' | 'lab' | 'measured' | 'published' | 'standard'}: ${string}`;
+
+/**
  * All that is known of a GPU: plain JSON, recorded by `ditc doctor` (arrays and keys sorted, so that equal devices print equal) or
  * written by hand. The compiler plans for it, the runtime says it of the adapter that it has opened (runtime/device.ts).
  */
@@ -45,8 +51,16 @@ export interface DeviceSpec {
   /** Copy bandwidth in 1e9 bytes per second and f32 rate in 1e9 FLOP per second, when known; for the roofline and the cost model. */
   readonly bandwidthGBs?: number;
   readonly gflops?: number;
+  /** The same of f16 products with f32 sums on matrix units. */
+  readonly matrixGflops?: number;
   /** What the caches of a software device's CPU hold. */
   readonly cacheBytes?: number;
+  /** Where its figures come from: features, subgroups and limits; matrix shapes, where those come from elsewhere; rates. */
+  readonly sources?: {
+    readonly capabilities: Source;
+    readonly subgroupMatrix?: Source;
+    readonly rates?: Source;
+  };
   /**
    * Wanted of a build rather than known of a GPU: that sums are added up in the same order whatever the batch, so that an example
    * comes out the same in any company. Small batches then fill their tiles less well.

@@ -19,7 +19,9 @@ export type Profile = 'safe' | 'fast' | 'debug';
 
 /** What the compiler plans for, as an adapter tells it: nothing left out but what nobody can know. */
 export type DeviceSpec = PlannedDevice &
-  Required<Pick<PlannedDevice, 'vendor' | 'architecture' | 'description' | 'backend' | 'subgroupMatrix'>> & {
+  Required<
+    Pick<PlannedDevice, 'vendor' | 'architecture' | 'description' | 'backend' | 'subgroupMatrix' | 'sources'>
+  > & {
     readonly profile: Profile;
   };
 
@@ -63,6 +65,8 @@ const SOFTWARE_RATES: Record<string, { bandwidthGBs: number; gflops: number }> =
   swiftshader: { bandwidthGBs: 0.6, gflops: 2.6 },
 };
 
+const SOFTWARE_SOURCE = 'measured: a copy, and chains of multiply-adds, on 2 cores (November 2026)';
+
 /** The spec of an adapter. The caller says what the adapter itself cannot: its kind, the profile and the backend. */
 export function specFromAdapter(
   adapter: GPUAdapter,
@@ -76,6 +80,7 @@ export function specFromAdapter(
   // Without sizes (older browsers) the standard's bounds hold: 4 to 128.
   const { subgroupMinSize: min = 4, subgroupMaxSize: max = 128 } = info;
   const subgroups = features.includes('subgroups') ? { min, max } : null;
+  const rates = kind === 'software' ? SOFTWARE_RATES[name] : undefined;
   const limits: Record<string, number> = {};
   for (const key of SPEC_LIMITS) {
     const value = (adapter.limits as unknown as Record<string, number | undefined>)[key];
@@ -94,7 +99,8 @@ export function specFromAdapter(
     limits,
     // A software device runs one subgroup as one CPU vector.
     ...(kind === 'software' && subgroups ? { simdWidth: subgroups.max } : {}),
-    ...(kind === 'software' ? SOFTWARE_RATES[name] : {}),
+    ...rates,
+    sources: { capabilities: 'adapter: what Dawn says of it', ...(rates && { rates: SOFTWARE_SOURCE }) },
     profile,
   };
 }

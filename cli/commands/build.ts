@@ -7,6 +7,7 @@ import type { Precision } from '../../compiler/pipeline.ts';
 import type { Built } from '../build-files.ts';
 import type { LoadedModel } from '../model.ts';
 import { examples, type Context } from '../context.ts';
+import { knownDevices } from '../device.ts';
 import { UsageError } from '../errors.ts';
 import { collect, memorySize, precision, wholeNumber } from '../options.ts';
 import { bytes, grouped, macs, plural, seconds, table } from '../text.ts';
@@ -37,7 +38,7 @@ export const buildCommand = (context: Context): Command =>
     .option('--dtype <type>', 'f32 or f16, of weights and of what products read; sums are f32', precision, 'f32')
     .option(
       '--device <spec>',
-      'device to compile for: portable (runs on any WebGPU device), here (this machine’s adapter), a name, or a JSON file of ditc doctor',
+      `device to compile for: here (this machine’s adapter), ${knownDevices().join(', ')}, or a JSON file of ditc doctor; portable runs on any WebGPU device`,
       'portable',
     )
     .option(

@@ -153,6 +153,7 @@ export function formatDoctor(report: DoctorReport): string {
         '',
         `workgroup ${limits.maxComputeInvocationsPerWorkgroup} threads, ${bytes(limits.maxComputeWorkgroupStorageSize)}`,
       ],
+      ['rates', ratesText(adapter)],
       ['start-up', `${report.startupMs.toFixed(0)} ms`],
       ['self-test', selfTestText(test)],
     );
@@ -167,6 +168,11 @@ export function formatDoctor(report: DoctorReport): string {
   if (report.advice.length) lines.push('', 'Advice:', ...report.advice.map((line) => `  ${line}`));
   return lines.join('\n') + '\n';
 }
+
+const ratesText = ({ gflops, bandwidthGBs, sources }: DeviceSpec): string =>
+  gflops && bandwidthGBs
+    ? `${gflops} GFLOP/s, ${bandwidthGBs} GB/s (${sources.rates ?? 'of unknown source'})`
+    : 'not known';
 
 const matrixText = ({ M, N, K, componentType, resultComponentType }: SubgroupMatrixShape): string =>
   `${M}×${N}×${K} ${componentType}→${resultComponentType}`;

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { describe, expect, it } from 'vitest';
+import { knownDevices } from '../../cli/device.ts';
 import { ditc, spawnDitc } from './cli.ts';
 
 const COMMANDS = [
@@ -28,6 +29,11 @@ describe('help', () => {
     expect(out.match(new RegExp(`^  \\$ ditc ${command}\\b`, 'gm'))?.length).toBeGreaterThanOrEqual(2);
     // An option without a text would be followed by the end of its line.
     expect(out).not.toMatch(/^ {2}(-\w, )?--[\w-]+( <\S+>| \[\S+\])?$/m);
+  });
+
+  it('of build names the devices', async () => {
+    const { out } = await ditc(['build', '--help']);
+    for (const name of ['here', ...knownDevices()]) expect(out).toContain(name);
   });
 
   it('lists all commands and the exit codes', async () => {
