@@ -4,6 +4,7 @@ import type { Part } from '../runtime/checkpoint/trained.ts';
 import { openDevice, type OpenDevice } from '../runtime/device.ts';
 import { findAdapter } from '../runtime/node/adapter.ts';
 import { openCheckpointFile } from '../runtime/node/checkpoint.ts';
+import type { OnCompiled } from '../runtime/pipelines.ts';
 import { Program } from '../runtime/program.ts';
 import { setFirstValues, type FirstValues, type OnWeights } from '../runtime/weights.ts';
 import { progressInTurn } from './progress.ts';
@@ -43,6 +44,8 @@ export async function withWeights<T>(weights: Weights, work: (file?: TensorFile)
 
 export interface ProgramSetup extends Omit<FirstValues, 'onNote'> {
   readonly entries: readonly string[];
+  /** Told as kernels are compiled and weights written, beside what is shown. */
+  readonly watch?: { readonly onKernels: OnCompiled; readonly onWeights: OnWeights };
 }
 
 /** A program ready to run, with its weights set; the caller closes it. */
@@ -59,7 +62,7 @@ export async function startProgram(open: OpenDevice, setup: ProgramSetup, termin
 /** A program whose values `fill` sets, with a bar called `label`; the caller closes it. */
 export async function fillProgram(
   open: OpenDevice,
-  { artefact, entries }: Pick<ProgramSetup, 'artefact' | 'entries'>,
+  { artefact, entries, watch }: Pick<ProgramSetup, 'artefact' | 'entries' | 'watch'>,
   terminal: Terminal,
   label: string,
   fill: (program: Program, onProgress: OnWeights) => Promise<void>,
@@ -68,8 +71,15 @@ export async function fillProgram(
   try {
     return await Program.create(open.device, artefact, {
       entries,
-      onProgress: ({ done, total }) => kernels(done, total),
-      meanwhile: (program) => fill(program, ({ done, total }) => values(done, total)),
+      onProgress(compiled) {
+        kernels(compiled.done, compiled.total);
+        watch?.onKernels(compiled);
+      },
+      meanwhile: (program) =>
+        fill(program, (written) => {
+          values(written.done, written.total);
+          watch?.onWeights(written);
+        }),
     });
   } finally {
     kernels(1, 1);

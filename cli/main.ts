@@ -13,6 +13,7 @@ import { evalCommand } from './commands/eval.ts';
 import { inspectCommand } from './commands/inspect.ts';
 import { mergeCommand } from './commands/merge.ts';
 import { optCommand } from './commands/opt.ts';
+import { profileCommand } from './commands/profile.ts';
 import { runCommand } from './commands/run.ts';
 import { sampleCommand } from './commands/sample.ts';
 import { trainCommand } from './commands/train.ts';
@@ -35,6 +36,7 @@ const COMMANDS = [
   evalCommand,
   convertCommand,
   verifyCommand,
+  profileCommand,
   inspectCommand,
   optCommand,
   doctorCommand,

@@ -1,5 +1,5 @@
 /** Kernels as pipelines, and what to say of one that does not compile. */
-import type { Artefact } from '../compiler/emit/artefact.ts';
+import type { Artefact, Manifest } from '../compiler/emit/artefact.ts';
 import { RuntimeError } from './error.ts';
 
 export interface Compiled {
@@ -20,7 +20,7 @@ export type OnCompiled = (progress: {
  */
 export async function compile(
   device: GPUDevice,
-  { manifest, wgsl }: Artefact,
+  { manifest, wgsl }: Pick<Artefact, 'wgsl'> & { readonly manifest: Pick<Manifest, 'kernels'> },
   names: readonly string[],
   onProgress?: OnCompiled,
 ): Promise<Map<string, Compiled>> {

@@ -12,12 +12,13 @@ import { Inputs } from './inputs.ts';
 import { compile } from './pipelines.ts';
 import type { OnCompiled } from './pipelines.ts';
 import { Preludes, withPreludes } from './preludes.ts';
-import { bind, encode as encodeRun, profile, validate } from './replay.ts';
+import { bind, encode as encodeRun, validate } from './replay.ts';
 import type { Replay } from './replay.ts';
 import { Starts } from './starts.ts';
 import { Stepper } from './stepper.ts';
 import { DeviceTensors, findSpec, unknown, type Named } from './tensors.ts';
-import { download, type Chunks, type Values } from './transfer.ts';
+import { hasTimestamps, timePasses, type RunTimes } from './timing.ts';
+import type { Chunks, Values } from './transfer.ts';
 
 /** How a program is made. */
 export interface ProgramOptions {
@@ -162,18 +163,17 @@ export class Program {
   }
 
   /**
-   * Runs an entry with one pass per dispatch and returns the nanoseconds of each, or null where the device has no
-   * timestamps (nothing ran then). The passes add gaps: compare dispatches by it, not steps.
+   * Runs an entry with one pass per dispatch and says when each took place, or null where the device has no timestamps (nothing
+   * ran then). The passes add gaps: compare dispatches by it, not steps.
    */
-  async runProfiled(entry: string): Promise<number[] | null> {
-    if (!this.device.features.has('timestamp-query')) return null;
+  async runProfiled(entry: string): Promise<RunTimes | null> {
+    if (!hasTimestamps(this.device)) return null;
     const prelude = this.#preludes.due(entry);
     if (prelude !== undefined) await this.run(prelude);
-    const replay = this.#prepare(entry);
+    const { steps, copies } = this.#prepare(entry);
     this.#ran(entry);
-    return profile(this.device, replay, (buffer, bytes, encoder) => {
-      return this.#reading(() => download(this.device, buffer, 0, bytes, encoder));
-    });
+    const passes = steps.map((step) => [step]);
+    return this.#reading(() => timePasses(this.device, passes, copies));
   }
 
   /** An entry to be run dispatch by dispatch. Its inputs are as written so far; other entries must not run meanwhile. */

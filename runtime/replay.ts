@@ -5,7 +5,8 @@ import type { MemoryPlan } from './buffers.ts';
 import { RuntimeError } from './error.ts';
 import type { Compiled } from './pipelines.ts';
 
-interface Step {
+/** A dispatch with all that it binds. */
+export interface Step {
   readonly pipeline: GPUComputePipeline;
   readonly group: GPUBindGroup;
   readonly grid: readonly [number, number, number];
@@ -19,8 +20,23 @@ export interface Replay {
   readonly copies: readonly Move[];
 }
 
-/** WebGPU's limit on the queries of a set; a dispatch takes two. */
-const MAX_QUERIES = 4096;
+/** A stretch of a buffer, in bytes. */
+export interface Stretch {
+  readonly buffer: GPUBuffer;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** What a kernel binds, in order. */
+export const groupOf = (device: GPUDevice, label: string, layout: GPUBindGroupLayout, bound: readonly Stretch[]) =>
+  device.createBindGroup({
+    label,
+    layout,
+    entries: bound.map(({ buffer, offset, bytes }, binding) => ({
+      binding,
+      resource: { buffer, offset, size: bytes },
+    })),
+  });
 
 /** The planned entries, by name. Equal bind groups are made once. */
 export function bind(
@@ -39,15 +55,16 @@ export function bind(
       const { pipeline, layout } = compiled.get(kernel)!;
       const places = resources.map((resource) => placeOf(resource, plan));
       const key = JSON.stringify([layout.label, places]);
-      let group = groups.get(key);
-      if (!group) {
-        const entries = places.map(({ key, offset, bytes }, binding) => {
-          return { binding, resource: { buffer: buffer(key), offset, size: bytes } };
-        });
-        group = device.createBindGroup({ label: kernel, layout, entries });
-        groups.set(key, group);
-      }
-      return { pipeline, group, grid: workgroups };
+      const made =
+        groups.get(key) ??
+        groupOf(
+          device,
+          kernel,
+          layout,
+          places.map((place) => ({ ...place, buffer: buffer(place.key) })),
+        );
+      groups.set(key, made);
+      return { pipeline, group: made, grid: workgroups };
     });
     const moves = copies.map(({ from, to }): Move => {
       return [buffer(from.key), from.offset, buffer(to.key), to.offset, to.bytes];
@@ -88,45 +105,12 @@ export function encode(encoder: GPUCommandEncoder, { steps, copies }: Pick<Repla
   for (const copy of copies) encoder.copyBufferToBuffer(...copy);
 }
 
-function encodeSteps(pass: GPUComputePassEncoder, steps: readonly Step[]): void {
+export function encodeSteps(pass: GPUComputePassEncoder, steps: readonly Step[]): void {
   let pipeline: GPUComputePipeline | undefined;
   let group: GPUBindGroup | undefined;
   for (const step of steps) {
     if (step.pipeline !== pipeline) pass.setPipeline((pipeline = step.pipeline));
     if (step.group !== group) pass.setBindGroup(0, (group = step.group));
     pass.dispatchWorkgroups(step.grid[0], step.grid[1], step.grid[2]);
-  }
-}
-
-/** A run with one pass per dispatch; `read` submits what is encoded and gives the bytes of a buffer then. */
-export async function profile(
-  device: GPUDevice,
-  { steps, copies }: Replay,
-  read: (buffer: GPUBuffer, bytes: number, encoder: GPUCommandEncoder) => Promise<Uint8Array>,
-): Promise<number[]> {
-  const total = steps.length * 2;
-  if (total === 0) return [];
-  const sets: GPUQuerySet[] = [];
-  for (let at = 0; at < total; at += MAX_QUERIES)
-    sets.push(device.createQuerySet({ type: 'timestamp', count: Math.min(MAX_QUERIES, total - at) }));
-  const usage = GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC;
-  const resolved = device.createBuffer({ size: total * 8, usage });
-  const encoder = device.createCommandEncoder();
-  steps.forEach((step, i) => {
-    const [querySet, first] = [sets[Math.floor((2 * i) / MAX_QUERIES)], (2 * i) % MAX_QUERIES];
-    const writes = { querySet, beginningOfPassWriteIndex: first, endOfPassWriteIndex: first + 1 };
-    const pass = encoder.beginComputePass({ timestampWrites: writes });
-    encodeSteps(pass, [step]);
-    pass.end();
-  });
-  for (const copy of copies) encoder.copyBufferToBuffer(...copy);
-  sets.forEach((set, i) => encoder.resolveQuerySet(set, 0, set.count, resolved, i * MAX_QUERIES * 8));
-  try {
-    const times = new BigUint64Array((await read(resolved, total * 8, encoder)).buffer as ArrayBuffer);
-    // Some drivers' clocks step back now and then.
-    return steps.map((_, i) => Math.max(0, Number(times[2 * i + 1] - times[2 * i])));
-  } finally {
-    resolved.destroy();
-    for (const set of sets) set.destroy();
   }
 }

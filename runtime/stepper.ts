@@ -1,19 +1,29 @@
 /**
- * An entry taken apart, for tools that look between its kernels: dispatches run when told, and what they read and wrote is
- * read, or replaced. Made by {@link Program.stepper}.
+ * An entry taken apart, for tools that look between its kernels: dispatches run when told, by their own kernels or others, and what
+ * they read and wrote is read, or replaced. Made by {@link Program.stepper}.
  */
-import type { Resource, TensorSpec } from '../compiler/emit/artefact.ts';
-import { encode as encodeRun } from './replay.ts';
-import type { Replay } from './replay.ts';
+import type { KernelSpec, Resource, TensorSpec } from '../compiler/emit/artefact.ts';
+import { compile } from './pipelines.ts';
+import { encode as encodeRun, groupOf } from './replay.ts';
+import type { Replay, Step, Stretch } from './replay.ts';
+import { timeStep } from './timing.ts';
 import { encode } from './transfer.ts';
 import type { Values } from './transfer.ts';
 
 /** What a stepper needs of its program. */
 export interface StepperHost {
   readonly device: GPUDevice;
-  /** The stretch of a buffer where a resource lies, in bytes. */
-  locate(resource: Resource): { readonly buffer: GPUBuffer; readonly offset: number; readonly bytes: number };
+  /** The stretch of a buffer where a resource lies. */
+  locate(resource: Resource): Stretch;
   read(spec: TensorSpec, resource: Resource): Promise<Values>;
+}
+
+/** Another kernel for a dispatch, that binds what its own does. */
+export interface OtherKernel {
+  readonly name: string;
+  readonly spec: KernelSpec;
+  readonly wgsl: string;
+  readonly workgroups: Step['grid'];
 }
 
 export class Stepper {
@@ -28,6 +38,31 @@ export class Stepper {
   /** Submits the dispatches from `first` up to, but not including, `end`. */
   run(first: number, end: number): void {
     if (first < end) this.#submit({ steps: this.#replay.steps.slice(first, end), copies: [] });
+  }
+
+  /** A dispatch as it is, for {@link submit} and {@link time}. */
+  step(index: number): Step {
+    return this.#replay.steps[index];
+  }
+
+  /** A dispatch by another kernel. @throws RuntimeError `bad-kernel` where that does not compile. */
+  async stepBy(index: number, { name, spec, wgsl, workgroups }: OtherKernel): Promise<Step> {
+    const { device, locate } = this.#host;
+    const compiled = await compile(device, { manifest: { kernels: { [name]: spec } }, wgsl: new Map([[name, wgsl]]) }, [
+      name,
+    ]);
+    const { pipeline, layout } = compiled.get(name)!;
+    const bound = this.#replay.spec.dispatches[index].resources.map(locate);
+    return { pipeline, group: groupOf(device, name, layout, bound), grid: workgroups };
+  }
+
+  submit(step: Step): void {
+    this.#submit({ steps: [step], copies: [] });
+  }
+
+  /** Nanoseconds of a step, one of `times` in a row. What it replaces in place is replaced as often. */
+  time(step: Step, times: number): Promise<number> {
+    return timeStep(this.#host.device, step, times);
   }
 
   /** Submits what a run does after its dispatches: state gets its new values. */

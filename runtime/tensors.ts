@@ -2,17 +2,11 @@
 import type { Resource, TensorSpec } from '../compiler/emit/artefact.ts';
 import { bytesOf, countOf, padded, placeOf, type MemoryPlan } from './buffers.ts';
 import { quote, RuntimeError } from './error.ts';
+import type { Stretch } from './replay.ts';
 import { decode, download, encode, Uploader, wrongLength, type Chunks, type Values } from './transfer.ts';
 
 /** What is found by its name. */
 export type Named = Exclude<Resource['kind'], 'arena' | 'pack'>;
-
-/** A stretch of a buffer, in bytes. */
-export interface Stretch {
-  readonly buffer: GPUBuffer;
-  readonly offset: number;
-  readonly bytes: number;
-}
 
 export class DeviceTensors {
   readonly #device: GPUDevice;

@@ -4,6 +4,9 @@
  * submitted several times before the wait.
  */
 import { loadavg } from 'node:os';
+import { spread, type Spread } from '../../cli/spread.ts';
+
+export { spread };
 
 /** One thing to be timed. Its operands lie where it computes, and its result stays there. */
 export interface Contender {
@@ -15,11 +18,8 @@ export interface Contender {
 }
 
 /** Milliseconds of one run. */
-export interface Sample {
+export interface Sample extends Spread {
   readonly name: string;
-  readonly min: number;
-  readonly median: number;
-  readonly max: number;
   /** Runs per wait. */
   readonly runs: number;
 }
@@ -64,12 +64,4 @@ async function timed(contender: Contender, runs: number): Promise<number> {
   for (let i = 0; i < runs; i++) await contender.submit();
   await contender.finish();
   return (performance.now() - start) / runs;
-}
-
-/** Least, middle and greatest of some numbers. */
-export function spread(values: readonly number[]): { min: number; median: number; max: number } {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = (sorted.length - 1) / 2;
-  const median = (sorted[Math.floor(middle)] + sorted[Math.ceil(middle)]) / 2;
-  return { min: sorted[0], median, max: sorted[sorted.length - 1] };
 }

@@ -44,6 +44,8 @@ export interface Dispatch {
   readonly kernel: string;
   readonly workgroups: readonly [number, number, number];
   readonly macs: number;
+  /** Multiply-accumulates that its plan does for them, where these are more: tiles that the result fills in part. */
+  readonly plannedMacs?: number;
   readonly bytesRead: number;
   readonly bytesWritten: number;
   /** The user's name of what it computes, and its type, as `f32[1,256,1152]`. */

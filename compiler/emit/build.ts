@@ -14,6 +14,7 @@ import {
 import { opDef } from '../ops/index.ts';
 import type { DeviceSpec } from '../device.ts';
 import { lower } from '../plans/lower.ts';
+import { familyOf } from '../plans/registry.ts';
 import type { Kernel } from '../kernel/ir.ts';
 import type { Artefact, Dispatch, EntrySpec, KernelSpec, Manifest } from './artefact.ts';
 import { bindingsOf, isBundle } from '../fusion/regions.ts';
@@ -175,12 +176,15 @@ class Emitter {
   }
 
   private dispatch(use: Use, places: Places): Dispatch {
-    const { region } = use;
+    const { region, plan } = use;
     const { emitted, grid } = this.kernel(use);
+    const macs = macsOf(region);
+    const planned = familyOf(plan).cost(plan, region).macs;
     return {
       kernel: emitted.name,
       workgroups: grid,
-      macs: macsOf(region),
+      macs,
+      ...(planned > macs && { plannedMacs: planned }),
       bytesRead: bytesRead(region),
       bytesWritten: region.results.reduce((sum, { node }) => sum + byteSize(node.type), 0),
       value: kernelName(region),

@@ -1,6 +1,6 @@
 /**
- * The modelled cost of a dispatch: the time that its arithmetic or its memory traffic takes on the device, whichever is
- * longer (Williams, Waterman & Patterson 2009). It ranks kernels; it does not foretell milliseconds.
+ * The modelled cost of a dispatch: the time that its arithmetic, as its plan does it, or its memory traffic takes on the device,
+ * whichever is longer (Williams, Waterman & Patterson 2009). It ranks kernels; it does not foretell milliseconds.
  */
 import type { Dispatch } from '../emit/artefact.ts';
 
@@ -17,8 +17,10 @@ const NOMINAL = { bandwidthGBs: 400, gflops: 20_000 };
 export const ratesOf = ({ bandwidthGBs, gflops }: { bandwidthGBs?: number; gflops?: number } = {}): Rates =>
   bandwidthGBs && gflops ? { bandwidthGBs, gflops, nominal: false } : { ...NOMINAL, nominal: true };
 
-type Work = Pick<Dispatch, 'macs' | 'bytesRead' | 'bytesWritten'>;
+type Work = Pick<Dispatch, 'macs' | 'plannedMacs' | 'bytesRead' | 'bytesWritten'>;
 
 /** Seconds. A multiply-accumulate is two operations. */
-export const modelledSeconds = ({ macs, bytesRead, bytesWritten }: Work, { gflops, bandwidthGBs }: Rates): number =>
-  Math.max((2 * macs) / (gflops * 1e9), (bytesRead + bytesWritten) / (bandwidthGBs * 1e9));
+export const modelledSeconds = (
+  { macs, plannedMacs = macs, bytesRead, bytesWritten }: Work,
+  { gflops, bandwidthGBs }: Rates,
+): number => Math.max((2 * plannedMacs) / (gflops * 1e9), (bytesRead + bytesWritten) / (bandwidthGBs * 1e9));

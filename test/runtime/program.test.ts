@@ -169,8 +169,12 @@ describe('replay', () => {
     using(sum(), async (program) => {
       const times = await program.runProfiled('forward');
       if (times === null) return expect(open.device.features.has('timestamp-query')).toBe(false);
-      expect(times).toHaveLength(2);
-      expect(times.every((ns) => Number.isFinite(ns) && ns >= 0)).toBe(true);
+      const { encode, submit, done, dispatches } = times;
+      expect(dispatches).toHaveLength(2);
+      const [[, firstEnd], [secondStart]] = dispatches;
+      expect(secondStart).toBeGreaterThanOrEqual(firstEnd);
+      for (const [from, to] of [encode, submit, ...dispatches]) expect(to).toBeGreaterThanOrEqual(from);
+      expect([encode[1], done >= submit[1]]).toEqual([submit[0], true]);
     }));
 });
 
