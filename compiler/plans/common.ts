@@ -1,6 +1,5 @@
 /** What recipes share: the launch grid, the anchor's domain, and writing the root. */
 import { sameShape, sizeOf, type Node, type Shape } from '../ir/index.ts';
-import { DitcError } from '../ir/index.ts';
 import { depthParts, type Part } from './depth-parts.ts';
 import { domainOf, type Result } from '../fusion/group.ts';
 import type { Region } from '../fusion/regions.ts';
@@ -8,6 +7,7 @@ import type { KernelBuilder } from '../kernel/builder.ts';
 import { maxOf, type Index } from '../kernel/index-map.ts';
 import { broadcastIndex, forwardIndex, type Inliner } from '../kernel/inline.ts';
 import type { Buffer, Expr } from '../kernel/ir.ts';
+import { MAX_GRID } from './grid.ts';
 
 /** Everything a recipe writes a kernel with. */
 export interface Site {
@@ -30,19 +30,6 @@ export interface Launch {
 }
 
 export const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
-
-/** Most workgroups along one dimension of a dispatch (WebGPU's limit everywhere). */
-const MAX_GRID = 65535;
-
-/** Folds a long line of workgroups into two dimensions. */
-export function foldGrid(workgroups: number): readonly [number, number, number] {
-  if (workgroups <= MAX_GRID) return [workgroups, 1, 1];
-  const height = Math.ceil(workgroups / MAX_GRID);
-  if (height > MAX_GRID) {
-    throw new DitcError({ code: 'limit', what: `a kernel needs ${workgroups} workgroups`, fix: 'use a smaller batch' });
-  }
-  return [MAX_GRID, height, 1];
-}
 
 export const builtins = (b: KernelBuilder) => ({
   /** Position in the workgroup. */
@@ -169,11 +156,7 @@ export function productOf({ region, inline }: Site): Product {
 
 /** Batch position of a workgroup: its z. */
 export function batchIndex({ b, inline }: Site, batch: Shape): Index[] {
-  const count = sizeOf(batch);
-  if (count > MAX_GRID) {
-    throw new DitcError({ code: 'limit', what: `a batched product has ${count} matrices`, fix: 'use a smaller batch' });
-  }
-  return inline.ix.unflatten(inline.ix.atom(builtins(b).groupZ, count - 1), batch);
+  return inline.ix.unflatten(inline.ix.atom(builtins(b).groupZ, sizeOf(batch) - 1), batch);
 }
 
 /** Of what is made of rows: what has an element for each of the row, and what has one for the row. */

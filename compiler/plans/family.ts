@@ -9,6 +9,7 @@ import { limit, type DeviceSpec } from '../device.ts';
 import type { Tile } from '../fusion/group.ts';
 import type { Region } from '../fusion/regions.ts';
 import type { Launch, Site } from './common.ts';
+import { foldGrid } from './grid.ts';
 
 /** What a plan is chosen for: a fusion group, or as much of one as has been decided. */
 export type Group = Pick<Region, 'kind' | 'root'> &
@@ -131,19 +132,30 @@ export function badMemory(bytes: number, device: DeviceSpec): string | undefined
 /** Why workgroups cannot lie along x, y and z of the grid, a matrix of the batch at each z; undefined where they can. */
 export function badGrid({ type: { shape } }: Node, { rows, columns }: Tile, device: DeviceSpec): string | undefined {
   const [m, n] = shape.slice(-2);
+  return badDimensions([Math.max(1, Math.ceil(n / columns)), Math.ceil(m / rows), sizeOf(shape.slice(0, -2))], device);
+}
+
+/** Why workgroups cannot lie in a line, folded where it is long; undefined where they can. */
+export function badLine(elements: number, workgroup: number, device: DeviceSpec): string | undefined {
+  return badDimensions(foldGrid(Math.ceil(elements / workgroup)), device);
+}
+
+function badDimensions(grid: readonly number[], device: DeviceSpec): string | undefined {
   const most = limit(device, 'maxComputeWorkgroupsPerDimension');
-  const grid = [Math.max(1, Math.ceil(n / columns)), Math.ceil(m / rows), sizeOf(shape.slice(0, -2))];
   return grid.some((size) => size > most)
     ? `a grid of ${grid.join('×')} workgroups: ${device.name} has ${most}`
     : undefined;
 }
 
-/** Why workgroups cannot lie in a line, folded where it is long; undefined where they can. */
-export function badLine(elements: number, workgroup: number, device: DeviceSpec): string | undefined {
-  const most = limit(device, 'maxComputeWorkgroupsPerDimension') ** 2;
-  const line = Math.ceil(elements / workgroup);
-  return line > most ? `a line of ${line} workgroups: ${device.name} has ${most}` : undefined;
-}
+/**
+ * Numbers that an invocation holds at a time, at most. GPUs have 256 registers an invocation; of twice as many most lie in memory, and
+ * compilers take minutes over the rest.
+ */
+const MOST_HELD = 512;
+
+/** Why an invocation cannot hold so many numbers (sums, and the operands of one step) in registers; undefined where it can. */
+export const badRegisters = (held: number): string | undefined =>
+  held > MOST_HELD ? `${held} numbers an invocation: registers hold at most ${MOST_HELD}` : undefined;
 
 export const isCount = (n: number): boolean => Number.isInteger(n) && n > 0;
 

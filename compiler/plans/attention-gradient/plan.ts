@@ -1,6 +1,7 @@
 import { fixedSubgroupSize, type DeviceSpec } from '../../device.ts';
 import { sizeOf } from '../../ir/index.ts';
-import { badCount, badGrid, badWorkgroup, type Cost, type Group, type Planning } from '../family.ts';
+import { contractionOf } from '../../ops/index.ts';
+import { badCount, badGrid, badRegisters, badWorkgroup, type Cost, type Group, type Planning } from '../family.ts';
 
 /** Derivatives of attention: an invocation owns a row, and holds up to `unrolled` columns of it in registers. */
 export interface AttentionGradientPlan {
@@ -29,13 +30,20 @@ export const planning: Planning<AttentionGradientPlan> = {
 };
 
 function refuses({ lanes, unrolled }: AttentionGradientPlan, group: Group, device: DeviceSpec): string | undefined {
-  const bad = badCount({ lanes, unrolled }) ?? badWorkgroup(lanes, device);
+  const bad = badCount({ lanes, unrolled }) ?? badWorkgroup(lanes, device) ?? badRegisters(heldBy(group, unrolled));
   if (bad) return bad;
   // The columns that complete a vector would be written by the next walk too.
   if (unrolled % 4) return `${unrolled} columns do not divide into vectors of 4`;
   const anchors = [group.anchor!, ...(group.results ?? []).flatMap(({ anchor }) => anchor ?? [])];
   const grids = anchors.flatMap((anchor) => badGrid(anchor, { rows: lanes, columns: Infinity }, device) ?? []);
   return grids[0];
+}
+
+/** Two rows of operands and two of sums; a wider row than `unrolled` is walked over in parts. */
+function heldBy({ anchor }: Group, unrolled: number): number {
+  const [q, , v] = anchor!.inputs;
+  const rows = contractionOf(anchor!.op) === 'attention-statistics' ? [q] : [q, v];
+  return 4 * Math.min(unrolled, Math.max(...rows.map(({ type }) => type.shape.at(-1)!)));
 }
 
 /** Each row is read by its own invocation, and once for each workgroup of the others. */

@@ -1,5 +1,5 @@
 import { fixedSubgroupSize, prefersSubgroupProducts, type DeviceSpec } from '../../device.ts';
-import { badCount, badGrid, type Group, type Planning, type Rejection } from '../family.ts';
+import { badCount, badGrid, badRegisters, type Group, type Planning, type Rejection } from '../family.ts';
 import { onlineCost, sizesOf } from '../online-attention.ts';
 
 /**
@@ -41,7 +41,9 @@ function propose(group: Group, device: DeviceSpec): SubgroupAttentionPlan | Reje
 function refuses(plan: SubgroupAttentionPlan, group: Group, device: DeviceSpec): string | undefined {
   const { lanes, rows, keys } = plan;
   const size = fixedSubgroupSize(device);
-  const bad = badCount({ lanes, rows, keys });
+  // Each row's scores, output, maximum and sum.
+  const held = rows * (keys + Math.ceil(sizesOf(group).e / lanes) + 2);
+  const bad = badCount({ lanes, rows, keys }) ?? badRegisters(held);
   if (bad) return bad;
   if (lanes !== size) return `${lanes} lanes: a subgroup of ${device.name} has ${size ?? 'no known size'}`;
   if (rows % 4) return `${rows} queries do not divide into vectors of 4`;

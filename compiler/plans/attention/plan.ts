@@ -1,5 +1,14 @@
 import { fixedSubgroupSize, limit, type DeviceSpec } from '../../device.ts';
-import { badCount, badGrid, badMemory, badWorkgroup, type Group, type Planning, type Rejection } from '../family.ts';
+import {
+  badCount,
+  badGrid,
+  badMemory,
+  badRegisters,
+  badWorkgroup,
+  type Group,
+  type Planning,
+  type Rejection,
+} from '../family.ts';
 import { onlineCost, sizesOf } from '../online-attention.ts';
 
 /**
@@ -50,7 +59,9 @@ function propose(group: Group, device: DeviceSpec): AttentionPlan | Rejection {
 
 function refuses(plan: AttentionPlan, group: Group, device: DeviceSpec): string | undefined {
   const { lanes, rows, keys, columns } = plan;
-  const bad = badCount({ lanes, rows, keys, columns }) ?? badWorkgroup(lanes, device);
+  // First an invocation holds scores of its keys, then its columns of the output.
+  const held = rows * (Math.max(keys / lanes, columns) + 1);
+  const bad = badCount({ lanes, rows, keys, columns }) ?? badWorkgroup(lanes, device) ?? badRegisters(held);
   if (bad) return bad;
   if (rows % 4) return `${rows} queries do not divide into vectors of 4`;
   if (keys % lanes) return `${keys} keys do not divide among ${lanes} lanes`;

@@ -3,7 +3,8 @@ import { sizeOf } from '../../ir/index.ts';
 import { domainOf } from '../../fusion/group.ts';
 import { ZERO } from '../../kernel/index-map.ts';
 import type { MapPlan } from './plan.ts';
-import { foldGrid, linearInvocation, storeResults, type Launch, type Output, type Site } from '../common.ts';
+import { linearInvocation, storeResults, type Launch, type Output, type Site } from '../common.ts';
+import { foldGrid } from '../grid.ts';
 
 export function mapKernel(site: Site, plan: MapPlan): Launch {
   const { b, inline, outputs, region } = site;

@@ -1,6 +1,15 @@
 import type { DeviceSpec } from '../../device.ts';
 import type { Tile } from '../../fusion/group.ts';
-import { badCount, badGrid, badMemory, badWorkgroup, tiledCost, type Group, type Planning } from '../family.ts';
+import {
+  badCount,
+  badGrid,
+  badMemory,
+  badRegisters,
+  badWorkgroup,
+  tiledCost,
+  type Group,
+  type Planning,
+} from '../family.ts';
 
 /** Few rows: `share` of the `lanes` invocations walk along k of one column together. */
 export interface DotProductPlan {
@@ -41,7 +50,7 @@ export const planning: Planning<DotProductPlan> = {
 function refuses(plan: DotProductPlan, group: Group, device: DeviceSpec): string | undefined {
   const { lanes, share } = plan;
   const rows = rowsOf(group);
-  const bad = badCount({ lanes, share }) ?? badWorkgroup(lanes, device);
+  const bad = badCount({ lanes, share }) ?? badWorkgroup(lanes, device) ?? badRegisters(rows);
   if (bad) return bad;
   if (lanes % share) return `${lanes} lanes do not divide into columns of ${share}`;
   // The last step has an invocation for each element.

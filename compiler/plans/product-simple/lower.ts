@@ -6,7 +6,8 @@ import { sizeOf } from '../../ir/index.ts';
 import type { SimpleProductPlan } from './plan.ts';
 import { overDepth } from '../depth.ts';
 import { serialStatistics } from '../row-statistics.ts';
-import { foldGrid, linearInvocation, productOf, storeElement, storeSums, type Launch, type Site } from '../common.ts';
+import { linearInvocation, productOf, storeElement, storeSums, type Launch, type Site } from '../common.ts';
+import { foldGrid } from '../grid.ts';
 
 export function simpleProduct(site: Site, plan: SimpleProductPlan): Launch {
   const { b, inline, region } = site;

@@ -2,7 +2,7 @@ import { sizeOf } from '../../ir/index.ts';
 import { fixedSubgroupSize, prefersSubgroupProducts, type DeviceSpec } from '../../device.ts';
 import { depthParts } from '../depth-parts.ts';
 import type { Tile } from '../../fusion/group.ts';
-import { badCount, badGrid, tiledCost, type Group, type Planning, type Rejection } from '../family.ts';
+import { badCount, badGrid, badRegisters, tiledCost, type Group, type Planning, type Rejection } from '../family.ts';
 import { loadsOf, ONE_BY_ONE, type Loads } from './loads.ts';
 
 /**
@@ -71,7 +71,7 @@ const smallestCovering = (n: number, sizes: readonly number[]): number =>
 function refuses(plan: SubgroupProductPlan, group: Group, device: DeviceSpec): string | undefined {
   const { lanes, rows, columns } = plan;
   const size = fixedSubgroupSize(device);
-  const bad = badCount({ lanes, rows, columns });
+  const bad = badCount({ lanes, rows, columns }) ?? badRegisters(rows * columns + rows + columns);
   if (bad) return bad;
   if (lanes !== size) return `${lanes} lanes: a subgroup of ${device.name} has ${size ?? 'no known size'}`;
   if (rows > 4 && rows % 4) return `${rows} rows do not divide into vectors of 4`;

@@ -6,6 +6,7 @@ import {
   badCount,
   badGrid,
   badMemory,
+  badRegisters,
   badWorkgroup,
   tiledCost,
   type Group,
@@ -102,7 +103,8 @@ function propose(group: Group, device: DeviceSpec): Vec4TiledProductPlan | Rejec
 function refuses(plan: Vec4TiledProductPlan, group: Group, device: DeviceSpec): string | undefined {
   const { down, across, rows, columns, depth } = plan;
   const threads = down * across;
-  const bad = badCount({ down, across, rows, columns, depth }) ?? badWorkgroup(threads, device);
+  const bad =
+    badCount({ down, across, rows, columns, depth }) ?? badWorkgroup(threads, device) ?? badRegisters(heldBy(plan));
   if (bad) return bad;
   const odd = [rows, columns, depth].find((size) => size % 4);
   if (odd) return `${odd} does not divide into vectors of 4`;
@@ -112,6 +114,13 @@ function refuses(plan: Vec4TiledProductPlan, group: Group, device: DeviceSpec): 
   return (
     badRows(tile, threads, group) ?? badMemory(bytesOf(plan, group), device) ?? badGrid(group.anchor!, tile, device)
   );
+}
+
+/** The sums, four steps of both operands, and what is on its way to the next tile. */
+function heldBy(plan: Vec4TiledProductPlan): number {
+  const { down, across, rows, columns, depth } = plan;
+  const tile = tileOf(plan);
+  return rows * columns + 4 * (rows + columns) + ((tile.rows + tile.columns) * depth) / (down * across);
 }
 
 /** Rows that the invocations do not share for their statistics, or do not have one each of to sum up. */

@@ -5,6 +5,7 @@ import {
   badCount,
   badGrid,
   badMemory,
+  badRegisters,
   badWorkgroup,
   tiledCost,
   type Group,
@@ -55,7 +56,8 @@ function propose({ anchor }: Group, device: DeviceSpec): TiledProductPlan | Reje
 
 function refuses(plan: TiledProductPlan, group: Group, device: DeviceSpec): string | undefined {
   const { side, perThread, depth } = plan;
-  const bad = badCount({ side, perThread, depth }) ?? badWorkgroup(side ** 2, device);
+  const held = perThread * (perThread + 2);
+  const bad = badCount({ side, perThread, depth }) ?? badWorkgroup(side ** 2, device) ?? badRegisters(held);
   if (bad) return bad;
   if ((depth * perThread) % side) return `${side}² invocations do not share ${depth} steps of k evenly`;
   return (

@@ -13,13 +13,13 @@ import {
   builtins,
   byDepth,
   byLength,
-  foldGrid,
   linearGroup,
   linearInvocation,
   storeResults,
   type Launch,
   type Site,
 } from '../common.ts';
+import { foldGrid } from '../grid.ts';
 
 /** A row as the recipe walks it. */
 interface Row {

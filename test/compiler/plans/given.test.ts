@@ -3,10 +3,13 @@
  * refused and the reason told. Every geometry here is tried on every kernel of every group.
  */
 import { describe, expect, it } from 'vitest';
+import { gradients } from '../../../compiler/autodiff/index.ts';
 import { interpret, Random } from '../../../compiler/ops/index.ts';
-import { schedule } from '../../../compiler/pipeline.ts';
+import { schedule, type CompileOptions } from '../../../compiler/pipeline.ts';
 import { isRejected } from '../../../compiler/plans/family.ts';
 import { FAMILIES, familyOf, planFor, type Plan } from '../../../compiler/plans/registry.ts';
+import { graphOf } from '../../helpers/build-graph.ts';
+import { bySubgroups } from '../../helpers/devices.ts';
 import { expectSame } from '../../helpers/not-finite.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';
 import { drawValues } from '../../helpers/samples.ts';
@@ -146,6 +149,41 @@ describe('is refused, and told why', () => {
     ['a plan for something else', { family: 'row', lanes: 1 }, 'parts of tiles', 'it computes row'],
   ])('%s', (_, plan, name, why) => {
     expect(planOfAll(name, plan)).toThrow(expect.objectContaining({ why: expect.stringContaining(why) }));
+  });
+
+  it.each<[string, Plan, string]>([
+    ['sums', { ...tiles, perThread: 64, depth: 1 }, 'parts of tiles on portable'],
+    ['sums in vectors', vec4({ rows: 32, columns: 32 }), 'parts of tiles on portable'],
+    ['sums of a lane', subgroup({ rows: 256, columns: 64 }), 'whole vectors'],
+    ['queries', { family: 'attention-subgroup', lanes: 8, rows: 512, keys: 64 }, 'attention on'],
+    ['scores', { family: 'attention', lanes: 1, rows: 4, keys: 900, columns: 1, rolled: true }, 'attention on'],
+    ['columns', { family: 'attention', lanes: 1, rows: 4, keys: 1, columns: 900, rolled: true }, 'attention on'],
+  ])('a plan of more %s than registers hold', (_, plan, name) => {
+    const { graph, options } = CASES.find((one) => one.name.startsWith(name))!;
+    const given: CompileOptions['plan'] = ({ anchor }) => (anchor ? plan : undefined);
+    const why = expect.stringMatching(/^\d+ numbers an invocation: registers hold at most 512$/);
+    expect(() => schedule(graph, { ...options, plan: given })).toThrow(expect.objectContaining({ why }));
+  });
+
+  it('derivatives that hold wider rows than registers do', () => {
+    const graph = graphOf((f, input) => {
+      const [q, k, v] = ['q', 'k', 'v'].map((name) => input(name, [1, 8, 200]));
+      const out = f.op('attention', [q, k, v], { scale: 1 });
+      return gradients(f, f.sum(out, [0, 1, 2]), [q]);
+    });
+    const options = { device: { ...bySubgroups(8), cacheBytes: 0 }, passes: [] };
+    const planned = (unrolled: number) => () =>
+      schedule(graph, {
+        ...options,
+        plan: ({ anchor }) =>
+          anchor?.op === 'attention_dq'
+            ? { family: 'attention-gradient', lanes: 8, unrolled, rolled: true }
+            : undefined,
+      });
+    expect(planned(200)).toThrow(
+      expect.objectContaining({ why: expect.stringContaining('800 numbers an invocation') }),
+    );
+    expect(planned(80)).not.toThrow();
   });
 
   it('a family that is none', () => {
