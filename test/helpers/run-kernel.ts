@@ -10,7 +10,7 @@ import { opDef } from '../../compiler/ops/index.ts';
 import type { Buffer, Expr, FragmentPlace, Intrinsic, Kernel, SharedArray, Stmt } from '../../compiler/kernel/ir.ts';
 import { shapeOf, type ValueType } from '../../compiler/kernel/types.ts';
 import { verifyKernel } from '../../compiler/kernel/verify.ts';
-import { Scratch, Watched, type Memory } from './kernel-memory.ts';
+import { Scratch, Shared, Watched, type Memory } from './kernel-memory.ts';
 import {
   added,
   converted,
@@ -29,7 +29,8 @@ import {
 
 /**
  * Runs a kernel on memory that holds one number for each element of its buffers, in their order.
- * Throws where an access leaves its buffer or array, two invocations write one element, or what nobody has written is read.
+ * Throws where an access leaves its buffer or array, two invocations write one element, what nobody has written is read, or a barrier
+ * is missing or not passed by all.
  */
 export function runKernel(kernel: Kernel, memory: readonly Float64Array[]): void {
   verifyKernel(kernel);
@@ -54,10 +55,12 @@ class Workgroup {
   private readonly lanes: number;
   private readonly first: number;
   private readonly names = new Map<string, Value>();
-  private readonly shared = new Map<string, Scratch>();
+  private readonly shared = new Map<string, Shared>();
+  private barriers = 0;
   private readonly privates = new Map<string, readonly Scratch[]>();
   /** Invocations that have not returned and are inside all open ifs. */
   private active: Uint8Array;
+  private readonly returned: Uint8Array;
 
   constructor(
     private readonly kernel: Kernel,
@@ -66,6 +69,7 @@ class Workgroup {
   ) {
     this.lanes = kernel.workgroupSize;
     this.active = new Uint8Array(this.lanes).fill(1);
+    this.returned = new Uint8Array(this.lanes);
     this.first = ((z * kernel.grid[1] + y) * kernel.grid[0] + x) * this.lanes + 1;
     for (const [name, value] of Object.entries({ x, y, z }))
       this.names.set(
@@ -76,7 +80,8 @@ class Workgroup {
       'lane',
       this.all((lane) => lane),
     );
-    for (const { name, elements, type } of kernel.shared) this.shared.set(name, new Scratch(name, elements, type));
+    for (const { name, elements, type } of kernel.shared)
+      this.shared.set(name, new Shared(name, elements, type, () => this.barriers));
   }
 
   run(): void {
@@ -115,13 +120,13 @@ class Workgroup {
         const holds = this.numbers(stmt.condition);
         this.active = before.map((on, lane) => on && Number(holds[lane] !== 0));
         if (this.active.some(Boolean)) this.block(stmt.body);
-        this.active = before;
+        this.active = before.map((on, lane) => on && 1 - this.returned[lane]);
         return;
       }
       case 'returnIf': {
-        // Written at the top of a kernel, outside all ifs.
         const leaves = this.numbers(stmt.condition);
-        this.active = this.active.map((on, lane) => on && Number(leaves[lane] === 0));
+        this.each((lane) => (this.returned[lane] = Number(leaves[lane] !== 0)));
+        this.active = this.active.map((on, lane) => on && 1 - this.returned[lane]);
         return;
       }
       case 'store':
@@ -134,10 +139,15 @@ class Workgroup {
         const values = stmt.values.map((value) => partsOf(this.value(value)));
         const { name, elements, type } = stmt.array;
         const own = Array.from({ length: this.lanes }, () => new Scratch(name, elements, type));
-        own.forEach((array, lane) => values.flat().forEach((value, i) => array.store(i, value[lane])));
+        own.forEach((array, lane) =>
+          values.flat().forEach((value, i) => array.store(i, value[lane], this.first + lane)),
+        );
         return void this.privates.set(name, own);
       }
       case 'barrier':
+        if (!this.active.every(Boolean)) throw new Error('a barrier is not passed by all invocations');
+        this.barriers++;
+        return;
       case 'comment':
     }
   }
@@ -217,7 +227,7 @@ class Workgroup {
   private loadFragment(expr: Extract<Expr, { kind: 'loadFragment' }>): Fragments {
     const loaded = this.fragments(expr.type);
     this.eachElement(expr, loaded, (memory, place, subgroup, at) => {
-      loaded.data[subgroup][at] = memory.load(place, this.first + subgroup * this.subgroup);
+      loaded.data[subgroup][at] = memory.load(place, this.together(subgroup));
     });
     return loaded;
   }
@@ -225,9 +235,12 @@ class Workgroup {
   private storeFragment(value: Value, place: FragmentPlace): void {
     if (!isFragments(value)) throw new Error('what is stored is no fragment');
     this.eachElement(place, value, (memory, to, subgroup, at) => {
-      memory.store(to, value.data[subgroup][at], this.first + subgroup * this.subgroup);
+      memory.store(to, value.data[subgroup][at], this.together(subgroup));
     });
   }
+
+  /** A subgroup as who reads and writes its fragments: which of its invocations has an element is not known. */
+  private together = (subgroup: number): number => -(this.first + subgroup * this.subgroup);
 
   private each(f: (lane: number) => void): void {
     for (let lane = 0; lane < this.lanes; lane++) if (this.active[lane]) f(lane);

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { GraphBuilder, parseGraph, type Graph } from '../../../compiler/ir/index.ts';
 import { KernelBuilder } from '../../../compiler/kernel/builder.ts';
 import { Indexer } from '../../../compiler/kernel/index-map.ts';
+import type { SharedArray } from '../../../compiler/kernel/ir.ts';
 import { builtins } from '../../../compiler/plans/common.ts';
 import { reducer } from '../../../compiler/kernel/inline.ts';
 import { Functional, interpret, opTable, Random } from '../../../compiler/ops/index.ts';
@@ -102,6 +103,56 @@ describe('the machine of these tests refuses', () => {
       b.store(y, builtins(b).lane, b.loadShared(part, builtins(b).lane));
     });
     expect(() => runKernel(reads, [new Float64Array(4)])).toThrow('part[3] is read before it is written');
+  });
+
+  /** Invocations pass numbers on through workgroup memory: to the left, by way of `steps`. */
+  const passing = (steps: (part: SharedArray, b: KernelBuilder) => void) =>
+    kernel((b) => {
+      const [y, part] = [b.buffer('y', 'f32', 4, 'read_write'), b.sharedArray('part', 5)];
+      b.storeShared(part, builtins(b).lane, b.literal(1, 'f32'));
+      b.when(b.binary('==', builtins(b).lane, b.u32(0)), () => b.storeShared(part, b.u32(4), b.literal(2, 'f32')));
+      steps(part, b);
+      b.store(y, builtins(b).lane, b.loadShared(part, builtins(b).lane));
+    });
+  const next = (b: KernelBuilder) => b.binary('+', builtins(b).lane, b.u32(1));
+  const shift = (part: SharedArray, b: KernelBuilder, isApart: boolean) => {
+    const value = b.bind('value', b.loadShared(part, next(b)));
+    if (isApart) b.barrier();
+    b.storeShared(part, builtins(b).lane, value);
+  };
+
+  it('a read of what another invocation has written, without a barrier between', () => {
+    const reads = passing((part, b) => shift(part, b, true));
+    expect(() => runKernel(reads, [new Float64Array(4)])).toThrow(
+      'part[1] is read, which another invocation writes: a barrier is missing',
+    );
+  });
+
+  it('a write over what another has read', () => {
+    const writes = passing((part, b) => {
+      b.barrier();
+      shift(part, b, false);
+    });
+    expect(() => runKernel(writes, [new Float64Array(4)])).toThrow(
+      'part[1] is written, which another invocation reads: a barrier is missing',
+    );
+  });
+
+  it('two writes to one place', () => {
+    const writes = passing((part, b) => b.storeShared(part, b.u32(4), b.literal(3, 'f32')));
+    expect(() => runKernel(writes, [new Float64Array(4)])).toThrow(
+      'part[4] is written, which another invocation writes: a barrier is missing',
+    );
+  });
+
+  it('none of them where barriers lie between', () => {
+    const memory = [new Float64Array(4)];
+    const sound = passing((part, b) => {
+      b.barrier();
+      shift(part, b, true);
+    });
+    runKernel(sound, memory);
+    expect([...memory[0]]).toEqual([1, 1, 1, 2]);
   });
 });
 
