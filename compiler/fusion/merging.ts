@@ -56,6 +56,11 @@ export class Merging {
     return [...new Set(writers)];
   }
 
+  /** Those that read what a group gives. */
+  consumersOf({ results }: FusionGroup): FusionGroup[] {
+    return [...new Set(results.flatMap(({ node }) => [...(this.readers.get(node) ?? [])]))];
+  }
+
   /** Those that read one of the values, itself among them. */
   readersOf(group: FusionGroup, which: (node: Node) => boolean = () => true): Set<FusionGroup> {
     const read = [...this.reads.get(group)!].filter(which);

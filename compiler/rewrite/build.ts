@@ -10,7 +10,7 @@ import {
 } from '../ir/index.ts';
 import { opTable } from '../ops/index.ts';
 import type { Env } from './match.ts';
-import { NEUTRAL, rootsOf, type Call, type Operand, type Rule, type Term } from './rule.ts';
+import { lastAxis, NEUTRAL, rootsOf, type Call, type Operand, type Rule, type Term } from './rule.ts';
 
 /** A rule at one place: its shared names, and for a family the names of each member. */
 export interface Match {
@@ -87,7 +87,7 @@ class Rewriter<T> {
     if (call.op in NEUTRAL && operands.length === 1 && typeof operands[0] !== 'number') return operands[0];
     const dtype = this.dtype(operands);
     const inputs = operands.map((x) => (typeof x === 'number' ? this.constant(x, dtype) : x));
-    if (call.op !== 'transpose') return this.algebra.apply(call.op, inputs, this.attrs(call));
+    if (call.op !== 'transpose') return this.algebra.apply(call.op, inputs, this.attrs(call, inputs));
     const rank = this.algebra.type(inputs[0]).shape.length;
     const perm = Array.from({ length: rank }, (_, i) => (i < rank - 2 ? i : 2 * rank - 3 - i));
     return this.algebra.apply('permute', inputs, { perm });
@@ -117,12 +117,14 @@ class Rewriter<T> {
     return this.match.shared.scalars.get(name) as number;
   }
 
-  private attrs(call: Call): Attrs {
+  private attrs(call: Call, [first]: readonly T[]): Attrs {
     const entries = Object.entries(call.attrs).map(([name, term]): [string, AttrValue] => {
       if (term.kind === 'literal') return [name, term.value];
+      if (term.kind === 'last') return [name, lastAxis(term, this.algebra.type(first).shape.length)];
       // A lone scalar may stand for any attribute, such as a list of axes.
-      const [first] = term.factors;
-      if (term.factors.length === 1 && typeof first === 'string') return [name, this.match.shared.scalars.get(first)!];
+      const [factor] = term.factors;
+      if (term.factors.length === 1 && typeof factor === 'string')
+        return [name, this.match.shared.scalars.get(factor)!];
       const factors = term.factors.map((x) => (typeof x === 'number' ? x : this.scalar(x)));
       return [name, factors.reduce((a, b) => a * b, NEUTRAL.mul)];
     });

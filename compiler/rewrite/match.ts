@@ -4,7 +4,7 @@
  */
 import { ownerOf, sameShape, type AttrValue, type Node } from '../ir/index.ts';
 import { attrList, attrNumber } from '../ops/index.ts';
-import { NEUTRAL, type AttrTerm, type Call, type Operand, type Rule, type Term } from './rule.ts';
+import { lastAxis, NEUTRAL, type AttrTerm, type Call, type Operand, type Rule, type Term } from './rule.ts';
 
 /** What the names of a rule stand for, at one place of the graph. Never changed: a guess that fails leaves no trace. */
 export interface Env {
@@ -131,7 +131,8 @@ function* matchAttrs(attrs: Readonly<Record<string, AttrTerm>>, node: Node, env:
   let next: Env | undefined = env;
   for (const [name, term] of Object.entries(attrs)) {
     const value: AttrValue = node.attrs[name];
-    if (term.kind === 'literal') next = equal(term.value, value) ? next : undefined;
+    if (term.kind === 'last') next = equal(lastAxis(term, node.inputs[0].type.shape.length), value) ? next : undefined;
+    else if (term.kind === 'literal') next = equal(term.value, value) ? next : undefined;
     else if (typeof term.factors[0] === 'number') next = term.factors[0] === value ? next : undefined;
     else [next] = [...capture(next, term.factors[0], value)];
     if (!next) return;

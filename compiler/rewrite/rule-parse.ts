@@ -21,7 +21,9 @@ Rules <: Graph {
   Operand   = Call | Term | number
   CallAttrs = "{" ListOf<CallAttr, ","> "}"
   CallAttr  = ident "=" AttrTerm
-  AttrTerm  = "[" ListOf<number, ","> "]"    -- list
+  AttrTerm  = "[" "last" "]"                 -- lastInList
+            | "last"                         -- last
+            | "[" ListOf<number, ","> "]"    -- list
             | string                         -- string
             | bool                           -- bool
             | NonemptyListOf<Factor, "*">    -- product
@@ -124,6 +126,12 @@ const READ: ohm.ActionDict<unknown> = {
   },
   CallAttr(name, _eq, value) {
     return [name.sourceString, value.read(this.args.file)];
+  },
+  AttrTerm_lastInList(_open, _last, _close): AttrTerm {
+    return { kind: 'last', inList: true };
+  },
+  AttrTerm_last(_last): AttrTerm {
+    return { kind: 'last', inList: false };
   },
   AttrTerm_list(_open, list, _close): AttrTerm {
     return { kind: 'literal', value: children(list).map((n) => Number(n.sourceString)) };

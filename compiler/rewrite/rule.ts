@@ -10,7 +10,7 @@
  *     }
  *
  * One name is one value throughout. Operands of commutative ops match either way round. Attributes are written out, as
- * `{eps = $e}` or `{axis = 0}`: a call without them has none. `%bias?` and `$s?` may be absent, where they are the last
+ * `{eps = $e}` or `{axis = 0}`: a call without them has none; `last` is the last axis of the first operand. `%bias?` and `$s?` may be absent, where they are the last
  * operand: add, mul and scale then stand for their other operand ($s is neutral), and other ops do without. `%y*` is a family: all values that fit, as many as the conditions allow, at least two.
  * `transpose(x)` swaps the last two axes, in any notation of it; `scale(x, $s)` is a product with a constant or a quotient
  * by one; `split(x)` cuts the last axis into the family it is assigned to.
@@ -36,9 +36,10 @@ export interface Call {
 
 export type Operand = Call | Term | { readonly kind: 'number'; readonly value: number };
 
-/** An attribute: a product of numbers and captured scalars, or something literal. */
+/** An attribute: a product of numbers and captured scalars, the last axis of the first operand (alone, or in a list), or something literal. */
 export type AttrTerm =
   | { readonly kind: 'product'; readonly factors: readonly (string | number)[] }
+  | { readonly kind: 'last'; readonly inList: boolean }
   | { readonly kind: 'literal'; readonly value: string | boolean | readonly number[] };
 
 /** `%y = call`. */
@@ -105,3 +106,7 @@ export function attrScalars(call: Call): string[] {
   const nested = call.operands.flatMap((x) => (x.kind === 'call' ? attrScalars(x) : []));
   return [...own.filter((factor) => typeof factor === 'string'), ...nested];
 }
+
+/** What `last` stands for in a call whose first operand is of that rank. */
+export const lastAxis = ({ inList }: { readonly inList: boolean }, rank: number): number | readonly number[] =>
+  inList ? [rank - 1] : rank - 1;

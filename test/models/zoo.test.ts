@@ -10,17 +10,24 @@ import { dispatchesOf, errorOf } from './zoo.ts';
 import { autoencoder } from './zoo/autoencoder.ts';
 import { clip } from './zoo/clip.ts';
 import { convnet } from './zoo/convnet.ts';
+import { convnext } from './zoo/convnext.ts';
 import { gmlp } from './zoo/gmlp.ts';
 import { gpt } from './zoo/gpt.ts';
+import { hyena } from './zoo/hyena.ts';
 import { linearAttention } from './zoo/linear-attention.ts';
 import { llama } from './zoo/llama.ts';
 import { mixer } from './zoo/mixer.ts';
 import { mmdit } from './zoo/mmdit.ts';
+import { perceiver } from './zoo/perceiver.ts';
 import { pixart } from './zoo/pixart.ts';
+import { rotaryDit } from './zoo/rotary-dit.ts';
 import { seq2seq } from './zoo/seq2seq.ts';
+import { ssd } from './zoo/ssd.ts';
 import { swin } from './zoo/swin.ts';
+import { thresholding } from './zoo/thresholding.ts';
 import { unet } from './zoo/unet.ts';
 import { vit } from './zoo/vit.ts';
+import { WAYS, writtenOut } from './zoo/written-out.ts';
 import { PASS } from '../helpers/tolerances.ts';
 
 /** Kernels that a block may have beyond the expert's. */
@@ -147,6 +154,52 @@ const CASES: Record<string, Case> = {
     depths: [pixart(), pixart({ depth: 3 })],
     byHand: 8,
     why: 'norm+qkv, attention, proj+residual, q, cross-attention, proj+residual, norm+fc1, fc2+residual; kv of the text once',
+  },
+  'DiT with rotary positions and normalised queries and keys': {
+    model: rotaryDit(),
+    depths: [rotaryDit({ depth: 3 }), rotaryDit({ depth: 4 })],
+    byHand: 5,
+    why: 'norm+qkv, attention, proj+residual, norm+w1w3, silu·gate+w2+residual; norms of queries and keys by the first, if tiles hold heads',
+  },
+  ...Object.fromEntries(
+    WAYS.map((way) => [
+      `softmax and norms written out, ${way}`,
+      {
+        model: writtenOut({ way }),
+        depths: [writtenOut({ way }), writtenOut({ way, depth: 3 })] as const,
+        byHand: 5,
+        why: 'as vit',
+      },
+    ]),
+  ),
+  perceiver: {
+    model: perceiver(),
+    depths: [perceiver(), perceiver({ depth: 3 })],
+    byHand: 11,
+    why: 'norm+q, norm+kv, attention, out+residual, norm+fc1+gelu, fc2+residual; a block as in vit',
+  },
+  'ConvNeXt block': {
+    model: convnext(),
+    depths: [convnext(), convnext({ depth: 3 })],
+    byHand: 3,
+    why: 'depthwise, norm+pwconv1+gelu, pwconv2+scale+residual',
+  },
+  'state space duality': {
+    model: ssd(),
+    depths: [ssd(), ssd({ depth: 3 })],
+    byHand: 6,
+    why: 'norm+in_proj, convolution+silu, running sums, C·Bᵀ, decay·scores·values, norm+out_proj+residual',
+  },
+  hyena: {
+    model: hyena(),
+    depths: [hyena(), hyena({ depth: 3 })],
+    byHand: 9,
+    why: 'norm+in_proj, short convolution, filter in two, two long convolutions with their gates, out_proj+residual, norm+fc1+gelu, fc2+residual',
+  },
+  'guided step with a dynamic threshold': {
+    model: thresholding(),
+    byHand: 3,
+    why: 'norm+fc1+silu, fc2, all that is over a picture',
   },
 };
 

@@ -12,7 +12,7 @@ export function fuseSiblings(fusion: Fusion, context: FusionContext): Fusion {
     if (group.kind === 'contraction' || !merging.has(group)) continue;
     for (let merged: FusionGroup | undefined = group; merged;) {
       const one: FusionGroup = merged;
-      const others = [...new Set([besides, near, first].flatMap((find) => find(one, merging)))].sort(byRoot);
+      const others = [...new Set([besides, near, together, first].flatMap((find) => find(one, merging)))].sort(byRoot);
       merged = firstOf(others, (other) => merging.mergeInOrder(one, other));
     }
   }
@@ -51,6 +51,21 @@ function near(group: FusionGroup, merging: Merging): FusionGroup[] {
     (other) => other !== group && other.kind === 'row' && merging.distance(other, group) <= NEAR && isSmall(other),
   );
   return others.filter((other) => sameRows(other.reductions[0], group.reductions[0]));
+}
+
+/**
+ * Rows of the same shape that one kernel reads, whatever they are of: queries and keys that are normalised head by head. Both lie
+ * in memory until then.
+ */
+function together(group: FusionGroup, merging: Merging): FusionGroup[] {
+  if (group.kind !== 'row') return [];
+  const isAlike = (other: FusionGroup) =>
+    other !== group &&
+    other.kind === 'row' &&
+    merging.distance(other, group) <= NEAR &&
+    sameRows(other.reductions[0], group.reductions[0]);
+  const readers = merging.consumersOf(group);
+  return [...new Set(readers.flatMap((reader) => merging.producersOf(reader)))].filter(isAlike);
 }
 
 const isSmall = (group: FusionGroup): boolean =>

@@ -4,7 +4,15 @@
  */
 import { GraphBuilder, sizeOf, type AttrValue, type Graph, type Node } from '../../../compiler/ir/index.ts';
 import { Functional, opTable, type Random } from '../../../compiler/ops/index.ts';
-import { freeTerms, NEUTRAL, rootsOf, type Call, type Operand, type Rule } from '../../../compiler/rewrite/rule.ts';
+import {
+  freeTerms,
+  lastAxis,
+  NEUTRAL,
+  rootsOf,
+  type Call,
+  type Operand,
+  type Rule,
+} from '../../../compiler/rewrite/rule.ts';
 import { drawValues } from '../../helpers/samples.ts';
 
 export interface Instance {
@@ -86,6 +94,7 @@ class Instantiation {
     if (call.op === 'transpose') return f.transpose(operands[0]);
     if (['add', 'mul', 'max', 'min'].includes(call.op) && random.next() < 0.5) operands.reverse();
     const attrs = Object.entries(call.attrs).map(([name, term]): [string, AttrValue] => {
+      if (term.kind === 'last') return [name, lastAxis(term, operands[0].type.shape.length)];
       return [name, term.kind === 'literal' ? term.value : this.number(term.factors[0])];
     });
     return f.op(call.op, operands, Object.fromEntries(attrs));

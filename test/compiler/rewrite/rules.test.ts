@@ -11,6 +11,7 @@ import { dit, type DiTConfig } from '../../../models/dit.ts';
 import { autoencoderKL } from '../../../models/vae.ts';
 import { gpt } from '../../models/zoo/gpt.ts';
 import { llama } from '../../models/zoo/llama.ts';
+import { WAYS, writtenOut } from '../../models/zoo/written-out.ts';
 import { evaluate } from '../../helpers/gradient-check.ts';
 import { instantiate, optionalNames } from './instantiate.ts';
 
@@ -29,7 +30,7 @@ const leaves = (graph: Graph) =>
     .filter((node) => node.op === 'input' || node.op === 'param')
     .sort((a, b) => (String(a.attrs.name) < String(b.attrs.name) ? -1 : 1));
 
-/** The outputs, and the gradient of a random combination of them with respect to every leaf. */
+/** The outputs, and the gradient of a random combination of them with respect to every leaf: 0 where it does not matter any more. */
 function valuesAndGradients(graph: Graph, bindings: Bindings, seed: number): Float64Array[] {
   const random = new Random(seed);
   const outputs = graph.outputs.map((output) => output.node);
@@ -45,8 +46,13 @@ function valuesAndGradients(graph: Graph, bindings: Bindings, seed: number): Flo
       return f.reshape(sum, []);
     })
     .reduce((a, b) => f.add(a, b));
-  const variables = leaves(graph).filter((leaf) => leaf.type.dtype === 'f32');
-  return evaluate([...outputs, ...gradients(f, loss, variables)], bindings).map((value) => value.data);
+  const known = new Map(leaves(graph).map((leaf) => [String(leaf.attrs.name), leaf]));
+  const variables = [...known.values()].filter((leaf) => leaf.type.dtype === 'f32');
+  const values = evaluate([...outputs, ...gradients(f, loss, variables)], bindings).map((value) => value.data);
+  const slopes = new Map(variables.map((leaf, i) => [leaf.attrs.name, values[outputs.length + i]]));
+  const names = Object.keys(bindings).filter((name) => known.get(name)?.type.dtype !== 'bool');
+  const all = names.map((name) => slopes.get(name) ?? new Float64Array(bindings[name].length));
+  return [...values.slice(0, outputs.length), ...all];
 }
 
 function expectEqual(actual: readonly Float64Array[], expected: readonly Float64Array[]): void {
@@ -94,7 +100,8 @@ describe('on the models', () => {
     const stats = new RewriteStats();
     for (const block of BLOCKS) recognise(forward({ ...SMALL, block }, 2), DEVICE, undefined, undefined, stats);
     // Models that diffusion has no use for, but a compiler must know.
-    for (const model of [gpt(), llama(), llama({ cap: 2 }), llama({ cap: 2, choice: true })])
+    const ways = WAYS.map((way) => writtenOut({ way }));
+    for (const model of [gpt(), llama(), llama({ cap: 2 }), llama({ cap: 2, choice: true }), ...ways])
       recognise(simplify(traceEntry(model, 'forward', { batch: 2 }).graph), DEVICE, undefined, undefined, stats);
     const autoencoder = autoencoderKL({ blockOutChannels: [4, 8], normNumGroups: 2, sampleSize: 4 });
     joinProducts(simplify(traceEntry(autoencoder, 'encode', { batch: 2 }).graph), DEVICE, undefined, undefined, stats);
