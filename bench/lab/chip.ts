@@ -18,6 +18,9 @@ const LISTING = 'OFFLINE_ISA';
 /** What the driver says of itself at every start, of no use here. */
 const NOISE = /ac_compute_device_uuid|not a conformant|artificially reduced/;
 
+/** The generations of the chips that the driver compiles for, as `--device` names them. */
+export const DEVICES: Readonly<Record<string, string>> = { navi21: 'rdna2', navi31: 'rdna3', gfx1201: 'rdna4' };
+
 /** Whether this process was started for the chip. */
 export const isOnChip = (): boolean => process.env[STATS] !== undefined;
 

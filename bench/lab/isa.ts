@@ -2,11 +2,12 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { codeOf, hotLoops, type Mix } from './assembly.ts';
-import { isOnChip, onChip, openChip, type Chip } from './chip.ts';
+import { DEVICES, isOnChip, onChip, openChip, type Chip } from './chip.ts';
 import { kernelsOf, type Building, type LabKernel } from './kernels.ts';
 import { tableOf } from './table.ts';
 
-export interface IsaOptions extends Building {
+export interface IsaOptions extends Omit<Building, 'device'> {
+  readonly device?: string;
   readonly gpu: string;
   readonly kernel?: readonly string[];
   readonly loops?: boolean;
@@ -34,9 +35,10 @@ export interface Row extends Omit<LabKernel, 'wgsl'> {
 export async function isa(paths: readonly string[], options: IsaOptions): Promise<void> {
   if (!isOnChip()) onChip(options.gpu);
   const chip = await openChip();
+  const device = options.device ?? DEVICES[options.gpu] ?? chip.spec;
   const rows: Row[] = [];
   for (const path of paths) {
-    const kernels = await kernelsOf(path, options, chip.spec);
+    const kernels = await kernelsOf(path, { ...options, device });
     const wanted = kernels.filter(({ name }) => options.kernel?.some((start) => name.startsWith(start)) ?? true);
     for (const kernel of wanted) rows.push(...(await measured(chip, kernel, options)));
   }

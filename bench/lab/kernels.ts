@@ -15,20 +15,20 @@ export interface LabKernel {
 }
 
 export interface Building {
-  readonly device?: string;
+  readonly device: string | DeviceSpec;
   readonly entry?: readonly string[];
   readonly batch: number;
   readonly dtype: Precision;
 }
 
-/** The kernels of a path; models are compiled for `chip` unless a device is told. */
-export async function kernelsOf(path: string, building: Building, chip: DeviceSpec): Promise<LabKernel[]> {
+/** The kernels of a path; models are compiled for the device. */
+export async function kernelsOf(path: string, building: Building): Promise<LabKernel[]> {
   if (path.endsWith('.wgsl')) return [{ name: basename(path, '.wgsl'), wgsl: readFileSync(path, 'utf8') }];
   if (statSync(path).isDirectory()) {
     const manifest = JSON.parse(readFileSync(join(path, 'manifest.json'), 'utf8')) as Manifest;
     return used(manifest, building.entry, (name) => readFileSync(join(path, manifest.kernels[name].file), 'utf8'));
   }
-  const { device = chip, entry: entries, batch, dtype } = building;
+  const { device, entry: entries, batch, dtype } = building;
   const { manifest, wgsl } = await compile(path, { entries, batch, dtype, device });
   return used(manifest, entries, (name) => wgsl.get(name)!);
 }

@@ -30,7 +30,7 @@ program
   .description('Compiles kernels to machine code for a GPU that is not there: what a turn of the hottest loop does.')
   .argument('<what...>', 'model files, folders that ditc build wrote, or kernels (.wgsl)')
   .option('--gpu <name>', 'navi31 (RDNA 3, matrix units), navi21 (RDNA 2), gfx1201 (RDNA 4)', 'navi31')
-  .option('--device <spec>', 'what models are compiled for, as of ditc build (default: the chip as Dawn sees it)')
+  .option('--device <spec>', 'what models are compiled for, as of ditc build (default: the one of that generation)')
   .option('--entry <name>', 'of a model, this entry only; may be repeated', collect)
   .option('--batch <n>', 'examples that a model is compiled for', wholeNumber, 1)
   .option('--dtype <type>', 'f32 or f16, as of ditc build', 'f32')

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { dawnVersion } from '../../runtime/node/dawn.ts';
-import { isOnChip, onChip, openChip, type Chip } from './chip.ts';
+import { DEVICES, isOnChip, onChip, openChip, type Chip } from './chip.ts';
 import { measured, type Row } from './isa.ts';
 import { kernelsOf } from './kernels.ts';
 import { markdownOf, tableOf } from './table.ts';
@@ -35,9 +35,9 @@ export async function writeResults(only?: readonly string[]): Promise<void> {
 }
 
 async function rowsOf(chip: Chip, path: string, entry: string, dtype: 'f32' | 'f16'): Promise<Row[]> {
-  const building = { entry: [entry], batch: 1, dtype };
+  const building = { device: DEVICES[GPU], entry: [entry], batch: 1, dtype };
   const rows: Row[] = [];
-  for (const kernel of await kernelsOf(fileURLToPath(new URL(path, ROOT)), building, chip.spec))
+  for (const kernel of await kernelsOf(fileURLToPath(new URL(path, ROOT)), building))
     rows.push(...(await measured(chip, kernel)));
   return rows;
 }
@@ -59,8 +59,8 @@ function summary(rows: readonly Row[]): string {
 const page = ({ spec }: Chip, sections: readonly string[]): string =>
   `# What a compiler for real GPUs makes of our kernels
 
-Written by \`npm run lab -- results\`; the README beside it says what the columns mean. Batch 1, compiled for ${GPU} as Dawn
-${dawnVersion()} sees it through ${spec.description}, with all that it offers. Kernels that multiply most come first.
+Written by \`npm run lab -- results\`; the README beside it says what the columns mean. Batch 1, for
+${DEVICES[GPU]} (${GPU}), by Dawn ${dawnVersion()} and ${spec.description}. Kernels that multiply most come first.
 
 ${sections.join('\n\n')}
 `;

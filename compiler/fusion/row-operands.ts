@@ -9,7 +9,9 @@
  */
 import { labelOf, sameShape, sizeOf, type Node, type Remarks } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
-import { prefersSubgroupProducts, type DeviceSpec } from '../device.ts';
+import { isHardware, prefersSubgroupProducts, type DeviceSpec } from '../device.ts';
+import { groupOf, isRejected } from '../plans/family.ts';
+import { familyOf, planFor } from '../plans/registry.ts';
 import { TILE } from './evaluations.ts';
 import { domainOf, fullShape, type FusionGroup, type Result } from './group.ts';
 import { keepsRows } from './rows.ts';
@@ -34,6 +36,7 @@ export function unfit(
   if (!endsAsRows(operand, row.reductions[0]))
     return `${labelOf(operand.node)} is not the rows that are reduced, along the last axis`;
   if (product.reductions.length || product.totals.length || product.pieces) return `${label} has taken in other rows`;
+  if (isHardware(device)) return repeatsLoads(row, anchor, device, isRead);
   const work = workOf(row, isRead);
   const isRepeated = anchor.type.shape.at(-1)! > TILE;
   if (isRepeated && work > MOST_WORK)
@@ -41,23 +44,52 @@ export function unfit(
   return undefined;
 }
 
+/** Loads that one more dispatch is worth: some microseconds of a GPU's memory. An estimate, as those of stored.ts. */
+const DISPATCH_LOADS = 250_000;
+
+/**
+ * Why GPUs have the rows in a kernel of their own: memory binds them, and each column of tiles reads its rows again for every pass of the
+ * statistics, and what scales and shifts them at every load. Counted by the plan that the product has; undefined where it pays.
+ */
+function repeatsLoads(
+  row: FusionGroup,
+  product: Node,
+  device: DeviceSpec,
+  isRead: (node: Node) => boolean,
+): string | undefined {
+  const columns = columnsOf(product, device);
+  const size = sizeOf(fullShape(row));
+  const isAlongRow = (node: Node) => (node.type.shape.at(-1) ?? 1) > 1;
+  const perElement = passesOf(row, isRead).reduce((sum, { reads }) => sum + [...reads].filter(isAlongRow).length, 0);
+  // The product loads its operand in any case; a kernel of their own writes it.
+  const inside = columns * size * (perElement - 1);
+  const apart = size * (perElement + 1) + DISPATCH_LOADS;
+  const number = (n: number) => n.toLocaleString('en-US');
+  return inside > apart
+    ? `${labelOf(product)} has ${number(columns)} columns of tiles and would load ${number(inside)} elements besides its operands; a kernel of their own costs as much as ${number(apart)}`
+    : undefined;
+}
+
+/** Columns of tiles that a product has by its plan. */
+function columnsOf(product: Node, device: DeviceSpec): number {
+  const group = groupOf(product);
+  const plan = planFor(group, device);
+  return isRejected(plan) ? 1 : familyOf(plan).cost(plan, group).loads[0];
+}
+
 /** Scalar operations on an element, in all passes over a row, that are little beside what a tile does with it: a norm takes 8. */
 const MOST_WORK = 16;
 
-/** Scalar operations that a row kernel does on one element of a row, in all its passes. */
-function workOf(row: FusionGroup, isRead: (node: Node) => boolean): number {
-  const length = sizeOf(fullShape(row));
+/** What a row kernel computes of an element in one pass over its rows, and what it reads for that. */
+type RowPass = ReturnType<typeof sliceOf>;
+
+/** The passes of a row kernel: one for the reductions that need the same earlier ones, and one that writes whole rows. */
+function passesOf(row: FusionGroup, isRead: (node: Node) => boolean): RowPass[] {
   const own = new Set(row.results.map(({ node }) => node));
   const reductions = new Set(row.reductions);
   /** What a pass computes of an element: what earlier passes have given is there. */
   const pass = (values: Iterable<Node>) =>
     sliceOf(values, (node) => reductions.has(node) || (isRead(node) && !own.has(node)));
-  const flops = (node: Node) => {
-    const { kind, cost } = opDef(node.op);
-    const isElement = kind === 'pointwise' && sizeOf(node.type.shape) === length;
-    return isElement ? cost([], node.attrs, { dtype: node.type.dtype, shape: [] }).flops : 0;
-  };
-  // Reductions that need the same earlier ones share a pass.
   const passes = new Map<string, Node[]>();
   for (const reduction of row.reductions) {
     const needed = [...pass(reduction.inputs).reads].filter((node) => reductions.has(node));
@@ -68,7 +100,18 @@ function workOf(row: FusionGroup, isRead: (node: Node) => boolean): number {
     passes.set(key, [...(passes.get(key) ?? []), ...reduction.inputs]);
   }
   const last = [...own].filter((node) => !reductions.has(node));
-  const all = [...passes.values(), last].flatMap((values) => [...pass(values).members]);
+  return [...passes.values(), last].map(pass);
+}
+
+/** Scalar operations that a row kernel does on one element of a row, in all its passes. */
+function workOf(row: FusionGroup, isRead: (node: Node) => boolean): number {
+  const length = sizeOf(fullShape(row));
+  const flops = (node: Node) => {
+    const { kind, cost } = opDef(node.op);
+    const isElement = kind === 'pointwise' && sizeOf(node.type.shape) === length;
+    return isElement ? cost([], node.attrs, { dtype: node.type.dtype, shape: [] }).flops : 0;
+  };
+  const all = passesOf(row, isRead).flatMap(({ members }) => [...members]);
   return all.reduce((sum, node) => sum + flops(node), 0);
 }
 

@@ -1,6 +1,6 @@
 /** The indices of kernels: sums of expressions times constants (ops/affine.ts), and back to expressions. */
 import type { Node } from '../ir/index.ts';
-import { IndexAlgebra, maxOf, ZERO, type Affine, type Atom, type Part } from '../ops/index.ts';
+import { IndexAlgebra, keyOf, maxOf, ZERO, type Affine, type Atom, type Part } from '../ops/index.ts';
 import type { Expr } from './ir.ts';
 import type { KernelBuilder } from './builder.ts';
 
@@ -55,6 +55,14 @@ export class Indexer extends IndexAlgebra<ExprAtom> {
     if (terms.some((t) => t.times % 4 !== 0)) return undefined;
     const four = { base: Math.floor(base / 4), terms: terms.map((t) => ({ atom: t.atom, times: t.times / 4 })) };
     return [four, base % 4];
+  }
+
+  /** Which four that is, when the elements are all of one, in its order. */
+  foursAt(elements: readonly Index[]): Index | undefined {
+    const found = elements.map((element) => this.fours(element));
+    const [first] = found;
+    const isNext = (one: (typeof found)[number], i: number) => one?.[1] === i && keyOf(one[0]) === keyOf(first![0]);
+    return found.every(isNext) ? first![0] : undefined;
   }
 
   /** min(a, limit): keeps an index of a partial tile inside its tensor. */

@@ -59,19 +59,28 @@ export function linearInvocation({ b, inline }: Site, total: number, workgroup: 
  * Computes the results at an index of the kernel's domain and stores them; of a row kernel those on one of its two domains.
  * All are computed before the first is stored: it may replace what another reads.
  */
-export function storeResults(
-  { b, inline, outputs }: Site,
-  index: readonly Index[],
-  which: readonly Output[] = outputs,
-): void {
-  const stores = which.map(({ node, views, buffer, offset }) => {
-    const at = forwardIndex(inline.ix, views, index);
-    const value = inline.value(node, at);
-    const place = inline.ix.expr(inline.ix.offset(inline.ix.flatten(at, node.type.shape), offset));
-    return { buffer, place, value: which.length > 1 ? b.bind(node.name ?? node.op, value) : value };
+export function storeResults(site: Site, index: readonly Index[], which: readonly Output[] = site.outputs): void {
+  const { b, inline } = site;
+  const stores = which.map((output) => {
+    const { node, buffer } = output;
+    const { place, value } = elementAt(site, index, output);
+    if (buffer.fours) inline.notByFours.add(node);
+    return { buffer, place: inline.ix.expr(place), value: named(site, output, value, which) };
   });
-  for (const { buffer, place, value } of stores) b.store(buffer, place, value);
+  for (const { buffer, place, value } of stores) if (!buffer.fours) b.store(buffer, place, value);
 }
+
+/** A result at an index of the kernel's domain, and where in its buffer it goes. */
+function elementAt({ inline }: Site, index: readonly Index[], { node, views, offset }: Output) {
+  const { ix } = inline;
+  const at = forwardIndex(ix, views, index);
+  const value = inline.value(node, at);
+  return { value, place: ix.offset(ix.flatten(at, node.type.shape), offset) };
+}
+
+/** Values that are stored together have names: all are there before the first is stored. */
+const named = ({ b }: Site, { node }: Output, value: Expr, together: readonly Output[]): Expr =>
+  together.length > 1 ? b.bind(node.name ?? node.op, value) : value;
 
 /**
  * Stores the results of an anchor, the main one unless told, where its element (batch, row, column) has `value`. Rows and columns come with their number:
@@ -99,6 +108,54 @@ export function storeElement(
   if (inside.length)
     b.when(
       inside.reduce((x, y) => b.binary('&&', x, y)),
+      store,
+    );
+  else store();
+}
+
+/**
+ * The same of four columns from `column` on, a multiple of 4 as their number is, in one go where a buffer holds fours. A result that does
+ * not lie in it so is noted (lower.ts).
+ */
+export function storeFour(
+  site: Site,
+  batch: readonly Index[],
+  [row, rows]: readonly [Index, number],
+  [column, columns]: readonly [Index, number],
+  four: Expr,
+): void {
+  const { b, inline, region } = site;
+  const { ix } = inline;
+  const { anchor } = region;
+  const own = site.outputs.filter((output) => (output.anchor ?? anchor) === anchor);
+  if (!own.length) return;
+  const m = ix.clamp(row, rows - 1, 'row');
+  const [raw] = ix.divmod(column, 4);
+  const n = ix.scale(ix.clamp(raw, columns / 4 - 1, 'columns'), 4);
+  const isInside = [
+    ...(maxOf(column) >= columns ? [b.binary('<', ix.expr(column), b.u32(columns))] : []),
+    ...(m !== row ? [b.binary('<', ix.expr(row), b.u32(rows))] : []),
+  ];
+  const store = () => {
+    const elements = range(4).map((u) => {
+      inline.given.set(anchor!, () => b.component(four, u));
+      const index = [...batch, m, ix.offset(n, u)];
+      return own.map((output) => {
+        const { value, place } = elementAt(site, index, output);
+        return { value: named(site, output, value, own), place };
+      });
+    });
+    own.forEach(({ node, buffer }, i) => {
+      const [places, values] = [elements.map((all) => all[i].place), elements.map((all) => all[i].value)];
+      const place = buffer.fours ? ix.foursAt(places) : undefined;
+      if (place) b.store(buffer, ix.expr(place), asVector(site, values));
+      else if (buffer.fours) inline.notByFours.add(node);
+      else places.forEach((at, u) => b.store(buffer, ix.expr(at), values[u]));
+    });
+  };
+  if (isInside.length)
+    b.when(
+      isInside.reduce((x, y) => b.binary('&&', x, y)),
       store,
     );
   else store();

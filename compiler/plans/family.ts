@@ -62,6 +62,8 @@ export interface Planning<P extends Geometry> {
   tile?(geometry: P): Tile;
   /** Whether it loads values by fours, where they lie so. */
   byFours?(geometry: P): boolean;
+  /** Whether it stores them by fours too. */
+  readonly storesFours?: boolean;
 }
 
 export interface Family<P extends Geometry = Geometry> extends Planning<P> {

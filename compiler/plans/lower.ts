@@ -13,13 +13,15 @@ import { choosePlan, familyOf, type Plan } from './registry.ts';
 /** Buffers of the kernel are `bindingsOf` the region, in order. Throws where the plan is none for it: it would compute something else. */
 export function lower(region: Region, wanted: Plan, device: DeviceSpec): Kernel {
   const plan = choosePlan(region, device, undefined, wanted);
-  const byFours = familyOf(plan).byFours?.(plan);
+  const { byFours, storesFours } = familyOf(plan);
   const inFours = (node: Node) => node.type.dtype === 'f32' && sizeOf(boundType(node, region).shape) % 4 === 0;
-  const fours = new Set(byFours ? region.reads.filter(inFours) : []);
+  const stored = storesFours ? region.results.map(({ node }) => node) : [];
+  const fours = new Set(byFours?.(plan) ? [...region.reads, ...stored].filter(inFours) : []);
+  const replacing = new Map([...region.replaces].map(([node, old]) => [old, node]));
   for (;;) {
     const { kernel, notByFours } = attempt(region, plan, fours);
     if (!notByFours.size) return kernel;
-    for (const node of notByFours) fours.delete(node);
+    for (const node of notByFours) fours.delete(replacing.get(node) ?? node);
   }
 }
 

@@ -5,12 +5,13 @@
 import { sizeOf } from '../../ir/index.ts';
 import { ZERO, type Index } from '../../kernel/index-map.ts';
 import type { Expr, Variable } from '../../kernel/ir.ts';
-import { asVector, batchIndex, builtins, productOf, range, storeElement, type Launch, type Site } from '../common.ts';
+import { asVector, batchIndex, builtins, productOf, range, type Launch, type Site } from '../common.ts';
 import type { Part } from '../depth-parts.ts';
 import { tileRows } from '../tile-rows.ts';
 import { stagingOf, type Staging, type Vec4TiledProductPlan } from './plan.ts';
-import { addRows, storeRows, sumsOf } from './row-sums.ts';
-import { loadTile, pickedFour, stageTile, placeOf, type Sharing, type StagedTile } from './stage.ts';
+import { addVectors, storeRows, sumsOf } from './row-sums.ts';
+import { loadTile, pickedFour, stageTile, type Sharing, type StagedTile } from './stage.ts';
+import { storeTile } from './store.ts';
 
 export function vec4TiledProduct(site: Site, plan: Vec4TiledProductPlan): Launch {
   const { b, inline, region } = site;
@@ -56,14 +57,13 @@ export function vec4TiledProduct(site: Site, plan: Vec4TiledProductPlan): Launch
   };
   const zero = b.call('vec4f', [b.literal(0, 'f32')], 'vec4f');
   const acc = range(plan.rows).map((r) => range(plan.columns / 4).map((q) => b.variable(`acc_${r}_${q}`, zero)));
-  const sums = region.sums.length ? sumsOf(site, left) : undefined;
-  const multiply = () => {
-    if (sums) addRows(site, left, sums, depth);
+  const sums = sumsOf(site, region.sums.length ? (rows * depth) / (4 * invocations) : 0);
+  const multiply = () =>
     b.loop('four', depth / 4, (four) => addSteps(site, plan, [left, right], acc, ix.atom(four, depth / 4 - 1)));
-  };
-  for (const part of product.parts) overTiles(site, part, { depth, invocations }, [left, right], multiply);
+  const sharing = { depth, invocations };
+  for (const part of product.parts) overTiles(site, part, sharing, [left, right], sums, multiply);
   storeTile(site, plan, [left, right], acc, batch);
-  if (sums) storeRows(site, left, sums);
+  if (sums.length) storeRows(site, left, sharing, sums);
   return { workgroupSize: invocations, grid: [gridX, gridY, sizeOf(product.batch)] };
 }
 
@@ -73,26 +73,36 @@ function overTiles(
   part: Part,
   sharing: Sharing,
   operands: readonly StagedTile[],
+  sums: readonly Variable[],
   multiply: () => void,
 ): void {
   const { b, inline } = site;
   const { ix } = inline;
   const tiles = Math.ceil(part.size / sharing.depth);
-  const load = (tile: Index, isNew?: Expr) => {
-    const loaded = operands.map((operand) => loadTile(site, operand, { ...sharing, part, tile, isNew }));
-    return () => {
-      operands.forEach((operand, i) => stageTile(site, operand, sharing, loaded[i]));
-      b.barrier();
-    };
+  const load = (tile: Index, isNew?: Expr) =>
+    operands.map((operand) => loadTile(site, operand, { ...sharing, part, tile, isNew }));
+  const stage = (loaded: readonly (readonly Expr[])[]) => {
+    operands.forEach((operand, i) => stageTile(site, operand, sharing, loaded[i]));
+    b.barrier();
   };
-  load(ZERO)();
+  const first = load(ZERO);
+  stage(first);
+  // The left vectors of the tile that is multiplied, to be summed up.
+  const held = sums.map((_, v) => b.variable('held', first[0][v]));
   b.loop('t', tiles, (t) => {
     const following = ix.offset(ix.atom(t, tiles - 1), 1);
     const isNew = b.binary('<', ix.expr(following), b.u32(tiles));
-    const stage = tiles > 1 ? load(ix.clamp(following, tiles - 1, 'tile'), isNew) : undefined;
+    addVectors(
+      site,
+      sums,
+      held.map((vector) => b.read(vector)),
+    );
+    const next = tiles > 1 ? load(ix.clamp(following, tiles - 1, 'tile'), isNew) : undefined;
     multiply();
     b.barrier();
-    stage?.();
+    if (!next) return;
+    stage(next);
+    held.forEach((vector, v) => b.assign(vector, next[0][v]));
   });
 }
 
@@ -120,32 +130,4 @@ function addSteps(
       });
     });
   });
-}
-
-function storeTile(
-  site: Site,
-  { rows, columns }: Vec4TiledProductPlan,
-  [left, right]: readonly StagedTile[],
-  acc: readonly (readonly Variable[])[],
-  batch: readonly Index[],
-): void {
-  const { b, inline } = site;
-  const { ix } = inline;
-  const tile = b.privateArray(
-    'tile',
-    acc.flatMap((row) => row.flatMap((sum) => range(4).map((i) => b.component(b.read(sum), i)))),
-  );
-  const place = (operand: StagedTile, four: Expr, one: Expr, count: number) => {
-    const [q, i] = [ix.atom(four, count / 4 - 1), ix.atom(one, 3)];
-    return [ix.add(operand.first, placeOf(site, operand, q, i)), ix.add(ix.scale(q, 4), i)];
-  };
-  const store = (rowFour: Expr, rowOne: Expr, columnFour: Expr, columnOne: Expr) => {
-    const [row, r] = place(left, rowFour, rowOne, rows);
-    const [column, c] = place(right, columnFour, columnOne, columns);
-    const value = b.bind('product', b.loadShared(tile, ix.expr(ix.add(ix.scale(r, columns), c))));
-    storeElement(site, batch, [row, left.length], [column, right.length], value);
-  };
-  b.loop('rows', rows / 4, (p) =>
-    b.loop('r', 4, (r) => b.loop('columns', columns / 4, (q) => b.loop('c', 4, (c) => store(p, r, q, c)))),
-  );
 }

@@ -69,6 +69,7 @@ export const planning: Planning<Vec4TiledProductPlan> = {
   },
   tile: tileOf,
   byFours: () => true,
+  storesFours: true,
 };
 
 /** Workgroups that keep most GPUs busy: two for each of some thirty cores. */

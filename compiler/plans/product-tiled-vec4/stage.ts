@@ -2,7 +2,7 @@
  * How a tile of an operand gets from memory to the registers of a workgroup: each invocation loads some vectors of it, stores
  * them in workgroup memory, and reads those of its own rows or columns back, four steps of k at a time.
  */
-import type { Index } from '../../kernel/index-map.ts';
+import type { Index, Indexer } from '../../kernel/index-map.ts';
 import type { Expr, SharedArray } from '../../kernel/ir.ts';
 import { asVector, builtins, range, type Site } from '../common.ts';
 import type { Part } from '../depth-parts.ts';
@@ -35,7 +35,10 @@ interface Steps extends Sharing {
   readonly isNew?: Expr;
 }
 
-/** A vector of the tile: its place in workgroup memory, and which four elements it is. */
+/**
+ * A vector of the tile: its place in workgroup memory, and which four elements it is. Where vectors lie along k, rows are stored in the
+ * order in which invocations read them: neighbours read neighbouring ones, and have four of their own beside each other.
+ */
 interface Vector {
   readonly at: Index;
   readonly i: Index;
@@ -45,14 +48,22 @@ interface Vector {
 /** The vectors of a tile that are this invocation's to load. */
 function ownVectors(
   { b, inline: { ix } }: Site,
-  { alongK, block, stride }: StagedTile,
+  { alongK, block, stride, threads }: StagedTile,
   { depth, invocations }: Sharing,
 ): Vector[] {
   return range((block * depth) / (4 * invocations)).map((s) => {
     const position = ix.offset(ix.atom(builtins(b).lane, invocations - 1), s * invocations);
     const [high, low] = ix.divmod(position, alongK ? depth / 4 : block / 4);
-    return { at: ix.add(ix.scale(high, stride), low), i: alongK ? high : low, k: alongK ? low : high };
+    const at = ix.add(ix.scale(high, stride), low);
+    return alongK ? { at, i: rowOf(ix, high, threads), k: low } : { at, i: low, k: high };
   });
+}
+
+/** The local row that is stored as number `slot`. */
+export function rowOf(ix: Indexer, slot: Index, threads: number): Index {
+  const [number, thread] = ix.divmod(slot, threads);
+  const [four, one] = ix.divmod(number, 4);
+  return ix.add(ix.scale(ix.add(thread, ix.scale(four, threads)), 4), one);
 }
 
 /** This invocation's vectors of a tile, from memory. */
@@ -122,12 +133,9 @@ function vectorAcrossK(
   return inside ? b.call('select', [b.call('vec4f', [b.literal(0, 'f32')], 'vec4f'), vector, inside]) : vector;
 }
 
-/** Where this invocation's element number `count` lies in the block: four by four, or one by one, in turn with the others. */
-export function placeOf({ inline: { ix } }: Site, tile: StagedTile, four: Index, one: Index): Index {
-  const { alongK, thread, threads } = tile;
-  if (alongK) return ix.add(thread, ix.scale(ix.add(ix.scale(four, 4), one), threads));
-  return ix.add(ix.scale(ix.add(thread, ix.scale(four, threads)), 4), one);
-}
+/** The first local row or column of this invocation's four number `four`: all invocations have their first, then their second. */
+export const fourOf = ({ inline: { ix } }: Site, { thread, threads }: StagedTile, four: Index): Index =>
+  ix.scale(ix.add(thread, ix.scale(four, threads)), 4);
 
 /** Four of this invocation's elements at four steps of k, from the vectors in workgroup memory: element i at step u. */
 export function pickedFour(
