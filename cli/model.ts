@@ -143,8 +143,11 @@ function compileTrace(loaded: LoadedModel, options: CompileOptions, traced: Trac
   const compiling = { ...options, name, source, passes, onPass, onEntry };
   const artefact = phase(options.terminal, 'compile', () => guard(loaded, () => compileTraced(traced, compiling)));
   loaded.checked();
-  const sum = (at: number) => [...opsAfter.values()].reduce((total, list) => total + (list.at(at)?.ops ?? 0), 0);
-  const ops = { before: sum(0), after: sum(-1) };
+  const sum = (counts: readonly number[]) => counts.reduce((total, count) => total + count, 0);
+  const ops = {
+    before: sum(traced.entries.map(({ graph }) => opCount(graph))),
+    after: sum([...opsAfter.values()].map((list) => list.at(-1)!.ops)),
+  };
   return { artefact, graphs: inputs.map(({ graph }) => graph), ops, entries: inputs, passes: opsAfter };
 }
 

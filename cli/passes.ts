@@ -1,6 +1,6 @@
 /** Passes as the command line names them. */
 import { PASS_GROUPS, type AnyPass } from '../compiler/opt.ts';
-import { pipeline, type Pass } from '../compiler/pipeline.ts';
+import { passesFor, type Pass } from '../compiler/pipeline.ts';
 import { nearest } from '../runtime/checkpoint/suggest.ts';
 import { UsageError } from './errors.ts';
 import { table } from './text.ts';
@@ -10,7 +10,7 @@ const NONE = 'none';
 
 /** The passes of a comma-separated list, in its order, or the pipeline. `more` are known besides the compiler's own. */
 export function passesOf(list: string | undefined, more: readonly Pass[] = []): readonly AnyPass[] {
-  if (list === undefined) return [...pipeline, ...more];
+  if (list === undefined) return [...passesFor(), ...more];
   const known = new Map<string, AnyPass>(
     [...PASS_GROUPS.flatMap(({ passes }) => passes), ...more].map((pass) => [pass.name, pass]),
   );

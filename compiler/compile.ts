@@ -4,19 +4,14 @@ import { defaultEntries, traceEntry, type EntryOptions, type Model, type TracedE
 import type { DeclaredParam } from './dsl/trace.ts';
 import type { Artefact, Manifest } from './emit/artefact.ts';
 import { buildArtefact, type EntryInput, type ModelInput } from './emit/build.ts';
-import { packConflicts } from './emit/pack-conflicts.ts';
 import { attempt } from './emit/reproducer.ts';
 import { startsOf } from './emit/starts.ts';
 import type { TracedModel } from './emit/traced.ts';
-import { byteSize, DitcError, GraphBuilder, nodesOf, type Graph, type Node } from './ir/index.ts';
-import { bytesOfAll, leafBytes } from './memory/leaves.ts';
+import { DitcError, GraphBuilder, nodesOf, type Graph, type Node } from './ir/index.ts';
 import { opTable } from './ops/index.ts';
-import { halfPasses, schedule, type CompileOptions, type Halves, type Precision } from './pipeline.ts';
-import { hoist, type TableLimits } from './rewrite/hoist.ts';
-import type { Apart } from './rewrite/packs.ts';
-import { halfParams } from './rewrite/precision.ts';
-import { bundlesOf } from './fusion/bundles.ts';
-import { checkHalf, limit, type DeviceSpec } from './device.ts';
+import { passesFor, scheduleAll, type CompileOptions, type Precision, type Scheduled } from './pipeline.ts';
+import { nameOf } from './rewrite/packs.ts';
+import { checkHalf } from './device.ts';
 
 /** What to compile of a model. */
 export interface ModelOptions extends CompileOptions {
@@ -56,8 +51,8 @@ export function traceModel(model: Model, options: ModelOptions): TracedModel {
 
 export function compileTraced(traced: TracedModel, options: ModelOptions): Artefact {
   const { starts, otherParams, naming, layouts } = traced;
-  const half = options.dtype === 'f16' ? forHalf(traced.entries, options) : options;
-  const entries = compileEntries(traced.entries, half).map((entry) => {
+  const passes = passesFor(options.dtype, options.passes);
+  const entries = compileEntries(traced.entries, { ...options, passes }).map((entry) => {
     return { ...entry, startedBy: starts.get(entry.name) };
   });
   for (const entry of entries) options.onEntry?.(entry);
@@ -95,12 +90,6 @@ function traceOthers(model: Model, names: readonly string[], options: EntryOptio
   });
 }
 
-/** Options that store weights, and what contractions read, as f16. */
-function forHalf(traced: readonly TracedEntry[], options: CompileOptions): CompileOptions & { halves: Halves } {
-  const halves = halfParams(traced.map(({ graph }) => graph));
-  return { ...options, passes: halfPasses(options.passes, halves), halves };
-}
-
 function emit(
   model: Omit<ModelInput, 'device' | 'entries'>,
   entries: readonly EntryInput[],
@@ -120,68 +109,58 @@ export function compileGraphs(graphs: readonly Graph[], options: CompileOptions)
   return emit({ name: 'graph', source: '' }, entries, options);
 }
 
-/** All entries; again, with less joined, while they cannot have their packs together. */
-function compileEntries(traced: readonly TracedEntry[], options: CompileOptions & { halves?: Halves }): EntryInput[] {
-  const alignment = limit(options.device, 'minStorageBufferOffsetAlignment');
-  const bundles = bundlesOf(
+/** The entries, and before each the parts that passes took out of it, to run before. */
+function compileEntries(traced: readonly TracedEntry[], options: CompileOptions): EntryInput[] {
+  const scheduled = scheduleAll(
     traced.map(({ graph }) => graph),
-    options.device,
+    options,
   );
-  for (let apart: Apart = new Set(); ;) {
-    const entries = traced.flatMap((entry) => {
-      const memory = options.memory && options.memory - bytesBeside(entry, traced);
-      return compileEntry(entry, { ...options, memory, apart, bundles });
-    });
-    const conflicts = packConflicts(entries, alignment);
-    if ([...conflicts].every((key) => apart.has(key))) return entries;
-    apart = new Set([...apart, ...conflicts]);
-  }
-}
-
-/** Bytes of what only other entries find in memory. */
-function bytesBeside({ graph }: TracedEntry, all: readonly TracedEntry[]): number {
-  const others = new Map(all.flatMap((entry) => [...leafBytes(entry.graph)].filter(([key]) => !/^constant/.test(key))));
-  for (const key of leafBytes(graph).keys()) others.delete(key);
-  return bytesOfAll(others);
-}
-
-/** An entry, and before it the prelude that hoisting takes out of it. */
-function compileEntry(
-  { graph, classes, params, states }: TracedEntry,
-  options: CompileOptions & { halves?: Halves },
-): EntryInput[] {
-  const { body, prelude } = hoist(graph, tableLimits(params, options.device));
-  const entryOf = (traced: Graph, of: readonly DeclaredParam[]) => ({
-    name: traced.name,
-    traced,
-    classes,
-    params: of.map((param) => storedParam(param, options.halves)),
-    ...schedule(traced, options),
+  const isHalf = ({ op, type }: Node) => op === 'param' && type.dtype === 'f16';
+  const halves = new Set(scheduled.flatMap(({ graph }) => nodesOf(graph).filter(isHalf).map(nameOf)));
+  const wholes = new Map(traced.map((entry) => [entry.graph.name, entry]));
+  let before: Scheduled[] = [];
+  return scheduled.flatMap((part) => {
+    const whole = wholes.get(part.graph.name);
+    if (!whole) return (before.push(part), []);
+    const entries = entriesOf(whole, before, part, halves);
+    before = [];
+    return entries;
   });
-  if (!prelude) return [{ ...entryOf(body, params), states }];
-  const hoisted = prelude.updates.map(({ state }) => ({ node: state, init: zeros }));
-  const read = new Set(leavesOf(prelude, 'param').map((node) => node.attrs.name));
-  const before = entryOf(
-    prelude,
-    params.filter(({ node }) => read.has(node.attrs.name)),
-  );
-  return [
-    { ...before, states: hoisted },
-    { ...entryOf(body, params), states: [...states, ...hoisted], prelude: prelude.name },
-  ];
+}
+
+/** An entry as the emitter takes it, and before it what fills the tables that it reads. */
+function entriesOf(
+  { classes, params, states }: TracedEntry,
+  before: readonly Scheduled[],
+  body: Scheduled,
+  halves: ReadonlySet<string>,
+): EntryInput[] {
+  const stored = (of: readonly DeclaredParam[]) => of.map((param) => storedParam(param, halves));
+  const filled = (parts: readonly Scheduled[]) =>
+    parts.flatMap(({ traced }) => traced.updates.map(({ state }) => ({ node: state, init: zeros })));
+  const preludes = before.map((part, i): EntryInput => {
+    const read = new Set(leavesOf(part.traced, 'param').map(nameOf));
+    const own = params.filter(({ node }) => read.has(nameOf(node)));
+    const { name } = part.traced;
+    return {
+      name,
+      classes,
+      ...part,
+      params: stored(own),
+      states: filled(before.slice(0, i + 1)),
+      prelude: before[i - 1]?.graph.name,
+    };
+  });
+  const { name } = body.traced;
+  const entry = { name, classes, ...body, params: stored(params), states: [...states, ...filled(before)] };
+  return [...preludes, { ...entry, prelude: preludes.at(-1)?.name }];
 }
 
 /** A parameter in the dtype that it is stored in. */
-function storedParam(param: DeclaredParam, halves?: Halves): DeclaredParam {
+function storedParam(param: DeclaredParam, halves: ReadonlySet<string>): DeclaredParam {
   const { op, attrs } = param.node;
-  if (!halves?.has(String(attrs.name))) return param;
+  if (!halves.has(nameOf(param.node))) return param;
   return { ...param, node: new GraphBuilder(opTable).apply(op, [], { ...attrs, dtype: 'f16' }, param.node) };
 }
 
 const leavesOf = (graph: Graph, op: string): Node[] => nodesOf(graph).filter((node) => node.op === op);
-
-/** A table is worth its memory while all of them are small beside the weights that it spares the loop. */
-const tableLimits = (params: TracedEntry['params'], device: DeviceSpec): TableLimits => ({
-  each: limit(device, 'maxStorageBufferBindingSize'),
-  total: params.reduce((sum, { node }) => sum + byteSize(node.type), 0) / 2,
-});

@@ -11,13 +11,13 @@ import type { Fusion } from './fusion/group.ts';
 import { fusionPasses, runFusion, unfused, type FusionPass } from './fusion/passes.ts';
 import { printFused } from './fusion/print.ts';
 import { verifyFusion } from './fusion/verify.ts';
-import { lowering, pipeline, runPasses, schedule, type CompileOptions, type Pass } from './pipeline.ts';
+import { pipeline, runPasses, schedule, type CompileOptions, type Pass } from './pipeline.ts';
 import { allRules, applying } from './rewrite/recognise.ts';
 
 /** A pass over graphs, or one over what shares a kernel. */
 export type AnyPass = Pass | FusionPass;
 
-export const isOfFusion = (pass: AnyPass): pass is FusionPass => 'of' in pass;
+export const isOfFusion = (pass: AnyPass): pass is FusionPass => 'of' in pass && pass.of === 'fusion';
 
 /** Every pass there is, in the order that `ditc opt --list` shows. */
 export const PASS_GROUPS: readonly { readonly title: string; readonly passes: readonly AnyPass[] }[] = [
@@ -35,7 +35,6 @@ export const PASS_GROUPS: readonly { readonly title: string; readonly passes: re
         doc: 'outputs d_x for each weight and float input x: gradients of the output `loss`, or of the only one',
         run: differentiate,
       },
-      lowering(),
     ],
   },
 ];
@@ -56,7 +55,7 @@ export function optimise(
   const fusing = options.passes.filter(isOfFusion);
   const passes = options.passes.filter((pass): pass is Pass => !isOfFusion(pass));
   checkOrder(options.passes, passes, fusions);
-  const lowered = graphs.map((graph) => runPasses(graph, { ...options, passes }));
+  const lowered = runPasses(graphs, { ...options, passes }).map(({ graph }) => graph);
   if (fusing.length || fusions.size) return lowered.map((graph) => fused(graph, fusing, options, fusions)).join('\n');
   const rest = { ...options, passes: [] };
   if (emit !== 'ir' || memory !== undefined) lowered.forEach(checkPrimitive);

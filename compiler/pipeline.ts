@@ -11,19 +11,29 @@ import { assemble } from './rewrite/assemble.ts';
 import { chunk } from './rewrite/chunk.ts';
 import { cut } from './rewrite/cut.ts';
 import { expand } from './rewrite/expand.ts';
-import { packs, type Apart } from './rewrite/packs.ts';
-import { lowerPrecision } from './rewrite/precision.ts';
-import { joinProducts, recognise } from './rewrite/recognise.ts';
+import { hoistAll } from './rewrite/hoist.ts';
+import { packs } from './rewrite/lay-out-packs.ts';
+import { packedIn, type Packed } from './rewrite/packs.ts';
+import {
+  isOfModel,
+  type GraphPass,
+  type ModelContext,
+  type ModelPass,
+  type Pass,
+  type Precision,
+} from './rewrite/pass.ts';
+import { lowerAll } from './rewrite/precision.ts';
+import { joinProducts, recogniseAll } from './rewrite/recognise.ts';
 import { canonicalise, simplify } from './rewrite/simplify.ts';
 import { split } from './rewrite/split.ts';
 import { tables } from './rewrite/tables.ts';
 import { tile } from './rewrite/tile.ts';
 import { snapshot } from './rewrite/snapshot.ts';
 import { fitMemory, macsOfAll } from './recompute/fit.ts';
-import type { Bundles } from './fusion/bundles.ts';
+import { bundlesOf, type Bundles } from './fusion/bundles.ts';
 import { checkBinding, checkMemory } from './memory/check.ts';
 import { formKernels } from './memory/form-kernels.ts';
-import { bytesOfAll, leafBytes } from './memory/leaves.ts';
+import { bytesBeside, bytesOfAll, leafBytes } from './memory/leaves.ts';
 import { planMemory, type MemoryPlan } from './memory/plan.ts';
 import { choosePlan, hasKernel, type Plan } from './plans/registry.ts';
 import { packScalars } from './fusion/scalars.ts';
@@ -36,21 +46,24 @@ import { limit, type DeviceSpec } from './device.ts';
 import { crowds, storesScores } from './fusion/scores.ts';
 import { isStored } from './fusion/storage.ts';
 
-export interface Pass {
-  readonly name: string;
-  readonly doc: string;
-  run(graph: Graph, device: DeviceSpec, remarks?: Remarks, apart?: Apart): Graph;
-}
+export type { Pass, Precision };
 
-const pass = (name: string, doc: string, run: Pass['run']): Pass => ({ name, doc, run });
+const pass = (name: string, doc: string, run: GraphPass['run']): Pass => ({ name, doc, run });
+const together = (name: string, doc: string, run: ModelPass['run'], more?: Partial<ModelPass>): Pass => {
+  return { name, doc, of: 'model', run, ...more };
+};
 
 export const pipeline: readonly Pass[] = [
+  together('hoist', 'what a loop does not change is computed before it, in an entry of its own', hoistAll, {
+    divides: true,
+  }),
   pass('simplify', 'canonical form: views merge, identities vanish, constants fold', simplify),
-  pass('recognise', 'rules: online attention, merged linears', recognise),
+  together('recognise', 'rules: online attention, merged linears', recogniseAll),
   pass('gradients', 'derivatives that entries ask for', resolveGradients),
   pass('assemble', 'sums of padded pieces that fill a value become the pieces side by side', assemble),
   pass('cut', 'gradients of what was merged are computed one by one', cut),
-  pass('expand', 'composite ops (linear, layer_norm, softmax) become the ops they stand for', (graph, device) => {
+  together('lower-precision', 'contractions multiply f16 and add up in f32', lowerAll, { only: 'f16' }),
+  pass('expand', 'composite ops (linear, layer_norm, softmax) become the ops they stand for', (graph, { device }) => {
     const isCrowded = crowds(graph, device);
     const isSplit = (anchor: Node) => storesScores(anchor, device) || isCrowded(anchor) || !hasKernel(anchor, device);
     return expand(graph, (anchor) => !isProduct(anchor) && isSplit(anchor));
@@ -64,29 +77,19 @@ export const pipeline: readonly Pass[] = [
   pass('settle', 'canonical form of the pieces', canonicalise),
   pass('tables', 'what depends on nothing and takes work is computed now', tables),
   pass('scalars', 'numbers that many kernels read lie side by side in one buffer', packScalars),
-  pass('packs', 'joins of parameters that cannot be laid out at load are computed', packs),
+  together('packs', 'joins of parameters that cannot be laid out at load are computed', packs),
   pass('snapshot', 'outputs that show state before its update get a copy', snapshot),
 ];
 
-/** Parameters to store as f16, by name. */
-export type Halves = ReadonlySet<string>;
-
-/** The pass that builds for f16 have besides; without `halves`, all that only contractions of the graph read become f16. */
-export const lowering = (halves?: Halves): Pass =>
-  pass('lower-precision', 'contractions multiply f16 and add up in f32', (graph) => lowerPrecision(graph, halves));
-
-/** How weights and what contractions read are stored. */
-export type Precision = 'f32' | 'f16';
-
-/** The passes of a build for f16: contractions are lowered once the derivatives are there, and views of them seen as views. */
-export function halfPasses(passes: readonly Pass[] = pipeline, halves?: Halves): readonly Pass[] {
-  const at = passes.findLastIndex(({ name }) => ['gradients', 'assemble', 'cut'].includes(name)) + 1;
-  return [...passes.slice(0, at), lowering(halves), ...passes.slice(at)];
-}
+/** The passes of a build of that precision: those of a list that are not for others. */
+export const passesFor = (precision: Precision = 'f32', passes = pipeline): readonly Pass[] =>
+  passes.filter(({ only = precision }) => only === precision);
 
 /** An entry ready for emission. */
 export interface Scheduled {
   readonly graph: Graph;
+  /** The graph before the passes that rewrite it. */
+  readonly traced: Graph;
   readonly regions: readonly { readonly region: Region; readonly plan: Plan }[];
   readonly memory: MemoryPlan;
   /** Values written straight into the state that they update. */
@@ -99,16 +102,12 @@ export interface Scheduled {
 
 export interface CompileOptions {
   readonly device: DeviceSpec;
-  /** Instead of `pipeline`: a part of it, or passes of one's own. */
+  /** Instead of those of the pipeline for f32: some of them, or passes of one's own. */
   readonly passes?: readonly Pass[];
   /** Instead of `fusionPasses` (fusion/passes.ts): what may share a kernel. */
   readonly fusion?: readonly FusionPass[];
   /** Instead of what the families choose (plans/registry.ts), where it gives one. A plan that is none for its region is refused. */
   readonly plan?: (region: Region, device: DeviceSpec) => Plan | undefined;
-  /** Joins of parameters that other entries of the model rule out. */
-  readonly apart?: Apart;
-  /** State that lies side by side in all entries of the model. */
-  readonly bundles?: Bundles;
   /**
    * Bytes that weights, state, inputs, constants and activations may take together. Values are computed again instead of kept
    * until they do; when they cannot, the plan that takes least is made, and the caller sees what it takes.
@@ -122,31 +121,99 @@ export interface CompileOptions {
   readonly onFusion?: (name: string, fusion: Fusion) => void;
 }
 
-export function runPasses(graph: Graph, options: CompileOptions, remarks?: Remarks): Graph {
-  const { device, passes = pipeline, verify: checked, apart, onPass } = options;
-  onPass?.('trace', graph);
-  return passes.reduce((current, { name, run }) => {
-    const next = attempt({ pass: name, device, verify: checked, graphs: [current] }, () => {
-      const made = run(current, device, remarks, apart);
-      return checked ? verify(made, opTable) : made;
-    });
-    onPass?.(name, next);
-    return next;
-  }, graph);
+/** A graph after passes, and what it was before those that rewrite it. */
+interface Passed {
+  readonly graph: Graph;
+  readonly traced: Graph;
 }
 
-export function schedule(traced: Graph, options: CompileOptions): Scheduled {
-  const { device, memory } = options;
-  const remarks = new Remarks();
-  const graph = runPasses(traced, options, remarks);
-  return attempt({ emit: 'memory', device, memory, graphs: [graph] }, () => planKernels(graph, options, remarks));
+/** Sends the graphs of a model through the passes, each pass through all of them before the next. */
+export function runPasses(graphs: readonly Graph[], options: CompileOptions, remarksOn?: Notes): readonly Passed[] {
+  const { passes = passesFor(), onPass } = options;
+  graphs.forEach((graph) => onPass?.('trace', graph));
+  const traced = graphs.map((graph): Passed => ({ graph, traced: graph }));
+  return passes.reduce<readonly Passed[]>((before, step) => {
+    const after = isOfModel(step)
+      ? runOnAll(step, before, options, remarksOn)
+      : runOnEach(step, before, options, remarksOn);
+    after.forEach(({ graph }) => onPass?.(step.name, graph));
+    return after;
+  }, traced);
 }
+
+type Notes = ModelContext['remarksOn'];
+
+function runOnEach({ name, run }: GraphPass, passed: readonly Passed[], options: CompileOptions, remarksOn?: Notes) {
+  const { device, verify: checked } = options;
+  return passed.map(({ graph, traced }): Passed => {
+    const made = attempt({ pass: name, device, verify: checked, graphs: [graph] }, () =>
+      verified([run(graph, { device, remarks: remarksOn?.(graph) })], options),
+    );
+    return { graph: made[0], traced };
+  });
+}
+
+function runOnAll(
+  { name, run, divides }: ModelPass,
+  passed: readonly Passed[],
+  options: CompileOptions,
+  remarksOn?: Notes,
+) {
+  const { device, verify: checked } = options;
+  const graphs = passed.map(({ graph }) => graph);
+  const made = attempt({ pass: name, device, verify: checked, graphs }, () =>
+    verified(run(graphs, { device, remarksOn }), options),
+  );
+  const before = new Map(passed.map(({ graph, traced }) => [graph.name, traced]));
+  return made.map((graph): Passed => ({ graph, traced: divides ? graph : before.get(graph.name)! }));
+}
+
+const verified = (graphs: readonly Graph[], { verify: checked }: CompileOptions): readonly Graph[] =>
+  checked ? graphs.map((graph) => verify(graph, opTable)) : graphs;
+
+/** What lies side by side in all graphs of a model: states, and parameters. */
+interface Layout {
+  readonly bundles: Bundles;
+  readonly packed: Packed;
+}
+
+/** All graphs of a model, and the parts that passes divided them into, each part before what reads it. */
+export function scheduleAll(graphs: readonly Graph[], options: CompileOptions): Scheduled[] {
+  const { device, memory } = options;
+  const known = new Map<string, Remarks>();
+  const remarksOn = ({ name }: Graph) => {
+    const remarks = known.get(name) ?? new Remarks();
+    known.set(name, remarks);
+    return remarks;
+  };
+  const passed = runPasses(graphs, options, remarksOn);
+  const layout: Layout = {
+    bundles: bundlesOf(graphs, device),
+    packed: packedIn(passed.map(({ graph }) => graph)),
+  };
+  const leaves = passed.map(({ graph }) => leafBytes(graph));
+  return passed.map(({ graph, traced }, i) => {
+    const own = memory && memory - bytesBeside(leaves[i], leaves);
+    return attempt({ emit: 'memory', device, memory: own, graphs: [graph] }, () => {
+      return { ...planKernels(graph, { ...options, memory: own }, layout, remarksOn(graph)), traced };
+    });
+  });
+}
+
+/** A graph by itself, or the last of the parts that passes divide it into. */
+export const schedule = (graph: Graph, options: CompileOptions): Scheduled => scheduleAll([graph], options).at(-1)!;
 
 /** What is one kernel, by which algorithm, and where its result lies. */
-function planKernels(graph: Graph, options: CompileOptions, passed: Remarks): Scheduled {
+function planKernels(
+  graph: Graph,
+  options: CompileOptions,
+  layout: Layout,
+  passed: Remarks,
+): Omit<Scheduled, 'traced'> {
   const { device, memory, onPass, onFusion } = options;
   const budget = memory === undefined ? Infinity : memory - bytesOfAll(leafBytes(graph));
-  const { first, best } = fitMemory(graph, (candidate) => placeKernels(candidate, options, passed), budget);
+  const place = (candidate: Graph) => placeKernels(candidate, options, layout, passed);
+  const { first, best } = fitMemory(graph, place, budget);
   if (memory !== undefined) onPass?.(RECOMPUTE.name, best.graph);
   best.fusions.forEach((fusion, name) => onFusion?.(name, fusion));
   checkMemory(best.memory, best.steps, device);
@@ -160,14 +227,14 @@ function planKernels(graph: Graph, options: CompileOptions, passed: Remarks): Sc
 export const RECOMPUTE = { name: 'recompute', doc: 'what the memory cannot hold is computed again where it is read' };
 
 /** A graph's kernels in order, and where values lie. */
-function placeKernels(graph: Graph, options: CompileOptions, passed: Remarks) {
-  const { device, verify: checked, fusion: passes, bundles } = options;
+function placeKernels(graph: Graph, options: CompileOptions, layout: Layout, passed: Remarks) {
+  const { device, verify: checked, fusion: passes } = options;
   if (checked) verify(graph, opTable);
   const remarks = new Remarks(passed.list);
   for (const node of nodesOf(graph)) if (isStored(node)) checkBinding(node, device);
   const { formed, fusions, regions, steps, homes } = formKernels(
     graph,
-    { device, bundles, passes, verify: checked },
+    { device, ...layout, passes, verify: checked },
     remarks,
   );
   for (const { node } of regions.flatMap((region) => region.results)) checkBinding(node, device);

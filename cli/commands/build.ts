@@ -113,16 +113,14 @@ async function buildInMemory(
 async function irPrinter({ printIr, json, dtype }: Options, print: (text: string) => void) {
   if (printIr === undefined) return undefined;
   if (json) throw new UsageError({ what: '--print-ir and --json both print to stdout', fix: 'use one of them' });
-  const [{ halfPasses, pipeline }, { fusionPasses }, { printGraph }, { printFused }, { checkPass }] = await Promise.all(
-    [
-      import('../../compiler/pipeline.ts'),
-      import('../../compiler/fusion/passes.ts'),
-      import('../../compiler/ir/index.ts'),
-      import('../../compiler/fusion/print.ts'),
-      import('../passes.ts'),
-    ],
-  );
-  const names = ['trace', ...(dtype === 'f16' ? halfPasses() : pipeline).map(({ name }) => name)];
+  const [{ passesFor }, { fusionPasses }, { printGraph }, { printFused }, { checkPass }] = await Promise.all([
+    import('../../compiler/pipeline.ts'),
+    import('../../compiler/fusion/passes.ts'),
+    import('../../compiler/ir/index.ts'),
+    import('../../compiler/fusion/print.ts'),
+    import('../passes.ts'),
+  ]);
+  const names = ['trace', ...passesFor(dtype).map(({ name }) => name)];
   const wanted = printIr || names[names.length - 1];
   checkPass('--print-ir', wanted, [...names, ...fusionPasses.map(({ name }) => name)]);
   let separator = '';

@@ -19,6 +19,7 @@ import {
 } from '../ir/index.ts';
 import { attrList, Functional, opDef, opTable, isBijection, isSum, keepsOrder } from '../ops/index.ts';
 import { limit, tooManyBuffers, type DeviceSpec } from '../device.ts';
+import type { PassContext } from '../rewrite/pass.ts';
 import { tilesOf } from '../plans/registry.ts';
 import { pieceTile, sharesTotals, type Tiles } from '../plans/tile-partials.ts';
 import { isStored } from './storage.ts';
@@ -44,7 +45,7 @@ interface Between extends Norm {
 }
 
 /** Group norms between two products compute their statistics in pieces. */
-export function normsInPieces(graph: Graph, device: DeviceSpec, remarks?: Remarks): Graph {
+export function normsInPieces(graph: Graph, { device, remarks }: PassContext): Graph {
   // Whether it pays is a matter of the batch, and it changes how statistics are added up.
   if (device.steady) return graph;
   const between = new Products(graph, device, remarks).norms();

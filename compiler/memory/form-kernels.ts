@@ -10,6 +10,7 @@ import { FusionContext } from '../fusion/context.ts';
 import type { Fusion } from '../fusion/group.ts';
 import { runFusion, unfused, type FusionOptions } from '../fusion/passes.ts';
 import type { Region } from '../fusion/regions.ts';
+import type { Packed } from '../rewrite/packs.ts';
 import { crowding, reuseMemory, type Reuse } from './reuse.ts';
 
 export interface Formed extends Reuse {
@@ -19,12 +20,17 @@ export interface Formed extends Reuse {
   readonly fusions: ReadonlyMap<string, Fusion>;
 }
 
+interface Options extends Omit<FusionOptions, 'onPass'> {
+  /** The packs of the model. */
+  readonly packed: Packed;
+}
+
 /**
  * Fuses until no kernel binds more than the device does. It ends: each round but the last adds to `noAlias`, which holds states of
  * the graph, or to `cuts`, which holds values of it; a model in which every state can be written in place takes one round.
  */
-export function formKernels(graph: Graph, options: Omit<FusionOptions, 'onPass'>, remarks: Remarks): Formed {
-  const { device, bundles } = options;
+export function formKernels(graph: Graph, options: Options, remarks: Remarks): Formed {
+  const { device, bundles, packed } = options;
   const most = limit(device, 'maxStorageBuffersPerShaderStage');
   const noAlias = new Set<Node>();
   const cuts = new Set<Node>();
@@ -35,7 +41,7 @@ export function formKernels(graph: Graph, options: Omit<FusionOptions, 'onPass'>
     const onPass = (name: string, fusion: Fusion) => void fusions.set(name, fusion);
     const facts = { ...options, noAlias, cuts, remarks: tried, onPass };
     const formed = regionsOf(runFusion(unfused(graph), facts), new FusionContext(graph, facts));
-    const reuse = reuseMemory(formed, graph, tried, bundles);
+    const reuse = reuseMemory(formed, graph, { remarks: tried, bundles, packed });
     const states = crowding(reuse.regions, graph, most).filter((state) => !noAlias.has(state));
     states.forEach((state) => noAlias.add(state));
     if (states.length) continue;

@@ -12,3 +12,10 @@ export function leafBytes(graph: Graph): Map<string, number> {
 /** Their sum. */
 export const bytesOfAll = (leaves: ReadonlyMap<string, number>): number =>
   [...leaves.values()].reduce((sum, bytes) => sum + bytes, 0);
+
+/** Bytes of what only other graphs than that of `own` find in memory. */
+export function bytesBeside(own: ReadonlyMap<string, number>, all: readonly ReadonlyMap<string, number>[]): number {
+  const others = new Map(all.flatMap((leaves) => [...leaves].filter(([key]) => !/^constant/.test(key))));
+  for (const key of own.keys()) others.delete(key);
+  return bytesOfAll(others);
+}

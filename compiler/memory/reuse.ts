@@ -5,7 +5,7 @@
  */
 import { labelOf, results, sameShape, sizeOf, type Graph, type Node, type Remarks, type Update } from '../ir/index.ts';
 import { opDef, keepsOrder } from '../ops/index.ts';
-import { bufferOf, sharing } from '../rewrite/packs.ts';
+import { bufferOf, sharing, type Packed } from '../rewrite/packs.ts';
 import { partsIn } from '../fusion/concats.ts';
 import { samePlaces, type Result } from '../fusion/group.ts';
 import { bindingsOf, type Region } from '../fusion/regions.ts';
@@ -21,11 +21,17 @@ export interface Reuse {
   readonly homes: ReadonlyMap<Node, Node>;
 }
 
+interface Facts {
+  readonly remarks?: Remarks;
+  readonly bundles?: Bundles;
+  /** The packs of the model, those of other graphs among them. */
+  readonly packed: Packed;
+}
+
 export function reuseMemory(
   regions: readonly Region[],
   graph: Graph,
-  remarks?: Remarks,
-  bundles: Bundles = NO_BUNDLES,
+  { remarks, bundles = NO_BUNDLES, packed }: Facts,
 ): Reuse {
   const returned = new Set(results(graph).flatMap(sharing));
   const written = new Set(regions.flatMap((region) => region.results.map(({ node }) => node)));
@@ -41,7 +47,7 @@ export function reuseMemory(
     ),
   );
   const homes = new Map<Node, Node>();
-  const buffer = bufferOf(graph);
+  const buffer = (node: Node) => bufferOf(node, packed);
   const stateOf = new Map(graph.updates.map(({ state, node }) => [node, state]));
   /** A dispatch reads a buffer or writes to it: of a pack it reads nothing but what it writes over. */
   const isWritable = (state: Node, { reads, results: all }: Region) => {

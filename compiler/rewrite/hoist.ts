@@ -9,6 +9,8 @@
  */
 import { byteSize, GraphBuilder, nodesOf, rebuild, results, usersOf, type Graph, type Node } from '../ir/index.ts';
 import { Functional, opDef, opTable } from '../ops/index.ts';
+import { limit, type DeviceSpec } from '../device.ts';
+import type { ModelContext } from './pass.ts';
 import { vectorise } from './vectorise.ts';
 
 export interface Hoisted {
@@ -24,6 +26,20 @@ export interface TableLimits {
   readonly each: number;
   /** Bytes of all. */
   readonly total: number;
+}
+
+/** The pass: what there is to compute before a loop comes before its body. */
+export const hoistAll = (graphs: readonly Graph[], { device }: ModelContext): readonly Graph[] =>
+  graphs.flatMap((graph) => {
+    const { prelude, body } = hoist(graph, limitsOf(graph, device));
+    return prelude ? [prelude, body] : [body];
+  });
+
+/** A table is worth its memory while all of them are small beside the weights that it spares the loop. */
+function limitsOf(graph: Graph, device: DeviceSpec): TableLimits {
+  const weights = nodesOf(graph).filter(({ op }) => op === 'param');
+  const bytes = weights.reduce((sum, { type }) => sum + byteSize(type), 0);
+  return { each: limit(device, 'maxStorageBufferBindingSize'), total: bytes / 2 };
 }
 
 export function hoist(graph: Graph, limits: TableLimits): Hoisted {

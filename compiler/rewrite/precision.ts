@@ -10,7 +10,10 @@
  */
 import { isFloat, nodesOf, rebuild, results, usersOf, type Graph, type GraphBuilder, type Node } from '../ir/index.ts';
 import { attrNumber, opDef, opTable, isSum } from '../ops/index.ts';
-import { isPack } from './packs.ts';
+import { limit } from '../device.ts';
+import { packConflicts } from './pack-conflicts.ts';
+import { isPack, nameOf, packKey } from './packs.ts';
+import type { ModelContext } from './pass.ts';
 
 const MAX_F16 = 65504;
 /** What models are made of: other contractions are gradients, of weights too, and sums of exponentials. */
@@ -28,6 +31,26 @@ const leavesBehind = (node: Node): Node[] => {
   return inner.length ? inner.flatMap(leavesBehind) : node.inputs.length ? [] : [node];
 };
 
+/**
+ * The pass. What the graphs of a model read is of one dtype in all of them; a pack that could not be laid out as f16 stays f32. It ends:
+ * each round but the last takes names out of `halves`.
+ */
+export function lowerAll(graphs: readonly Graph[], { device }: ModelContext): readonly Graph[] {
+  const alignment = limit(device, 'minStorageBufferOffsetAlignment');
+  const known = packConflicts(graphs, new Set(), alignment);
+  let halves = halfParams(graphs);
+  for (;;) {
+    const lowered = graphs.map((graph) => lowerPrecision(graph, halves));
+    const lost = packConflicts(lowered, known, alignment);
+    const inLost = ({ inputs }: Node) => lost.has(packKey(inputs)) && !known.has(packKey(inputs));
+    const packs = lowered.flatMap((graph) => nodesOf(graph).filter((node) => isPack(node) && inLost(node)));
+    const wide = new Set(packs.flatMap(({ inputs }) => inputs.map(nameOf)));
+    const kept = new Set([...halves].filter((name) => !wide.has(name)));
+    if (kept.size === halves.size) return lowered;
+    halves = kept;
+  }
+}
+
 /** The parameters, by name, that the graphs of a model have as f16: contractions multiply them, and no graph updates them. */
 export function halfParams(graphs: readonly Graph[]): ReadonlySet<string> {
   const updated = new Set(graphs.flatMap(({ updates }) => updates.map(({ state }) => state.attrs.name)));
@@ -35,7 +58,7 @@ export function halfParams(graphs: readonly Graph[]): ReadonlySet<string> {
   const names = multiplied.filter(
     (leaf) => leaf.op === 'param' && leaf.type.dtype === 'f32' && !updated.has(leaf.attrs.name),
   );
-  return new Set(names.map(({ attrs }) => String(attrs.name)));
+  return new Set(names.map(nameOf));
 }
 
 /** Contractions of f16 factors. `params`: those to be f16 themselves; the graph's own unless told. */

@@ -1,8 +1,11 @@
 /** The pass that applies the rules of rules/*.rules: algebra that changes the computation, found in what models wrote. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { once, type Graph, type Remarks } from '../ir/index.ts';
+import { once, Remarks, type Graph } from '../ir/index.ts';
+import { limit } from '../device.ts';
+import { packConflicts } from './pack-conflicts.ts';
 import type { Apart } from './packs.ts';
+import type { ModelContext } from './pass.ts';
 import { applyRules, type RewriteStats } from './engine.ts';
 import { parseRules } from './rule-parse.ts';
 import type { Rule } from './rule.ts';
@@ -39,13 +42,20 @@ export const maxBindingOf = ({ limits }: Limits): number => limits.maxStorageBuf
 /** Some rules as a pass. */
 export const applying =
   (rules: () => readonly Rule[]) =>
-  (graph: Graph, device: Limits, remarks?: Remarks, apart?: Apart, stats?: RewriteStats): Graph =>
+  (graph: Graph, { device, ...more }: Applying): Graph =>
     applyRules(graph, rules(), {
       maxBindingBytes: maxBindingOf(device),
       maxReads: (device.limits.maxStorageBuffersPerShaderStage ?? MIN_BUFFERS) - 1,
       bindingAlignment: device.limits.minStorageBufferOffsetAlignment,
-      ...{ remarks, apart, stats },
+      ...more,
     });
+
+interface Applying {
+  readonly device: Limits;
+  readonly remarks?: Remarks;
+  readonly apart?: Apart;
+  readonly stats?: RewriteStats;
+}
 
 /** Rules for what the gradients have left, and not for what they are taken of. */
 const late = once(() => rulesIn('products.rules'));
@@ -56,3 +66,21 @@ const early = once(() => allRules().filter(({ name }) => !late().some((rule) => 
 export const recognise = applying(early);
 export const joinProducts = applying(late);
 export const recogniseAttention = applying(once(() => rulesIn('attention.rules')));
+
+/**
+ * Rules in all graphs of a model; again, with less joined, while these cannot have their packs together. It ends: each round but the
+ * last adds to `apart`, which holds lists of parameters of the model, none of them twice.
+ */
+export function recogniseAll(graphs: readonly Graph[], { device, remarksOn }: ModelContext): readonly Graph[] {
+  const alignment = limit(device, 'minStorageBufferOffsetAlignment');
+  for (let apart: Apart = new Set(); ;) {
+    const told = graphs.map(() => new Remarks());
+    const recognised = graphs.map((graph, i) => recognise(graph, { device, apart, remarks: told[i] }));
+    const conflicts = packConflicts(recognised, apart, alignment);
+    if (conflicts.size === apart.size) {
+      graphs.forEach((graph, i) => remarksOn?.(graph).list.push(...told[i].list));
+      return recognised;
+    }
+    apart = conflicts;
+  }
+}

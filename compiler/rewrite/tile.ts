@@ -22,7 +22,7 @@ interface Cut {
   readonly count: number;
 }
 
-export function tile(graph: Graph, device: Device, remarks?: Remarks): Graph {
+export function tile(graph: Graph, { device, remarks }: { device: Device; remarks?: Remarks }): Graph {
   const most = maxBindingOf(device);
   const known = new Map<Node, Parts>();
   /** What depends on parts: a view may have mixed them, and what follows may have to be cut again, elsewhere. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { rebuild } from '../../compiler/ir/index.ts';
 import { opTable } from '../../compiler/ops/index.ts';
-import type { Pass } from '../../compiler/pipeline.ts';
+import type { GraphPass, ModelPass } from '../../compiler/rewrite/pass.ts';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';
 import { BIN, ditc, SMALL_DIT, spawnDitc, TINY } from './cli.ts';
 
@@ -89,7 +89,7 @@ describe('opt', () => {
 
   it('lists the passes, and the rules with their equations', async () => {
     const { out } = await ditc(['opt', '--list']);
-    expect(out).toMatch(/^The pipeline, in order:\n {2}simplify +canonical form/);
+    expect(out).toMatch(/^The pipeline, in order:\n {2}hoist +what a loop[^]*\n {2}simplify +canonical form/);
     expect(out).toContain('softmax(s·t∘(Q·Kᵀ) + B + C)·V');
     const groups = JSON.parse((await ditc(['opt', '--list', '--json'])).out);
     expect(groups[1].passes.map(({ name }: { name: string }) => name)).toContain('fuse-epilogues');
@@ -118,7 +118,7 @@ describe('opt', () => {
 });
 
 /** A pass with a bug: it fails where the graph has an exp. */
-const fragile: Pass = {
+const fragile: GraphPass = {
   name: 'fragile',
   doc: 'fails at an exp',
   run: (graph) =>
@@ -128,14 +128,25 @@ const fragile: Pass = {
     }),
 };
 /** A pass that breaks the graph: the verifier sees it. */
-const careless: Pass = {
+const careless: GraphPass = {
   name: 'careless',
   doc: 'returns the first output twice',
   run: (graph) => ({ ...graph, outputs: [graph.outputs[0], graph.outputs[0]] }),
 };
 
+/** A pass over all graphs with a bug. */
+const lonely: ModelPass = {
+  name: 'lonely',
+  doc: 'fails where there are two',
+  of: 'model',
+  run([graph, other]) {
+    if (other) throw new TypeError(`${other.name} is one too many`);
+    return [graph];
+  },
+};
+
 describe('a failing pass', () => {
-  const passes = [fragile, careless];
+  const passes = [fragile, careless, lonely];
   beforeEach(() => void vi.stubEnv('TMPDIR', folder({ keep: '' })));
   afterEach(() => void vi.unstubAllEnvs());
 
@@ -170,6 +181,14 @@ describe('a failing pass', () => {
     expect(text).toContain('%b = reshape %x {shape = [6]} : f32[6]  @ my.ts:3:4');
   });
 
+  it('over all graphs of a model leaves them all', async () => {
+    const cwd = folder({ 'two.ir': TWO });
+    const { err } = await ditc(['opt', 'two.ir', '--passes', 'lonely'], cwd, { passes });
+    const path = /the pass lonely failed[^]*reproducer: (\S+)/.exec(err)![1];
+    expect((await ditc(['opt', path], cwd, { passes })).err).toContain('the pass lonely failed\n   TypeError: ');
+    expect((await ditc(['opt', path, '--entry', 'g', '--passes', 'lonely'], cwd, { passes })).code).toBe(0);
+  });
+
   it('is told where no reproducer can be written', async () => {
     const cwd = folder({ 'two.ir': TWO });
     vi.stubEnv('TMPDIR', join(cwd, 'missing'));
@@ -193,4 +212,4 @@ describe('a failing pass', () => {
   });
 });
 
-const rebuilt: Pass['run'] = (graph) => rebuild(graph, opTable, () => undefined);
+const rebuilt: GraphPass['run'] = (graph) => rebuild(graph, opTable, () => undefined);

@@ -4,7 +4,7 @@ import lavapipe from '../../compiler/specs/lavapipe.json' with { type: 'json' };
 import lavapipe512 from '../../compiler/specs/lavapipe-512.json' with { type: 'json' };
 import swiftshader from '../../compiler/specs/swiftshader.json' with { type: 'json' };
 import { without } from '../../compiler/fusion/passes.ts';
-import { halfPasses, pipeline, type CompileOptions } from '../../compiler/pipeline.ts';
+import { passesFor, type CompileOptions } from '../../compiler/pipeline.ts';
 
 export interface Target extends Pick<CompileOptions, 'device' | 'passes' | 'fusion'> {
   readonly name: string;
@@ -18,7 +18,7 @@ const portable = (name: string, limits: Record<string, number>, more: Partial<De
 const halves = (device: DeviceSpec): Target => ({
   name: `${device.name}, f16`,
   device: { ...device, features: [...new Set([...device.features, 'shader-f16'])] },
-  passes: halfPasses(pipeline),
+  passes: passesFor('f16'),
 });
 
 /** No kernel gives several results, and none computes statistics beside a product. */

@@ -103,7 +103,9 @@ const MODELS: Record<string, Case> = {
         e.update(bias, bias.add(e.params.param('b.bias', [16])));
       },
     },
-    packs: [],
+    // It is not written in place: a dispatch does not write a buffer that it reads.
+    packs: ['a.bias b.bias', 'a.weight b.weight'],
+    packsOfAligned: [],
   },
 };
 

@@ -26,7 +26,7 @@ export interface Ran {
  */
 export function runSchedule(graph: Graph, bindings: Bindings, options: CompileOptions, kernels = true): Ran {
   const scheduled = schedule(graph, options);
-  const entry = { name: graph.name, traced: graph, ...scheduled, params: [], states: [] };
+  const entry = { name: graph.name, ...scheduled, params: [], states: [] };
   const { manifest } = buildArtefact({ name: 'graph', source: '', device: options.device, entries: [entry] });
   const { dispatches, outputs, updates, memory } = manifest.entries[graph.name];
   const space = new Memory(memory.arenas, bindings, scheduled.graph);

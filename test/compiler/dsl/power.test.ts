@@ -19,7 +19,7 @@ function powers(y: number, x: number[]) {
     },
   });
   const { graph } = traceEntry(model, 'forward', { batch: 1 });
-  const { outputs } = interpret(runPasses(graph, { device: PORTABLE, passes: pipeline }), { x });
+  const { outputs } = interpret(runPasses([graph], { device: PORTABLE, passes: pipeline })[0].graph, { x });
   const [out, slope] = ['out', 'slope'].map((name) => Array.from(outputs[name].data));
   return { ops: nodesOf(graph).map(({ op }) => op), out, slope };
 }

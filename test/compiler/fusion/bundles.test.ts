@@ -81,8 +81,7 @@ it('an update binds a bundle once, and is right', () => {
     ]),
   );
   const want = interpret(graph, bindings);
-  const bundles = bundlesOf([graph], PORTABLE);
-  const { scheduled, dispatches, updates } = runSchedule(graph, bindings, { device: PORTABLE, bundles, verify: true });
+  const { scheduled, dispatches, updates } = runSchedule(graph, bindings, { device: PORTABLE, verify: true });
   const updating = scheduled.regions.filter(({ region }) => region.bundles.length);
   // g, w and q, and one buffer for the three states.
   expect(updating.map(({ region }) => bindingsOf(region).length)).toEqual([4]);

@@ -77,7 +77,7 @@ it.each<[string, NormCase, DeviceSpec?]>([
 });
 
 it('sums of squares are about the mean: values far from zero lose nothing', () => {
-  const graph = normsInPieces(graphOf({}), PORTABLE);
+  const graph = normsInPieces(graphOf({}), { device: PORTABLE });
   const squares = nodesOf(graph).filter(({ op, inputs }) => op === 'mul' && inputs[0] === inputs[1]);
   expect(squares.map(({ inputs: [x] }) => x.op)).toEqual(['sub', 'sub']);
 });

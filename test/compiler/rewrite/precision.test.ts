@@ -3,7 +3,7 @@ import { traceEntry } from '../../../compiler/dsl/model.ts';
 import { GraphBuilder, nodesOf, verify, type Graph, type Node } from '../../../compiler/ir/index.ts';
 import { Functional, interpret, opDef, opTable, Random } from '../../../compiler/ops/index.ts';
 import { compileModel } from '../../../compiler/compile.ts';
-import { halfPasses, pipeline } from '../../../compiler/pipeline.ts';
+import { passesFor, pipeline, runPasses } from '../../../compiler/pipeline.ts';
 import { halfParams, lowerPrecision } from '../../../compiler/rewrite/precision.ts';
 import { PORTABLE } from '../../../compiler/device.ts';
 import { dit } from '../../../models/dit.ts';
@@ -34,8 +34,8 @@ describe('lowering', () => {
     const options = { batch: 2, dtype: 'f16' };
     for (const name of ['forward', 'trainStepGiven']) {
       const { graph } = traceEntry(model, name, options);
-      const upTo = pipeline.findIndex((pass) => pass.name === 'gradients') + 1;
-      const before = pipeline.slice(0, upTo).reduce((g, pass) => pass.run(g, PORTABLE), graph);
+      const passes = pipeline.slice(0, pipeline.findIndex((pass) => pass.name === 'gradients') + 1);
+      const [{ graph: before }] = runPasses([graph], { device: PORTABLE, passes });
       const after = verify(lowerPrecision(before, halfParams([graph])), opTable);
       expect(contractions(after).length).toBe(contractions(before).length);
       expect(contractions(after).length).toBeGreaterThan(5);
@@ -76,10 +76,10 @@ describe('lowering', () => {
   });
 
   it('takes its place after the derivatives', () => {
-    const names = halfPasses().map(({ name }) => name);
+    const names = passesFor('f16').map(({ name }) => name);
     expect(names.indexOf('lower-precision')).toBe(names.indexOf('cut') + 1);
     expect(names.slice(names.indexOf('gradients'), names.indexOf('cut') + 1)).toEqual(['gradients', 'assemble', 'cut']);
-    expect(names.filter((name) => name !== 'lower-precision')).toEqual(pipeline.map(({ name }) => name));
+    expect(names.filter((name) => name !== 'lower-precision')).toEqual(passesFor('f32').map(({ name }) => name));
   });
 });
 

@@ -98,13 +98,13 @@ const bindingsOf = (graph: Graph, random: Random): Record<string, Float64Array> 
 describe('on the models', () => {
   it('every rule fires', () => {
     const stats = new RewriteStats();
-    for (const block of BLOCKS) recognise(forward({ ...SMALL, block }, 2), DEVICE, undefined, undefined, stats);
+    for (const block of BLOCKS) recognise(forward({ ...SMALL, block }, 2), { device: DEVICE, stats });
     // Models that diffusion has no use for, but a compiler must know.
     const ways = WAYS.map((way) => writtenOut({ way }));
     for (const model of [gpt(), llama(), llama({ cap: 2 }), llama({ cap: 2, choice: true }), ...ways])
-      recognise(simplify(traceEntry(model, 'forward', { batch: 2 }).graph), DEVICE, undefined, undefined, stats);
+      recognise(simplify(traceEntry(model, 'forward', { batch: 2 }).graph), { device: DEVICE, stats });
     const autoencoder = autoencoderKL({ blockOutChannels: [4, 8], normNumGroups: 2, sampleSize: 4 });
-    joinProducts(simplify(traceEntry(autoencoder, 'encode', { batch: 2 }).graph), DEVICE, undefined, undefined, stats);
+    joinProducts(simplify(traceEntry(autoencoder, 'encode', { batch: 2 }).graph), { device: DEVICE, stats });
     const idle = allRules()
       .filter((rule) => !stats.hits.get(rule.name))
       .map((rule) => rule.name);
@@ -117,7 +117,7 @@ describe('on the models', () => {
       for (const numHeads of [1, 2]) {
         const graph = forward({ ...SMALL, numHeads, block }, batch);
         const stats = new RewriteStats();
-        const rewritten = verify(recognise(graph, DEVICE, undefined, undefined, stats), opTable);
+        const rewritten = verify(recognise(graph, { device: DEVICE, stats }), opTable);
         expect(stats.hits.get('online_attention')).toBe(block === 'cross-attention' ? 4 : 2);
         expect(nodesOf(rewritten).filter((node) => node.op === 'softmax')).toEqual([]);
         const bindings = bindingsOf(graph, new Random(1));
@@ -129,7 +129,7 @@ describe('on the models', () => {
 
   it('the heads of adaLN come in as many packs as a binding asks for', () => {
     const packs = (config: Partial<DiTConfig>) =>
-      nodesOf(recognise(forward(config, 1), DEVICE))
+      nodesOf(recognise(forward(config, 1), { device: DEVICE }))
         .filter((node) => node.op === 'concat' && node.type.shape.length === 2 && node.inputs[0].op === 'param')
         .map((node) => node.inputs.length);
     expect(packs({ ...SMALL, depth: 28 })).toEqual([28]);

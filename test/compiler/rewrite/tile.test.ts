@@ -69,7 +69,7 @@ describe.each(Object.entries(CASES))('a large value %s', (_name, build) => {
     const node = build(f, f.matmul(f.op('param', [], { name: 'w', dtype: 'f32', shape: [8, 5] }), x));
     const graph: Graph = { name: 'g', inputs: [x], outputs: [{ name: 'y', node }], updates: [] };
     const remarks = new Remarks();
-    const tiled = tile(graph, binding(bytes), remarks);
+    const tiled = tile(graph, { device: binding(bytes), remarks });
     expect(remarks.list.map(({ by }) => by)).toContain('tile');
     expect(large(tiled, Math.max(bytes, 2 * 8 * 8 * 4 - 1))).toEqual([]);
     expectSame(graph, tiled);
@@ -84,7 +84,7 @@ describe('an autoencoder whose activations do not fit a binding', () => {
     const { graph } = traceEntry(autoencoderKL(config), entry, { batch: 1 });
     const expanded = canonicalise(expand(graph));
     expect(large(expanded, BYTES)).not.toEqual([]);
-    const tiled = tile(expanded, binding(BYTES));
+    const tiled = tile(expanded, { device: binding(BYTES) });
     expect(large(tiled, BYTES)).toEqual([]);
     expectSame(expanded, tiled);
     // It throws for what cannot be bound.
@@ -95,5 +95,5 @@ describe('an autoencoder whose activations do not fit a binding', () => {
 it('leaves alone what fits', () => {
   const { graph } = traceEntry(autoencoderKL({ sampleSize: 32 }), 'decode', { batch: 1 });
   const expanded = expand(graph);
-  expect(nodesOf(tile(expanded, PORTABLE)).length).toBe(nodesOf(expanded).length);
+  expect(nodesOf(tile(expanded, { device: PORTABLE })).length).toBe(nodesOf(expanded).length);
 });
