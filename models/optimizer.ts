@@ -17,8 +17,9 @@ import {
 } from '../compiler/dsl/index.ts';
 import { realNumber, wholeNumber } from './config.ts';
 import { lossScaleOptions, lossScaling, startLossScale, type LossScaleOptions } from './loss-scale.ts';
+import { trainedOf, tuningOptions, type Trained, type TuningOptions } from './tuning.ts';
 
-export interface OptimizerOptions extends LossScaleOptions {
+export interface OptimizerOptions extends LossScaleOptions, TuningOptions {
   readonly lr: number;
   readonly weightDecay: number;
   readonly beta1: number;
@@ -56,7 +57,7 @@ export const optimizerDefaults: Settings = {
   gradNorm: 0,
 };
 
-type Settings = Omit<OptimizerOptions, keyof LossScaleOptions>;
+type Settings = Omit<OptimizerOptions, keyof LossScaleOptions | keyof TuningOptions>;
 
 /** The options of an entry, checked. @throws DitcError `config`. */
 export function optimizerOptions(given: EntryOptions): OptimizerOptions {
@@ -80,6 +81,7 @@ export function optimizerOptions(given: EntryOptions): OptimizerOptions {
     accumulate: count('accumulate', 1),
     gradNorm: count('gradNorm'),
     ...lossScaleOptions(given),
+    ...tuningOptions(given),
   };
 }
 
@@ -94,20 +96,24 @@ export const batchOf = (e: Entry) => e.state('optimizer.batch', [], 'i32');
 
 const stateOf = (e: Entry, prefix: string, name: string, of: Tensor) => e.state(`${prefix}.${name}`, of.shape);
 
-/** Sets the optimiser of all parameters declared so far to its start: no moments, and the average equal to the weights. */
+/** Sets the optimiser of what is trained, of the parameters declared so far, to its start: no moments, and the average equal to the weights. */
 export function startOptimizer(e: Entry, options: OptimizerOptions): void {
   const zero = (state: Tensor) => e.update(state, constant(0, state.shape, state.dtype));
   zero(stepOf(e));
   if (options.accumulate > 1) zero(batchOf(e));
   startLossScale(e, options);
-  for (const { name, value, frozen } of e.parameters()) {
-    e.update(stateOf(e, 'ema', name, value), value);
-    if (frozen) continue;
+  const trained = trainedOf(e, options);
+  for (const { name, value } of averagedOf(e, options, trained)) e.update(stateOf(e, 'ema', name, value), value);
+  for (const { name, value } of trained) {
     zero(stateOf(e, 'optimizer.m', name, value));
     zero(stateOf(e, 'optimizer.v', name, value));
     if (options.accumulate > 1) zero(stateOf(e, 'optimizer.gradient', name, value));
   }
 }
+
+/** What an average is kept of: all parameters, or of a training of some of them those alone. */
+const averagedOf = (e: Entry, { train, lora }: TuningOptions, trained: readonly Trained[]): readonly Trained[] =>
+  train || lora ? trained : e.parameters();
 
 /** 1 − βᵗ without the cancellation that float32 would suffer for β near 1: the series where the power is near 1. */
 function oneMinusPower(beta: number, t: Tensor): Tensor {
@@ -158,12 +164,11 @@ export interface Updated {
 }
 
 /**
- * One update of all parameters declared so far by the gradients of the loss, and of the average after it. With accumulation a
+ * One update of what is trained, of the parameters declared so far, by the gradients of the loss, and of the average after it. With accumulation a
  * batch adds its gradients, and the last one updates by their mean.
  */
 export function optimize(e: Entry, options: OptimizerOptions, loss: Tensor): Updated {
-  const parameters = e.parameters();
-  const trained = parameters.filter(({ frozen }) => !frozen);
+  const trained = trainedOf(e, options);
   const scaling = lossScaling(e, options);
   const made = gradients(
     scaling?.scaled(loss) ?? loss,
@@ -199,7 +204,7 @@ export function optimize(e: Entry, options: OptimizerOptions, loss: Tensor): Upd
       return [name, next.value] as const;
     }),
   );
-  for (const { name, value } of parameters) {
+  for (const { name, value } of averagedOf(e, options, trained)) {
     const average = stateOf(e, 'ema', name, value);
     const next = updated.get(name) ?? value;
     // As a step towards the weights, so that what has arrived stays.

@@ -18,6 +18,7 @@ import { misconfigured, realNumber } from './config.ts';
 import { objectiveOf, splitPrediction, type DdpmOptions, type Denoiser } from './diffusion.ts';
 import type { Losses, Trainer } from './objective.ts';
 import { batchOf, optimize, optimizerOptions, startOptimizer, stepOf, type OptimizerOptions } from './optimizer.ts';
+import { addLowRank } from './tuning.ts';
 
 /** Options of the training entries. Those of the process are DDPM's alone. */
 export interface TrainingOptions extends OptimizerOptions, Partial<Pick<DdpmOptions, 'schedule' | 'minSnr'>> {
@@ -122,6 +123,7 @@ type Drawing = (options: TrainingOptions, trainer: Trainer) => Draws;
 
 function trainStep(e: Entry, model: Trainee, drawFor: Drawing): Record<string, Tensor> {
   const options = trainingOptions(e.options, model);
+  addLowRank(e, options);
   const trainer = objectiveOf(model).trainer(e.options);
   const draws = drawFor(options, trainer);
   const terms = losses(e, model, trainer, draws);

@@ -18,6 +18,7 @@ import {
 } from '../compiler/dsl/index.ts';
 import { oneOf, realNumber } from './config.ts';
 import { batchOf, optimize, optimizerOptions, startOptimizer, stepOf, type OptimizerOptions } from './optimizer.ts';
+import { addLowRank } from './tuning.ts';
 import { klDivergence, posterior, samplePosterior } from './posterior.ts';
 
 const RECONSTRUCTIONS = ['l1', 'mse'] as const;
@@ -90,6 +91,7 @@ function trainStep(
   noiseFor: (options: OptimizerOptions) => Tensor,
 ) {
   const options = trainingOptions(e.options);
+  addLowRank(e, options);
   const images = e.input('images', [e.batch, ...pictures]);
   const q = posterior(encode(e.params, images));
   const made = decode(e.params, samplePosterior(q, noiseFor(options)));

@@ -3,6 +3,7 @@
  * (models/training.ts) and nothing of the model.
  */
 import type { Manifest, TensorSpec } from '../compiler/emit/artefact.ts';
+import { addStep, type LowRank } from './checkpoint/low-rank.ts';
 import { checkLabels, type Dataset } from './data/dataset.ts';
 import { givenDataset, type GivenExamples } from './data/given.ts';
 import { START, type Position } from './data/order.ts';
@@ -49,11 +50,28 @@ export class TrainingSteps {
   }
 }
 
-/** What the trained model is: the moving average of a parameter, or the parameter itself where the model keeps none. */
+/** What the trained model is: the moving average of a parameter, or the parameter itself where the model keeps none; its low-rank step added. */
 export async function readAverage(program: Program, name: string): Promise<Values> {
+  const step = await readLowRank(program, name);
+  const values = await averageOf(program, name);
+  return step ? addStep(values as Float32Array, 0, step) : values;
+}
+
+async function averageOf(program: Program, name: string): Promise<Values> {
   const average = `ema.${name}`;
-  const kept = program.states.some((state) => state.name === average);
-  return kept ? program.readState(average) : program.readParam(name);
+  if (hasState(program, average)) return program.readState(average);
+  return hasState(program, name) ? program.readState(name) : program.readParam(name);
+}
+
+const hasState = (program: Program, name: string): boolean => program.states.some((state) => state.name === name);
+
+/** The low-rank step that is trained beside a parameter (models/tuning.ts), if one is. */
+export async function readLowRank(program: Program, name: string): Promise<LowRank | undefined> {
+  const [a, b] = [`lora_A.${name}`, `lora_B.${name}`];
+  const first = program.states.find((state) => state.name === a);
+  if (!first) return undefined;
+  const [left, right] = [await averageOf(program, a), await averageOf(program, b)] as Float32Array[];
+  return { a: left, b: right, rank: first.shape[0], scale: 1 };
 }
 
 /** A place between two steps. */

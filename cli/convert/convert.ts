@@ -10,6 +10,7 @@ import type { TensorFile } from '../../runtime/checkpoint/source.ts';
 import { nearestName } from '../../runtime/checkpoint/suggest.ts';
 import type { TensorToWrite } from '../../runtime/checkpoint/tensor_write.ts';
 import { writeTorch } from '../../runtime/checkpoint/torch_write.ts';
+import { mergeAdapter } from '../../runtime/checkpoint/low-rank.ts';
 import { trainedWeights, type Part } from '../../runtime/checkpoint/trained.ts';
 import { RuntimeError } from '../../runtime/error.ts';
 import { checkpointFiles } from '../../runtime/node/checkpoint.ts';
@@ -23,12 +24,16 @@ import { loadModel, type LoadedModel } from '../model.ts';
 import { checkNewFolder, checkOutputFile } from '../out-path.ts';
 import { startProgress } from '../progress.ts';
 import type { Terminal } from '../terminal.ts';
+import { plural } from '../text.ts';
 
 export interface ConvertRequest {
   readonly model?: string;
   readonly to?: string;
   readonly dtype?: DType;
   readonly part?: Part;
+  /** Low-rank steps to merge into the weights: a file, and what they are multiplied by. */
+  readonly lora?: string;
+  readonly loraScale?: number;
 }
 
 export interface Converted {
@@ -53,8 +58,7 @@ export async function convertCheckpoint(
   const loaded = request.model === undefined ? undefined : loadModel(request.model, terminal);
   const layout = layoutFor(request.to, loaded, isFile);
   await checkOther(from, to);
-  return withWeights({ path: from, part: request.part }, async (given) => {
-    const { file, note } = trainedWeights(given!, request.part);
+  return withMerged(from, request, async ({ file, note }) => {
     const planned = await planConversion(file, {
       model: loaded && modelOf(loaded),
       layout: request.to,
@@ -83,6 +87,22 @@ export async function convertCheckpoint(
     return { conversion, written: { tensors: tensors.length, bytes: total } };
   });
 }
+
+/** The weights to convert, with the steps of an adapter added where one is given. */
+const withMerged = <T>(
+  from: string,
+  { part, lora, loraScale = 1 }: ConvertRequest,
+  work: (weights: { readonly file: TensorFile; readonly note?: string }) => Promise<T>,
+): Promise<T> =>
+  withWeights({ path: from, part }, async (given) => {
+    const { file, note } = trainedWeights(given!, part);
+    if (lora === undefined) return work({ file, note });
+    return withWeights({ path: lora, part: undefined }, async (adapter) => {
+      const { file: whole, merged } = mergeAdapter(file, adapter!, loraScale);
+      const said = `the steps of ${lora} are added to ${plural(merged, 'matrix', 'matrices')}`;
+      return work({ file: whole, note: note === undefined ? said : `${note}; ${said}` });
+    });
+  });
 
 const writeTensors = (
   path: string,

@@ -14,17 +14,30 @@ import { metricsPage, type SampleGrid } from '../metrics-page.ts';
 import { readMetrics } from '../metrics.ts';
 import { checkOutputFolder } from '../out-path.ts';
 import { checkpointSteps } from './checkpoint.ts';
-import { readAverage } from '../../runtime/train.ts';
+import { readAverage, readLowRank } from '../../runtime/train.ts';
+import { adapterNames } from '../../runtime/checkpoint/low-rank.ts';
+import { encodeValues } from '../../runtime/checkpoint/encode.ts';
+import type { TensorToWrite } from '../../runtime/checkpoint/tensor_write.ts';
 import { latestCheckpoint } from './resume.ts';
 
 const METRICS = 'metrics.jsonl';
 /** What a training writes there. */
-export const WRITTEN = [METRICS, 'training.html', 'weights.safetensors', 'checkpoints', 'samples', 'astray'] as const;
+export const WRITTEN = [
+  METRICS,
+  'training.html',
+  'weights.safetensors',
+  'adapter.safetensors',
+  'checkpoints',
+  'samples',
+  'astray',
+] as const;
 
 export class TrainingFolder {
   readonly metrics: string;
   readonly checkpoints: string;
   readonly weights: string;
+  /** Low-rank steps alone, of a training of such. */
+  readonly adapter: string;
   /** Of a kernel that made a training go astray: what it read and wrote. */
   readonly astray: string;
   readonly #samples: string;
@@ -33,6 +46,7 @@ export class TrainingFolder {
     this.metrics = join(path, METRICS);
     this.checkpoints = join(path, 'checkpoints');
     this.weights = join(path, 'weights.safetensors');
+    this.adapter = join(path, 'adapter.safetensors');
     this.astray = join(path, 'astray');
     this.#samples = join(path, 'samples');
   }
@@ -121,7 +135,23 @@ export class TrainingFolder {
         yield (await readAverage(program, name)) as Float32Array;
       },
     }));
+    await this.#writeAdapter(program, metadata);
     await writeAtomically(this.weights, (write) => writeSafetensors(write, tensors, metadata));
+  }
+
+  /** The low-rank steps, where such were trained, by PEFT's names. */
+  async #writeAdapter(program: Program, metadata: Record<string, string>): Promise<void> {
+    const tensors: TensorToWrite[] = [];
+    for (const { name } of program.manifest.params) {
+      const step = await readLowRank(program, name);
+      if (!step) continue;
+      const { a, b } = adapterNames(name);
+      const part = (name: string, values: Float32Array, shape: number[]) =>
+        tensors.push({ name, dtype: 'f32', shape, chunks: () => [encodeValues('f32', values, name)] });
+      part(a, step.a, [step.rank, step.a.length / step.rank]);
+      part(b, step.b, [step.b.length / step.rank, step.rank]);
+    }
+    if (tensors.length) await writeAtomically(this.adapter, (write) => writeSafetensors(write, tensors, metadata));
   }
 }
 

@@ -20,6 +20,8 @@ export const HYPERPARAMETERS = [
   'growthInterval',
   'reconstruction',
   'klWeight',
+  'train',
+  'lora',
 ] as const;
 
 export type Hyperparameters = Readonly<Partial<Record<(typeof HYPERPARAMETERS)[number], number | string>>>;

@@ -56,7 +56,14 @@ export class Scope {
     const node = declare(this.trace, this.trace.params, 'param', full, shape, 'f32', init);
     const { frozen, resize } = options;
     if (frozen || resize) this.trace.params.set(full, { node, init, frozen, resize });
-    return new Tensor(node);
+    return new Tensor(frozen ? node : this.#readAs(full, node));
+  }
+
+  /** What the entry reads for a parameter. */
+  #readAs(name: string, node: Node): Node {
+    const { adapted, adapt } = this.trace;
+    if (!adapted.has(name)) adapted.set(name, adapt?.(name, node) ?? node);
+    return adapted.get(name)!;
   }
 
   /** x·Wᵀ + b with `name.weight` [out, in] (Xavier-uniform unless told) and `name.bias` [out] (zeros unless told). */
@@ -217,6 +224,20 @@ export class Entry {
     return new Tensor(declare(this.trace, this.trace.states, 'state', name, [], 'i32', zeros, { count }));
   }
 
+  /**
+   * What parameters are read as from here on, but for frozen ones: `as` gets each once, with its name, and gives itself or a value of its
+   * type made of it. `parameters()` and `update` have the parameters themselves.
+   */
+  adapt(as: (name: string, value: Tensor) => Tensor): void {
+    this.trace.adapt = (name, node) => {
+      const { node: made } = as(name, new Tensor(node));
+      const [is, was] = [made, node].map(({ type }) => formatType(type));
+      if (is === was) return made;
+      const what = `adapt: ${name} is ${was}, and would be read as ${is}`;
+      throw new DitcError({ code: 'shape', where: currentPlace(), what, fix: 'give a value of its type' });
+    };
+  }
+
   /** All parameters declared so far, in order. */
   parameters(): Parameter[] {
     const declared = [...this.trace.params];
@@ -245,6 +266,7 @@ methodsTake(Entry, {
   input: [text('name'), shape('shape'), optional(dtype('dtype')), options('options', [whole('classes', 1)])],
   state: [text('name'), shape('shape'), optional(dtype('dtype')), optional(init('init'))],
   counter: [text('name'), argument('count', 'a whole number from 1 to 2147483647: of the values it takes', isCount)],
+  adapt: [argument('as', 'a function of a name and a tensor', (as) => typeof as === 'function')],
   parameters: [],
   update: [tensor('target'), tensor('value')],
 });

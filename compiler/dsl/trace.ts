@@ -32,6 +32,9 @@ export class Trace {
   readonly params = new Map<string, DeclaredParam>();
   readonly states = new Map<string, DeclaredParam>();
   readonly updates = new Map<string, { state: Node; node: Node }>();
+  /** What parameters are read as, where that is not themselves. */
+  readonly adapted = new Map<string, Node>();
+  adapt: ((name: string, node: Node) => Node) | undefined;
 
   constructor() {
     this.builder.location = () => place;

@@ -3,6 +3,7 @@
  * averages, as `state/ema.NAME`. What is drawn from, and trained on, is the average where there is one.
  */
 import { RuntimeError } from '../error.ts';
+import { mergeSteps, readStep, type LowRank } from './low-rank.ts';
 import type { TensorFile } from './source.ts';
 import { viewOf } from './view.ts';
 
@@ -21,7 +22,7 @@ export function trainedWeights(file: TensorFile, part?: Part): { file: TensorFil
   const params = [...file.tensors.keys()].filter((name) => name.startsWith(PARAM));
   if (!params.length) return { file };
   const found = new Map<string, [string]>();
-  let averages = 0;
+  let averages = [...file.tensors.keys()].filter((name) => name.startsWith(`${AVERAGE}lora_B.`)).length;
   for (const stored of params) {
     const name = stored.slice(PARAM.length);
     const average = `${AVERAGE}${name}`;
@@ -36,7 +37,18 @@ export function trainedWeights(file: TensorFile, part?: Part): { file: TensorFil
   const chosen = part === 'model' || !averages ? 'the weights themselves' : 'the moving average (EMA) of the weights';
   const other = averages && part !== 'model' ? '; --part model takes the weights themselves' : '';
   return {
-    file: viewOf(file, found),
+    file: mergeSteps(viewOf(file, found), stepsOf(file, [...found.keys()], part)),
     note: `${file.name} is a checkpoint of a training: ${chosen} are taken${other}`,
   };
+}
+
+/** The low-rank steps that were trained beside parameters, by their names: of the averages too, unless the weights themselves are asked for. */
+function stepsOf(file: TensorFile, params: readonly string[], part?: Part): Map<string, () => Promise<LowRank>> {
+  const stored = (name: string) => {
+    const average = `${AVERAGE}${name}`;
+    return part !== 'model' && file.tensors.has(average) ? average : `state/${name}`;
+  };
+  const trained = params.filter((name) => file.tensors.has(`state/lora_A.${name}`));
+  const read = (name: string) => readStep(file, stored(`lora_A.${name}`), stored(`lora_B.${name}`), 1);
+  return new Map(trained.map((name) => [name, () => read(name)]));
 }
