@@ -14,9 +14,12 @@ export const ANY: Range = [0, MOST];
 /** What is known of names where a statement stands. */
 export class Ranges {
   private readonly known: ReadonlyMap<string, Range>;
+  /** Names of variables: what is known of one does not stay so. */
+  private readonly variables: ReadonlySet<string>;
 
-  private constructor(known: ReadonlyMap<string, Range>) {
+  private constructor(known: ReadonlyMap<string, Range>, variables: ReadonlySet<string> = new Set()) {
     this.known = known;
+    this.variables = variables;
   }
 
   static of({ workgroupSize, grid: [x, y, z] }: Pick<Kernel, 'workgroupSize' | 'grid'>): Ranges {
@@ -30,11 +33,12 @@ export class Ranges {
   }
 
   private with(name: string, range: Range): Ranges {
-    return new Ranges(new Map([...this.known, [name, range]]));
+    return this.variables.has(name) ? this : new Ranges(new Map([...this.known, [name, range]]), this.variables);
   }
 
   /** After a statement: a `let` says what its name is, a return that its condition does not hold. */
   after(stmt: Stmt): Ranges {
+    if (stmt.kind === 'var') return new Ranges(this.known, new Set([...this.variables, stmt.variable.name]));
     if (stmt.kind === 'let' && stmt.value.type === 'u32') return this.with(stmt.name, this.rangeOf(stmt.value));
     return stmt.kind === 'returnIf' ? this.given(stmt.condition, false) : this;
   }

@@ -2,12 +2,12 @@
  * What must hold of kernel IR: names are defined before they are read, types agree, no access of an array is sure to leave it, and what
  * all invocations do together (barriers, subgroup operations, fragments) stands where all of them come by.
  */
-import { opDef } from '../ops/index.ts';
 import type { Buffer, Expr, FragmentPlace, Kernel, SharedArray, Stmt } from './ir.ts';
 import { Ranges } from './ranges.ts';
 import { isFragment, shapeOf, type ElementType, type ValueType } from './types.ts';
+import { binaryType, callType, componentType, convertType, literalType, opType, type Fail } from './typing.ts';
 import { printExpr, printStmt } from './print.ts';
-import { childrenOf, isCollective, operandsOf } from './walk.ts';
+import { childrenOf, isCollective, operandsOf, some } from './walk.ts';
 
 /** A broken rule, and the statement that breaks it. */
 export class KernelError extends Error {}
@@ -35,21 +35,28 @@ interface Place {
   readonly names: Map<string, Known>;
   readonly arrays: Map<string, SharedArray>;
   ranges: Ranges;
-  /** Whether all invocations come by. */
-  isUniform: boolean;
+  /** Whether all invocations come by that have not returned. */
+  readonly isUniform: boolean;
 }
 
 class Verifier {
   private readonly kernel: Kernel;
   private readonly taken = new Set<string>();
   private stmt?: Stmt;
+  /** Whether some invocations may have returned, and others not. */
+  private areSomeGone = false;
 
   constructor(kernel: Kernel) {
     this.kernel = kernel;
   }
 
   run(): void {
-    const { buffers, shared, body } = this.kernel;
+    const { buffers, shared, body, workgroupSize, grid, subgroupSize = 1 } = this.kernel;
+    const counts = { 'a workgroup': [workgroupSize], 'a grid': grid, 'a subgroup': [subgroupSize] };
+    for (const [what, sizes] of Object.entries(counts))
+      if (!sizes.every(isCount)) this.fail(`${what} of ${sizes.join('×')}`);
+    for (const { name, elements } of [...buffers, ...shared])
+      if (!isCount(elements)) this.fail(`${name} of ${elements}`);
     const builtins = ['lane', 'group.x', 'group.y', 'group.z'];
     const names = builtins.map((name): [string, Known] => [name, { type: 'u32', isUniform: name !== 'lane' }]);
     for (const { name } of [...buffers, ...shared]) this.take(name);
@@ -57,10 +64,10 @@ class Verifier {
     this.block(body, { names: new Map(names), arrays, ranges: Ranges.of(this.kernel), isUniform: true });
   }
 
-  private fail(rule: string): never {
+  private readonly fail: Fail = (rule) => {
     const at = this.stmt ? `: ${printStmt(this.stmt)[0].trim()}` : '';
     throw new KernelError(`internal error: kernel IR: ${rule}${at}`);
-  }
+  };
 
   private take(name: string): void {
     if (this.taken.has(name)) this.fail(`${name} is defined twice`);
@@ -90,17 +97,14 @@ class Verifier {
         return;
       }
       case 'for':
-        if (!Number.isSafeInteger(stmt.count) || stmt.count < 1) this.fail('a loop has at least one round');
-        return this.inner(stmt, place, place.isUniform, (names) => {
-          this.take(stmt.index);
-          names.set(stmt.index, { type: 'u32', isUniform: true });
-        });
+        if (!isCount(stmt.count)) this.fail('a loop has at least one round');
+        return this.loop(stmt, place);
       case 'if':
         if (stmt.condition.type !== 'bool') this.fail('a condition is a bool');
         return this.inner(stmt, place, place.isUniform && this.isUniform(stmt.condition, place));
       case 'returnIf':
         if (stmt.condition.type !== 'bool') this.fail('a condition is a bool');
-        place.isUniform &&= this.isUniform(stmt.condition, place);
+        this.areSomeGone ||= !place.isUniform || !this.isUniform(stmt.condition, place);
         return;
       case 'store':
         if (stmt.buffer.access !== 'read_write') this.fail(`${stmt.buffer.name} is bound for reading`);
@@ -112,17 +116,18 @@ class Verifier {
       case 'storeFragment':
         if ('access' in stmt.array && stmt.array.access !== 'read_write')
           this.fail(`${stmt.array.name} is bound for reading`);
-        if (!place.isUniform) this.fail('fragments are stored where all invocations come by');
+        this.checkTogether(place);
         return this.fragment(stmt, stmt.value.type, place);
       case 'array':
         if (stmt.values.some(({ type }) => type !== stmt.array.type))
           this.fail(`values of a ${stmt.array.type} array are`);
+        if (stmt.values.length !== stmt.array.elements)
+          this.fail(`${stmt.values.length} values of ${stmt.array.elements}`);
         this.take(stmt.array.name);
         place.arrays.set(stmt.array.name, stmt.array);
         return;
       case 'barrier':
-        if (!place.isUniform) this.fail('a barrier stands where all invocations come by');
-        return;
+        return this.checkTogether(place);
       case 'comment':
     }
   }
@@ -143,6 +148,25 @@ class Verifier {
     this.block(stmt.body, { names: own, arrays: new Map(arrays), ranges: ranges.inside(stmt), isUniform });
   }
 
+  /** Who returns in one round does not come by in the next. */
+  private loop(stmt: Stmt & { kind: 'for' }, place: Place): void {
+    const wereAllThere = !this.areSomeGone;
+    this.inner(stmt, place, place.isUniform, (names) => {
+      this.take(stmt.index);
+      names.set(stmt.index, { type: 'u32', isUniform: true });
+    });
+    if (!wereAllThere || !this.areSomeGone || stmt.count === 1) return;
+    this.stmt = firstTogether(stmt.body) ?? this.stmt;
+    if (firstTogether(stmt.body)) this.checkTogether(place);
+  }
+
+  /** For what all invocations do together. */
+  private checkTogether({ isUniform }: Place): void {
+    if (isUniform && !this.areSomeGone) return;
+    const what = this.stmt!.kind === 'barrier' ? 'a barrier' : 'what a subgroup does together';
+    this.fail(`${what} stands where all invocations come by`);
+  }
+
   /** Whether all invocations have the same value: none comes from the lane, a variable, or memory that invocations write. */
   private isUniform(expr: Expr, place: Place): boolean {
     if (expr.kind === 'name') return place.names.get(expr.name)!.isUniform;
@@ -153,8 +177,10 @@ class Verifier {
 
   private expr(expr: Expr, place: Place): void {
     childrenOf(expr).forEach((child) => this.expr(child, place));
-    if (isCollective(expr) && !place.isUniform)
-      this.fail(`what a subgroup does together stands where all of it come by: ${printExpr(expr)}`);
+    if (isCollective(expr)) {
+      if (!this.kernel.usesSubgroups) this.fail(`a kernel that uses no subgroups has ${printExpr(expr)}`);
+      this.checkTogether(place);
+    }
     const type = this.typeOf(expr, place);
     if (type !== expr.type) this.fail(`${printExpr(expr)} is ${type}, written ${expr.type}`);
   }
@@ -162,97 +188,32 @@ class Verifier {
   private typeOf(expr: Expr, place: Place): ValueType {
     switch (expr.kind) {
       case 'literal':
+        return literalType(expr, this.fail);
       case 'zero':
+        return isFragment(expr.type) ? expr.type : this.fail(`a ${expr.type} of zeros`);
       case 'convert':
-        return expr.type;
+        return convertType(expr, this.fail);
       case 'name': {
         const known = place.names.get(expr.name);
         return known ? known.type : this.fail(`${expr.name} is not defined here`);
       }
       case 'binary':
-        return this.binary(expr);
+        return binaryType(expr, this.fail);
       case 'call':
-        return this.call(expr);
+        return callType(expr, this.fail);
       case 'op':
-        return this.op(expr);
+        return opType(expr, this.fail);
       case 'load':
         return this.read(expr, expr.buffer, elementOf(expr.buffer), place);
       case 'shared':
         if (place.arrays.get(expr.array.name) !== expr.array) this.fail(`${expr.array.name} is not defined here`);
         return this.read(expr, expr.array, expr.array.type, place);
-      case 'component': {
-        const { of, lanes } = shapeOf(expr.of.type);
-        if (lanes === 1 || expr.lane >= lanes) this.fail(`a ${expr.of.type} has no component ${expr.lane}`);
-        return of;
-      }
+      case 'component':
+        return componentType(expr, this.fail);
       case 'loadFragment':
         this.fragment(expr, expr.type, place);
         return expr.type;
     }
-  }
-
-  private binary({ op, a, b }: Expr & { kind: 'binary' }): ValueType {
-    const [x, y] = [shapeOf(a.type), shapeOf(b.type)];
-    if (x.of !== y.of || (x.lanes !== y.lanes && x.lanes !== 1 && y.lanes !== 1))
-      this.fail(`${a.type} ${op} ${b.type}`);
-    if (op === '&&' || op === '||') return a.type === 'bool' ? 'bool' : this.fail(`${a.type} ${op} ${b.type}`);
-    if (['<', '<=', '>', '>=', '==', '!='].includes(op)) return 'bool';
-    return x.lanes >= y.lanes ? a.type : b.type;
-  }
-
-  private call({ fn, args, type }: Expr & { kind: 'call' }): ValueType {
-    const types = args.map((arg) => arg.type);
-    const all = (given: readonly ValueType[], one: ValueType) =>
-      given.every((t) => t === one) ? one : this.fail(`${fn}(${types.join(', ')})`);
-    switch (fn) {
-      case 'dot':
-        all(types, types[0]);
-        return shapeOf(types[0]).of;
-      case 'select':
-        if (types[2] !== 'bool') this.fail('select chooses by a bool');
-        return all(types.slice(0, 2), types[0]);
-      case 'subgroupBroadcast':
-      case 'subgroupShuffle':
-      case 'subgroupShuffleXor':
-        return types[1] === 'u32' ? types[0] : this.fail(`${fn} takes the number of a lane`);
-      case 'multiplyAccumulate':
-        return this.multiply(types);
-      case 'min':
-      case 'max':
-      case 'exp':
-      case 'fma':
-      case 'subgroupAdd':
-      case 'subgroupMul':
-      case 'subgroupMin':
-      case 'subgroupMax':
-        return all(types, types[0]);
-      default: {
-        const { of, lanes } = shapeOf(fn);
-        if (args.length !== 1 && args.length !== lanes) this.fail(`${fn} of ${args.length} parts`);
-        all(types, of);
-        return type === fn ? fn : this.fail(`${fn} is written ${type}`);
-      }
-    }
-  }
-
-  private multiply(types: readonly ValueType[]): ValueType {
-    const [left, right, sum] = types.map((type) => shapeOf(type));
-    const [l, r, s] = [left, right, sum].map((shape) => shape.fragment);
-    if (l?.use !== 'left' || r?.use !== 'right' || s?.use !== 'result') this.fail('left · right + result');
-    const agrees = l.columns === r.rows && s.rows === l.rows && s.columns === r.columns && left.of === right.of;
-    return agrees ? types[2] : this.fail(`${types[0]} · ${types[1]} is no ${types[2]}`);
-  }
-
-  /** By the op's own rule; f16 is a matter of memory. */
-  private op({ op, args, attrs, type }: Expr & { kind: 'op' }): ValueType {
-    const { kind, type: rule, wgsl } = opDef(op);
-    if (kind !== 'pointwise') this.fail(`${op} is no pointwise op`);
-    if (shapeOf(type).lanes > 1) return wgsl?.vector ? type : this.fail(`${op} gives one value`);
-    const { dtype } = rule(
-      args.map((arg) => ({ dtype: shapeOf(arg.type).of, shape: [] })),
-      attrs,
-    );
-    return dtype === 'f16' ? 'f32' : dtype;
   }
 
   /** f16 may be read as f32. */
@@ -292,3 +253,16 @@ class Verifier {
 /** What an element of a buffer is. */
 export const elementOf = ({ dtype, fours }: Buffer): ElementType =>
   fours ? `vec4${dtype === 'f16' ? 'h' : 'f'}` : dtype;
+
+const isCount = (n: number): boolean => Number.isSafeInteger(n) && n > 0;
+
+/** What all invocations do together, of statements and those in them. */
+function firstTogether(stmts: readonly Stmt[]): Stmt | undefined {
+  for (const stmt of stmts) {
+    if (stmt.kind === 'barrier' || stmt.kind === 'storeFragment') return stmt;
+    if (operandsOf(stmt).some((expr) => some(expr, isCollective))) return stmt;
+    const inner = 'body' in stmt ? firstTogether(stmt.body) : undefined;
+    if (inner) return inner;
+  }
+  return undefined;
+}

@@ -1,7 +1,7 @@
 /** What the verifier of kernel IR holds to: each rule by a kernel that breaks it, and one that keeps all. */
 import { describe, expect, it } from 'vitest';
 import { KernelBuilder } from '../../../compiler/kernel/builder.ts';
-import type { Kernel } from '../../../compiler/kernel/ir.ts';
+import type { Expr, Kernel } from '../../../compiler/kernel/ir.ts';
 import { printIr } from '../../../compiler/kernel/print.ts';
 import { fragment } from '../../../compiler/kernel/types.ts';
 import { verifyKernel } from '../../../compiler/kernel/verify.ts';
@@ -12,6 +12,14 @@ const kernel = (write: (b: KernelBuilder) => void, workgroup = 8): Kernel => {
   return b.finish(workgroup, [2, 1, 1]);
 };
 const lane = (b: KernelBuilder) => b.name('lane', 'u32', 0);
+const group = (b: KernelBuilder) => b.name('group.x', 'u32', 0);
+const yes = (b: KernelBuilder) => b.literal(true, 'bool');
+const one = (b: KernelBuilder) => b.literal(1, 'f32');
+/** Computes a value and keeps it. */
+const computes =
+  (value: (b: KernelBuilder) => Expr) =>
+  (b: KernelBuilder): void =>
+    void b.variable('v', value(b));
 
 it('a sound kernel passes, and reads as text', () => {
   const sound = kernel((b) => {
@@ -90,12 +98,34 @@ const BROKEN: Readonly<Record<string, [write: (b: KernelBuilder) => void, why: R
     },
     /a barrier stands where all invocations come by/,
   ],
+  'a barrier after some have returned from a block': [
+    (b) => {
+      b.when(b.binary('<', group(b), b.u32(1)), () => b.returnIf(b.binary('<', lane(b), b.u32(4))));
+      b.barrier();
+    },
+    /a barrier stands where all invocations come by/,
+  ],
+  'a barrier after some have returned under a condition on the lane': [
+    (b) => {
+      b.when(b.binary('<', lane(b), b.u32(4)), () => b.returnIf(b.binary('<', group(b), b.u32(1))));
+      b.barrier();
+    },
+    /a barrier stands where all invocations come by/,
+  ],
+  'a barrier that some have returned from in the round before': [
+    (b) =>
+      b.loop('k', 4, (k) => {
+        b.barrier();
+        b.returnIf(b.binary('<', lane(b), k));
+      }),
+    /a barrier stands where all invocations come by: barrier/,
+  ],
   'a subgroup operation under a condition on the lane': [
     (b) => {
       const y = b.buffer('y', 'u32', 8, 'read_write');
       b.when(b.binary('<', lane(b), b.u32(4)), () => b.store(y, lane(b), b.call('subgroupAdd', [lane(b)])));
     },
-    /what a subgroup does together stands where all of it come by: subgroupAdd\(lane\)/,
+    /what a subgroup does together stands where all invocations come by: y\[lane\] = subgroupAdd\(lane\)/,
   ],
   'a choice by a number': [
     (b) => {
@@ -130,6 +160,79 @@ describe('refuses', () => {
   it.each(Object.entries(BROKEN))('%s', (_, [write, why]) => {
     expect(() => verifyKernel(kernel(write))).toThrow(why);
   });
+});
+
+/** Expressions that no rule gives a type. */
+const UNTYPED: Readonly<Record<string, [value: (b: KernelBuilder) => Expr, why: RegExp]>> = {
+  'a sum of conditions': [(b) => b.binary('+', yes(b), yes(b)), /bool \+ bool/],
+  'an order of conditions': [(b) => b.binary('<', yes(b), yes(b)), /bool < bool/],
+  'a conjunction of numbers': [(b) => b.binary('&&', lane(b), lane(b)), /u32 && u32/],
+  'a comparison of vectors': [(b) => b.binary('<', b.call('vec4f', [one(b)], 'vec4f'), one(b)), /vec4f < f32/],
+  'the least of one number': [(b) => b.call('min', [one(b)]), /min of 1 operands/],
+  'the largest of conditions': [(b) => b.call('max', [yes(b), yes(b)]), /max\(bool, bool\)/],
+  'an exponential of an integer': [(b) => b.call('exp', [lane(b)]), /exp\(u32\)/],
+  'a product and a sum of two numbers': [(b) => b.call('fma', [one(b), one(b)]), /fma of 2 operands/],
+  'a dot product of numbers': [(b) => b.call('dot', [one(b), one(b)], 'f32'), /dot\(f32, f32\)/],
+  'a choice among three': [
+    (b) => b.call('select', [one(b), b.literal(2, 'f32'), b.binary('<', lane(b), b.u32(4)), one(b)]),
+    /select of 4 operands/,
+  ],
+  'a vector of three parts of four': [(b) => b.call('vec4f', [one(b), one(b), one(b)], 'vec4f'), /vec4f of 3 operands/],
+  'a broadcast from a lane that is computed': [
+    (b) => b.call('subgroupBroadcast', [one(b), lane(b)]),
+    /subgroupBroadcast takes a lane that is written down/,
+  ],
+  'a sum of conditions over a subgroup': [(b) => b.call('subgroupAdd', [yes(b)]), /subgroupAdd\(bool\)/],
+  'an op of a vector': [(b) => b.op('neg', [b.call('vec4f', [one(b)], 'vec4f')], {}, 'f32'), /neg takes numbers/],
+  'an op of too few operands': [
+    (b) => b.op('add', [one(b)], {}, 'f32'),
+    /internal error: kernel IR: add: takes 2 operands/,
+  ],
+  'a fraction as an integer': [(b) => b.literal(0.5, 'u32'), /0.5 is no u32/],
+  'a number below 0 as an index': [(b) => b.u32(-1), /-1 is no u32/],
+  'a vector that becomes a number': [
+    (b) => b.convert(b.call('vec4f', [one(b)], 'vec4f'), 'i32'),
+    /a vec4f does not become a i32/,
+  ],
+  'fragments that are added': [
+    (b) => {
+      const zero = b.zeroFragment(fragment('f32', 8, 8, 'result'));
+      return b.binary('+', zero, zero);
+    },
+    /fragment<f32,8,8,result> \+ fragment/,
+  ],
+};
+
+describe('gives no type to', () => {
+  it.each(Object.entries(UNTYPED))('%s', (_, [value, why]) => {
+    expect(() => verifyKernel(kernel(computes(value)))).toThrow(why);
+  });
+});
+
+it('a return of all, and of some who meet nobody again, is none of them', () => {
+  const all = kernel((b) =>
+    b.loop('k', 4, (k) => {
+      b.barrier();
+      b.returnIf(b.binary('<', group(b), k));
+    }),
+  );
+  const some = kernel((b) => {
+    b.barrier();
+    b.returnIf(b.binary('<', lane(b), b.u32(4)));
+  });
+  for (const sound of [all, some]) expect(() => verifyKernel(sound)).not.toThrow();
+});
+
+it('what a condition says of a variable holds until it changes', () => {
+  const changing = kernel((b) => {
+    const y = b.buffer('y', 'u32', 8, 'read_write');
+    const at = b.variable('at', lane(b));
+    b.when(b.binary('>=', b.read(at), b.u32(4)), () => {
+      b.assign(at, b.binary('-', b.read(at), b.u32(4)));
+      b.when(b.binary('<', b.read(at), b.u32(4)), () => b.store(y, b.read(at), b.u32(1)));
+    });
+  });
+  expect(printIr(verifyKernel(changing))).toMatch(/if \(at < 4\) \{\s+y\[at\] = 1/);
 });
 
 it('a barrier under a condition that all share is none of them', () => {
