@@ -11,7 +11,7 @@ import { labelOf, sameShape, sizeOf, type Node, type Remarks } from '../ir/index
 import { opDef } from '../ops/index.ts';
 import { isHardware, prefersSubgroupProducts, type DeviceSpec } from '../device.ts';
 import { groupOf, isRejected } from '../plans/family.ts';
-import { familyOf, planFor } from '../plans/registry.ts';
+import { describePlan, familyOf, planFor } from '../plans/registry.ts';
 import { TILE } from './evaluations.ts';
 import { domainOf, fullShape, type FusionGroup, type Result } from './group.ts';
 import { keepsRows } from './rows.ts';
@@ -57,24 +57,22 @@ function repeatsLoads(
   device: DeviceSpec,
   isRead: (node: Node) => boolean,
 ): string | undefined {
-  const columns = columnsOf(product, device);
+  const group = groupOf(product);
+  const [plan, inside] = [group, { ...group, reductions: row.reductions }].map((one) => planFor(one, device));
+  if (isRejected(plan) || isRejected(inside)) return undefined;
+  if (describePlan(plan) !== describePlan(inside))
+    return `${labelOf(product)} is computed better without them, by ${describePlan(plan)}`;
+  const [columns] = familyOf(plan).cost(plan, group).loads;
   const size = sizeOf(fullShape(row));
   const isAlongRow = (node: Node) => (node.type.shape.at(-1) ?? 1) > 1;
   const perElement = passesOf(row, isRead).reduce((sum, { reads }) => sum + [...reads].filter(isAlongRow).length, 0);
   // The product loads its operand in any case; a kernel of their own writes it.
-  const inside = columns * size * (perElement - 1);
+  const loads = columns * size * (perElement - 1);
   const apart = size * (perElement + 1) + DISPATCH_LOADS;
   const number = (n: number) => n.toLocaleString('en-US');
-  return inside > apart
-    ? `${labelOf(product)} has ${number(columns)} columns of tiles and would load ${number(inside)} elements besides its operands; a kernel of their own costs as much as ${number(apart)}`
+  return loads > apart
+    ? `${labelOf(product)} has ${number(columns)} columns of tiles and would load ${number(loads)} elements besides its operands; a kernel of their own costs as much as ${number(apart)}`
     : undefined;
-}
-
-/** Columns of tiles that a product has by its plan. */
-function columnsOf(product: Node, device: DeviceSpec): number {
-  const group = groupOf(product);
-  const plan = planFor(group, device);
-  return isRejected(plan) ? 1 : familyOf(plan).cost(plan, group).loads[0];
 }
 
 /** Scalar operations on an element, in all passes over a row, that are little beside what a tile does with it: a norm takes 8. */

@@ -90,17 +90,15 @@ export function familyOf({ family }: Geometry): Family {
 export const describePlan = (plan: Plan): string => familyOf(plan).describe(plan);
 
 /**
- * The square tiles of a product whose kernel shall compute statistics of its operand's rows, or reductions of its result; or why
- * it has none.
+ * The square tiles of a product whose kernel shall compute statistics of its operand's rows, or reductions of its result; undefined
+ * where it has none, or better ones without those.
  */
-export function tilesFor(product: Node, device: DeviceSpec): Tiles | Rejection {
-  const needs = ['row statistics', 'stored rows', 'partial reductions', 'totals'] as const;
-  return planFor({ ...groupOf(product), needs }, device) as unknown as Tiles | Rejection;
-}
-
 export function tilesOf(product: Node, device: DeviceSpec): Tiles | undefined {
-  const tiles = tilesFor(product, device);
-  return isRejected(tiles) ? undefined : tiles;
+  const needs = ['row statistics', 'stored rows', 'partial reductions', 'totals'] as const;
+  const group = groupOf(product);
+  const [alone, tiles] = [planFor(group, device), planFor({ ...group, needs }, device)];
+  if (isRejected(alone) || isRejected(tiles) || alone.family !== tiles.family) return undefined;
+  return tiles as unknown as Tiles;
 }
 
 /** Whether a kernel computes a contraction alone. */

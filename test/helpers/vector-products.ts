@@ -15,6 +15,9 @@ const SIZES = [
   ['whole vectors', [], 68, 132, 20],
   ['parts of vectors', [2], 65, 70, 13],
   ['one step of k', [], 64, 65, 1],
+  ['three steps of k', [], 257, 68, 3],
+  ['narrow tiles', [], 129, 36, 19],
+  ['flat tiles', [2], 33, 130, 12],
 ] as const;
 
 const LAYOUTS = [
@@ -68,5 +71,17 @@ export const VECTOR_PRODUCTS: readonly (readonly [name: string, graph: Graph])[]
       const x = f.concat([input('a', [66, 12]), input('b', [66, 21])], 1);
       return [f.matmul(x, input('y', [33, 64]))];
     }),
+  ],
+  [
+    'heads split off as they are stored',
+    graphOf((f, input) => {
+      const product = f.matmul(input('x', [66, 20]), f.transpose(input('w', [96, 20])));
+      const heads = f.permute(f.reshape(product, [66, 3, 4, 8]), [1, 2, 0, 3]);
+      return [heads];
+    }),
+  ],
+  [
+    'stored transposed, where no four lies side by side',
+    graphOf((f, input) => [f.exp(f.transpose(f.matmul(input('x', [66, 20]), input('w', [20, 68]))))]),
   ],
 ];

@@ -3,8 +3,8 @@
  * its first column of tiles then writes them, and whatever else the row kernel gave (row-operands.ts).
  */
 import { labelOf, type Node } from '../../ir/index.ts';
-import { isRejected } from '../../plans/family.ts';
-import { tilesFor } from '../../plans/registry.ts';
+import { groupOf, isRejected } from '../../plans/family.ts';
+import { planFor } from '../../plans/registry.ts';
 import { isProduct } from '../../ops/index.ts';
 import type { FusionContext } from '../context.ts';
 import type { Fusion, FusionGroup, Result } from '../group.ts';
@@ -56,8 +56,8 @@ function withRows(
   const own = new Set(row.results.map(({ node }) => node));
   const why = unfit(row, product, operand, device, (node) => isStored(node) || (stored.has(node) && !own.has(node)));
   if (why) return why;
-  const tiles = tilesFor(anchor, device);
-  if (isRejected(tiles)) return `${label} has no tiles: ${tiles.rejected}`;
+  const plan = planFor({ ...groupOf(anchor), needs: ['row statistics', 'stored rows'] }, device);
+  if (isRejected(plan)) return `${label} has no tiles: ${plan.rejected}`;
   if (!ownsBatch(anchor)) return `${label} reads them for several matrices of its batch`;
   // Of rows that a tile does not compute, it knows nothing.
   if (readsBesideLeft(product, own, stored)) return `${labelOf(product.root)} reads them once more, at other places`;

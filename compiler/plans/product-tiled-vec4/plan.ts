@@ -75,31 +75,36 @@ export const planning: Planning<Vec4TiledProductPlan> = {
 /** Workgroups that keep most GPUs busy: two for each of some thirty cores. */
 const ENOUGH_WORKGROUPS = 64;
 
-/** 8×8 elements an invocation: one byte of workgroup memory is read per multiply-add. */
-const SHAPES = [
-  { down: 16, across: 16, rows: 8, columns: 8 },
-  { down: 8, across: 8, rows: 8, columns: 8 },
-];
+/** 8×8 elements an invocation: one byte of workgroup memory is read per multiply-add. Smaller tiles read more from buffers. */
+const SHAPES: readonly Vec4TiledProductPlan[] = [
+  [16, 16],
+  [8, 8],
+  [16, 4],
+  [4, 16],
+].map(([down, across]) => ({ family: 'product-tiled-vec4', down, across, rows: 8, columns: 8, depth: 8 }));
 
 function propose(group: Group, device: DeviceSpec): Vec4TiledProductPlan | Rejection {
   if (!isHardware(device)) return { rejected: `${device.name} is not hardware alone` };
   const { shape } = group.anchor!.type;
   const [m, n] = shape.slice(-2);
   const batch = sizeOf(shape.slice(0, -2));
-  const workgroups = ({ rows, columns }: Tile) => batch * Math.ceil(m / rows) * Math.ceil(n / columns);
-  const plans = SHAPES.flatMap((shapeOf) =>
-    [8].map((depth) => ({ family: 'product-tiled-vec4' as const, ...shapeOf, depth })),
-  );
-  const isFilled = (plan: Vec4TiledProductPlan) => {
-    const tile = tileOf(plan);
-    const isSmallest = tile.rows === 64;
+  const choices = SHAPES.flatMap((plan) => {
+    const { rows, columns } = tileOf(plan);
+    const [down, across] = [Math.ceil(m / rows), Math.ceil(n / columns)];
     // The rows may be those of the whole batch, and their number must not matter.
-    if (device.steady) return isSmallest && n >= tile.columns;
-    return m >= tile.rows && n >= tile.columns && (isSmallest || workgroups(tile) >= ENOUGH_WORKGROUPS);
-  };
-  const plan = plans.find((one) => isFilled(one) && !refuses(one, group, device));
-  return plan ?? { rejected: `${m}×${n} fills no tile of 64×64` };
+    const isFilled = device.steady ? rows === 64 && n >= columns : m >= rows && n >= columns;
+    if (!isFilled || refuses(plan, group, device)) return [];
+    const work = down * rows * across * columns * (1 + READING / rows + READING / columns);
+    return [{ plan, work, workgroups: batch * down * across }];
+  });
+  if (!choices.length) return { rejected: `${m}×${n} fills no tile of 64×64, 128×32 or 32×128` };
+  const busy = choices.filter(({ workgroups }) => workgroups >= ENOUGH_WORKGROUPS);
+  if (busy.length) return busy.reduce((best, one) => (one.work < best.work ? one : best)).plan;
+  return choices.reduce((best, one) => (one.workgroups > best.workgroups ? one : best)).plan;
 }
+
+/** What an operand's load costs, in multiply-adds of the elements that it meets in a tile. An estimate. */
+const READING = 8;
 
 function refuses(plan: Vec4TiledProductPlan, group: Group, device: DeviceSpec): string | undefined {
   const { down, across, rows, columns, depth } = plan;

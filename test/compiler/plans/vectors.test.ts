@@ -70,8 +70,15 @@ describe('tiles', () => {
   });
 
   it('are those of other families where they would be empty, or the device computes by subgroups', () => {
-    expect(planOf(63, 512, 64).family).toBe('product-tiled');
+    expect(planOf(31, 512, 64).family).toBe('product-tiled');
     expect(planOf(512, 512, 64, { ...HARDWARE, kind: 'software' }).family).toBe('product-tiled');
+  });
+
+  it('are narrow where the product is', () => {
+    expect(planOf(256, 32, 1152)).toMatchObject({ down: 16, across: 4, rows: 8, columns: 8 });
+    expect(planOf(48, 512, 64)).toMatchObject({ down: 4, across: 16, rows: 8, columns: 8 });
+    // 257 rows fill nine tiles of 32 better than three of 128.
+    expect(planOf(257, 4608, 64)).toMatchObject({ down: 4, across: 16 });
   });
 
   it('do not depend on the batch where it must not matter', () => {

@@ -1,5 +1,6 @@
 /** Long reductions in two stages: the same values, whatever the axes, and no stage too long for one workgroup where that can be. */
 import { expect, it } from 'vitest';
+import { PORTABLE, type DeviceSpec } from '../../../compiler/device.ts';
 import { GraphBuilder, nodesOf, sizeOf, type Graph } from '../../../compiler/ir/index.ts';
 import { Functional, interpret, opTable, Random } from '../../../compiler/ops/index.ts';
 import { split } from '../../../compiler/rewrite/split.ts';
@@ -26,7 +27,7 @@ it.each(CASES)('%j over %j', (shape, axes, stages) => {
   const x = f.op('input', [], { name: 'x', dtype: 'f32', shape });
   const outputs = ['reduce_sum', 'reduce_max'].map((op) => ({ name: op, node: f.op(op, [x], { axes }) }));
   const graph: Graph = { name: 'long', inputs: [x], outputs, updates: [] };
-  const made = split(graph);
+  const made = split(graph, PORTABLE);
   expect(nodesOf(made).filter(({ op }) => op === 'reduce_sum')).toHaveLength(stages);
   const random = new Random(sizeOf(shape));
   const bindings = { x: Float64Array.from({ length: sizeOf(shape) }, () => random.uniform(-1, 1)) };
@@ -35,4 +36,18 @@ it.each(CASES)('%j over %j', (shape, axes, stages) => {
     expect(got[name].shape).toEqual(want[name].shape);
     got[name].data.forEach((v, i) => expect(v).toBeCloseTo(want[name].data[i], 9));
   }
+});
+
+it('GPUs share among workgroups what others leave to one for each of some rows', () => {
+  const f = new Functional(new GraphBuilder(opTable));
+  const x = f.op('input', [], { name: 'x', dtype: 'f32', shape: [1, 32, 65536] });
+  const graph: Graph = {
+    name: 'groups',
+    inputs: [x],
+    outputs: [{ name: 'sum', node: f.sum(x, [2]) }],
+    updates: [],
+  };
+  const stages = (device: DeviceSpec) => nodesOf(split(graph, device)).filter(({ op }) => op === 'reduce_sum').length;
+  expect(stages(PORTABLE)).toBe(1);
+  expect(stages({ ...PORTABLE, name: 'hardware' })).toBe(2);
 });

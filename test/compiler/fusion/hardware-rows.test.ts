@@ -1,0 +1,52 @@
+/** Norms before products on GPUs: in a kernel of their own where each column of tiles would read the rows again; the reason is given. */
+import { expect, it } from 'vitest';
+import { PORTABLE, type DeviceSpec } from '../../../compiler/device.ts';
+import { interpret, Random } from '../../../compiler/ops/index.ts';
+import { schedule } from '../../../compiler/pipeline.ts';
+import { graphOf } from '../../helpers/build-graph.ts';
+import { runSchedule } from '../../helpers/run-schedule.ts';
+import { drawValues } from '../../helpers/samples.ts';
+import { relativeError } from '../../helpers/gpu.ts';
+
+const HARDWARE: DeviceSpec = { ...PORTABLE, name: 'hardware' };
+
+/** x̂·(1 + scale) + shift, then a linear layer. */
+const modulated = (m: number, n: number, k: number) =>
+  graphOf((f, input) => {
+    const x = input('x', [m, k]);
+    const centred = f.sub(x, f.mean(x, [1]));
+    const normed = f.mul(centred, f.rsqrt(f.add(f.mean(f.square(centred), [1]), 1e-6)));
+    const rows = f.add(f.mul(normed, f.add(input('scale', [1, k]), 1)), input('shift', [1, k]));
+    return [f.matmul(rows, f.transpose(input('w', [n, k])))];
+  });
+
+const kernelsOf = (m: number, n: number, k: number, device: DeviceSpec) => {
+  const { regions, remarks } = schedule(modulated(m, n, k), { device, passes: [] });
+  const why = remarks.list.filter(({ by }) => by === 'fuse-row-statistics').map((remark) => remark.why);
+  return { families: regions.map(({ plan }) => plan.family), why };
+};
+
+it('a wide product reads normalised rows on a GPU, and normalises them itself elsewhere', () => {
+  const { families, why } = kernelsOf(256, 4608, 1152, HARDWARE);
+  expect(families).toEqual(['row', 'product-tiled-vec4']);
+  expect(why.join()).toMatch(/has 36 columns of tiles and would load [\d,]+ elements besides its operands/);
+  expect(kernelsOf(256, 4608, 1152, PORTABLE).families).toEqual(['product-tiled']);
+});
+
+it('a product of one column of tiles normalises its rows itself', () => {
+  expect(kernelsOf(256, 64, 96, HARDWARE).families).toEqual(['product-tiled-vec4']);
+});
+
+it.each([
+  [70, 132, 36],
+  [65, 64, 20],
+])('both are right: %d×%d of %d', (m, n, k) => {
+  const graph = modulated(m, n, k);
+  const random = new Random(3);
+  const bindings = Object.fromEntries(
+    graph.inputs.map((node) => [String(node.attrs.name), drawValues(random, node.type)]),
+  );
+  const { outputs } = runSchedule(graph, bindings, { device: HARDWARE, passes: [], verify: true });
+  const want = interpret(graph, bindings).outputs;
+  for (const { name } of graph.outputs) expect(relativeError(outputs[name], want[name].data)).toBeLessThan(1e-5);
+});
