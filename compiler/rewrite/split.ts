@@ -2,8 +2,9 @@
  * A long reduction to few values has little to do at a time: a row is one workgroup's affair. It becomes two, of many short
  * rows and then of their results: the norm of a weight's gradient is that of its rows' norms.
  */
-import { isHardware, type DeviceSpec } from '../device.ts';
+import { isHardware } from '../device.ts';
 import { rebuild, sizeOf, type Graph, type Node, type Shape } from '../ir/index.ts';
+import type { PassContext } from './pass.ts';
 import { attrList, Functional, opDef, opTable } from '../ops/index.ts';
 
 /** Fewer rows than this leave most of a device idle; of an example, where the first axis counts those of a batch. */
@@ -13,7 +14,7 @@ const FEW_ROWS_OF_HARDWARE = 64;
 /** Elements of a row that several workgroups share with profit: one takes some hundred turns over it. */
 const LONG_ROW = 2 ** 14;
 
-export function split(graph: Graph, device: DeviceSpec): Graph {
+export function split(graph: Graph, { device }: Pick<PassContext, 'device'>): Graph {
   const few = isHardware(device) ? FEW_ROWS_OF_HARDWARE : FEW_ROWS;
   return rebuild(graph, opTable, (node, [x], builder) => {
     const f = new Functional(builder);

@@ -27,7 +27,7 @@ it.each(CASES)('%j over %j', (shape, axes, stages) => {
   const x = f.op('input', [], { name: 'x', dtype: 'f32', shape });
   const outputs = ['reduce_sum', 'reduce_max'].map((op) => ({ name: op, node: f.op(op, [x], { axes }) }));
   const graph: Graph = { name: 'long', inputs: [x], outputs, updates: [] };
-  const made = split(graph, PORTABLE);
+  const made = split(graph, { device: PORTABLE });
   expect(nodesOf(made).filter(({ op }) => op === 'reduce_sum')).toHaveLength(stages);
   const random = new Random(sizeOf(shape));
   const bindings = { x: Float64Array.from({ length: sizeOf(shape) }, () => random.uniform(-1, 1)) };
@@ -47,7 +47,7 @@ it('GPUs share among workgroups what others leave to one for each of some rows',
     outputs: [{ name: 'sum', node: f.sum(x, [2]) }],
     updates: [],
   };
-  const stages = (device: DeviceSpec) => nodesOf(split(graph, device)).filter(({ op }) => op === 'reduce_sum').length;
+  const stages = (device: DeviceSpec) => nodesOf(split(graph, { device })).filter(({ op }) => op === 'reduce_sum').length;
   expect(stages(PORTABLE)).toBe(1);
   expect(stages({ ...PORTABLE, name: 'hardware' })).toBe(2);
 });
