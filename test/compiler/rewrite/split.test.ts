@@ -47,7 +47,8 @@ it('GPUs share among workgroups what others leave to one for each of some rows',
     outputs: [{ name: 'sum', node: f.sum(x, [2]) }],
     updates: [],
   };
-  const stages = (device: DeviceSpec) => nodesOf(split(graph, { device })).filter(({ op }) => op === 'reduce_sum').length;
+  const stages = (device: DeviceSpec) =>
+    nodesOf(split(graph, { device })).filter(({ op }) => op === 'reduce_sum').length;
   expect(stages(PORTABLE)).toBe(1);
   expect(stages({ ...PORTABLE, name: 'hardware' })).toBe(2);
 });
