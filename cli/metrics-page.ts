@@ -126,6 +126,7 @@ function chartsOf(records: readonly MetricsRecord[], timesteps: number): Chart[]
       measured('loss', (r) => r.loss),
       true,
     ),
+    chart('Loss on held-out examples', held(records), true),
     ...[...new Set(records.flatMap(({ more = {} }) => Object.keys(more)))].map((name) =>
       chart(
         titleOf(name),
@@ -148,6 +149,11 @@ function chartsOf(records: readonly MetricsRecord[], timesteps: number): Chart[]
   ];
   return charts.filter(({ series }) => series.some(({ values }) => values.some((value) => value !== null)));
 }
+
+/** Measured at few of the records, and drawn from one to the next. */
+const held = (records: readonly MetricsRecord[]): Series[] => [
+  { label: 'held out', values: binned(records, ({ val }) => val ?? null), kind: 0 },
+];
 
 /** Names of outputs that are abbreviations, as a heading has them. */
 const TITLES: Readonly<Record<string, string>> = { kl: 'KL divergence, nats per image', psnr: 'PSNR, dB' };

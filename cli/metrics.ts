@@ -14,6 +14,8 @@ export interface MetricsRecord {
   readonly loss: number | null;
   readonly mse: number | null;
   readonly vb: number | null;
+  /** The loss on examples that are not trained on, where it was measured at this step. */
+  readonly val?: number | null;
   /** The same by equal slices of the timesteps, the least noisy first; null where no example fell. */
   readonly buckets?: { readonly mse: readonly (number | null)[]; readonly vb?: readonly (number | null)[] };
   /** What else the model measures, by its own names. */
@@ -75,6 +77,7 @@ const FIELDS: Readonly<Record<keyof MetricsRecord, Check>> = {
   loss: isMeasured,
   mse: isMeasured,
   vb: isMeasured,
+  val: isMeasured,
   buckets: orNone(
     (value) => isObject(value) && isList((value as never)['mse']) && orNone(isList)((value as never)['vb']),
   ),

@@ -68,16 +68,25 @@ export function draw(
   e: Entry,
   model: Pick<Trainee, 'channels' | 'size'>,
   { labelDropout, accumulate }: Pick<TrainingOptions, 'labelDropout' | 'accumulate'>,
+  trainer: Pick<Trainer, 'drawTimes'>,
+): Draws {
+  const before = accumulate > 1 ? batchOf(e).cast('u32').mul(e.batch) : constant(0, [], 'u32');
+  return drawFor(e, model, { labelDropout, first: before, update: stepOf(e).cast('u32') }, trainer);
+}
+
+/** The draws of images numbered from `first` on, in an update. */
+function drawFor(
+  e: Entry,
+  { channels, size }: Pick<Trainee, 'channels' | 'size'>,
+  { labelDropout, first, update }: { labelDropout: number; first: Tensor; update: Tensor },
   { drawTimes }: Pick<Trainer, 'drawTimes'>,
 ): Draws {
-  const { channels, size } = model;
   const [N, image] = [e.batch, [channels, size, size]];
   const [low, high] = e.input('seed', [2], 'u32').unstack();
-  const before = accumulate > 1 ? batchOf(e).cast('u32').mul(N) : constant(0, [], 'u32');
-  const index = iota([N], 0, 'u32').add(before);
+  const index = iota([N], 0, 'u32').add(first);
   const source = (element: Tensor, of: Tensor): RandomSource => ({
     key: [low, high],
-    counter: [element.add(TRAINING), of, stepOf(e).cast('u32')],
+    counter: [element.add(TRAINING), of, update],
   });
   const perImage = source(constant(0, [N], 'u32'), index);
   const count = channels * size * size;
@@ -134,16 +143,30 @@ function trainStep(e: Entry, model: Trainee, drawFor: Drawing): Record<string, T
   return { ...means, ...byTimestep(trainer.part(draws.t, PARTS), terms), ...update };
 }
 
+/** An update that no training reaches: its counter is an i32. */
+const VALIDATION = 0xffffffff;
+
+/** The losses of images that keep their labels, with times and noise that depend on the seed and their number alone. */
+function validate(e: Entry, model: Trainee): Record<string, Tensor> {
+  const options = trainingOptions(e.options, model);
+  addLowRank(e, options);
+  const trainer = objectiveOf(model).trainer(e.options);
+  const at = { labelDropout: 0, first: e.input('first', [], 'u32'), update: constant(VALIDATION, [], 'u32') };
+  return { loss: losses(e, model, trainer, drawFor(e, model, at, trainer)).loss };
+}
+
 /**
  * Training on batches of N images. `trainStart` makes the average of the weights a copy of them and clears the moments: run
- * it once the weights are set. `trainStep` is a step; `trainStepGiven` is one whose draws are given, for tests and comparisons.
+ * it once the weights are set. `trainStep` is a step; `trainStepGiven` is one whose draws are given, for tests and comparisons. `validate` changes nothing.
  *
- * Inputs: images f32[N,C,I,I], labels i32[N]; of `trainStep` seed u32[2] (low word first); of `trainStepGiven` t i32[N] (by flow
+ * Inputs: images f32[N,C,I,I], labels i32[N]; of `trainStep` and `validate` seed u32[2] (low word first); of `validate` first u32[], the number of the first image; of `trainStepGiven` t i32[N] (by flow
  * matching f32[N], from 0 to 1), noise f32[N,C,I,I], drop i32[N] (1: without its label). The weights are updated in place; other state is that of optimizer.ts.
  * Outputs: loss, mse, vb (bits; where the objective has it) and, with clipping, the option gradNorm or f16, gradNorm f32[], of this batch; lr f32[]; mseByT,
- * vbByT, countByT f32[8], sums by eighths of the range of t; in a build for f16 lossScale f32[] and skipped i32[] (loss-scale.ts).
+ * vbByT, countByT f32[8], sums by eighths of the range of t; of `validate` loss f32[N]; in a build for f16 lossScale f32[] and skipped i32[] (loss-scale.ts).
  */
-export function trainingEntries(model: Trainee): Record<'trainStart' | 'trainStep' | 'trainStepGiven', EntryFunction> {
+export function trainingEntries(
+  model: Trainee,
+): Record<'trainStart' | 'trainStep' | 'trainStepGiven' | 'validate', EntryFunction> {
   return {
     trainStart(e) {
       const options = trainingOptions(e.options, model);
@@ -154,5 +177,6 @@ export function trainingEntries(model: Trainee): Record<'trainStart' | 'trainSte
     },
     trainStep: (e) => trainStep(e, model, (options, trainer) => draw(e, model, options, trainer)),
     trainStepGiven: (e) => trainStep(e, model, (_options, trainer) => given(e, model, trainer)),
+    validate: (e) => validate(e, model),
   };
 }

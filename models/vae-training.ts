@@ -59,15 +59,20 @@ function trainingOptions(given: EntryOptions): AutoencoderTrainingOptions {
  * the image in the update's batch, updates done).
  */
 function draw(e: Entry, latents: readonly number[], accumulate: number): Tensor {
+  const before = accumulate > 1 ? batchOf(e).cast('u32').mul(e.batch) : constant(0, [], 'u32');
+  return drawFor(e, latents, before, stepOf(e).cast('u32'));
+}
+
+/** The noise of images numbered from `first` on, in an update. */
+function drawFor(e: Entry, latents: readonly number[], first: Tensor, update: Tensor): Tensor {
   const N = e.batch;
   const [low, high] = e.input('seed', [2], 'u32').unstack();
-  const before = accumulate > 1 ? batchOf(e).cast('u32').mul(N) : constant(0, [], 'u32');
   const source: RandomSource = {
     key: [low, high],
     counter: [
       iota([latents.reduce((a, b) => a * b)], 0, 'u32').reshape(1, ...latents),
-      iota([N, 1, 1, 1], 0, 'u32').add(before),
-      stepOf(e).cast('u32'),
+      iota([N, 1, 1, 1], 0, 'u32').add(first),
+      update,
     ],
   };
   return randomNormal(source);
@@ -85,35 +90,49 @@ function psnr(difference: Tensor): Tensor {
 /** 126 dB: beyond float32's own rounding. */
 const LEAST_ERROR = 1e-12;
 
-function trainStep(
-  e: Entry,
-  { pictures, encode, decode }: Autoencoder,
-  noiseFor: (options: OptimizerOptions) => Tensor,
-) {
+type NoiseFor = (options: OptimizerOptions) => Tensor;
+
+/** What the autoencoder makes of a batch: its error [N,C,S,S], what the loss asks of it, and the divergences [N]. */
+function errors(e: Entry, { pictures, encode, decode }: Autoencoder, noiseFor: NoiseFor) {
   const options = trainingOptions(e.options);
   addLowRank(e, options);
   const images = e.input('images', [e.batch, ...pictures]);
   const q = posterior(encode(e.params, images));
   const made = decode(e.params, samplePosterior(q, noiseFor(options)));
   const difference = made.sub(images);
-  const reconstruction = (options.reconstruction === 'l1' ? abs(difference) : difference.square()).mean();
+  const asked = options.reconstruction === 'l1' ? abs(difference) : difference.square();
   const elements = pictures.reduce((a, b) => a * b);
-  const kl = klDivergence(q).mean();
-  const loss = reconstruction.add(kl.mul(options.klWeight / elements));
+  return { options, difference, asked, divergence: klDivergence(q), klWeight: options.klWeight / elements };
+}
+
+function trainStep(e: Entry, model: Autoencoder, noiseFor: NoiseFor) {
+  const { options, difference, asked, divergence, klWeight } = errors(e, model, noiseFor);
+  const [reconstruction, kl] = [asked.mean(), divergence.mean()];
+  const loss = reconstruction.add(kl.mul(klWeight));
   const update = optimize(e, options, loss);
   return { loss, reconstruction, kl, psnr: psnr(difference), ...update };
 }
 
+/** An update that no training reaches: its counter is an i32. */
+const VALIDATION = 0xffffffff;
+
+/** The losses of pictures, with noise that depends on the seed and their number alone. */
+function validate(e: Entry, model: Autoencoder) {
+  const noise = () => drawFor(e, model.latents, e.input('first', [], 'u32'), constant(VALIDATION, [], 'u32'));
+  const { asked, divergence, klWeight } = errors(e, model, noise);
+  return { loss: asked.mean([1, 2, 3]).add(divergence.mul(klWeight)) };
+}
+
 /**
  * Training on batches of N pictures. `trainStart` clears the moments and makes the average of the weights a copy of them.
- * `trainStep` is a step; `trainStepGiven` one whose noise is given, for tests. `reconstruct` is decode(mean of encode).
+ * `trainStep` is a step; `trainStepGiven` one whose noise is given, for tests; `validate` changes nothing. `reconstruct` is decode(mean of encode).
  *
- * Inputs: images f32[N,C,S,S]; of `trainStep` seed u32[2]; of `trainStepGiven` noise f32[N,L,s,s]; of `reconstruct` image
- * f32[N,C,S,S]. Outputs of a step: loss, reconstruction (mean over elements), kl (nats per picture), psnr (dB), gradNorm, lr.
+ * Inputs: images f32[N,C,S,S]; of `trainStep` and `validate` seed u32[2], of `validate` first u32[], the number of the first picture; of `trainStepGiven` noise f32[N,L,s,s]; of `reconstruct` image
+ * f32[N,C,S,S]. Outputs of a step: loss, reconstruction (mean over elements), kl (nats per picture), psnr (dB), gradNorm, lr; of `validate` loss f32[N].
  */
 export function autoencoderTraining(
   model: Autoencoder,
-): Record<'trainStart' | 'trainStep' | 'trainStepGiven' | 'reconstruct', EntryFunction> {
+): Record<'trainStart' | 'trainStep' | 'trainStepGiven' | 'validate' | 'reconstruct', EntryFunction> {
   const { pictures, latents, encode, decode } = model;
   return {
     trainStart(e) {
@@ -125,6 +144,7 @@ export function autoencoderTraining(
     },
     trainStep: (e) => trainStep(e, model, ({ accumulate }) => draw(e, latents, accumulate)),
     trainStepGiven: (e) => trainStep(e, model, () => e.input('noise', [e.batch, ...latents])),
+    validate: (e) => validate(e, model),
     reconstruct(e) {
       const image = e.input('image', [e.batch, ...pictures]);
       return { image: decode(e.params, posterior(encode(e.params, image)).mean) };

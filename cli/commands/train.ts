@@ -35,6 +35,9 @@ interface Options extends Hyperparameters {
   dtype?: Precision;
   onBad: 'refuse' | 'skip';
   latentScale?: number;
+  val?: number;
+  valData?: string;
+  valEvery: number;
   logEvery: number;
   checkpointEvery: number;
   keep: number;
@@ -121,6 +124,13 @@ export const trainCommand = (context: Context): Command =>
     .option(...PART, part)
     .option(...ON_MISMATCH, onMismatch)
     .option('--resume <checkpoint>', 'go on from a file of OUT/checkpoints, or from the latest')
+    .option(
+      '--val <share>',
+      'hold out this share of the examples, such as 0.05, and measure the loss on them (metrics.jsonl: val)',
+      realNumber('--val', 0, 1),
+    )
+    .option('--val-data <path>', 'measure it on other data instead, of the same classes')
+    .option('--val-every <n>', 'steps from one measurement to the next', wholeNumber('--val-every', 1), 1000)
     .option('--log-every <n>', 'steps from one line of metrics.jsonl to the next', wholeNumber('--log-every', 1), 10)
     .option('--checkpoint-every <n>', 'steps; 0: only at the end', wholeNumber('--checkpoint-every', 0), 1000)
     .option('--keep <n>', 'checkpoints to keep', wholeNumber('--keep', 1), 3)
@@ -167,7 +177,7 @@ async function trainModel(path: string, options: Options, { terminal }: Context)
     import('../train/train.ts'),
     import('../train/settings.ts'),
   ]);
-  const { batch, seed, flip, dtype, sampleEvery, sampleClasses, sampleSteps, ...request } = options;
+  const { batch, seed, flip, val, dtype, sampleEvery, sampleClasses, sampleSteps, ...request } = options;
   const hyperparameters = HYPERPARAMETERS.filter((name) => options[name] !== undefined);
   const result = await train(
     path,
@@ -177,6 +187,7 @@ async function trainModel(path: string, options: Options, { terminal }: Context)
         batch,
         seed,
         flip,
+        val,
         dtype,
         options: Object.fromEntries(hyperparameters.map((name) => [name, plain(options[name])])),
       },

@@ -32,6 +32,9 @@ export interface TrainRequest {
   readonly logEvery: number;
   readonly checkpointEvery: number;
   readonly preview: PreviewRequest;
+  /** Other data to measure the loss on, and every so many steps. */
+  readonly valData?: string;
+  readonly valEvery: number;
   readonly keep: number;
   readonly weightsDtype: 'f32' | 'f16';
   /** Bytes on the device that may be used. */
@@ -60,6 +63,8 @@ export interface Job {
   readonly folder: TrainingFolder;
   readonly settings: Settings;
   readonly data: Dataset;
+  /** What the loss is measured on, and not trained on. */
+  readonly held?: Dataset;
   readonly preview?: Preview;
   readonly checkpoint?: Checkpoint;
   readonly weights?: TensorFile;

@@ -23,7 +23,12 @@ export interface LoopOptions {
   /** The learning rate, for models that do not say it. */
   readonly lr: number;
   /** Every so many steps; never for 0. */
-  readonly every: { readonly log: number; readonly checkpoint: number; readonly sample: number };
+  readonly every: {
+    readonly log: number;
+    readonly checkpoint: number;
+    readonly sample: number;
+    readonly validate: number;
+  };
   readonly stop: AbortSignal;
   /** Called after each step has been queued. */
   onStep(step: number): void;
@@ -31,6 +36,8 @@ export interface LoopOptions {
   /** Called where a checkpoint is due, and at the end: the device then is at that very step. */
   onCheckpoint(at: Place): Promise<void>;
   onSample(step: number): Promise<void>;
+  /** The loss on what is held out, of the weights as they are; undefined when `stop` came first. */
+  onValidate(): Promise<number | undefined>;
 }
 
 /** A place between two steps. */
@@ -55,10 +62,11 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
   let good = step;
   const training = new TrainingSteps(program, batches, options);
 
-  const look = async (at: Place): Promise<void> => {
+  const look = async (at: Place, validates: boolean): Promise<void> => {
     last = await measure(program, at, options.lr, () => watch.lap(at.step) * options.batch * options.accumulate);
-    if (every.log && at.step % every.log === 0) options.onRecord(last);
     const wrong = astray(last);
+    if (validates && !wrong) await watch.pause(async () => void (last = { ...last!, val: await options.onValidate() }));
+    if (validates || (every.log && at.step % every.log === 0)) options.onRecord(last);
     if (wrong) throw new NotFinite(at.step, wrong.name, wrong.what, wrong.why, good);
     good = at.step;
   };
@@ -77,9 +85,10 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
     await looking;
     looking = undefined;
     const [checkpointDue, sampleDue] = [due(every.checkpoint) || step === steps, due(every.sample)];
-    if (due(every.log) || checkpointDue || stop.aborted) looking = look({ step, position });
+    const validateDue = due(every.validate);
+    if (due(every.log) || checkpointDue || validateDue || stop.aborted) looking = look({ step, position }, validateDue);
     looking?.catch(() => {}); // told when it is awaited
-    if (!checkpointDue && !sampleDue) continue;
+    if (!checkpointDue && !sampleDue && !validateDue) continue;
     await looking;
     looking = undefined;
     await watch.pause(async () => {

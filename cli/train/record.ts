@@ -41,6 +41,7 @@ const PARTS: readonly (readonly [path: string, check: Check])[] = [
   ['settings.batch', (value) => isCount(value) && value !== 0],
   ['settings.seed', isCount],
   ['settings.flip', (value) => typeof value === 'boolean'],
+  ['settings.val', (value) => value === undefined || typeof value === 'number'],
   ['settings.dtype', (value) => value === undefined || value === 'f32' || value === 'f16'],
   ['settings.options', allOf(isOption)],
   ['data', isObject],

@@ -14,10 +14,11 @@ import { trainLoop, type Place } from './loop.ts';
 import { NotFinite } from './not-finite.ts';
 import type { TrainingRecord } from './record.ts';
 import type { Hyperparameters } from './settings.ts';
+import { validate } from './validation.ts';
 
 export async function run(job: Job, running: Running): Promise<Omit<TrainResult, 'adapter'>> {
   const { program, preview, stop } = running;
-  const { request, loaded, folder, settings, data, checkpoint, terminal } = job;
+  const { request, loaded, folder, settings, data, held, checkpoint, terminal } = job;
   const { model, name } = loaded;
   if (!checkpoint) folder.forgetSamples();
   const from = checkpoint?.record ?? { step: 0, position: START };
@@ -49,7 +50,12 @@ export async function run(job: Job, running: Running): Promise<Omit<TrainResult,
       from,
       steps: request.steps,
       lr: Number(optionOf('lr', 1e-4)),
-      every: { log: request.logEvery, checkpoint: request.checkpointEvery, sample: preview ? preview.every : 0 },
+      every: {
+        log: request.logEvery,
+        checkpoint: request.checkpointEvery,
+        sample: preview ? preview.every : 0,
+        validate: held ? request.valEvery : 0,
+      },
       stop,
       onStep: (done) => bar.update(done),
       onRecord(made) {
@@ -63,6 +69,12 @@ export async function run(job: Job, running: Running): Promise<Omit<TrainResult,
         await folder.writePage(name, at.step);
       },
       onSample,
+      async onValidate() {
+        bar.note('measuring on what is held out');
+        const loss = await validate(program, held!, { seed: settings.seed, stop });
+        bar.note(note);
+        return loss;
+      },
     });
     const finished = step === request.steps;
     if (finished) {
@@ -91,5 +103,5 @@ export async function run(job: Job, running: Running): Promise<Omit<TrainResult,
   }
 }
 
-const summary = ({ loss, wall }: MetricsRecord): string =>
-  `loss ${loss?.toPrecision(4)} · ${rate(wall.imagesPerSecond)}`;
+const summary = ({ loss, val, wall }: MetricsRecord): string =>
+  `loss ${loss?.toPrecision(4)}${val === undefined ? '' : ` · held out ${val?.toPrecision(4)}`} · ${rate(wall.imagesPerSecond)}`;

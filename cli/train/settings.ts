@@ -32,6 +32,8 @@ export interface Settings {
   readonly seed: number;
   /** Whether half of the examples are mirrored. */
   readonly flip: boolean;
+  /** Share of the examples that is held out, to measure the loss on; 0: none. */
+  readonly val: number;
   /** Of what products read; the weights are f32. */
   readonly dtype: Precision;
   /** Those that were given; the model decides the others. */
@@ -41,7 +43,7 @@ export interface Settings {
 /** The same as the command line gives it: what is left out is undefined. */
 export type GivenSettings = Readonly<Partial<Omit<Settings, 'options'>>> & { readonly options: Hyperparameters };
 
-const DEFAULTS = { batch: 32, seed: 0, flip: false, dtype: 'f32' as Precision };
+const DEFAULTS = { batch: 32, seed: 0, flip: false, val: 0, dtype: 'f32' as Precision };
 
 /**
  * The settings to train with: what is given, then the checkpoint's, then the defaults. Notes name what is changed.
@@ -52,12 +54,22 @@ export function settle(
   saved?: Settings,
 ): { readonly settings: Settings; readonly notes: string[] } {
   const before = { ...DEFAULTS, options: {}, ...saved };
-  const { batch = before.batch, seed = before.seed, flip = before.flip, dtype = before.dtype } = given;
-  const settings = { batch, seed, flip, dtype, options: { ...before.options, ...given.options } };
+  const {
+    batch = before.batch,
+    seed = before.seed,
+    flip = before.flip,
+    val = before.val,
+    dtype = before.dtype,
+  } = given;
+  const settings = { batch, seed, flip, val, dtype, options: { ...before.options, ...given.options } };
   if (!saved) return { settings, notes: [] };
   if (seed !== saved.seed) {
     const why = `the checkpoint was trained with ${saved.seed}, and its place in the data is one of that order`;
     throw new UsageError({ what: `--seed is ${seed}`, why, fix: 'leave --seed out, or begin anew' });
+  }
+  if (val !== before.val) {
+    const why = `${before.val ? `${before.val} of the examples were` : 'nothing was'} held out until the checkpoint`;
+    throw new UsageError({ what: `--val is ${val}`, why, fix: 'leave --val out, or begin anew with --weights' });
   }
   if (dtype !== before.dtype) {
     const why = `the checkpoint was trained in ${before.dtype}`;

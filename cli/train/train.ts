@@ -1,7 +1,6 @@
 /** `ditc train` from the model file to the trained weights: what is checked, made and closed, and in which order. */
 import { sameData, type Dataset } from '../../runtime/data/dataset.ts';
 import type { OpenDevice } from '../../runtime/device.ts';
-import { openData } from '../../runtime/node/data/open.ts';
 import type { Program } from '../../runtime/program.ts';
 import type { Artefact } from '../../compiler/emit/artefact.ts';
 import { DitcError } from '../../compiler/ir/error.ts';
@@ -25,6 +24,7 @@ import { changedSince, withCheckpoint, type Checkpoint } from './resume.ts';
 import { run } from './run.ts';
 import { checkSameModel } from './same-model.ts';
 import { settle } from './settings.ts';
+import { openSplit, VALIDATION } from './validation.ts';
 
 /** Trains until its steps are done, or `stopping` is asked to end. */
 export async function train(
@@ -48,24 +48,21 @@ export async function train(
         dtype: settings.dtype,
       });
       const preview = previewOf(loaded, request.preview, { seed: settings.seed, classes });
-      const data = await openData(request.data, {
-        shape,
-        classes,
-        labels: record?.data.classes,
-        flip: settings.flip,
-        onBad: request.onBad,
-        latentScale: request.latentScale,
-      });
+      const { flip, seed, val } = settings;
+      const { onBad, latentScale, valData } = request;
+      const opened = { shape, classes, labels: record?.data.classes, flip, onBad, latentScale };
+      const split = await openSplit(request.data, opened, { share: val, path: valData, seed }, loaded);
+      const { data, held } = split;
       try {
         checkData(data, checkpoint);
-        const job = { request, loaded, folder, settings, data, preview, checkpoint, weights, terminal };
+        const job = { request, loaded, folder, settings, data, held, preview, checkpoint, weights, terminal };
         const finished = await finishedBefore(job);
         if (finished) return finished;
         const changed = checkpoint && (await changedSince(checkpoint, data));
         for (const note of [resumed.note, ...notes, ...data.notes, changed]) if (note) terminal.err(`note: ${note}`);
         return await withDevice((open) => trainOn(open, job, stopping));
       } finally {
-        await data.close();
+        await split.close();
       }
     }),
   );
@@ -96,9 +93,11 @@ function checkData(data: Dataset, checkpoint?: Checkpoint): void {
   throw new DitcError({ code: 'mismatch', where: data.name, what: 'the data is not what it was', why, fix });
 }
 
+const entriesOf = ({ held }: Job): readonly string[] => (held ? [...TRAINING_ENTRIES, VALIDATION] : TRAINING_ENTRIES);
+
 async function trainOn(open: OpenDevice, job: Job, stopping: Stoppable): Promise<TrainResult> {
   const { request, loaded, settings, terminal, data } = job;
-  const entries = TRAINING_ENTRIES;
+  const entries = entriesOf(job);
   const sampler = job.preview?.compile(open.spec);
   const beside = sampler ? needOf(sampler).total : 0;
   const compiledFor = (batch: number) => {
@@ -127,7 +126,7 @@ async function trainOn(open: OpenDevice, job: Job, stopping: Stoppable): Promise
   try {
     terminal.err(
       `${loaded.name} on ${open.spec.name}: ${plural(data.count, 'example')} of ${plural(data.classes.length, 'class', 'classes')}, ` +
-        `batch ${settings.batch}, ${bytes(needFor(settings.batch).total)} on the device${twice ? `, ${twice}` : ''}`,
+        `${job.held ? `${grouped(job.held.count)} held out, ` : ''}batch ${settings.batch}, ${bytes(needFor(settings.batch).total)} on the device${twice ? `, ${twice}` : ''}`,
     );
     return await runInFolder(open, job, { compiled, sampler, begun, stopping });
   } finally {
@@ -174,7 +173,7 @@ export const NOTHING_WRITTEN = 'stopped before the first step: nothing was writt
 /** A program at the step of the checkpoint, or at the first. */
 async function filledProgram(open: OpenDevice, job: Job, artefact: Artefact): Promise<Program> {
   const { checkpoint, weights, settings, terminal } = job;
-  const setup = { artefact, entries: TRAINING_ENTRIES };
+  const setup = { artefact, entries: entriesOf(job) };
   if (checkpoint) {
     const { file } = checkpoint;
     return fillProgram(open, setup, terminal, 'loading the checkpoint', (to, bar) => loadCheckpoint(to, file, bar));

@@ -20,9 +20,13 @@ export const START: Position = { epoch: 0, index: 0 };
 const CHUNK = 4096;
 
 /** All of 0 … count−1 in the order of an epoch. */
-export function epochOrder(seed: number, epoch: number, count: number): Uint32Array {
+export const epochOrder = (seed: number, epoch: number, count: number): Uint32Array =>
+  shuffled(seed, `order of epoch ${epoch}`, count);
+
+/** All of 0 … count−1 in an order that is the seed's and the purpose's. */
+export function shuffled(seed: number, purpose: string, count: number): Uint32Array {
   const order = Uint32Array.from({ length: count }, (_, i) => i);
-  const key = keyOf(seed, `order of epoch ${epoch}`);
+  const key = keyOf(seed, purpose);
   const words = new Uint32Array(Math.min(CHUNK, Math.ceil(count / 2) * 4));
   for (let left = count, used = words.length, block = 0; left > 1; left--, used += 2) {
     if (used === words.length) {

@@ -59,12 +59,13 @@ describe('the training loop', () => {
       from: { step: 0, position: START },
       steps,
       lr: 0.1,
-      every: { log: 1, checkpoint: 0, sample: 0 },
+      every: { log: 1, checkpoint: 0, sample: 0, validate: 0 },
       stop: new AbortController().signal,
       onStep() {},
       onRecord: (record) => void records.push(record),
       onCheckpoint: async () => {},
       onSample: async () => {},
+      onValidate: async () => undefined,
       ...more,
     });
     await batches.return();
@@ -127,7 +128,7 @@ describe('the training loop', () => {
         const { heapUsed, rss } = process.memoryUsage();
         if (step % 100 === 0) used.push({ heap: heapUsed, resident: rss });
       };
-      const { program } = await trained(2000, { every: { log: 500, checkpoint: 0, sample: 0 }, onStep });
+      const { program } = await trained(2000, { every: { log: 500, checkpoint: 0, sample: 0, validate: 0 }, onStep });
       program.close();
     } finally {
       for (const [name] of originals) Reflect.deleteProperty(device, name);

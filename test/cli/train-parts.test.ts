@@ -52,8 +52,15 @@ describe('--memory', () => {
 
 describe('settings', () => {
   it('are those given, then the checkpoint’s, then the defaults', () => {
-    expect(settle({ options: {} }).settings).toEqual({ batch: 32, seed: 0, flip: false, dtype: 'f32', options: {} });
-    const saved = { batch: 8, seed: 3, flip: true, dtype: 'f32' as const, options: { lr: 0.1, ema: 0.99 } };
+    expect(settle({ options: {} }).settings).toEqual({
+      batch: 32,
+      seed: 0,
+      flip: false,
+      val: 0,
+      dtype: 'f32',
+      options: {},
+    });
+    const saved = { batch: 8, seed: 3, flip: true, val: 0, dtype: 'f32' as const, options: { lr: 0.1, ema: 0.99 } };
     expect(settle({ options: {} }, saved)).toEqual({ settings: saved, notes: [] });
     const { settings, notes } = settle({ options: { lr: 0.2 }, seed: 3 }, saved);
     expect(settings).toEqual({ ...saved, options: { lr: 0.2, ema: 0.99 } });
