@@ -38,6 +38,7 @@ import { planMemory, type MemoryPlan } from './memory/plan.ts';
 import { choosePlan, hasKernel, type Plan } from './plans/registry.ts';
 import { packScalars } from './fusion/scalars.ts';
 import { normsInPieces } from './fusion/pieces.ts';
+import { splitDepth } from './fusion/split-depth.ts';
 import { checkComputable } from './fusion/computable.ts';
 import type { Fusion } from './fusion/group.ts';
 import type { FusionPass } from './fusion/passes.ts';
@@ -73,6 +74,7 @@ export const pipeline: readonly Pass[] = [
   pass('join-products', 'rules: sums of products are one product', joinProducts),
   pass('pieces', 'statistics between products: one gives them in pieces, the other adds these up', normsInPieces),
   pass('split', 'long reductions to few values run in two stages', split),
+  pass('split-depth', 'GPUs compute products of few elements in parts of their depth', splitDepth),
   pass('chunk', 'values read piece by piece are laid out piece by piece', chunk),
   pass('settle', 'canonical form of the pieces', canonicalise),
   pass('tables', 'what depends on nothing and takes work is computed now', tables),

@@ -1,0 +1,61 @@
+/**
+ * A product of few elements and a long depth leaves most of a GPU idle: its tiles are fewer than the cores. Its depth is cut in parts, a
+ * matrix of a batch each, and their sums are added up by a second kernel, which takes in what follows the product: always in one order.
+ */
+import { isHardware, type DeviceSpec } from '../device.ts';
+import { labelOf, rebuild, sizeOf, type Graph, type Node } from '../ir/index.ts';
+import { Functional, isProduct, joinedAxis, opTable } from '../ops/index.ts';
+import { groupOf, isRejected } from '../plans/family.ts';
+import { familyOf, planFor } from '../plans/registry.ts';
+import type { PassContext } from '../rewrite/pass.ts';
+
+/** Elements that keep a large GPU busy: 256 invocations of 8×8 for each of some 130 cores, halved, as others run beside. */
+const BUSY = 2 ** 20;
+/** Steps of a part: fewer are not worth the pass over the sums. */
+const LEAST_DEPTH = 128;
+const MOST_PARTS = 8;
+
+export function splitDepth(graph: Graph, { device, remarks }: PassContext): Graph {
+  // How many parts there are depends on the batch, and they on the order of adding.
+  if (!isHardware(device) || device.steady) return graph;
+  return rebuild(graph, opTable, (node, [x, y], builder) => {
+    const parts = isProduct(node) ? partsOf(node, device) : 1;
+    if (parts === 1) return undefined;
+    const elements = sizeOf(node.type.shape).toLocaleString('en-US');
+    const why = `${labelOf(node)} has ${elements} elements: ${parts} parts of its depth are summed up by a second kernel`;
+    remarks?.applied('split-depth', [node], why);
+    const f = new Functional(builder);
+    f.like = node;
+    const rank = node.type.shape.length;
+    const product = f.matmul(inParts(f, x, rank, rank - 1, parts), inParts(f, y, rank, rank - 2, parts));
+    return f.reshape(f.sum(product, [0]), node.type.shape);
+  });
+}
+
+/** In how many parts a product's depth is cut; 1 where that does not pay. */
+function partsOf(product: Node, device: DeviceSpec): number {
+  const { inputs, type } = product;
+  const [x, y] = inputs;
+  const depth = x.type.shape.at(-1)!;
+  const elements = sizeOf(type.shape);
+  if (type.dtype !== 'f32' || 2 * elements > BUSY || isJoined(x, -1) || isJoined(y, -2)) return 1;
+  const plan = planFor(groupOf(product), device);
+  // Families without tiles share the depth among invocations already.
+  if (isRejected(plan) || !familyOf(plan).tile) return 1;
+  const fits = (parts: number) => (depth / parts) % 4 === 0 && depth / parts >= LEAST_DEPTH;
+  let parts = 1;
+  while (parts * elements < BUSY && parts < MOST_PARTS && fits(2 * parts)) parts *= 2;
+  return parts;
+}
+
+/** Whether an operand is of several values side by side along its depth: a kernel walks over those one after the other. */
+const isJoined = (operand: Node, depth: number): boolean => joinedAxis(operand) === operand.type.shape.length + depth;
+
+/** An operand with its depth, one of the axes that it has as a value of so many, in parts: one more axis before all others. */
+function inParts(f: Functional, operand: Node, rank: number, axis: number, parts: number): Node {
+  const { shape } = operand.type;
+  const whole = [...Array<number>(rank - shape.length).fill(1), ...shape];
+  const cut = f.reshape(operand, [...whole.slice(0, axis), parts, whole[axis] / parts, ...whole.slice(axis + 1)]);
+  const others = Array.from({ length: rank + 1 }, (_, i) => i).filter((i) => i !== axis);
+  return f.permute(cut, [axis, ...others]);
+}
