@@ -88,6 +88,12 @@ const isWhole = (value: unknown, least = -Infinity): boolean =>
 
 export const finite = (name: string, least = -Infinity) =>
   argument(name, atLeast('a finite number', least), (value) => Number.isFinite(value) && (value as number) >= least);
+export const share = (name: string) =>
+  argument(
+    name,
+    'a number from 0 to 1',
+    (value) => (value as number) >= 0 && (value as number) <= 1 && typeof value === 'number',
+  );
 export const whole = (name: string, least = -Infinity) =>
   argument(name, atLeast('a whole number', least), (value) => isWhole(value, least));
 export const wholes = (name: string, least = -Infinity) =>

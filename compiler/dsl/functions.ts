@@ -3,9 +3,12 @@ import { formatShape, formatType } from '../ir/index.ts';
 import {
   argument,
   finite,
+  flag,
   kindOf,
   operand,
   optional,
+  options,
+  share,
   takes,
   tensor,
   tensors,
@@ -13,6 +16,7 @@ import {
   type Argument,
 } from './arguments.ts';
 import { constant, iota } from './constants.ts';
+import { takeAlong } from './indexing.ts';
 import { axisOf, misuse, Tensor, type Operand } from './tensor.ts';
 import { currentTrace } from './trace.ts';
 
@@ -53,8 +57,47 @@ export const isNaN = unary('isNaN', 'is_nan');
 /** max(x, 0); its gradient at 0 is 0. */
 export const relu = unary('relu');
 
+/** log(1 + eˣ). */
+export const softplus = unary('softplus');
+
 /** Softmax over the last axis. */
 export const softmax = unary('softmax');
+
+/** log Σ eˣ over an axis, the last unless told, which is dropped unless keepDims; −∞ where all of it is −∞. */
+export const logSumExp = takes(
+  'logSumExp',
+  [tensor('x'), optional(whole('axis')), options('options', [flag('keepDims')])],
+  (x: Tensor, axis = -1, { keepDims }: { keepDims?: boolean } = {}) => {
+    const at = axisOf(axis, x.rank, formatShape(x.shape));
+    const largest = x.max(at, { keepDims: true }).detach();
+    const shift = where(isFinite(largest), largest, 0);
+    const sum = x.sub(shift).exp().sum(at, { keepDims: true }).log().add(shift);
+    return keepDims ? sum : sum.squeeze(at);
+  },
+);
+
+/**
+ * −log softmax(x)[label] of each row: logits […, C] and labels […] of i32 give […]; take its mean for a loss. `labelSmoothing` gives
+ * that share of the label's weight to all classes alike. Szegedy et al. 2016.
+ */
+export const crossEntropy = takes(
+  'crossEntropy',
+  [tensor('logits'), tensor('labels'), options('options', [share('labelSmoothing')])],
+  (logits: Tensor, labels: Tensor, { labelSmoothing = 0 }: { labelSmoothing?: number } = {}) => {
+    const rows = logits.shape.slice(0, -1);
+    if (formatShape(rows) !== formatShape(labels.shape)) {
+      const why = `logits are ${formatShape(logits.shape)}, labels ${formatShape(labels.shape)}`;
+      throw misuse(
+        'crossEntropy: there is not one label a row',
+        why,
+        'give labels the shape of the logits without its last axis',
+      );
+    }
+    const own = takeAlong(logits, labels.unsqueeze(-1)).squeeze(-1);
+    const smooth = labelSmoothing ? own.mul(1 - labelSmoothing).add(logits.mean(-1).mul(labelSmoothing)) : own;
+    return logSumExp(logits).sub(smooth);
+  },
+);
 
 const NORMED = [tensor('x'), optional(finite('eps', 0))];
 
@@ -68,6 +111,27 @@ export const layerNorm = takes(
 /** x/√(mean(x²) + eps) over the last axis. Zhang & Sennrich 2019. */
 export const rmsNorm = takes('rmsNorm', NORMED, (x: Tensor, eps = 1e-6) =>
   x.mul(x.square().mean(-1, { keepDims: true }).add(eps).rsqrt()),
+);
+
+/**
+ * (x − mean)/√(var + eps) over each of `groups` groups of channels, of x [N, C, …], without an affine part. Wu & He 2018; eps is
+ * PyTorch's 1e-5 unless told.
+ */
+export const groupNorm = takes(
+  'groupNorm',
+  [tensor('x'), whole('groups', 1), optional(finite('eps', 0))],
+  (x: Tensor, groups: number, eps = 1e-5) => {
+    const [N, C, ...plane] = x.shape;
+    if (x.rank < 2 || C % groups) {
+      const fix = 'give [N, C, …] and a number that divides C';
+      throw misuse('groupNorm: the channels are no such groups', `x is ${formatShape(x.shape)}, groups ${groups}`, fix);
+    }
+    const grouped = x.reshape(N, groups, C / groups, ...plane);
+    const axes = grouped.shape.map((_, axis) => axis).slice(2);
+    const centred = grouped.sub(grouped.mean(axes, { keepDims: true }));
+    const variance = centred.square().mean(axes, { keepDims: true });
+    return centred.mul(variance.add(eps).rsqrt()).reshape(...x.shape);
+  },
 );
 
 /** x·Wᵀ + b: x […, k], W [n, k], b [n]. */

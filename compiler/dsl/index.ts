@@ -1,6 +1,12 @@
 /** The DSL: all a model file may import. */
 export { Tensor, type Operand } from './tensor.ts';
 export * from './functions.ts';
+export * from './indexing.ts';
+export * from './ordering.ts';
+export { conv2d, convTranspose2d, type ConvOptions, type ConvTransposeOptions, type Pair } from './convolution.ts';
+export * from './resize.ts';
+export * from './rotary.ts';
+export * from './scans.ts';
 export { fixed, normal, ones, uniform, xavierUniform, zeros, type Init } from './init.ts';
 export {
   defineModel,

@@ -1,5 +1,6 @@
 /** The arguments of a tensor's methods. */
 import {
+  argument,
   axes,
   divisor,
   dtype,
@@ -18,6 +19,10 @@ import {
 
 const other = [operand('y')];
 const axis = whole('axis');
+const pieces = argument('parts', 'a number of pieces, or a list of their sizes', (value) => {
+  const sizes = Array.isArray(value) && value.length ? (value as unknown[]) : [value];
+  return sizes.every((size) => Number.isSafeInteger(size) && (size as number) >= 1);
+});
 const reduced = [optional(axes('axes')), options('options', [flag('keepDims')])];
 
 export const TENSOR = {
@@ -53,13 +58,16 @@ export const TENSOR = {
   squeeze: [axis],
   broadcastTo: [rest(whole('shape', 1))],
   slice: [axis, position('start'), optional(position('end')), optional(whole('step', 1))],
-  split: [whole('parts', 1), optional(axis)],
+  split: [pieces, optional(axis)],
   unstack: [optional(axis)],
   unfold: [axis, whole('size', 1), options('options', [whole('step', 1), whole('dilation', 1)])],
   pad: [wholes('low', 0), wholes('high', 0), optional(scalar('value'))],
   sum: reduced,
   mean: reduced,
   max: reduced,
+  min: reduced,
+  any: reduced,
+  all: reduced,
   gather: [tensor('index')],
   detach: [],
 } satisfies Readonly<Record<string, readonly Argument[]>>;

@@ -1,5 +1,5 @@
 /** The Tensor a model file computes with. Each method appends one op (or a few) to the trace; nothing is computed. */
-import { DitcError, formatShape, isFloat, sizeOf, type DType, type Node } from '../ir/index.ts';
+import { DitcError, formatShape, isFloat, isInteger, sizeOf, type DType, type Node } from '../ir/index.ts';
 import { methodsTake } from './arguments.ts';
 import { power } from './power.ts';
 import { TENSOR } from './signatures.ts';
@@ -7,6 +7,11 @@ import { currentPlace, currentTrace } from './trace.ts';
 
 /** A tensor, or a number for all elements. */
 export type Operand = Tensor | number;
+
+type Axes = number | number[];
+interface KeepDims {
+  keepDims?: boolean;
+}
 
 const f = () => currentTrace().f;
 const raw = (x: Operand): Node | number => (typeof x === 'number' ? x : x.node);
@@ -114,7 +119,7 @@ export class Tensor {
   not(): Tensor {
     return new Tensor(f().op('not', [this.node]));
   }
-  /** −x. */
+  /** −x, of integers of i32 too. */
   neg(): Tensor {
     return new Tensor(f().neg(this.node));
   }
@@ -219,15 +224,22 @@ export class Tensor {
     return new Tensor(f().slice(this.node, along(from, 0), size, along(step, 1)));
   }
 
-  /** `parts` equal pieces along an axis, the last unless told. */
-  split(parts: number, axis = -1): Tensor[] {
+  /** `parts` equal pieces along an axis, the last unless told; or pieces of the given sizes. */
+  split(parts: number | readonly number[], axis = -1): Tensor[] {
     const at = this.axis(axis);
-    const length = this.shape[at] / parts;
-    if (!Number.isInteger(length)) {
-      const why = `axis ${at} of ${formatShape(this.shape)} in ${parts}`;
-      throw misuse('split: pieces are not equal', why, `give a number that divides ${this.shape[at]}, or slice it`);
+    const length = this.shape[at];
+    const sizes = typeof parts === 'number' ? Array<number>(parts).fill(length / parts) : parts;
+    const total = sizes.reduce((sum, size) => sum + size, 0);
+    if (!sizes.every(Number.isInteger) || total !== length) {
+      const [what, how] =
+        typeof parts === 'number'
+          ? ['pieces are not equal', parts]
+          : ['sizes do not add up', `pieces of ${parts.join(', ')}`];
+      const fix = `give a number that divides ${length}, or sizes that add up to it`;
+      throw misuse(`split: ${what}`, `axis ${at} of ${formatShape(this.shape)} in ${how}`, fix);
     }
-    return Array.from({ length: parts }, (_, i) => this.slice(at, i * length, (i + 1) * length));
+    let end = 0;
+    return sizes.map((size) => this.slice(at, end, (end += size)));
   }
 
   /** The pieces of size 1 along an axis (the first unless told), with the axis dropped. */
@@ -249,30 +261,46 @@ export class Tensor {
     return new Tensor(f().pad(this.node, low, high, value));
   }
 
-  /** Sum over axes (all of them unless told); reduced axes are dropped unless keepDims. */
-  sum(axes?: number | number[], options?: { keepDims?: boolean }): Tensor {
+  /** Sum over axes (all of them unless told); reduced axes are dropped unless keepDims. Sums of integers wrap around. */
+  sum(axes?: Axes, options?: KeepDims): Tensor {
     return this.reduce('sum', axes, options);
   }
   /** Mean over axes, as `sum`. */
-  mean(axes?: number | number[], options?: { keepDims?: boolean }): Tensor {
+  mean(axes?: Axes, options?: KeepDims): Tensor {
     return this.reduce('mean', axes, options);
   }
   /** Largest over axes, as `sum`. */
-  max(axes?: number | number[], options?: { keepDims?: boolean }): Tensor {
+  max(axes?: Axes, options?: KeepDims): Tensor {
     return this.reduce('reduceMax', axes, options);
   }
+  /** Smallest over axes, as `sum`. */
+  min(axes?: Axes, options?: KeepDims): Tensor {
+    return this.reduce('reduceMin', axes, options);
+  }
+  /** Whether it holds anywhere along axes, of a bool tensor, as `sum`. */
+  any(axes?: Axes, options?: KeepDims): Tensor {
+    return this.ones('any').max(axes, options).ne(0);
+  }
+  /** Whether it holds everywhere along axes, of a bool tensor, as `sum`. */
+  all(axes?: Axes, options?: KeepDims): Tensor {
+    return this.ones('all').min(axes, options).ne(0);
+  }
 
-  private reduce(
-    kind: 'sum' | 'mean' | 'reduceMax',
-    axes?: number | number[],
-    options?: { keepDims?: boolean },
-  ): Tensor {
+  /** 1 where it holds. */
+  private ones(of: 'any' | 'all'): Tensor {
+    if (this.dtype === 'bool') return this.cast('u32');
+    throw misuse(`${of}: takes bool`, `x is ${this.dtype}`, 'compare it with something');
+  }
+
+  private reduce(kind: 'sum' | 'mean' | 'reduceMax' | 'reduceMin', axes?: Axes, options?: KeepDims): Tensor {
     const list = axes === undefined ? this.shape.map((_, i) => i) : [axes].flat().map((a) => this.axis(a));
-    if (new Set(list).size < list.length) {
+    if (new Set(list).size < list.length)
       throw misuse('reduce: an axis is given twice', `axes ${formatShape(list)}`, 'give each axis once');
-    }
-    if (!isFloat(this.dtype)) {
-      throw misuse('reduce: only floating-point tensors are reduced', `x is ${this.dtype}`, "cast it to 'f32' first");
+    const isTaken = isFloat(this.dtype) || (isInteger(this.dtype) && kind !== 'mean');
+    if (!isTaken) {
+      const what = `reduce: ${kind === 'mean' ? 'only floating-point tensors have one' : 'takes numbers'}`;
+      const fix = this.dtype === 'bool' ? "use any() or all(), or cast it to 'i32' first" : "cast it to 'f32' first";
+      throw misuse(what, `x is ${this.dtype}`, fix);
     }
     if (!list.length) return this;
     const kept = f()[kind](
@@ -280,12 +308,8 @@ export class Tensor {
       list.toSorted((a, b) => a - b),
     );
     if (options?.keepDims) return new Tensor(kept);
-    return new Tensor(
-      f().reshape(
-        kept,
-        this.shape.filter((_, i) => !list.includes(i)),
-      ),
-    );
+    const left = this.shape.filter((_, i) => !list.includes(i));
+    return new Tensor(f().reshape(kept, left));
   }
 
   /** Rows of this table: [n, …rest] read at index […batch] gives […batch, …rest]. */

@@ -64,7 +64,7 @@ function asksOf(node: Node, asked: Asked): [Node, Asked][] {
   const { view, wgsl, preimage } = opDef(op);
   if (view?.rows) {
     const [index, table] = [inputs[view.rows.index], inputs[view.rows.table]];
-    const rows: [Node, Asked] = [index, { all: [0, table.type.shape[0]] }];
+    const rows: [Node, Asked] = [index, { all: [0, table.type.shape[view.rows.axis?.(node.attrs) ?? 0]] }];
     return isInteger(node.type.dtype) ? [rows, [table, cutOut(asked)]] : [rows];
   }
   if (!isInteger(node.type.dtype)) return [];

@@ -1,6 +1,6 @@
 /** How often values are computed and read: what it costs to compute them where they are read instead of storing them. */
 import { sizeOf, type Node } from '../ir/index.ts';
-import { attentionDims, opDef, isAttention } from '../ops/index.ts';
+import { attentionDims, isAttention, isProduct, opDef } from '../ops/index.ts';
 import type { Choice } from './choice.ts';
 import type { FusionGroup } from './group.ts';
 
@@ -113,7 +113,6 @@ const elementOf = ({ root, views }: FusionGroup, node: Node): string =>
 
 /** How many elements of `node` a contraction or a reduction reads in all. */
 function readsBy(user: Node, node: Node): number {
-  const kind = opDef(user.op).kind;
   if (isAttention(user)) {
     const { batch, m, n } = attentionDims(user.inputs.map((x) => x.type));
     const place = user.inputs.indexOf(node);
@@ -124,7 +123,7 @@ function readsBy(user: Node, node: Node): number {
   }
   // Its other kernels hold one row and pass by all others, in blocks.
   if (user.op.startsWith('attention_')) return size(node) * (1 + Math.ceil(size(user) / last(user) / ATTENTION_ROWS));
-  if (kind !== 'contract') return size(node);
+  if (!isProduct(user)) return size(node);
   const [m, n] = user.type.shape.slice(-2);
   const batch = sizeOf(user.type.shape.slice(0, -2));
   const k = user.inputs[0].type.shape.slice(-1)[0];

@@ -4,6 +4,7 @@
  * products 1 to 3.5, and softmax beside). Where scores are many, they are never stored on any device.
  */
 import { nodesOf, sizeOf, type Graph, type Node } from '../ir/index.ts';
+import { contractionOf } from '../ops/index.ts';
 import { limit, prefersSubgroupProducts, type DeviceSpec } from '../device.ts';
 import { isStored } from './storage.ts';
 
@@ -14,8 +15,8 @@ import { isStored } from './storage.ts';
 const CACHED = 2 ** 20;
 
 /** Whether an attention, or a derivative of one, is computed by way of its scores in memory. */
-export function storesScores({ inputs: [q, k] }: Node, device: DeviceSpec): boolean {
-  if (!prefersSubgroupProducts(device)) return false;
+export function storesScores({ op, inputs: [q, k] }: Node, device: DeviceSpec): boolean {
+  if (!prefersSubgroupProducts(device) || !contractionOf(op).startsWith('attention')) return false;
   const { shape } = q.type;
   const [keys] = k.type.shape.slice(-2);
   const queries = sizeOf(shape.slice(shape.length > 2 ? 1 : 0, -1));

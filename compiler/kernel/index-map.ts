@@ -39,7 +39,11 @@ export class Indexer extends IndexAlgebra<ExprAtom> {
 
   protected partOf(part: Part<ExprAtom>, max: number): ExprAtom {
     const of = this.b.bind('i', this.expr(part.of));
-    const expr = this.b.binary(part.kind === 'quotient' ? '/' : '%', of, this.b.u32(part.by));
+    const by = this.b.u32(part.by);
+    const expr =
+      part.kind === 'opposite'
+        ? this.b.binary('-', by, of)
+        : this.b.binary(part.kind === 'quotient' ? '/' : '%', of, by);
     return { key: `e${expr.id}`, max, expr, part };
   }
 

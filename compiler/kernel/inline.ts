@@ -3,10 +3,10 @@
  * views only change the index; results of the kernel's own anchor (the product so far, a row's sum) are given.
  */
 import type { DType, Node, Shape } from '../ir/index.ts';
-import { broadcastIndex, combinerOf, opDef, viewOf, type Source } from '../ops/index.ts';
+import { broadcastIndex, combinerOf, identityOf, opDef, viewOf, type Source } from '../ops/index.ts';
 import { computeType, type KernelBuilder } from './builder.ts';
 import { Indexer, keyOf, maxOf, ZERO, type ExprAtom, type Index } from './index-map.ts';
-import type { Buffer, Expr } from './ir.ts';
+import type { Buffer, Expr, ScalarType } from './ir.ts';
 
 export { broadcastIndex, reshapeIndex } from '../ops/index.ts';
 
@@ -175,22 +175,27 @@ export function forwardIndex(ix: Indexer, views: readonly Node[], index: readonl
 
 /** A reduction in a kernel: of no elements, of two partial results of an invocation, and of those of a subgroup. */
 export interface Reducer {
+  /** Of partial results. */
+  readonly type: ScalarType;
   readonly neutral: Expr;
   combine(a: Expr, x: Expr): Expr;
   across(partial: Expr, lanes: number): Expr;
 }
 
-export function reducer(b: KernelBuilder, op: string): Reducer {
-  const { identity, combine, subgroup } = combinerOf(op);
+export function reducer(b: KernelBuilder, { op, type: { dtype } }: Pick<Node, 'op' | 'type'>): Reducer {
+  const combiner = combinerOf(op);
+  const { combine, subgroup } = combiner;
+  const type = computeType(dtype);
   const operator = opDef(combine).wgsl?.operator;
-  const both = (a: Expr, x: Expr) => (operator ? b.binary(operator, a, x) : b.op(combine, [a, x], {}, 'f32'));
+  const both = (a: Expr, x: Expr) => (operator ? b.binary(operator, a, x) : b.op(combine, [a, x], {}, type));
   return {
-    neutral: b.literal(identity, 'f32'),
+    type,
+    neutral: b.literal(identityOf(combiner, type), type),
     combine: both,
     across: (x, lanes) => {
       if (!subgroup) return shuffled(b, both, x, lanes);
       const all = b.call(subgroup.fn, [x]);
-      return subgroup.dropsNaN ? b.binary('+', all, spoiling(b, x)) : all;
+      return subgroup.dropsNaN && type === 'f32' ? b.binary('+', all, spoiling(b, x)) : all;
     },
   };
 }

@@ -11,15 +11,15 @@ export interface Atom {
   readonly key: string;
   /** Largest value it takes; the smallest is 0. */
   readonly max: number;
-  /** When it is a quotient or a remainder. */
+  /** When it is a quotient or a remainder, or counts backwards. */
   readonly part?: Part<this>;
 }
 
-/** Of what, by what. */
+/** Of what, by what: a / by, a mod by, or by − a. */
 export interface Part<A extends Atom> {
   readonly of: Affine<A>;
   readonly by: number;
-  readonly kind: 'quotient' | 'remainder';
+  readonly kind: 'quotient' | 'remainder' | 'opposite';
 }
 
 interface Term<A extends Atom> {
@@ -51,7 +51,7 @@ export const offset = <A extends Atom>(a: Affine<A>, by: number): Affine<A> => (
 
 /** Calculates with indices made of one kind of atom. */
 export abstract class IndexAlgebra<A extends Atom> {
-  /** The atom that is the quotient or the remainder of an index; `max` is its largest value. */
+  /** The atom that is such a part of an index; `max` is its largest value. */
   protected abstract partOf(part: Part<A>, max: number): A;
 
   /** An element of an integer value as an index, clamped to [0, last]. */
@@ -71,6 +71,17 @@ export abstract class IndexAlgebra<A extends Atom> {
   scale(a: Affine<A>, by: number): Affine<A> {
     if (by === 0) return ZERO;
     return { base: a.base * by, terms: a.terms.map((t) => ({ atom: t.atom, times: t.times * by })) };
+  }
+
+  /** last − a, of an index that is at most `last`. */
+  opposite(a: Affine<A>, last: number): Affine<A> {
+    const [only, ...others] = a.terms;
+    if (!only) return fixedIndex(last - a.base);
+    const { part } = only.atom;
+    const isTwice = !others.length && a.base === 0 && only.times === 1 && part?.kind === 'opposite' && part.by === last;
+    if (isTwice) return part.of;
+    const atom = this.partOf({ of: a, by: last, kind: 'opposite' }, last - a.base);
+    return { base: 0, terms: [{ atom, times: 1 }] };
   }
 
   /** ⌊a / d⌋ and a mod d. */

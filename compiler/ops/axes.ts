@@ -38,7 +38,10 @@ const isPartOf = ({ base, terms }: Index, key: string): boolean =>
   base === 0 &&
   terms.length === 1 &&
   terms[0].times === 1 &&
-  (terms[0].atom.key === key || (!!terms[0].atom.part && isPartOf(terms[0].atom.part.of, key)));
+  (terms[0].atom.key === key || isInOrder(terms[0].atom.part, key));
+
+const isInOrder = (part: Part<Symbol> | undefined, key: string): boolean =>
+  !!part && part.kind !== 'opposite' && isPartOf(part.of, key);
 
 /**
  * The axes of a view's operand that one of its own is made of, outermost first: of a reshape that joins axes, these. Undefined where

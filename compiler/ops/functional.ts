@@ -69,13 +69,20 @@ export class Functional {
     this.op('pad', [x], { low, high, value });
   unfold = (x: Node, axis: number, size: number, step = 1, dilation = 1) =>
     this.op('unfold', [x], { axis, size, step, dilation });
+  flip = (x: Node, axes: readonly number[]) => this.op('flip', [x], { axes });
   gather = (table: Node, index: Node) => this.op('gather', [table, index]);
+
+  takeAlong = (x: Node, index: Node, axis: number) => this.op('take_along', [x, index], { axis });
+  /** `updates` added up in a value of zeros with `size` elements along `axis`. */
+  scatterAdd = (index: Node, updates: Node, axis: number, size: number) =>
+    this.op('scatter_add', [index, updates], { axis, size });
 
   /** With f16 operands, `dtype` may be f32. */
   matmul = (x: Node, y: Node, dtype = x.type.dtype) =>
     this.op('matmul', [x, y], dtype === x.type.dtype ? {} : { dtype });
   sum = (x: Node, axes: readonly number[]) => (axes.length ? this.op('reduce_sum', [x], { axes }) : x);
   reduceMax = (x: Node, axes: readonly number[]) => this.op('reduce_max', [x], { axes });
+  reduceMin = (x: Node, axes: readonly number[]) => this.op('reduce_min', [x], { axes });
   mean = (x: Node, axes: readonly number[]) =>
     this.mul(this.sum(x, axes), 1 / axes.reduce((n, axis) => n * x.type.shape[axis], 1));
 

@@ -14,6 +14,8 @@ export * from './view.ts';
 export * as reductions from './reduce.ts';
 export { matmul, matmulDims } from './contract.ts';
 export * as composites from './composite.ts';
+export { scan } from './scan.ts';
+export { scatterAdd } from './along.ts';
 export { attention, attentionDims, LOWEST, scoreOperands } from './attention.ts';
 export { gradientOperands, shareScores } from './attention-gradient.ts';
 export { gradient } from './gradient.ts';

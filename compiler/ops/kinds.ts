@@ -1,9 +1,9 @@
 /** What records of reductions and contractions say, and how ops are written that compute many values at once. */
-import type { Attrs, Node } from '../ir/index.ts';
+import type { Attrs, DType, Node } from '../ir/index.ts';
 import type { Functional } from './functional.ts';
 
 export interface Combiner {
-  /** Of no elements. */
+  /** Of no elements; ±∞ is the last value of an integer. */
   readonly identity: number;
   /** The pointwise op of two partial results. */
   readonly combine: string;
@@ -13,12 +13,24 @@ export interface Combiner {
   readonly subgroup?: { readonly fn: SubgroupReduction; /** It may drop a NaN. */ readonly dropsNaN?: true };
 }
 
+/** What a reduction gives of no elements of a type. */
+export function identityOf({ identity }: Pick<Combiner, 'identity'>, dtype: DType): number {
+  const [least, most] = RANGES[dtype] ?? [-Infinity, Infinity];
+  return Math.min(Math.max(identity, least), most);
+}
+
+const RANGES: Partial<Record<DType, readonly [number, number]>> = {
+  i32: [-(2 ** 31), 2 ** 31 - 1],
+  u32: [0, 2 ** 32 - 1],
+};
+
 export type SubgroupReduction = 'subgroupAdd' | 'subgroupMul' | 'subgroupMin' | 'subgroupMax';
 
 /**
  * What a contraction is to the plans.
  * - `product`: […, m, k] × […, k, n], batches broadcast.  - `attention`, and what is computed of its scores: `scores` row by row
- * (their statistics), `queries`, `keys`, `values` (derivatives).  - `other`: no kernel computes it, so it is expanded.
+ * (their statistics), `queries`, `keys`, `values` (derivatives).  - `scan`: an element of the sums up to it, along one axis.
+ * - `other`: no kernel computes it, so it is expanded.
  */
 export type Contraction =
   | 'product'
@@ -27,6 +39,7 @@ export type Contraction =
   | 'attention-queries'
   | 'attention-keys'
   | 'attention-values'
+  | 'scan'
   | 'other';
 
 /** An operand of what is computed for many values of a counter at once. */

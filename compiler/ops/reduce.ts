@@ -1,17 +1,8 @@
 /** Reductions. Reduced axes stay, with size 1. */
-import { formatShape, sizeOf, stridesOf, type Node, type TensorType } from '../ir/index.ts';
-import {
-  attrList,
-  defineOp,
-  expectArity,
-  expectFloat,
-  isAxis,
-  shapeError,
-  type GradientContext,
-  type OpDef,
-} from './define.ts';
+import { formatShape, formatType, sizeOf, stridesOf, type DType, type Node, type TensorType } from '../ir/index.ts';
+import { attrList, defineOp, expectArity, isAxis, shapeError, type GradientContext, type OpDef } from './define.ts';
 import { dense, dot, forEachIndex } from './dense.ts';
-import type { Combiner } from './kinds.ts';
+import { identityOf, type Combiner } from './kinds.ts';
 
 interface Reduction extends Combiner {
   doc: string;
@@ -26,7 +17,10 @@ function reduction(name: string, def: Reduction): OpDef {
     kind: 'reduce',
     type: (inputs, attrs): TensorType => {
       expectArity(name, inputs, 1);
-      expectFloat(name, ...inputs);
+      if (inputs[0].dtype === 'bool') {
+        const fix = "cast it to 'u32' first; the largest of those says whether any holds";
+        throw shapeError(name, 'does not take bool', `got ${formatType(inputs[0])}`, fix);
+      }
       const axes = attrList(attrs, 'axes');
       const { dtype, shape } = inputs[0];
       if (!axes.length || !axes.every((axis) => isAxis(axis, shape))) {
@@ -40,10 +34,11 @@ function reduction(name: string, def: Reduction): OpDef {
       const axes = attrList(attrs, 'axes');
       const strides = stridesOf(type.shape).map((s, i) => (axes.includes(i) ? 0 : s));
       const out = dense(type);
-      out.data.fill(def.identity);
+      out.data.fill(identityOf(def, type.dtype));
+      const f = wrapped(def.f, type.dtype);
       forEachIndex(x.shape, (index, flat) => {
         const at = dot(index, strides);
-        out.data[at] = def.f(out.data[at], x.data[flat]);
+        out.data[at] = f(out.data[at], x.data[flat]);
       });
       return out;
     },
@@ -53,13 +48,27 @@ function reduction(name: string, def: Reduction): OpDef {
     sample: (random) => {
       const shape = random.shape(1, 4, 9);
       const axes = shape.map((_, i) => i).filter(() => random.next() < 0.5);
-      return { inputs: [{ dtype: 'f32', shape }], attrs: { axes: axes.length ? axes : [shape.length - 1] } };
+      const dtype = random.pick(['f32', 'f32', 'i32', 'u32'] as const);
+      return { inputs: [{ dtype, shape }], attrs: { axes: axes.length ? axes : [shape.length - 1] } };
     },
   });
 }
 
+/** Integers wrap around as on the device. */
+function wrapped(f: Reduction['f'], dtype: DType): Reduction['f'] {
+  if (dtype === 'u32') return (a, x) => f(a, x) >>> 0;
+  return dtype === 'i32' ? (a, x) => f(a, x) | 0 : f;
+}
+
+/** Equal extremes share the gradient. */
+const shared: Reduction['gradient'] = ({ f, inputs: [x], attrs, out, dy }) => {
+  const hit = f.cast(f.compare('eq', x, out), x.type.dtype);
+  const ties = f.sum(hit, attrList(attrs, 'axes'));
+  return [f.mul(hit, f.div(dy, ties))];
+};
+
 export const reduceSum = reduction('reduce_sum', {
-  doc: 'Sum over `axes`.',
+  doc: 'Sum over `axes`; integers wrap around.',
   identity: 0,
   combine: 'add',
   noun: 'sum',
@@ -75,9 +84,15 @@ export const reduceMax = reduction('reduce_max', {
   noun: 'max',
   subgroup: { fn: 'subgroupMax', dropsNaN: true },
   f: Math.max,
-  gradient: ({ f, inputs: [x], attrs, out, dy }) => {
-    const hit = f.cast(f.compare('eq', x, out), x.type.dtype);
-    const ties = f.sum(hit, attrList(attrs, 'axes'));
-    return [f.mul(hit, f.div(dy, ties))];
-  },
+  gradient: shared,
+});
+
+export const reduceMin = reduction('reduce_min', {
+  doc: 'Minimum over `axes`, NaN where an element is; equal minima share the gradient.',
+  identity: Infinity,
+  combine: 'min',
+  noun: 'min',
+  subgroup: { fn: 'subgroupMin', dropsNaN: true },
+  f: Math.min,
+  gradient: shared,
 });

@@ -1,8 +1,8 @@
 /** Views that keep every element: another shape, another order of axes, repeated axes. */
 import { formatShape, sameShape, sizeOf, stridesOf } from '../ir/index.ts';
-import { areSizes, attrList, defineOp, expectArity, free, shapeError } from './define.ts';
+import { areSizes, attrList, defineOp, expectArity, free, isAxis, shapeError } from './define.ts';
 import { broadcastStrides, dense, dot, fill } from './dense.ts';
-import { broadcastIndex, reshapeIndex } from './view.ts';
+import { broadcastIndex, reshapeIndex, type ViewDef } from './view.ts';
 
 export const reshape = defineOp({
   name: 'reshape',
@@ -100,6 +100,48 @@ export const permute = defineOp({
   sample: (random) => {
     const shape = random.shape(1, 4);
     return { inputs: [{ dtype: 'f32', shape }], attrs: { perm: random.permutation(shape.length) } };
+  },
+});
+
+/** Where an element is that comes from `index`, and the other way round: each axis of `axes` is counted from its end. */
+const backwards: ViewDef['sources'] = (ix, index, { attrs, type: { shape } }) => {
+  const axes = attrList(attrs, 'axes');
+  const place = index.map((i, axis) => (axes.includes(axis) ? ix.opposite(i, shape[axis] - 1) : i));
+  return [{ operand: 0, index: place }];
+};
+
+export const flip = defineOp({
+  name: 'flip',
+  doc: 'The elements in the opposite order along `axes`.',
+  kind: 'view',
+  type: (inputs, attrs) => {
+    expectArity('flip', inputs, 1);
+    const axes = attrList(attrs, 'axes');
+    const { shape } = inputs[0];
+    if (!axes.length || !axes.every((axis, i) => isAxis(axis, shape) && (i === 0 || axis > axes[i - 1])))
+      throw shapeError('flip', `axes [${axes}] are not axes of ${formatShape(shape)} in order`);
+    return inputs[0];
+  },
+  reference: ([x], attrs, type) => {
+    const axes = attrList(attrs, 'axes');
+    const strides = stridesOf(x.shape);
+    return fill(type, (index) => {
+      const from = index.map((i, axis) => (axes.includes(axis) ? x.shape[axis] - 1 - i : i));
+      return x.data[dot(from, strides)];
+    });
+  },
+  view: {
+    sources: backwards,
+    placeOf: (ix, index, view) => backwards(ix, index, view)[0].index,
+    narrowed: (attrs) => attrs,
+  },
+  many: ({ attrs }, [{ node }], { apply }) => apply([node], { axes: attrList(attrs, 'axes').map((axis) => axis + 1) }),
+  gradient: ({ f, attrs, dy }) => [f.flip(dy, attrList(attrs, 'axes'))],
+  cost: free,
+  sample: (random) => {
+    const shape = random.shape(1, 4);
+    const axes = shape.map((_, axis) => axis).filter(() => random.next() < 0.5);
+    return { inputs: [{ dtype: 'f32', shape }], attrs: { axes: axes.length ? axes : [0] } };
   },
 });
 

@@ -1,8 +1,8 @@
-/** Pointwise ops of one floating-point operand. */
+/** Pointwise ops of one operand, floating-point unless told. */
 import type { Node } from '../ir/index.ts';
 import { defineOp, elementwise, expectArity, expectFloat, perElement, type OpDef } from './define.ts';
 import type { Functional } from './functional.ts';
-import { ERF, EXP, GELU, LOG, RELU, SIGMOID, SILU, SIN_COS, TANH } from './wgsl-helpers.ts';
+import { ERF, EXP, GELU, LOG, RELU, SIGMOID, SILU, SIN_COS, SOFTPLUS, TANH } from './wgsl-helpers.ts';
 
 interface Unary {
   doc: string;
@@ -14,6 +14,8 @@ interface Unary {
   slope: ((f: Functional, x: Node, y: Node) => Node) | 'none';
   flops: number;
   range?: [number, number];
+  /** Of i32 besides, wrapping around. */
+  integers?: true;
 }
 
 function unary(name: string, def: Unary): OpDef {
@@ -24,13 +26,17 @@ function unary(name: string, def: Unary): OpDef {
     kind: 'pointwise',
     type: (inputs) => {
       expectArity(name, inputs, 1);
-      expectFloat(name, ...inputs);
+      if (inputs[0].dtype !== 'i32' || !def.integers) expectFloat(name, ...inputs);
       return inputs[0];
     },
-    reference: elementwise(def.f),
+    reference: (inputs, attrs, type) =>
+      elementwise(type.dtype === 'i32' ? (x) => def.f(x) | 0 : def.f)(inputs, attrs, type),
     gradient: slope === 'none' ? 'none' : ({ f, inputs: [x], out, dy }) => [f.mul(dy, slope(f, x, out))],
     cost: perElement(def.flops),
-    sample: (random) => ({ inputs: [{ dtype: 'f32', shape: random.shape(0, 4) }], attrs: {}, ranges: [def.range] }),
+    sample: (random) => {
+      const dtype = def.integers ? random.pick(['f32', 'f32', 'i32'] as const) : 'f32';
+      return { inputs: [{ dtype, shape: random.shape(0, 4) }], attrs: {}, ranges: [def.range] };
+    },
     wgsl: { expression: ([x]) => def.wgsl(x), helper: def.helper },
   });
 }
@@ -44,6 +50,7 @@ export const neg = unary('neg', {
   wgsl: (x) => (x.startsWith('-') ? `-(${x})` : `-${x}`),
   slope: (f, x) => f.constant(-1, x.type.dtype),
   flops: 1,
+  integers: true,
 });
 export const detach = unary('detach', {
   doc: 'x, with no gradient (stop_gradient).',
@@ -61,6 +68,7 @@ export const abs = unary('abs', {
     return f.select(f.compare('lt', x, 0), minus, f.select(f.compare('gt', x, 0), plus, none));
   },
   flops: 1,
+  integers: true,
 });
 export const relu = unary('relu', {
   doc: 'x where x > 0, else 0; NaN stays. At 0 the gradient is 0.',
@@ -148,6 +156,14 @@ export const sigmoid = unary('sigmoid', {
   helper: SIGMOID,
   slope: (f, _x, y) => f.mul(y, f.sub(1, y)),
   flops: 10,
+});
+export const softplus = unary('softplus', {
+  doc: 'log(1 + eˣ), without overflow, and exact where that nears 0.',
+  f: (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
+  wgsl: (x) => `softplus(${x})`,
+  helper: SOFTPLUS,
+  slope: (f, x) => f.sigmoid(x),
+  flops: 16,
 });
 export const silu = unary('silu', {
   doc: 'x·sigmoid(x), also called swish.',

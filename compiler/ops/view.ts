@@ -34,8 +34,8 @@ export interface ViewDef {
   placeOf?<A extends Atom>(ix: IndexAlgebra<A>, index: Place<A>, view: Node): Place<A>;
   /** Its operands lie one after the other along this axis, and nothing else is there. */
   joins?(attrs: Attrs): number;
-  /** Which operand says, for each row of the result, which row of another it is. */
-  readonly rows?: { readonly index: number; readonly table: number };
+  /** Which operand says, for each row of the result, which row of another it is, along its first axis unless told. */
+  readonly rows?: { readonly index: number; readonly table: number; axis?(attrs: Attrs): number };
   /** The elements keep their row-major order: the same memory under another shape. */
   readonly keepsOrder?: true;
   /** Attributes that make a part of the result with `size` elements along `axis`, of the part of the operand that it shows. */

@@ -3,3 +3,4 @@ export * from './reindex.ts';
 export * from './cut.ts';
 export * from './gather.ts';
 export * from './unfold.ts';
+export { takeAlong } from './along.ts';

@@ -115,6 +115,17 @@ fn silu(x: f32) -> f32 {
 }
 `;
 
+/** By log(1 + e⁻|x|), which has a series where e⁻|x| is small: 1 + e⁻|x| would lose it. NaN and +∞ stay. */
+export const SOFTPLUS = /* wgsl */ `
+${EXP}
+fn softplus(x: f32) -> f32 {
+  let e = exp_(-abs(x));
+  let series = e * (1.0 + e * (-0.5 + e * (0.333333333 + e * (-0.25 + e * 0.2))));
+  let above = select(x, 0.0, x < 0.0);
+  return above + select(log(1.0 + e), series, e < 0.05);
+}
+`;
+
 export const GELU = /* wgsl */ `
 fn gelu(x: f32) -> f32 {
   // ½(1 + tanh u) = 1/(1 + e⁻²ᵘ), which loses nothing where tanh nears −1.

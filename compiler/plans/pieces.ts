@@ -46,7 +46,7 @@ export function reducePieces(site: Site, { side, perThread: p, rolled }: TiledPr
   const indexOf = (row: Index, column: Index) =>
     reshapeIndex(ix, forwardIndex(ix, region.views, held.place(row, column)), region.root.type.shape, reduced);
   for (const reduction of byDepth(region, reductions).flat()) {
-    const { neutral, combine } = reducer(b, reduction.op);
+    const { neutral, combine, type } = reducer(b, reduction);
     const partial = b.variable('part', neutral);
     const add = (c: Expr, r: Expr) => {
       const at = b.binary('+', b.binary('*', r, b.u32(p)), c);
@@ -55,7 +55,7 @@ export function reducePieces(site: Site, { side, perThread: p, rolled }: TiledPr
       b.assign(partial, combine(b.read(partial), value));
     };
     b.loop('c', p, (c) => b.loop('r', p, (r) => add(c, r), rolled), rolled);
-    const parts = b.sharedArray('parts', side * side);
+    const parts = b.sharedArray('parts', side * side, type);
     b.storeShared(parts, ix.expr(ix.add(first, own)), b.read(partial));
     b.barrier();
     // Each adds them all up for itself, in the same order: that costs less than the barriers between halves would.

@@ -15,6 +15,7 @@ import productSubgroup from './product-subgroup/index.ts';
 import productTiled from './product-tiled/index.ts';
 import productTiledVec4 from './product-tiled-vec4/index.ts';
 import row from './row/index.ts';
+import scan from './scan/index.ts';
 import type { Tiles } from './tile-partials.ts';
 
 export const FAMILIES: readonly Family[] = [
@@ -26,6 +27,7 @@ export const FAMILIES: readonly Family[] = [
   attentionSubgroup,
   attention,
   attentionGradient,
+  scan,
   row,
   map,
 ];

@@ -4,6 +4,7 @@
  */
 import { sameShape, sizeOf, type Node } from '../ir/index.ts';
 import { attrList, opDef } from '../ops/index.ts';
+import { computeType } from '../kernel/builder.ts';
 import { ZERO, type Index } from '../kernel/index-map.ts';
 import { reducer, reshapeIndex } from '../kernel/inline.ts';
 import type { Expr, SharedArray } from '../kernel/ir.ts';
@@ -24,7 +25,7 @@ function operandIndex({ region, inline }: Site, index: readonly Index[]): Index[
 export function serialStatistics(site: Site, batch: readonly Index[], m: Index, length: number): void {
   const { b, inline, region } = site;
   for (const group of byDepth(region, region.reductions)) {
-    const partials = group.map((node) => b.variable(node.name ?? 'total', reducer(b, node.op).neutral));
+    const partials = group.map((node) => b.variable(node.name ?? 'total', reducer(b, node).neutral));
     b.loop(
       'k',
       length,
@@ -32,7 +33,7 @@ export function serialStatistics(site: Site, batch: readonly Index[], m: Index, 
         const at = operandIndex(site, [...batch, m, inline.ix.atom(k, length - 1)]);
         group.forEach((node, i) => {
           const x = inline.value(node.inputs[0], at);
-          b.assign(partials[i], reducer(b, node.op).combine(b.read(partials[i]), x));
+          b.assign(partials[i], reducer(b, node).combine(b.read(partials[i]), x));
         });
       },
       true,
@@ -65,10 +66,14 @@ export function statisticsBytes(
     if (!all.length) return 0;
     const groups = members ? byDepth({ members }, all) : [[...all]];
     const kept = members ? rowValues({ results, members }, groups).flat().length : all.length;
-    return 4 * (threads * Math.max(...groups.map((group) => group.length)) + kept * each);
+    const arrays = new Set(groups.flatMap((group) => group.map(partialsOf)));
+    return 4 * (threads * arrays.size + kept * each);
   };
   return bytesOf(reductions, rows) + (totals.length ? bytesOf(totals, sizeOf(totals[0].type.shape)) : 0);
 }
+
+/** Reductions that follow each other keep their partial results in the same arrays, as far as they are of one type. */
+const partialsOf = ({ type: { dtype } }: Node, place: number): string => `${place} ${computeType(dtype)}`;
 
 /** The left operand's rows, whose statistics the workgroup has. */
 interface Rows {
@@ -165,7 +170,7 @@ function reduceShared(
   const { ix } = inline;
   const perRow = threads / rows;
   const [local, part] = ix.divmod(ix.atom(builtins(b).lane, threads - 1), perRow);
-  const scratch: SharedArray[] = [];
+  const scratch = new Map<string, SharedArray>();
   const kept = new Map<Node, SharedArray>();
   // Elements that an invocation takes at once, one after the other.
   const width = inFours && length % 4 === 0 ? 4 : 1;
@@ -175,7 +180,7 @@ function reduceShared(
   const wanted = rowValues(site.region, groups);
   groups.forEach((group, depth) => {
     selectRow(site, kept, local);
-    const partials = group.map((node) => b.variable('total', reducer(b, node.op).neutral));
+    const partials = group.map((node) => b.variable('total', reducer(b, node).neutral));
     b.loop(
       's',
       rounds,
@@ -186,7 +191,7 @@ function reduceShared(
         for (const u of range(width)) {
           const index = at(local, ix.offset(ix.scale(inside, width), u));
           group.forEach((node, i) => {
-            const { neutral, combine } = reducer(b, node.op);
+            const { neutral, combine } = reducer(b, node);
             const x = inline.value(node.inputs[0], index);
             const counted = inside === run ? x : b.call('select', [neutral, x, isInside()]);
             b.assign(partials[i], combine(b.read(partials[i]), counted));
@@ -195,20 +200,25 @@ function reduceShared(
       },
       rolled,
     );
-    group.forEach((_, i) => {
-      scratch[i] ??= b.sharedArray('partials', threads);
-      b.storeShared(scratch[i], builtins(b).lane, b.read(partials[i]));
+    const arrays = group.map((node, i) => {
+      const known = scratch.get(partialsOf(node, i));
+      const array = known ?? b.sharedArray('partials', threads, computeType(node.type.dtype));
+      scratch.set(partialsOf(node, i), array);
+      return array;
+    });
+    arrays.forEach((array, i) => {
+      b.storeShared(array, builtins(b).lane, b.read(partials[i]));
     });
     b.barrier();
     b.when(b.binary('<', builtins(b).lane, b.u32(rows)), () => {
       const own = ix.atom(builtins(b).lane, rows - 1);
       selectRow(site, kept, own);
       group.forEach((node, i) => {
-        const total = b.bind(node.name ?? 'row_sum', gather(site, node, scratch[i], perRow));
+        const total = b.bind(node.name ?? 'row_sum', gather(site, node, arrays[i], perRow));
         inline.given.set(node, () => total);
       });
       for (const node of wanted[depth]) {
-        const array = b.sharedArray(`row_${node.name ?? 'total'}`, rows);
+        const array = b.sharedArray(`row_${node.name ?? 'total'}`, rows, computeType(node.type.dtype));
         b.storeShared(array, builtins(b).lane, inline.value(node, at(own, ZERO)));
         kept.set(node, array);
       }
@@ -246,5 +256,5 @@ function gather({ b, inline: { ix } }: Site, node: Node, scratch: SharedArray, p
   const { lane } = builtins(b);
   const first = ix.scale(ix.atom(lane, 1 << 16), perRow);
   const parts = Array.from({ length: perRow }, (_, i) => b.loadShared(scratch, ix.expr(ix.offset(first, i))));
-  return parts.reduce((sum, x) => reducer(b, node.op).combine(sum, x));
+  return parts.reduce((sum, x) => reducer(b, node).combine(sum, x));
 }

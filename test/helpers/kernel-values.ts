@@ -38,14 +38,18 @@ export function zip(a: Value, b: Value, f: (x: Lanes, y: Lanes) => Lanes): Value
 
 /** An operator on each invocation's numbers; what is not float wraps around. */
 export function operate({ op, type, a: { type: of } }: Extract<Expr, { kind: 'binary' }>, x: Lanes, y: Lanes): Lanes {
+  const two = numbersBy(op, of, type);
   const lanes = new Float64Array(x.length);
+  for (let lane = 0; lane < lanes.length; lane++) lanes[lane] = two(x[lane], y[lane]);
+  return lanes;
+}
+
+/** The operator on two numbers of a type, with the result of another. */
+export function numbersBy(op: BinaryOp, of: ValueType, type = of): (x: number, y: number) => number {
   const isWhole = of === 'u32' || of === 'i32';
   const two = op === '*' && isWhole ? Math.imul : BINARY[op];
-  for (let lane = 0; lane < lanes.length; lane++) lanes[lane] = two(x[lane], y[lane]);
-  if (op === '/' && isWhole) for (let lane = 0; lane < lanes.length; lane++) lanes[lane] = Math.trunc(lanes[lane]);
-  if (type === 'u32') for (let lane = 0; lane < lanes.length; lane++) lanes[lane] >>>= 0;
-  if (type === 'i32') for (let lane = 0; lane < lanes.length; lane++) lanes[lane] |= 0;
-  return lanes;
+  if (type === 'u32') return (x, y) => Math.trunc(two(x, y)) >>> 0;
+  return type === 'i32' ? (x, y) => Math.trunc(two(x, y)) | 0 : two;
 }
 
 export const BINARY: Record<BinaryOp, (x: number, y: number) => number> = {

@@ -18,6 +18,7 @@ import {
   isLanes,
   multiplied,
   multiplyAccumulate,
+  numbersBy,
   numbersIn,
   operate,
   partsOf,
@@ -316,9 +317,9 @@ class Workgroup {
       case 'select':
         return zip(a, b, (x, y) => this.all((lane) => (c[lane] ? y[lane] : x[lane])));
       case 'subgroupAdd':
-        return over((x, y) => x + y);
+        return over(numbersBy('+', args[0].type));
       case 'subgroupMul':
-        return over((x, y) => x * y);
+        return over(numbersBy('*', args[0].type));
       case 'subgroupMin':
         return over((x, y) => Math.min(x, y));
       case 'subgroupMax':

@@ -72,12 +72,12 @@ const foldedRows = (rows: number): number => {
 function reduceTogether(site: Site, plan: RowPlan, row: Row, group: readonly Node[]): void {
   const { b, inline } = site;
   const partials = group.map((node) => {
-    const { neutral } = reducer(b, node.op);
+    const { neutral } = reducer(b, node);
     return b.variable(node.name ?? `partial_${combinerOf(node.op).noun}`, neutral);
   });
   eachElement(site, row, (index, inside) => {
     group.forEach((node, i) => {
-      const { neutral, combine } = reducer(b, node.op);
+      const { neutral, combine } = reducer(b, node);
       const x = inline.value(node.inputs[0], index);
       const counted = inside ? b.call('select', [neutral, x, inside]) : x;
       b.assign(partials[i], combine(b.read(partials[i]), counted));
@@ -107,12 +107,12 @@ function eachElement({ b, inline }: Site, row: Row, body: (index: Index[], insid
 }
 
 function combineLanes({ b }: Site, plan: RowPlan, node: Node, partial: Expr): Expr {
-  const { combine, across } = reducer(b, node.op);
+  const { combine, across, type } = reducer(b, node);
   const name = node.name ?? `row_${combinerOf(node.op).noun}`;
   if (plan.combine === 'serial') return b.bind(name, partial);
   if (plan.combine === 'subgroup') return b.bind(name, across(partial, plan.lanes));
   const { lane } = builtins(b);
-  const scratch = b.sharedArray('scratch', plan.lanes);
+  const scratch = b.sharedArray('scratch', plan.lanes, type);
   b.storeShared(scratch, lane, partial);
   b.barrier();
   for (let half = plan.lanes / 2; half >= 1; half /= 2) {

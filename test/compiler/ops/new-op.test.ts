@@ -117,7 +117,11 @@ function reduction(name: string, combiner: Combiner, f: (a: number, x: number) =
   });
 }
 
-reduction('reduce_min', { identity: Infinity, combine: 'min', noun: 'min', subgroup: { fn: 'subgroupMin' } }, Math.min);
+reduction(
+  'reduce_least',
+  { identity: Infinity, combine: 'min', noun: 'min', subgroup: { fn: 'subgroupMin' } },
+  Math.min,
+);
 // What WGSL has no subgroup op for, or none that is named, is shuffled.
 reduction('reduce_product', { identity: 1, combine: 'mul', noun: 'product' }, (a, x) => a * x);
 
@@ -180,7 +184,7 @@ const GRAPHS: Readonly<Record<string, string>> = {
     %2 = sin %1 : f32[8,14]`,
   'a reduction of rows': `%x: f32[5,70]) {
     %0 = sin %x : f32[5,70]
-    %1 = reduce_min %0 {axes = [1]} : f32[5,1]
+    %1 = reduce_least %0 {axes = [1]} : f32[5,1]
     %2 = sub %0, %1 : f32[5,70]`,
   'a reduction of columns, without a subgroup op': `%x: f32[33,6]) {
     %0 = cos %x : f32[33,6]
@@ -190,7 +194,7 @@ const GRAPHS: Readonly<Record<string, string>> = {
     %0 = mul %x, %y : f32[2,300]
     %1 = cos %0 : f32[2,300]
     %2 = reduce_product %1 {axes = [1]} : f32[2,1]
-    %3 = reduce_min %1 {axes = [1]} : f32[2,1]
+    %3 = reduce_least %1 {axes = [1]} : f32[2,1]
     %4 = add %2, %3 : f32[2,1]`,
   'a product of a few rows': `%x: f32[2,40], %y: f32[40,12]) {
     %0 = times %x, %y : f32[2,12]

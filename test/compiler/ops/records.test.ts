@@ -70,7 +70,7 @@ describe.each(allOps().map((def) => [def.name, def] as const))('%s', (name, def)
     const { sample } = opCase(def, 0);
     const f32: TensorType = { dtype: 'f32', shape: [1] };
     if (name === 'concat') return;
-    const inputs = [...sample.inputs, ...(name === 'linear' ? [f32, f32] : [f32])];
+    const inputs = [...sample.inputs, ...(name === 'linear' || name === 'scan' ? [f32, f32] : [f32])];
     expect(() => def.type(inputs, sample.attrs)).toThrow(DitcError);
     expect(() => def.type(inputs, sample.attrs)).toThrow(new RegExp(`^${name}: takes `));
   });
