@@ -81,6 +81,23 @@ function readSections(): Section[] {
       members: [...exportedOf('functions'), ...exportedOf('constants')],
     },
     {
+      title: 'Indices',
+      about: 'What is chosen, moved and written by indices that the model computes.',
+      members: exportedOf('indexing'),
+    },
+    { title: 'Order', about: 'Where the largest are, and which.', members: exportedOf('ordering') },
+    {
+      title: 'Along an axis',
+      about: 'What is carried from element to element, without a loop.',
+      members: exportedOf('scans'),
+    },
+    {
+      title: 'Pictures',
+      about: 'Of [N,C,H,W]. A convolution is a product over windows, which nobody writes to memory.',
+      members: [...exportedOf('convolution').filter(({ name }) => name !== 'windows'), ...exportedOf('resize')],
+    },
+    { title: 'Positions', about: 'Rotary ones; others are tables, or sines of `iota`.', members: exportedOf('rotary') },
+    {
       title: 'Initial values',
       about: 'How a parameter starts when no checkpoint gives its value.',
       members: exportedOf('init'),

@@ -1,8 +1,15 @@
-/**
- * Layers of convolutional networks as plain algebra: a convolution is a matrix product over the windows of a padded picture,
- * which nobody writes to memory. Pictures are [N,C,H,W].
- */
-import { constant, ones, uniform, zeros, type Init, type Scope, type Tensor } from '../compiler/dsl/index.ts';
+/** Layers of convolutional networks, with their parameters. Pictures are [N,C,H,W]. */
+import {
+  constant,
+  conv2d as convolved,
+  groupNorm as normed,
+  ones,
+  uniform,
+  zeros,
+  type Init,
+  type Scope,
+  type Tensor,
+} from '../compiler/dsl/index.ts';
 
 export interface ConvOptions {
   stride?: number;
@@ -30,27 +37,21 @@ function windowsOf(x: Tensor, kernel: Kernel, { stride = 1, dilation = 1, pad }:
 
 /** Names and starts of PyTorch's Conv2d: `weight` [out,C,h,w] and `bias` [out], both U(±1/√(C·h·w)). */
 export function conv2d(p: Scope, x: Tensor, out: number, kernel: Kernel, options: ConvOptions = {}): Tensor {
-  const [N, C] = x.shape;
-  const windows = windowsOf(x, kernel, options);
-  const [, , H, W, h, w] = windows.shape;
+  const C = x.shape[1];
+  const [h, w] = typeof kernel === 'number' ? [kernel, kernel] : kernel;
   const init = uniform((C * h * w) ** -0.5);
-  const weight = p.param('weight', [out, C, h, w], init).reshape(out, C * h * w);
-  const columns = windows.permute(0, 1, 4, 5, 2, 3).reshape(N, C * h * w, H * W);
-  const y = weight.matmul(columns);
-  const biased = (options.bias ?? true) ? y.add(p.param('bias', [out], init).unsqueeze(1)) : y;
-  return biased.reshape(N, out, H, W);
+  const weight = p.param('weight', [out, C, h, w], init);
+  const bias = (options.bias ?? true) ? p.param('bias', [out], init) : undefined;
+  const { pad, stride, dilation } = options;
+  return convolved(x, weight, bias, { stride, dilation, padding: pad ? [pad, pad] : 'same' });
 }
 
 /** (x − mean)/√(var + eps) over each of `groups` groups of channels, with an affine part per channel. Wu & He 2018. */
 export function groupNorm(p: Scope, x: Tensor, groups: number, eps = 1e-6): Tensor {
-  const [N, C, ...plane] = x.shape;
+  const [, C, ...plane] = x.shape;
   const each = plane.map(() => 1);
-  const grouped = x.reshape(N, groups, C / groups, ...plane);
-  const axes = grouped.shape.map((_, axis) => axis).slice(2);
-  const centred = grouped.sub(grouped.mean(axes, { keepDims: true }));
-  const variance = centred.square().mean(axes, { keepDims: true });
-  const normed = centred.mul(variance.add(eps).rsqrt()).reshape(...x.shape);
-  return normed.mul(p.param('weight', [C], ones).reshape(C, ...each)).add(p.param('bias', [C]).reshape(C, ...each));
+  const scaled = normed(x, groups, eps).mul(p.param('weight', [C], ones).reshape(C, ...each));
+  return scaled.add(p.param('bias', [C]).reshape(C, ...each));
 }
 
 /** x as a trained network normalises it, by running statistics, with an affine part: PyTorch's BatchNorm2d in `eval`. */
@@ -74,12 +75,3 @@ export function avgPool(x: Tensor, kernel: Kernel, options: ConvOptions = {}): T
 
 /** Of float32. */
 const LOWEST = -3.4028234663852886e38;
-
-/** Each pixel `factor`² times: nearest-neighbour upsampling. */
-export function upsampleNearest(x: Tensor, factor = 2): Tensor {
-  const [N, C, H, W] = x.shape;
-  return x
-    .reshape(N, C, H, 1, W, 1)
-    .broadcastTo(N, C, H, factor, W, factor)
-    .reshape(N, C, H * factor, W * factor);
-}

@@ -4,9 +4,18 @@
  *
  * Letters in shapes: N batch, S side of the picture, s side of the latent (S halved once per level but the last), L latent channels.
  */
-import { defineModel, silu, softmax, uniform, type Model, type Scope, type Tensor } from '../compiler/dsl/index.ts';
+import {
+  defineModel,
+  resize,
+  silu,
+  softmax,
+  uniform,
+  type Model,
+  type Scope,
+  type Tensor,
+} from '../compiler/dsl/index.ts';
 import { divides, misconfigured, realNumber, rejectUnknownKeys, wholeNumber } from './config.ts';
-import { conv2d, groupNorm, upsampleNearest } from './convolution.ts';
+import { conv2d, groupNorm } from './convolution.ts';
 import { otherNames } from './vae-names.ts';
 import { autoencoderTraining } from './vae-training.ts';
 
@@ -86,6 +95,9 @@ export function encode(params: Scope, image: Tensor, cfg: AutoencoderConfig): Te
   return conv2d(params.at('quant_conv'), conv2d(p.at('conv_out'), h, parts, 3), parts, 1);
 }
 
+/** Each pixel four times. */
+const doubled = (x: Tensor): Tensor => resize(x, [2 * x.shape[2], 2 * x.shape[3]]);
+
 /** Latents [N,L,s,s], not scaled, → pictures [N,C,S,S], not clamped. */
 export function decode(params: Scope, latents: Tensor, cfg: AutoencoderConfig): Tensor {
   const { blockOutChannels, normNumGroups: groups, layersPerBlock, inChannels, latentChannels } = cfg;
@@ -96,7 +108,7 @@ export function decode(params: Scope, latents: Tensor, cfg: AutoencoderConfig): 
   widths.forEach((width, level) => {
     const block = p.at('up_blocks', level);
     for (let j = 0; j <= layersPerBlock; j++) h = resnet(block.at('resnets', j), h, width, groups);
-    if (level < widths.length - 1) h = conv2d(block.at('upsamplers.0.conv'), upsampleNearest(h), width, 3);
+    if (level < widths.length - 1) h = conv2d(block.at('upsamplers.0.conv'), doubled(h), width, 3);
   });
   return conv2d(p.at('conv_out'), normAct(p, h, groups), inChannels, 3);
 }

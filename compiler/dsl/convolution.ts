@@ -85,25 +85,22 @@ export const conv2d = takes(
     const [out, each] = weight.shape;
     checkShapes(x, weight, { channels: each * groups, out, groups }, bias);
     const [, , h, w] = weight.shape;
-    const y = multiplied(windows(x, [h, w], options), weight, groups);
-    return y(bias);
+    const seen = windows(x, [h, w], options);
+    const [N, , H, W] = seen.shape;
+    const product = weighted(seen, weight, groups);
+    return (bias ? product.add(bias.unsqueeze(1)) : product).reshape(N, out, H, W);
   },
 );
 
-/** Windows [N,C,H,W,h,w] multiplied with weights; a function of the bias. */
-function multiplied(windows: Tensor, weight: Tensor, groups: number): (bias?: Tensor) => Tensor {
+/** Windows [N,C,H,W,h,w] multiplied with weights [O, C/groups, h, w]: [N,O,H·W]. */
+function weighted(windows: Tensor, weight: Tensor, groups: number): Tensor {
   const [N, C, H, W, h, w] = windows.shape;
   const out = weight.shape[0];
   const columns = windows.permute(0, 1, 4, 5, 2, 3);
-  const plane = (y: Tensor, bias?: Tensor) => (bias ? y.add(bias.unsqueeze(1)) : y).reshape(N, out, H, W);
-  if (groups === 1) {
-    const depth = C * h * w;
-    return (bias) => plane(weight.reshape(out, depth).matmul(columns.reshape(N, depth, H * W)), bias);
-  }
-  const [each, own] = [C / groups, out / groups];
-  const depth = each * h * w;
-  const product = weight.reshape(groups, own, depth).matmul(columns.reshape(N, groups, depth, H * W));
-  return (bias) => plane(product.reshape(N, out, H * W), bias);
+  const depth = (C / groups) * h * w;
+  if (groups === 1) return weight.reshape(out, depth).matmul(columns.reshape(N, depth, H * W));
+  const rows = weight.reshape(groups, out / groups, depth);
+  return rows.matmul(columns.reshape(N, groups, depth, H * W)).reshape(N, out, H * W);
 }
 
 /**

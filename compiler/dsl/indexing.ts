@@ -67,10 +67,11 @@ function isAxes(value: unknown): boolean {
 
 const START: Argument = {
   name: 'start',
-  expects: (value) =>
-    Number.isSafeInteger(value) && (value as number) >= 0
-      ? undefined
-      : tensor('start', 'a whole number of at least 0, or an i32 tensor').expects(value),
+  expects: (value) => {
+    const what = 'a whole number of at least 0, or an i32 tensor';
+    if (Number.isSafeInteger(value) && (value as number) >= 0) return undefined;
+    return tensor('start', what).expects(value) ?? ((value as Tensor).dtype === 'i32' ? undefined : what);
+  },
 };
 
 /**

@@ -29,29 +29,30 @@ export const resize = takes(
     { mode = 'nearest', alignCorners = false }: ResizeOptions = {},
   ) => {
     if (x.rank !== 4) throw misuse('resize: x is no pictures', `it is ${formatShape(x.shape)}`, 'give [N,C,H,W]');
-    const along =
-      mode === 'nearest' ? nearest : (y: Tensor, axis: number, n: number) => bilinear(y, axis, n, alignCorners);
-    return along(along(x, 2, size[0]), 3, size[1]);
+    const [down, across] = [size[0] / x.shape[2], size[1] / x.shape[3]];
+    if (mode === 'bilinear') return bilinear(bilinear(x, 2, size[0], alignCorners), 3, size[1], alignCorners);
+    if (Number.isInteger(down) && Number.isInteger(across)) return repeated(x, down, across);
+    return nearest(nearest(x, 2, size[0]), 3, size[1]);
   },
 );
+
+/** Each pixel `down`·`across` times. */
+function repeated(x: Tensor, down: number, across: number): Tensor {
+  const [N, C, H, W] = x.shape;
+  const wide = x.reshape(N, C, H, 1, W, 1).broadcastTo(N, C, H, down, W, across);
+  return wide.reshape(N, C, H * down, W * across);
+}
 
 /** Element i of n is that at ⌊i·size/n⌋. */
 function nearest(x: Tensor, axis: number, n: number): Tensor {
   const size = x.shape[axis];
-  if (n % size === 0) return repeated(x, axis, n / size);
+  if (n === size) return x;
   if (size % n === 0) return x.slice(axis, 0, Infinity, size / n);
   return at(
     x,
     axis,
     Array.from({ length: n }, (_, i) => Math.floor((i * size) / n)),
   );
-}
-
-/** Each element `times` times. */
-function repeated(x: Tensor, axis: number, times: number): Tensor {
-  if (times === 1) return x;
-  const wide = x.unsqueeze(axis + 1);
-  return wide.broadcastTo(...wide.shape.with(axis + 1, times)).reshape(...x.shape.with(axis, x.shape[axis] * times));
 }
 
 const at = (x: Tensor, axis: number, places: number[]): Tensor =>
