@@ -5,7 +5,8 @@
 import { formatShape } from '../ir/index.ts';
 import { argument, optional, options, takes, tensor, whole } from './arguments.ts';
 import { flip } from './indexing.ts';
-import { misuse, Tensor } from './tensor.ts';
+import type { Tensor } from './tensor.ts';
+import { misuse } from './tensor.ts';
 
 /** One number for both axes of a picture, or one for each. */
 export type Pair = number | readonly [height: number, width: number];

@@ -3,7 +3,8 @@ import { formatShape } from '../ir/index.ts';
 import { optional, takes, tensor, whole } from './arguments.ts';
 import { iota } from './constants.ts';
 import { isNaN, where } from './functions.ts';
-import { axisOf, misuse, Tensor } from './tensor.ts';
+import type { Tensor } from './tensor.ts';
+import { axisOf, misuse } from './tensor.ts';
 import { isFloat } from '../ir/index.ts';
 
 const extreme = (name: string, kind: 'max' | 'min') =>
