@@ -3,7 +3,8 @@ import { attrNumber } from '../../ops/index.ts';
 import { computeType } from '../../kernel/builder.ts';
 import type { Index } from '../../kernel/index-map.ts';
 import { broadcastIndex } from '../../kernel/inline.ts';
-import { foldGrid, linearInvocation, storeResults, type Launch, type Site } from '../common.ts';
+import { linearInvocation, storeResults, type Launch, type Site } from '../common.ts';
+import { foldGrid } from '../grid.ts';
 import { linesOf, type ScanPlan } from './plan.ts';
 
 export function scanKernel(site: Site, { workgroup }: ScanPlan): Launch {
