@@ -44,8 +44,7 @@ const CALLS: Readonly<Record<string, (t: Operands, o: Options) => Tensor | reado
   neg: ({ x }) => x.neg(),
   cumsum: ({ x }, o) => dsl.cumsum(x, o.axis),
   recurrence: ({ a, b }, o) => dsl.recurrence(a, b, o.axis),
-  rotary: ({ x }, { pairs, grid, base }) =>
-    dsl.rotary(x, dsl.rotaryAngles(grid, x.shape.at(-1)!, base), { pairs }),
+  rotary: ({ x }, { pairs, grid, base }) => dsl.rotary(x, dsl.rotaryAngles(grid, x.shape.at(-1)!, base), { pairs }),
 };
 
 const golden = await readGolden('ops');

@@ -1,7 +1,7 @@
 /** Calls of all functions of the DSL that are right, what each argument must be, and values that it is not. */
 import { inspect } from 'node:util';
 import * as dsl from '../../../compiler/dsl/index.ts';
-import type { Entry, Scope} from '../../../compiler/dsl/index.ts';
+import type { Entry, Scope } from '../../../compiler/dsl/index.ts';
 import { defineModel, Tensor, zeros, type DType } from '../../../compiler/dsl/index.ts';
 import { traceEntry } from '../../../compiler/dsl/model.ts';
 import { setPlace } from '../../../compiler/dsl/trace.ts';

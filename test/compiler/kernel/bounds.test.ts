@@ -158,7 +158,9 @@ describe('the machine of these tests refuses', () => {
 
 describe('what has no recipe is told, not computed as another', () => {
   it('a reduction is one whose record says how it combines', () => {
-    expect(() => reducer(new KernelBuilder(), { op: 'softmax', type: { dtype: 'f32', shape: [] } })).toThrow('softmax is no reduction');
+    expect(() => reducer(new KernelBuilder(), { op: 'softmax', type: { dtype: 'f32', shape: [] } })).toThrow(
+      'softmax is no reduction',
+    );
   });
 
   it('a contraction is planned by what its record calls it', () => {
