@@ -2,6 +2,7 @@
  * A folder that one process at a time writes into: a file in it says which. It is there whole or not at all, and one that a
  * killed process left does not count.
  */
+import { randomUUID } from 'node:crypto';
 import { existsSync, linkSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename, join } from 'node:path';
@@ -22,6 +23,8 @@ interface Holder {
   readonly since: string;
   /** What is being done: `ditc train`. */
   readonly doing: string;
+  /** Like no other lock's: a process may have several. */
+  readonly id: string;
 }
 
 /**
@@ -30,21 +33,36 @@ interface Holder {
  */
 export function lockFolder(folder: string, doing: string, name = LOCK_FILE): () => void {
   const path = join(folder, name);
+  const since = new Date().toISOString();
+  const holder: Holder = { process: ownProcess(), host: hostname(), since, doing, id: randomUUID() };
+  const own = `${JSON.stringify(holder)}\n`;
+  let giveBack = (): void => {};
   const made = temporaryIn(folder, 'tmp');
   try {
-    const holder: Holder = { process: ownProcess(), host: hostname(), since: new Date().toISOString(), doing };
-    writeFileSync(made, `${JSON.stringify(holder)}\n`, { flag: 'wx' });
+    writeFileSync(made, own, { flag: 'wx' });
     take(folder, path, made);
-    track(path);
+    giveBack = track(path, () => release(path, own));
     sweepRight(folder, path, made);
   } finally {
     discard(made);
   }
-  const beat = setInterval(() => touch(path), BEAT_MS).unref();
+  const beat = setInterval(() => touch(path, own), BEAT_MS).unref();
   return () => {
     clearInterval(beat);
-    discard(path);
+    giveBack();
   };
+}
+
+/**
+ * Removes the lock if it is still this one: a process that was suspended for long may have been taken for gone, and another have the
+ * folder by now.
+ */
+function release(path: string, own: string): void {
+  try {
+    if (contentOf(path) === own) rmSync(path, { force: true });
+  } catch {
+    // The folder may no longer be written: the lock of an ended process does not count.
+  }
 }
 
 /** @throws RuntimeError `locked` when a process that still runs has the folder's lock. */
@@ -141,8 +159,9 @@ function placed(made: string, path: string): boolean {
   }
 }
 
-function touch(path: string): void {
+function touch(path: string, own: string): void {
   try {
+    if (contentOf(path) !== own) return;
     const now = new Date();
     utimesSync(path, now, now);
   } catch {

@@ -31,24 +31,18 @@ export function temporaryIn(folder: string, ending: 'tmp' | 'new'): string {
   return path;
 }
 
-/** Counts a path among the temporary ones. */
-export function track(path: string): void {
-  trackAs(path, remove);
-}
-
-/** Counts a folder among the temporary ones for as long as nothing is in it. What it returns ends that. */
-export function trackEmpty(folder: string): () => void {
-  trackAs(folder, removeEmpty);
+/** Counts a path among the temporary ones, removed by `removal` where that takes more than removing. What it returns does so. */
+export function track(path: string, removal = remove): () => void {
+  present.set(path, removal);
+  if (present.size === 1) listener(true);
   return () => {
-    removeEmpty(folder);
-    forget(folder);
+    removal(path);
+    forget(path);
   };
 }
 
-function trackAs(path: string, removal: (path: string) => void): void {
-  present.set(path, removal);
-  if (present.size === 1) listener(true);
-}
+/** Counts a folder among the temporary ones for as long as nothing is in it. What it returns ends that. */
+export const trackEmpty = (folder: string): (() => void) => track(folder, removeEmpty);
 
 /** Removes a temporary file or folder, if it is still there. */
 export function discard(path: string): void {

@@ -18,7 +18,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { checkUnlocked, lockFolder, LOCK_FILE } from '../../../runtime/node/lock.ts';
 import { isRunning, ownProcess, parseProcess, processText, type ProcessId } from '../../../runtime/node/process.ts';
-import { sweepTemporaries, temporaryIn, discard } from '../../../runtime/node/temporary.ts';
+import { sweepTemporaries, temporaryIn, discard, discardAll } from '../../../runtime/node/temporary.ts';
 
 let folder: string;
 beforeEach(() => void (folder = mkdtempSync(join(tmpdir(), 'ditc-lock-'))));
@@ -67,6 +67,27 @@ describe('a lock', () => {
     const before = Date.now() / 1000 - 300;
     utimesSync(join(folder, LOCK_FILE), before, before);
     lockFolder(folder, 'ditc train')();
+  });
+
+  it('that another has taken over meanwhile is not given back by who held it before', () => {
+    const unlock = lockFolder(folder, 'ditc train');
+    // Suspended for so long that another machine took it for gone.
+    lockOf(onAnotherMachine);
+    const others = readFileSync(join(folder, LOCK_FILE), 'utf8');
+    unlock();
+    expect(readdirSync(folder)).toEqual([LOCK_FILE]);
+    expect(readFileSync(join(folder, LOCK_FILE), 'utf8')).toBe(others);
+  });
+
+  it('is removed by the signal that ends its process, and no other’s is', () => {
+    const unlock = lockFolder(folder, 'ditc train');
+    discardAll();
+    expect(readdirSync(folder)).toEqual([]);
+    lockOf(onAnotherMachine);
+    discardAll();
+    expect(readdirSync(folder)).toEqual([LOCK_FILE]);
+    unlock();
+    expect(readdirSync(folder)).toEqual([LOCK_FILE]);
   });
 
   it.each(['', '{', '{"process": {}}', '{"process": {"pid": "1"}}', 'null'])(
