@@ -2,8 +2,6 @@
  * What is kept of models between runs: the code and the verdict of a checked file, and what was compiled. Each by the content of
  * all that decides it, this program's own code included, so that nothing can be out of date.
  */
-import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { deserialize, serialize } from 'node:v8';
@@ -12,6 +10,7 @@ import { CODE_ROOT } from '../compiler/frontend/paths.ts';
 import { once } from '../compiler/ir/once.ts';
 import { userFolder } from '../runtime/node/cache.ts';
 import { Store } from '../runtime/node/store.ts';
+import { codeDigest, isUnchanged } from './code.ts';
 
 /** The value of `DITC_CACHE` that keeps nothing. */
 const OFF = 'off';
@@ -23,35 +22,18 @@ export function compiledFolder(given = process.env.DITC_CACHE): string | undefin
   return folder && join(folder, 'compiled');
 }
 
+/** None where the code was changed while this process runs: what it makes is neither the former's nor the new one's. */
 function store(): Store | undefined {
   const folder = compiledFolder();
-  return folder === undefined ? undefined : new Store(folder);
+  return folder === undefined || !isUnchanged() ? undefined : new Store(folder);
 }
 
-/** Set in the bundle that cli/from-sources.mjs makes: the digest of all that is in it. */
-declare const DITC_SOURCES: string | undefined;
-
-/** The digest of the code that this is, with the versions of what it compiles by. */
+/** Whose code this is, where it lies, and the versions of what it compiles by. */
 const code = once(() => {
-  const own =
-    typeof DITC_SOURCES === 'string' ? DITC_SOURCES : digestOfFolders(['cli', 'compiler', 'library', 'runtime']);
   const require = createRequire(import.meta.url);
   const { version } = require('ts-morph/package.json') as { version: string };
-  return [own, version, process.version, process.arch];
+  return [codeDigest(), CODE_ROOT, version, process.version, process.arch];
 });
-
-function digestOfFolders(folders: readonly string[]): string {
-  const hash = createHash('sha256');
-  for (const folder of folders) {
-    const files = readdirSync(join(CODE_ROOT, folder), { recursive: true, withFileTypes: true });
-    const paths = files.filter((file) => file.isFile()).map((file) => join(file.parentPath ?? file.path, file.name));
-    for (const path of paths.sort()) {
-      const content = readFileSync(path);
-      hash.update(`${path} ${content.length}\n`).update(content);
-    }
-  }
-  return hash.digest('hex');
-}
 
 const nameOf = (kind: string, key: unknown): string => JSON.stringify([kind, ...code(), key]);
 
@@ -63,7 +45,7 @@ export function remembered<T>(kind: string, key: unknown, make: () => T): T {
   const found = read(kept, name);
   if (found !== undefined) return found as T;
   const made = make();
-  kept.write(name, serialize(made));
+  store()?.write(name, serialize(made));
   return made;
 }
 

@@ -35,7 +35,7 @@ async function bundled() {
   mkdirSync(KEPT, { recursive: true });
   const made = mkdtempSync(join(KEPT, 'new-'));
   try {
-    await bundle(made, digest);
+    await bundle(made);
     if (digestOf(sourceFiles()) !== digest) throw new Error('a source was changed while it was bundled');
     renameSync(made, folder);
   } catch (error) {
@@ -65,7 +65,7 @@ function digestOf(files) {
   return hash.digest('hex').slice(0, 32);
 }
 
-async function bundle(outdir, digest) {
+async function bundle(outdir) {
   const { build } = await import('esbuild');
   await build({
     absWorkingDir: ROOT,
@@ -82,7 +82,7 @@ async function bundle(outdir, digest) {
     sourcemap: true,
     tsconfigRaw: {},
     logLevel: 'silent',
-    define: { 'import.meta.url': '__source', DITC_SOURCES: JSON.stringify(digest) },
+    define: { 'import.meta.url': '__source' },
     plugins: [{ name: 'places', setup: keepPlaces }],
   });
 }

@@ -10,7 +10,7 @@ interface Options {
 }
 
 const NOTES = `
-Every part must be there, of the same run (model, weights, settings, seed, number and batch) and as it was written (SHA-256); what is not
+Every part must be there, of the same run (model, weights, settings, seed, number, batch and version of the code) and as it was written (SHA-256); what is not
 is named, and nothing is written. The result is the same whatever the number of parts.`;
 
 export const mergeCommand = (context: Context): Command =>

@@ -1,11 +1,12 @@
 /** What a run of `ditc sample` draws, and where it goes: the classes given, or a part of many pictures. */
 import type { LoadedModel } from '../../compiler/frontend/index.ts';
+import { SAMPLING_ENTRIES } from '../../runtime/sample.ts';
 import { UsageError } from '../errors.ts';
 import { pictureSink, type Sink } from '../sample-sinks.ts';
 import type { Terminal } from '../terminal.ts';
 import { grouped } from '../text.ts';
 import type { LatentDecoder } from '../vae/decoding-sink.ts';
-import { computationOf, digestsOf } from './record.ts';
+import { computationOf, digestsOf, drawingCode } from './record.ts';
 import { classesFor, parseShard, type Shard } from './shard.ts';
 import { ShardFile } from './shard-file.ts';
 
@@ -88,7 +89,8 @@ export class Drawing {
     const [channels, height, width] = this.#shape;
     const run = {
       model: loaded.name,
-      computation: computationOf(loaded, 'sampleStep', settings),
+      computation: computationOf(loaded, SAMPLING_ENTRIES, settings),
+      code: drawingCode(),
       weights: await digestsOf(weights),
       part,
       vae: decoder && (await decoder.record()),

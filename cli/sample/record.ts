@@ -4,16 +4,19 @@ import { createReadStream, existsSync, readdirSync, readFileSync } from 'node:fs
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { traceEntry } from '../../compiler/dsl/model.ts';
+import { attrsText } from '../../compiler/emit/traced.ts';
 import { guard, type LoadedModel } from '../../compiler/frontend/index.ts';
 import { DitcError, printGraph } from '../../compiler/ir/index.ts';
 import { checkpointFiles } from '../../runtime/node/checkpoint.ts';
+import { codeDigest, isUnchanged } from '../code.ts';
 import type { Shard } from './shard.ts';
 
 /** All that the pictures depend on but the device. Parts of one run have equal ones. */
 export interface RunRecord {
   readonly model: string;
-  /** SHA-256 of a step's graph, and of the files of the weights. */
+  /** SHA-256 of what the sampling entries compute and how parameters start, of the code of ditc, and of the files of the weights. */
   readonly computation: string;
+  readonly code: string;
   readonly weights: readonly string[];
   readonly part?: string;
   readonly vae?: { readonly computation: string; readonly weights: readonly string[] };
@@ -109,10 +112,26 @@ export async function digestsOf(weights: string | undefined): Promise<string[]> 
   return digests;
 }
 
-/** Of what an entry computes, wherever its file lies. */
-export function computationOf(loaded: LoadedModel, entry: string, options: Readonly<Record<string, unknown>>): string {
-  const { graph } = guard(loaded, () => traceEntry(loaded.model, entry, { ...options, batch: 1 }));
-  return createHash('sha256')
-    .update(printGraph(graph, { locations: false }))
-    .digest('hex');
+/** Of what entries compute and what their parameters start as, wherever the model's file lies. */
+export function computationOf(
+  loaded: LoadedModel,
+  entries: readonly string[],
+  options: Readonly<Record<string, unknown>>,
+): string {
+  const hash = createHash('sha256');
+  for (const entry of entries) {
+    const { graph, params, states } = guard(loaded, () => traceEntry(loaded.model, entry, { ...options, batch: 1 }));
+    hash.update(printGraph(graph, { locations: false }));
+    for (const { node, init } of [...params, ...states])
+      hash.update(`${String(node.attrs.name)} ${attrsText({ ...init })}\n`);
+  }
+  return hash.digest('hex');
+}
+
+/** Of the code that draws. @throws DitcError `mismatch` where it was changed since the command began. */
+export function drawingCode(): string {
+  if (isUnchanged()) return codeDigest();
+  const why = 'pictures of two versions of the code would lie in one run';
+  const fix = 'give the command again';
+  throw new DitcError({ code: 'mismatch', what: 'the code of ditc was changed while it ran', why, fix });
 }

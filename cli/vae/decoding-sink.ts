@@ -35,7 +35,7 @@ export class LatentDecoder {
 
   /** What the pictures depend on in it. */
   async record(): Promise<{ readonly computation: string; readonly weights: readonly string[] }> {
-    return { computation: computationOf(this.vae.loaded, 'decode', {}), weights: await digestsOf(this.weights) };
+    return { computation: computationOf(this.vae.loaded, ['decode'], {}), weights: await digestsOf(this.weights) };
   }
 
   /** What takes samples, for the time of `work`. */

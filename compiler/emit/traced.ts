@@ -75,7 +75,7 @@ function nodeText(node: Node, ids: ReadonlyMap<Node, number>): string {
   return `${JSON.stringify([op, operands, attrsText(attrs), formatType(type), copy, name, loc, origin])}\n`;
 }
 
-const attrsText = (attrs: Attrs): string =>
+export const attrsText = (attrs: Attrs): string =>
   Object.keys(attrs)
     .sort()
     .map((key) => `${key}=${valueText(attrs[key])}`)

@@ -1,7 +1,8 @@
 /** What is kept of models between runs: taken again when it is the same, never when anything that decides it is not. */
-import { cpSync, existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
+import * as code from '../../cli/code.ts';
 import { compiledOnce, loadModel, type CompileOptions } from '../../cli/model.ts';
 import { PORTABLE } from '../../compiler/device.ts';
 import { digestOfTrace } from '../../compiler/emit/traced.ts';
@@ -131,6 +132,39 @@ describe('what a trace is known by', () => {
     const named = (alias: string) => digest(withBody(body, `aliases: () => ['${alias}'],`));
     expect(named('a')).toBe(named('a'));
     expect(named('b')).not.toBe(named('a'));
+  });
+});
+
+describe('the code of ditc', () => {
+  it('is what this process began with as long as none of its files and folders changes', () => {
+    const root = folder({
+      'cli/a.ts': '1',
+      'compiler/b/c.ts': '2',
+      'library/d.ts': '3',
+      'runtime/e.ts': '4',
+    });
+    const began = Date.now() + 1000;
+    expect(code.isUnchanged(root, began)).toBe(true);
+    expect(code.isUnchanged(root, began - 3_600_000)).toBe(false);
+    const later = began / 1000 + 1;
+    utimesSync(join(root, 'compiler/b'), later, later);
+    expect(code.isUnchanged(root, began)).toBe(false);
+    utimesSync(join(root, 'compiler/b'), 0, 0);
+    expect(code.isUnchanged(root, began)).toBe(true);
+    utimesSync(join(root, 'runtime/e.ts'), later, later);
+    expect(code.isUnchanged(root, began)).toBe(false);
+  });
+
+  it('that changed while it ran keeps nothing, and takes nothing that was kept', () => {
+    const path = join(folder({ 'm.ts': model('8') }), 'm.ts');
+    vi.spyOn(code, 'isUnchanged').mockReturnValue(false);
+    expect([compiled(path).isNew, compiled(path).isNew, kept()]).toEqual([true, true, []]);
+    vi.restoreAllMocks();
+    compiled(path);
+    expect(compiled(path).isNew).toBe(false);
+    vi.spyOn(code, 'isUnchanged').mockReturnValue(false);
+    expect(compiled(path).isNew).toBe(true);
+    vi.restoreAllMocks();
   });
 });
 

@@ -3,6 +3,8 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, trunc
 import { join } from 'node:path';
 import { PNG } from 'pngjs';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { loadModel } from '../../cli/model.ts';
+import { computationOf } from '../../cli/sample/record.ts';
 import { parseShard, classesFor, rangeOf } from '../../cli/sample/shard.ts';
 import { openNpz } from '../../runtime/checkpoint/npz.ts';
 import { MemorySource } from '../../runtime/checkpoint/source.ts';
@@ -138,6 +140,12 @@ describe('what cannot be merged is named, and nothing is written', () => {
       () => writeFileSync(shard(1, 'json'), readFileSync(shard(1, 'json'), 'utf8').replace('"seed": 3', '"seed": 4')),
       /part of another run: seed: 4 there, 3 in/,
     ],
+    ...(['computation', 'code'] as const).map((key): [string, () => void, RegExp] => [
+      `a part that another program drew (${key})`,
+      () =>
+        writeFileSync(shard(1, 'json'), readFileSync(shard(1, 'json'), 'utf8').replace(`"${key}": "`, `"${key}": "0`)),
+      new RegExp(`part of another run: ${key}: "0`),
+    ]),
     ['a record that is none', () => writeFileSync(shard(1, 'json'), '{}'), /it is no record of a part/],
     ['nothing', () => rmSync(join(cwd, 'copy'), { recursive: true }), /there are no parts of a run/],
   ];
@@ -154,6 +162,31 @@ describe('what cannot be merged is named, and nothing is written', () => {
       expect(existsSync(join(cwd, out))).toBe(false);
       expect(readdirSync(cwd).filter((name) => name.startsWith('.ditc'))).toEqual([]);
     }
+  });
+});
+
+describe('a run is told by', () => {
+  const MODEL = `import { defineModel, normal } from 'ditc/dsl';
+export default defineModel({
+  config: {},
+  entries: {
+    sampleStart: (e) => ({ x: e.state('x', [e.batch, 4]).mul(2) }),
+    sampleStep: (e) => ({ x: e.state('x', [e.batch, 4]).add(e.params.param('w', [4], normal(0.5))) }),
+  },
+});
+`;
+  const computation = (text: string) => {
+    const path = join(scratchFolder()({ 'm.ts': text }), 'm.ts');
+    return computationOf(loadModel(path), ['sampleStart', 'sampleStep'], {});
+  };
+
+  it.each([
+    ['how it starts', 'mul(2)', 'mul(3)'],
+    ['what a step does', 'add(', 'sub('],
+    ['how parameters start', 'normal(0.5)', 'normal(0.25)'],
+  ])('%s', (_what, from, to) => {
+    expect(computation(MODEL.replace(from, to))).not.toBe(computation(MODEL));
+    expect(computation(`\n${MODEL}`)).toBe(computation(MODEL));
   });
 });
 
