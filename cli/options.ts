@@ -1,4 +1,5 @@
 /** Values of options: parsed where they are given, so that a wrong one is told before any work is done. */
+import type { Part } from '../runtime/checkpoint/trained.ts';
 import { UsageError } from './errors.ts';
 
 /** For commander's argument parser: a whole number in [least, most]. */
@@ -62,10 +63,14 @@ export const CHECKPOINT = '.safetensors, PyTorch .pt, an index of shards, or the
 /** `--part`: which weights of a checkpoint that has several. */
 export const PART = [
   '--part <part>',
-  'of a checkpoint with both, ema (the moving average) or model (the weights themselves); default: ema where there is one',
+  'of a checkpoint with both, ema (the moving average), model (the weights themselves), or ema-0.999 (the average of that decay, of ' +
+    'ditc train --ema 0.9999,0.999); default: ema where there is one',
 ] as const;
 
-export const part = oneOf('--part', ['ema', 'model']);
+export const part = (text: string): Part => {
+  if (/^ema-\d/.test(text)) return text as Part;
+  return oneOf('--part', ['ema', 'model'])(text);
+};
 
 /** `--on-mismatch`: what to do with weights of another model. */
 export const ON_MISMATCH = [

@@ -1,7 +1,7 @@
 /**
  * AdamW (Loshchilov & Hutter 2019) with learning-rate schedules, clipping, gradient accumulation and an exponential moving
  * average of the weights, all on state of the device: `optimizer.step` i32[] (updates done), `optimizer.m.<param>`,
- * `optimizer.v.<param>`, `ema.<param>`; with accumulation also `optimizer.batch` i32[] and `optimizer.gradient.<param>`; in f16
+ * `optimizer.v.<param>`, `ema.<param>`, and of each further average `ema-<decay>.<param>`; with accumulation also `optimizer.batch` i32[] and `optimizer.gradient.<param>`; in f16
  * that of loss-scale.ts.
  */
 import {
@@ -27,6 +27,8 @@ export interface OptimizerOptions extends LossScaleOptions, TuningOptions {
   readonly eps: number;
   /** Decay of the average of the weights. */
   readonly ema: number;
+  /** Decays of further averages, with commas between: `0.99,0.999`. */
+  readonly emas: string;
   /** Steps over which the learning rate rises linearly. */
   readonly warmup: number;
   /** Steps after which a cosine has taken the learning rate to 0; 0: it stays. */
@@ -57,7 +59,7 @@ export const optimizerDefaults: Settings = {
   gradNorm: 0,
 };
 
-type Settings = Omit<OptimizerOptions, keyof LossScaleOptions | keyof TuningOptions>;
+type Settings = Omit<OptimizerOptions, keyof LossScaleOptions | keyof TuningOptions | 'emas'>;
 
 /** The options of an entry, checked. @throws DitcError `config`. */
 export function optimizerOptions(given: EntryOptions): OptimizerOptions {
@@ -75,6 +77,7 @@ export function optimizerOptions(given: EntryOptions): OptimizerOptions {
     beta2: number('beta2', MOST_DECAY),
     eps: number('eps'),
     ema: number('ema', 1),
+    emas: decaysOf(given).join(),
     warmup: count('warmup'),
     cosine: count('cosine'),
     clip: number('clip'),
@@ -83,6 +86,12 @@ export function optimizerOptions(given: EntryOptions): OptimizerOptions {
     ...lossScaleOptions(given),
     ...tuningOptions(given),
   };
+}
+
+/** @throws DitcError `config` for what is no list of decays. */
+function decaysOf({ emas = '' }: EntryOptions): number[] {
+  const decays = String(emas).split(',').filter(Boolean);
+  return [...new Set(decays.map((decay) => realNumber('emas', Number(decay), 0, 1)))];
 }
 
 /** A moment that keeps everything never sees a gradient. This is below 1 in float32 too. */
@@ -103,13 +112,20 @@ export function startOptimizer(e: Entry, options: OptimizerOptions): void {
   if (options.accumulate > 1) zero(batchOf(e));
   startLossScale(e, options);
   const trained = trainedOf(e, options);
-  for (const { name, value } of averagedOf(e, options, trained)) e.update(stateOf(e, 'ema', name, value), value);
+  for (const { name, value } of averagedOf(e, options, trained))
+    for (const { prefix } of averages(options)) e.update(stateOf(e, prefix, name, value), value);
   for (const { name, value } of trained) {
     zero(stateOf(e, 'optimizer.m', name, value));
     zero(stateOf(e, 'optimizer.v', name, value));
     if (options.accumulate > 1) zero(stateOf(e, 'optimizer.gradient', name, value));
   }
 }
+
+/** The averages, by the names of their state. */
+const averages = ({ ema, emas }: OptimizerOptions): { readonly prefix: string; readonly decay: number }[] => [
+  { prefix: 'ema', decay: ema },
+  ...decaysOf({ batch: 1, emas }).map((decay) => ({ prefix: `ema-${decay}`, decay })),
+];
 
 /** What an average is kept of: all parameters, or of a training of some of them those alone. */
 const averagedOf = (e: Entry, { train, lora }: TuningOptions, trained: readonly Trained[]): readonly Trained[] =>
@@ -205,10 +221,12 @@ export function optimize(e: Entry, options: OptimizerOptions, loss: Tensor): Upd
     }),
   );
   for (const { name, value } of averagedOf(e, options, trained)) {
-    const average = stateOf(e, 'ema', name, value);
     const next = updated.get(name) ?? value;
-    // As a step towards the weights, so that what has arrived stays.
-    set(average, average.add(next.sub(average).mul(1 - options.ema)));
+    for (const { prefix, decay } of averages(options)) {
+      const average = stateOf(e, prefix, name, value);
+      // As a step towards the weights, so that what has arrived stays.
+      set(average, average.add(next.sub(average).mul(1 - decay)));
+    }
   }
   set(step, step.add(1));
   return { ...(norm && { gradNorm: norm }), lr: scalars.rate, ...scale };

@@ -50,15 +50,22 @@ export class TrainingSteps {
   }
 }
 
+/** The names that averages of the weights have besides `ema`: `ema-0.999`, by the decays that the model was told. */
+export const furtherAverages = ({ manifest }: Program): string[] =>
+  String(manifest.options?.emas ?? '')
+    .split(',')
+    .filter(Boolean)
+    .map((decay) => `ema-${Number(decay)}`);
+
 /** What the trained model is: the moving average of a parameter, or the parameter itself where the model keeps none; its low-rank step added. */
-export async function readAverage(program: Program, name: string): Promise<Values> {
-  const step = await readLowRank(program, name);
-  const values = await averageOf(program, name);
+export async function readAverage(program: Program, name: string, which = 'ema'): Promise<Values> {
+  const step = await readLowRank(program, name, which);
+  const values = await averageOf(program, name, which);
   return step ? addStep(values as Float32Array, 0, step) : values;
 }
 
-async function averageOf(program: Program, name: string): Promise<Values> {
-  const average = `ema.${name}`;
+async function averageOf(program: Program, name: string, which: string): Promise<Values> {
+  const average = `${which}.${name}`;
   if (hasState(program, average)) return program.readState(average);
   return hasState(program, name) ? program.readState(name) : program.readParam(name);
 }
@@ -66,11 +73,11 @@ async function averageOf(program: Program, name: string): Promise<Values> {
 const hasState = (program: Program, name: string): boolean => program.states.some((state) => state.name === name);
 
 /** The low-rank step that is trained beside a parameter (models/tuning.ts), if one is. */
-export async function readLowRank(program: Program, name: string): Promise<LowRank | undefined> {
+export async function readLowRank(program: Program, name: string, which = 'ema'): Promise<LowRank | undefined> {
   const [a, b] = [`lora_A.${name}`, `lora_B.${name}`];
   const first = program.states.find((state) => state.name === a);
   if (!first) return undefined;
-  const [left, right] = [await averageOf(program, a), await averageOf(program, b)] as Float32Array[];
+  const [left, right] = [await averageOf(program, a, which), await averageOf(program, b, which)] as Float32Array[];
   return { a: left, b: right, rank: first.shape[0], scale: 1 };
 }
 

@@ -21,7 +21,8 @@ import type { Hyperparameters } from '../train/settings.ts';
 import type { Part } from '../../runtime/checkpoint/trained.ts';
 import type { OnMismatch } from '../../runtime/weights.ts';
 
-interface Options extends Hyperparameters {
+interface Options extends Omit<Hyperparameters, 'ema' | 'emas'> {
+  ema?: number[];
   data: string;
   steps: number;
   batch?: number;
@@ -49,6 +50,9 @@ interface Options extends Hyperparameters {
   json?: boolean;
 }
 
+/** `--ema`: decays, with commas between. */
+const decays = (text: string): number[] => text.split(',').map(realNumber('--ema', 0, 1));
+
 const MAX_BATCH = 65535;
 /** The step counter on the device is an i32. */
 const MAX_STEPS = 2 ** 31 - 1;
@@ -72,7 +76,11 @@ export const trainCommand = (context: Context): Command =>
     .option('--weight-decay <x>', 'of AdamW (default: 0)', realNumber('--weight-decay', 0))
     .option('--beta1 <x>', 'of AdamW (default: 0.9)', realNumber('--beta1', 0, 1))
     .option('--beta2 <x>', 'of AdamW (default: 0.999)', realNumber('--beta2', 0, 1))
-    .option('--ema <x>', 'decay of the moving average of the weights (default: 0.9999)', realNumber('--ema', 0, 1))
+    .option(
+      '--ema <list>',
+      'decay of the moving average of the weights (default: 0.9999); of several, as 0.9999,0.999, the first is drawn from, and the others are written as OUT/weights-ema-0.999.safetensors',
+      decays,
+    )
     .option('--warmup <n>', 'steps in which the learning rate grows', wholeNumber('--warmup', 0, MAX_STEPS))
     .option(
       '--cosine <n>',
@@ -178,7 +186,9 @@ async function trainModel(path: string, options: Options, { terminal }: Context)
     import('../train/settings.ts'),
   ]);
   const { batch, seed, flip, val, dtype, sampleEvery, sampleClasses, sampleSteps, ...request } = options;
-  const hyperparameters = HYPERPARAMETERS.filter((name) => options[name] !== undefined);
+  const [ema, ...others] = options.ema ?? [];
+  const flags = { ...options, ema, emas: others.length ? others.join() : undefined };
+  const hyperparameters = HYPERPARAMETERS.filter((name) => flags[name] !== undefined);
   const result = await train(
     path,
     {
@@ -189,7 +199,7 @@ async function trainModel(path: string, options: Options, { terminal }: Context)
         flip,
         val,
         dtype,
-        options: Object.fromEntries(hyperparameters.map((name) => [name, plain(options[name])])),
+        options: Object.fromEntries(hyperparameters.map((name) => [name, plain(flags[name])])),
       },
       preview: { every: sampleEvery, classes: sampleClasses, steps: sampleSteps },
     },

@@ -14,7 +14,7 @@ import { metricsPage, type SampleGrid } from '../metrics-page.ts';
 import { readMetrics } from '../metrics.ts';
 import { checkOutputFolder } from '../out-path.ts';
 import { checkpointSteps } from './checkpoint.ts';
-import { readAverage, readLowRank } from '../../runtime/train.ts';
+import { furtherAverages, readAverage, readLowRank } from '../../runtime/train.ts';
 import { adapterNames } from '../../runtime/checkpoint/low-rank.ts';
 import { encodeValues } from '../../runtime/checkpoint/encode.ts';
 import type { TensorToWrite } from '../../runtime/checkpoint/tensor_write.ts';
@@ -127,16 +127,21 @@ export class TrainingFolder {
 
   /** The trained weights under the names that the model has them by. */
   async writeWeights(program: Program, dtype: Extract<DType, 'f32' | 'f16'>, metadata: Record<string, string>) {
-    const tensors = program.manifest.params.map(({ name, shape }) => ({
-      name,
-      dtype,
-      shape: [...shape],
-      async *chunks() {
-        yield (await readAverage(program, name)) as Float32Array;
-      },
-    }));
+    const tensors = (average?: string) =>
+      program.manifest.params.map(({ name, shape }) => ({
+        name,
+        dtype,
+        shape: [...shape],
+        async *chunks() {
+          yield (await readAverage(program, name, average)) as Float32Array;
+        },
+      }));
     await this.#writeAdapter(program, metadata);
-    await writeAtomically(this.weights, (write) => writeSafetensors(write, tensors, metadata));
+    for (const average of furtherAverages(program)) {
+      const path = join(this.path, `weights-${average}.safetensors`);
+      await writeAtomically(path, (write) => writeSafetensors(write, tensors(average), metadata));
+    }
+    await writeAtomically(this.weights, (write) => writeSafetensors(write, tensors(), metadata));
   }
 
   /** The low-rank steps, where such were trained, by PEFT's names. */

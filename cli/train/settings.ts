@@ -10,6 +10,7 @@ export const HYPERPARAMETERS = [
   'beta2',
   'eps',
   'ema',
+  'emas',
   'warmup',
   'cosine',
   'clip',

@@ -10,6 +10,7 @@ import type { ByteSource, TensorFile } from './source.ts';
 import { StoredTensorFile } from './stored.ts';
 import type { StoredTensor } from './stored.ts';
 import { lastOffset } from './strided.ts';
+import type { Part } from './trained.ts';
 import { TensorRef, UnreadTensor, type StorageRef } from './torch_pickle.ts';
 
 /** Which part of a training checkpoint holds the weights. */
@@ -18,7 +19,7 @@ export interface TorchOptions {
    * `ema` or `model`: that entry of the root dict, an error when there is none. `root`: the tensors of the root dict
    * itself. By default the first of `ema`, `model`, `state_dict` that is a dict, else the root: train.py's own rule.
    */
-  prefer?: 'ema' | 'model' | 'root';
+  prefer?: Part | 'root';
 }
 
 /** Elements a view may have beyond its storage's: an expanded tensor (stride 0) can claim any size for a few bytes. */

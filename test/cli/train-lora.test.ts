@@ -19,7 +19,7 @@ const train = [
   '--lr',
   '1e-2',
 ];
-const LORA = ['--weights', 'base/weights.safetensors', '--train', 'blocks.*.attn', '--lora', '2', '--ema', '0.5'];
+const LORA = ['--weights', 'base/weights.safetensors', '--train', 'blocks.*.attn', '--lora', '2', '--ema', '0.5,0'];
 const LAYERS = ['blocks.0.attn.qkv', 'blocks.0.attn.proj'];
 
 let cwd: string;
@@ -94,6 +94,20 @@ it('draws the same from a checkpoint as from the weights', async () => {
   const note = await sample('tuned/checkpoints/0000006.safetensors', 'b.npy');
   expect(note).toContain('the moving average (EMA) of the weights are taken');
   expect(readFileSync(join(cwd, 'a.npy'))).toEqual(readFileSync(join(cwd, 'b.npy')));
+});
+
+it('writes each average that was asked for: one that keeps nothing is the weights themselves', async () => {
+  await run('convert', 'tuned/checkpoints/0000006.safetensors', 'model.safetensors', '--part', 'model');
+  await run('convert', 'tuned/checkpoints/0000006.safetensors', 'ema-0.safetensors', '--part', 'ema-0');
+  const [model, last] = [await read('model.safetensors'), await read('tuned/weights-ema-0.safetensors')];
+  expect(await read('ema-0.safetensors')).toEqual(model);
+  for (const [name, values] of last) expect([...values], name).toEqual([...model.get(name)!]);
+  expect(last).not.toEqual(await read('tuned/weights.safetensors'));
+  const { code, err } = await ditc(
+    ['convert', 'tuned/checkpoints/0000006.safetensors', 'x.pt', '--part', 'ema-0.9'],
+    cwd,
+  );
+  expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining('it holds no moving average ema-0.9') });
 });
 
 it('goes on bit by bit', async () => {

@@ -10,6 +10,7 @@ import { processOf } from '../../models/schedule.ts';
 import { objectiveOf, type Denoiser } from '../../models/diffusion.ts';
 import { draw } from '../../models/training.ts';
 import { goldenCases, readGolden, relativeError } from './golden.ts';
+import { runStep } from './run-step.ts';
 import { trainCase } from './train-case.ts';
 
 /** Products of 1 − β_t with β evenly from 1e-4 to 0.02, written anew. */
@@ -170,6 +171,20 @@ describe('options of a step that cannot be', () => {
   ])('%j says what to change', (options, message) => {
     const model = dit({ ...TINY, classDropoutProb: 0 });
     expect(() => traceEntry(model, 'trainStep', { batch: 1, ...options })).toThrow(message);
+  });
+
+  it('keeps an average of each decay', () => {
+    const { bindings, updates } = runStep(dit(TINY), { ema: 0.5, emas: '0.25,0.75' });
+    const name = 'final_layer.linear.bias';
+    for (const [state, decay] of [
+      ['ema', 0.5],
+      ['ema-0.25', 0.25],
+      ['ema-0.75', 0.75],
+    ] as const) {
+      const wanted = updates[name].map((w, i) => decay * Number(bindings[`${state}.${name}`][i]) + (1 - decay) * w);
+      expect(relativeError(updates[`${state}.${name}`], wanted), state).toBeLessThan(1e-12);
+    }
+    expect(() => traceEntry(dit(TINY), 'trainStep', { batch: 1, emas: '0.9,1.5' })).toThrow(/^emas is 1.5; /);
   });
 
   it('names no state that a step without accumulation does not need', () => {
