@@ -1,5 +1,6 @@
 /** Whether a device can run a program: its kernels, and the buffers they bind. */
-import type { Artefact, Dispatch } from '../compiler/emit/artefact.ts';
+import type { SubgroupMatrixShape } from '../compiler/device.ts';
+import type { Artefact, Dispatch, KernelSpec } from '../compiler/emit/artefact.ts';
 import { badArtefact, placeOf } from './buffers.ts';
 import type { MemoryPlan } from './buffers.ts';
 import { RuntimeError } from './error.ts';
@@ -30,12 +31,15 @@ export function checkDevice(device: GPUDevice, artefact: Artefact, entries: read
         feature === 'shader-f16' ? 'build the model with --dtype f32' : `${build}; it will then do without ${feature}`;
       throw new RuntimeError({ code: 'missing-feature', where, what: `kernel ${name} needs ${feature}`, why, fix });
     }
-    const lanes = subgroupLanes(device);
-    if (kernel.subgroup !== undefined && kernel.subgroup > lanes) {
-      const what = `kernel ${name} counts on subgroups of ${kernel.subgroup} lanes`;
-      const why = `the device's may have as few as ${lanes}; its sums would miss the other lanes`;
-      throw new RuntimeError({ code: 'missing-feature', where, what, why, fix: build });
-    }
+    const unfit = unfitSubgroups(device, kernel);
+    if (unfit)
+      throw new RuntimeError({
+        code: 'missing-feature',
+        where,
+        fix: build,
+        what: `kernel ${name} ${unfit.what}`,
+        why: unfit.why,
+      });
     const { length } = kernel.bindings;
     if (length > limits.maxStorageBuffersPerShaderStage)
       throw over(`kernel ${name} binds ${length} buffers`, 'maxStorageBuffersPerShaderStage', build, where);
@@ -83,9 +87,36 @@ export function checkDevice(device: GPUDevice, artefact: Artefact, entries: read
   for (const entry of entries) manifest.entries[entry].dispatches.forEach(checkDispatch);
 }
 
-/** Lanes that every subgroup has: the standard's least where the device does not tell. */
-const subgroupLanes = ({ adapterInfo }: GPUDevice): number =>
-  (adapterInfo as GPUAdapterInfo | undefined)?.subgroupMinSize ?? 4;
+/** What a kernel expects of subgroups and matrix units that the device does not have. */
+function unfitSubgroups(device: GPUDevice, kernel: KernelSpec): { what: string; why: string } | undefined {
+  const { subgroup: lanes, matrix = [], features } = kernel;
+  if (lanes === undefined) return undefined;
+  const info = device.adapterInfo as
+    (GPUAdapterInfo & { subgroupMatrixConfigs?: Iterable<SubgroupMatrixShape> }) | undefined;
+  // Without sizes (older browsers) the standard's bounds hold.
+  const { subgroupMinSize: min = 4, subgroupMaxSize: max = 128 } = info ?? {};
+  const isAsked = features.includes('subgroup-size-control');
+  if (isAsked ? lanes < min || lanes > max : matrix.length ? lanes !== min || lanes !== max : lanes > min) {
+    const [what, least] = [`counts on subgroups of ${lanes} lanes`, `the device's may have as few as ${min}`];
+    return {
+      what,
+      why: lanes > min ? `${least}; its sums would miss the other lanes` : `the device has those of ${min} to ${max}`,
+    };
+  }
+  // Dawn tells the shapes of an adapter, and in Node not yet those of a device: it then refuses others where it compiles them.
+  const configs = [...(info?.subgroupMatrixConfigs ?? [])];
+  const lacking = matrix.find(
+    (shape) => !configs.some((config) => SHAPE_KEYS.every((key) => config[key] === shape[key])),
+  );
+  if (!lacking || !configs.length) return undefined;
+  const what = `multiplies ${shapeText(lacking)} on matrix units`;
+  return { what, why: `the device's multiply ${configs.map(shapeText).join(', ')}` };
+}
+
+const shapeText = ({ M, N, K, componentType, resultComponentType }: SubgroupMatrixShape): string =>
+  `${M}×${N}×${K} ${componentType}→${resultComponentType}`;
+
+const SHAPE_KEYS = ['M', 'N', 'K', 'componentType', 'resultComponentType'] as const;
 
 /** The literal sizes of `@workgroup_size(…)`; what is no literal counts as 1 and is left to the shader compiler. */
 function workgroupSize(wgsl: string): [number, number, number] {

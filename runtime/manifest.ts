@@ -117,11 +117,13 @@ const entry = object({
   startedBy: (value, path) => value === undefined || mapOf(list(text))(value, path),
   memory: object({ arenas: list(size) }),
 });
+const matrixShape = object({ componentType: text, resultComponentType: text, M: size, N: size, K: size });
 const kernel = object({
   file: kernelFile,
   bindings: list(object({ name: text, access: oneOf('read', 'read_write'), bytes: size })),
   features: list(text),
   subgroup: (value, path) => value === undefined || size(value, path),
+  matrix: (value, path) => value === undefined || list(matrixShape)(value, path),
 });
 const manifestShape = object({
   model: text,

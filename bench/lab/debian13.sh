@@ -25,6 +25,8 @@ case ${1:-} in
     shift
     [ -e "$root/.ready" ] || { echo "debian13.sh: run 'setup' first" >&2; exit 1; }
     # A mount namespace of its own: nothing stays mounted when it ends.
+    # vitest listens to itself on localhost.
+    grep -qs localhost "$root/etc/hosts" || echo '127.0.0.1 localhost' >>"$root/etc/hosts"
     exec unshare --mount bash -c '
       root=$1; here=$2; shift 2
       top=$(git -C "$here" rev-parse --show-toplevel 2>/dev/null || echo "$here")
@@ -32,7 +34,7 @@ case ${1:-} in
       mount --bind "$top" "$root$top"
       mount --rbind "$(dirname "$(dirname "$(readlink -f "$(command -v node)")")")" "$root/opt/node"
       mount -t proc proc "$root/proc"; mount --rbind /dev "$root/dev"
-      exec chroot "$root" env PATH=/opt/node/bin:/usr/bin:/bin HOME=/root VK_DRIVER_FILES=/usr/share/vulkan/icd.d/lvp_icd.json bash -c "cd \"\$0\" && exec \"\$@\"" "$here" "$@"' _ "$root" "$PWD" "$@"
+      exec chroot "$root" env PATH=/opt/node/bin:/usr/bin:/bin HOME=/root LP_NATIVE_VECTOR_WIDTH="${LP_NATIVE_VECTOR_WIDTH:-256}" VK_DRIVER_FILES=/usr/share/vulkan/icd.d/lvp_icd.json bash -c "cd \"\$0\" && exec \"\$@\"" "$here" "$@"' _ "$root" "$PWD" "$@"
     ;;
   *) sed -n '2,6p' "$0"; exit 2 ;;
 esac

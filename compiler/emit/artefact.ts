@@ -2,6 +2,7 @@
  * The artefact: what `ditc build` writes and the runtime loads. Types only, so that the runtime needs nothing else of the
  * compiler. Outside scripts read manifest.json: extend it, don't rename.
  */
+import type { SubgroupMatrixShape } from '../device.ts';
 import type { DType } from '../ir/types.ts';
 
 export interface TensorSpec {
@@ -110,6 +111,10 @@ export interface KernelSpec {
   readonly features: readonly string[];
   /** Lanes that work as one subgroup: the device's subgroups must have at least as many. Absent: the shader uses none. */
   readonly subgroup?: number;
+  /** The shapes that it multiplies on matrix units, which the device must have. */
+  readonly matrix?: readonly SubgroupMatrixShape[];
+  /** Of a contraction of f16, which it adds up in f32. Absent: what it multiplies is f32. */
+  readonly multiplies?: 'f16';
 }
 
 /** manifest.json (docs/artefact.md). */

@@ -25,7 +25,7 @@ import { Resources, type Places } from './resources.ts';
 import { signatureOf } from './signature.ts';
 import type { StartedBy } from './starts.ts';
 import { fingerprint, forBoth } from './sharing.ts';
-import { featuresOf, printKernel } from '../target/wgsl.ts';
+import { featuresOf, matrixShapesOf, printKernel } from '../target/wgsl.ts';
 
 /** One compiled entry, as the emitter takes it. */
 export interface EntryInput extends Places {
@@ -73,6 +73,11 @@ interface Lowered {
   readonly grid: Kernel['grid'];
 }
 
+/** Whether a region's contraction multiplies f16. */
+const isOfHalves = ({ anchor }: Use['region']): boolean =>
+  anchor !== undefined &&
+  anchor.inputs.slice(0, opDef(anchor.op).factors ?? 0).some(({ type }) => type.dtype === 'f16');
+
 export function buildArtefact(model: ModelInput): Artefact {
   const emitter = new Emitter(model.device);
   const entries: Record<string, EntrySpec> = {};
@@ -81,6 +86,7 @@ export function buildArtefact(model: ModelInput): Artefact {
   const wgsl = new Map<string, string>();
   for (const { name, kernel, uses } of emitter.kernels) {
     wgsl.set(name, printKernel(kernel, headerOf(name, uses)));
+    const matrix = matrixShapesOf(kernel);
     kernels[name] = {
       file: `kernels/${name}.wgsl`,
       bindings: kernel.buffers.map((b) => ({
@@ -92,6 +98,8 @@ export function buildArtefact(model: ModelInput): Artefact {
       features: featuresOf(kernel),
       // A kernel of subgroups is one subgroup a workgroup.
       ...(kernel.usesSubgroups && { subgroup: kernel.subgroupSize ?? kernel.workgroupSize }),
+      ...(matrix.length && { matrix }),
+      ...(isOfHalves(uses[0].region) && { multiplies: 'f16' as const }),
     };
   }
   const params = declare(

@@ -141,10 +141,13 @@ export class KernelBuilder {
     return { id: this.nextId++, kind: 'component', of, lane, type: shapeOf(of.type).of, level: of.level };
   }
 
-  zeroFragment(type: FragmentType): Expr {
+  /** A fragment of one number. */
+  fragmentOf(value: number, type: FragmentType): Expr {
     this.subgroups = true;
-    return this.intern(`0:${type}`, { kind: 'zero', type, level: 0 });
+    return this.intern(`${value}:${type}`, { kind: 'fill', value, type, level: 0 });
   }
+
+  zeroFragment = (type: FragmentType): Expr => this.fragmentOf(0, type);
 
   /** All invocations of a subgroup load it together, and none of them has an element of it. */
   loadFragment(type: FragmentType, place: FragmentPlace): Expr {
@@ -172,7 +175,7 @@ export class KernelBuilder {
     this.push({ kind: 'returnIf', condition });
   }
 
-  convert(of: Expr, type: ScalarType): Expr {
+  convert(of: Expr, type: ElementType): Expr {
     return of.type === type ? of : this.intern(`${type}<${of.id}>`, { kind: 'convert', of, type, level: of.level });
   }
 
@@ -279,8 +282,12 @@ export class KernelBuilder {
     return array;
   }
 
-  /** `subgroupSize`: of a workgroup of several subgroups. */
-  finish(workgroupSize: number, grid: readonly [number, number, number], subgroupSize?: number): Kernel {
+  /** `subgroup`: those of a workgroup of several, of a size that the kernel asks for unless told. */
+  finish(
+    workgroupSize: number,
+    grid: readonly [number, number, number],
+    subgroup?: { readonly size: number; readonly sized?: boolean },
+  ): Kernel {
     const { buffers, shared } = this;
     return runKernelPasses({
       buffers,
@@ -288,7 +295,7 @@ export class KernelBuilder {
       workgroupSize,
       grid,
       usesSubgroups: this.subgroups,
-      ...(subgroupSize && { subgroupSize }),
+      ...(subgroup && { subgroupSize: subgroup.size, subgroupSized: subgroup.sized ?? true }),
       body: this.blocks[0].stmts,
     });
   }

@@ -39,8 +39,8 @@ export type Expr = { readonly id: number; readonly type: ValueType; readonly lev
   | { readonly kind: 'component'; readonly of: Expr; readonly lane: number }
   /** A number as another type; the bits of an integer as those of another. */
   | { readonly kind: 'convert'; readonly of: Expr }
-  /** A fragment of zeros. */
-  | { readonly kind: 'zero' }
+  /** A fragment of one number. */
+  | { readonly kind: 'fill'; readonly value: number }
   | ({ readonly kind: 'loadFragment' } & FragmentPlace)
 );
 
@@ -106,5 +106,7 @@ export interface Kernel {
   readonly usesSubgroups: boolean;
   /** Invocations of a subgroup, where a workgroup has several: subgroup i has those numbered from i·size on. */
   readonly subgroupSize?: number;
+  /** Whether the shader asks for that size; else it is the only one that the device has. */
+  readonly subgroupSized?: boolean;
   readonly body: readonly Stmt[];
 }

@@ -7,6 +7,7 @@ import { dropLets } from './passes/drop-lets.ts';
 import { hoistLets } from './passes/hoist-lets.ts';
 import { inlineStores } from './passes/inline-stores.ts';
 import { mergeLets } from './passes/merge-lets.ts';
+import { narrowLoads } from './passes/narrow-loads.ts';
 import { simplify } from './passes/simplify.ts';
 import { unroll } from './passes/unroll.ts';
 
@@ -21,6 +22,7 @@ const DCE: KernelPass = { name: 'dce', doc: 'lets that nothing reads go', run: d
 export const KERNEL_PASSES: readonly KernelPass[] = [
   { name: 'unroll', doc: 'loops of one round are written straight', run: unroll },
   { name: 'simplify', doc: 'ranges of indices decide remainders, bounds and conditions', run: simplify },
+  { name: 'narrow-loads', doc: 'f16 that is wanted as f16 is not read as f32', run: narrowLoads },
   DCE,
   { name: 'licm', doc: 'what is the same in every round of a loop is computed before it', run: hoistLets },
   { name: 'cse', doc: 'what has a name already is called by it', run: mergeLets },

@@ -75,8 +75,8 @@ export function printExpr(expr: Expr): string {
       return `${printExpr(expr.of)}.${expr.lane}`;
     case 'convert':
       return `${expr.type}(${printExpr(expr.of)})`;
-    case 'zero':
-      return '0';
+    case 'fill':
+      return String(expr.value);
     case 'loadFragment':
       return fragmentText(expr);
   }

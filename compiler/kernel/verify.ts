@@ -189,8 +189,8 @@ class Verifier {
     switch (expr.kind) {
       case 'literal':
         return literalType(expr, this.fail);
-      case 'zero':
-        return isFragment(expr.type) ? expr.type : this.fail(`a ${expr.type} of zeros`);
+      case 'fill':
+        return isFragment(expr.type) ? expr.type : this.fail(`a ${expr.type} of ${expr.value} all over`);
       case 'convert':
         return convertType(expr, this.fail);
       case 'name': {

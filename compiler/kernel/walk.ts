@@ -18,7 +18,7 @@ export function childrenOf(expr: Expr): readonly Expr[] {
       return [expr.offset, expr.stride];
     case 'literal':
     case 'name':
-    case 'zero':
+    case 'fill':
       return [];
   }
 }

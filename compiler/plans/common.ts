@@ -4,7 +4,7 @@ import { depthParts, type Part } from './depth-parts.ts';
 import { domainOf, type Result } from '../fusion/group.ts';
 import type { Region } from '../fusion/regions.ts';
 import type { KernelBuilder } from '../kernel/builder.ts';
-import { maxOf, type Index } from '../kernel/index-map.ts';
+import { maxOf, ZERO, type Index } from '../kernel/index-map.ts';
 import { broadcastIndex, forwardIndex, type Inliner } from '../kernel/inline.ts';
 import type { Buffer, Expr } from '../kernel/ir.ts';
 import { MAX_GRID } from './grid.ts';
@@ -27,6 +27,8 @@ export interface Output extends Result {
 export interface Launch {
   readonly workgroupSize: number;
   readonly grid: readonly [number, number, number];
+  /** Of a workgroup of several subgroups: their size, and whether the kernel asks for it (it is the device's only one otherwise). */
+  readonly subgroup?: { readonly size: number; readonly sized: boolean };
 }
 
 export const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
@@ -38,6 +40,17 @@ export const builtins = (b: KernelBuilder) => ({
   groupY: b.name('group.y', 'u32', 0),
   groupZ: b.name('group.z', 'u32', 0),
 });
+
+const GROUP_NAMES = { groupX: 'group_x', groupY: 'group_y', groupZ: 'group_z' } as const;
+
+/**
+ * Position of the workgroup along one axis of a grid of so many, as a number of which compilers know how large it is: they then know
+ * that what it indexes is inside. Kernels of different grids are two by that.
+ */
+export function boundedGroup({ b, inline }: Site, axis: keyof typeof GROUP_NAMES, count: number): Index {
+  const bounded = b.call('min', [builtins(b)[axis], b.u32(count - 1)]);
+  return count === 1 ? ZERO : inline.ix.bounded(b.bind(GROUP_NAMES[axis], bounded), count - 1);
+}
 
 /** Position of the workgroup in a folded line. */
 export function linearGroup(b: KernelBuilder, workgroups: number): Expr {

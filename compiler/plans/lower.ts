@@ -1,5 +1,5 @@
 /** A region and its plan become a kernel. */
-import { sizeOf, type Node } from '../ir/index.ts';
+import { isFloat, sizeOf, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import { bindingsOf, boundType, isBundle, type Region } from '../fusion/regions.ts';
 import { isPack } from '../rewrite/packs.ts';
@@ -14,7 +14,7 @@ import { choosePlan, familyOf, type Plan } from './registry.ts';
 export function lower(region: Region, wanted: Plan, device: DeviceSpec): Kernel {
   const plan = choosePlan(region, device, undefined, wanted);
   const { byFours, storesFours } = familyOf(plan);
-  const inFours = (node: Node) => node.type.dtype === 'f32' && sizeOf(boundType(node, region).shape) % 4 === 0;
+  const inFours = (node: Node) => isFloat(node.type.dtype) && sizeOf(boundType(node, region).shape) % 4 === 0;
   const stored = storesFours ? region.results.map(({ node }) => node) : [];
   const fours = new Set(byFours?.(plan) ? [...region.reads, ...stored].filter(inFours) : []);
   const replacing = new Map([...region.replaces].map(([node, old]) => [old, node]));
@@ -56,8 +56,8 @@ function attempt(
   for (const node of region.reads) read(node, homes.get(node)!);
   for (const [node, old] of region.replaces) read(old, homes.get(node)!);
   const outputs = region.results.map((result): Output => ({ ...result, ...homes.get(result.node)! }));
-  const { workgroupSize, grid } = familyOf(plan).lower({ region, b, inline, outputs }, plan);
-  return { kernel: b.finish(workgroupSize, grid), notByFours: inline.notByFours };
+  const { workgroupSize, grid, subgroup } = familyOf(plan).lower({ region, b, inline, outputs }, plan);
+  return { kernel: b.finish(workgroupSize, grid, subgroup), notByFours: inline.notByFours };
 }
 
 /** Pointwise members that several members read, or that one reads and the kernel writes. */

@@ -9,6 +9,7 @@ import attentionGradient from './attention-gradient/index.ts';
 import attentionSubgroup from './attention-subgroup/index.ts';
 import { groupOf, isRejected, kindOf, type Family, type Geometry, type Group, type Rejection } from './family.ts';
 import map from './map/index.ts';
+import productFragments from './product-fragments/index.ts';
 import productDot from './product-dot/index.ts';
 import productSimple from './product-simple/index.ts';
 import productSubgroup from './product-subgroup/index.ts';
@@ -20,6 +21,7 @@ import type { Tiles } from './tile-partials.ts';
 
 export const FAMILIES: readonly Family[] = [
   productSubgroup,
+  productFragments,
   productDot,
   productTiledVec4,
   productTiled,

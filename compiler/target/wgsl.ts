@@ -1,4 +1,5 @@
 /** WGSL text of a kernel. The only place where shader text is written. */
+import type { SubgroupMatrixShape } from '../device.ts';
 import type { DType } from '../ir/index.ts';
 import { literal, opDef, SPECIAL_NUMBERS } from '../ops/index.ts';
 import type {
@@ -26,7 +27,7 @@ export function printKernel(kernel: Kernel, header: readonly string[]): string {
     ...kernel.shared.map((a) => `var<workgroup> ${a.name}: array<${wgslType(a.type)}, ${a.elements}>;`),
     ...helpersOf(kernel, body.join('\n')),
     '',
-    `@compute @workgroup_size(${kernel.workgroupSize})${kernel.subgroupSize ? ` @subgroup_size(${kernel.subgroupSize})` : ''}`,
+    `@compute @workgroup_size(${kernel.workgroupSize})${kernel.subgroupSized ? ` @subgroup_size(${kernel.subgroupSize})` : ''}`,
     `fn main(@builtin(workgroup_id) group: vec3u, @builtin(${laneBuiltin(kernel)}) lane: u32) {`,
     // Unrolled, an epilogue of 48 elements takes lavapipe's LLVM nine times longer to compile (4.0 s against 0.45 s).
     ...(hasRolledLoop(kernel.body)
@@ -57,8 +58,22 @@ export function featuresOf(kernel: Kernel): string[] {
   const halves = [...kernel.buffers.map(({ dtype }) => dtype), ...kernel.shared.map(({ type }) => shapeOf(type).of)];
   if (halves.includes('f16') || typesIn(kernel).some((type) => shapeOf(type).of === 'f16')) features.push('shader-f16');
   if (typesIn(kernel).some(isFragment)) features.push('chromium-experimental-subgroup-matrix');
-  if (kernel.subgroupSize) features.push('subgroup-size-control');
+  if (kernel.subgroupSized) features.push('subgroup-size-control');
   return features;
+}
+
+/** The shapes that a kernel multiplies on matrix units. */
+export function matrixShapesOf(kernel: Kernel): SubgroupMatrixShape[] {
+  const shapes = new Map<string, SubgroupMatrixShape>();
+  forEachExpr(kernel.body, (expr) => {
+    if (expr.kind !== 'call' || expr.fn !== 'multiplyAccumulate') return;
+    const [left, right, sum] = expr.args.map(({ type }) => shapeOf(type));
+    const { rows: M, columns: K } = left.fragment!;
+    const { of: componentType } = left;
+    const shape = { componentType, resultComponentType: sum.of, M, N: right.fragment!.columns, K };
+    shapes.set(JSON.stringify(shape), shape);
+  });
+  return [...shapes.values()];
 }
 
 /** What WGSL calls the features that it has to be told of; and that fragments lie where all of a subgroup agree, kernel/verify.ts has seen to. */
@@ -207,8 +222,8 @@ function print(expr: Expr): string {
       return `${print(expr.of)}.${'xyzw'[expr.lane]}`;
     case 'convert':
       return `${wgslType(expr.type)}(${top(expr.of)})`;
-    case 'zero':
-      return `${wgslType(expr.type)}()`;
+    case 'fill':
+      return `${wgslType(expr.type)}(${expr.value ? literal(expr.value, shapeOf(expr.type).of) : ''})`;
     case 'loadFragment':
       return `subgroupMatrixLoad<${wgslType(expr.type)}, ${layoutOf(expr)}>(&${expr.array.name}, ${top(expr.offset)}, ${top(expr.stride)})`;
   }

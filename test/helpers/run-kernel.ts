@@ -282,8 +282,11 @@ class Workgroup {
         return partsOf(this.value(expr.of))[expr.lane];
       case 'convert':
         return converted(this.value(expr.of), expr.type);
-      case 'zero':
-        return this.fragments(expr.type);
+      case 'fill': {
+        const filled = this.fragments(expr.type);
+        filled.data.forEach((data) => data.fill(expr.value));
+        return filled;
+      }
       case 'loadFragment':
         return this.loadFragment(expr);
     }

@@ -96,8 +96,9 @@ function contentOf(expr: Expr): string {
     case 'component':
       return `component ${expr.lane}`;
     case 'convert':
-    case 'zero':
       return expr.kind;
+    case 'fill':
+      return `fill ${expr.value}`;
     case 'loadFragment':
       return `fragment ${expr.array.name} ${expr.by}`;
   }

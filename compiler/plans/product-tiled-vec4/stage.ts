@@ -8,18 +8,23 @@ import { asVector, builtins, range, type Site } from '../common.ts';
 import type { Part } from '../depth-parts.ts';
 import type { Staging } from './plan.ts';
 
-/** One operand's tile. */
-export interface StagedTile extends Staging {
-  readonly array: SharedArray;
-  /** Rows or columns of the tile, and of the whole product. */
-  readonly block: number;
+/** The rows of an operand, or its columns, from the first of a tile on. */
+export interface Source {
+  /** How many the whole product has. */
   readonly length: number;
   readonly first: Index;
+  /** Element k of local row or column i, which is number `at`; for the first time, and not beyond the part's end, where `isFirst` holds. */
+  load(i: Index, at: Index, k: Index, isFirst?: Expr): Expr;
+}
+
+/** One operand's tile. */
+export interface StagedTile extends Staging, Source {
+  readonly array: SharedArray;
+  /** Rows or columns of the tile. */
+  readonly block: number;
   /** This invocation's number among those that share the block, of so many. */
   readonly thread: Index;
   readonly threads: number;
-  /** Element k of local row or column i, which is number `at`; for the first time, and not beyond the part's end, where `isFirst` holds. */
-  load(i: Index, at: Index, k: Index, isFirst?: Expr): Expr;
 }
 
 export interface Sharing {
@@ -27,7 +32,9 @@ export interface Sharing {
   readonly invocations: number;
 }
 
-interface Steps extends Sharing {
+/** Which steps of k are loaded. */
+export interface Steps {
+  readonly depth: number;
   readonly part: Part;
   /** Number of the tile along the part. */
   readonly tile: Index;
@@ -67,7 +74,7 @@ export function rowOf(ix: Indexer, slot: Index, threads: number): Index {
 }
 
 /** This invocation's vectors of a tile, from memory. */
-export const loadTile = (site: Site, tile: StagedTile, steps: Steps): Expr[] =>
+export const loadTile = (site: Site, tile: StagedTile, steps: Steps & Sharing): Expr[] =>
   ownVectors(site, tile, steps).map(({ i, k }) =>
     site.b.bind('next', tile.alongK ? vectorAlongK(site, tile, steps, i, k) : vectorAcrossK(site, tile, steps, i, k)),
   );
@@ -79,9 +86,9 @@ export function stageTile(site: Site, tile: StagedTile, sharing: Sharing, vector
 }
 
 /** Four steps of k of local row or column i: all inside, or all beyond the end, where the part is of whole vectors. */
-function vectorAlongK(
+export function vectorAlongK(
   site: Site,
-  tile: StagedTile,
+  tile: Source,
   { part, depth, tile: t, isNew }: Steps,
   i: Index,
   four: Index,
@@ -109,9 +116,9 @@ function vectorAlongK(
 }
 
 /** Step k of four local rows or columns, the ones of group `four`. */
-function vectorAcrossK(
+export function vectorAcrossK(
   site: Site,
-  tile: StagedTile,
+  tile: Source,
   { part, depth, tile: t, isNew }: Steps,
   four: Index,
   kk: Index,

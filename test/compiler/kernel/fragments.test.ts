@@ -73,7 +73,7 @@ function product({ of, m, n, k, tile }: Case): Kernel {
   };
   b.loop('t', STEPS, step);
   b.storeFragment(b.read(sum), { array: out, offset: times(own, m * n), stride: b.u32(n), by: 'rows' });
-  return b.finish(GROUPS * SUBGROUP, [1, 1, 1], SUBGROUP);
+  return b.finish(GROUPS * SUBGROUP, [1, 1, 1], { size: SUBGROUP });
 }
 
 describe.each(CASES)('$of fragments of $m×$n over $k, tiles of $tile', (shape) => {
@@ -106,7 +106,7 @@ describe('the machine of these tests refuses', () => {
   const rows = (write: (b: KernelBuilder) => void, size = SUBGROUP) => {
     const b = new KernelBuilder();
     write(b);
-    return b.finish(size, [1, 1, 1], SUBGROUP);
+    return b.finish(size, [1, 1, 1], { size: SUBGROUP });
   };
   const square = (of: ScalarType) => fragment(of, 8, 8, 'left');
 

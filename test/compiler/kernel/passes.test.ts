@@ -1,7 +1,7 @@
 /** Each pass over kernel IR: what it makes of a kernel, as text; and what it must leave alone. */
 import { describe, expect, it } from 'vitest';
 import { KernelBuilder } from '../../../compiler/kernel/builder.ts';
-import type { Expr, Kernel, Stmt } from '../../../compiler/kernel/ir.ts';
+import type { Buffer, Expr, Kernel, Stmt } from '../../../compiler/kernel/ir.ts';
 import { KERNEL_PASSES } from '../../../compiler/kernel/passes.ts';
 import { printIr } from '../../../compiler/kernel/print.ts';
 import { verifyKernel } from '../../../compiler/kernel/verify.ts';
@@ -100,6 +100,27 @@ describe('simplify', () => {
   it('leaves floats alone: a sum with 0 is no number that was −0', () => {
     const sum = b.binary('+', b.load(x, lane), b.literal(0, 'f32'));
     expect(after('simplify', store(lane, sum))).toEqual(['  y[lane] = (x[lane] + 0)']);
+  });
+});
+
+describe('narrow-loads', () => {
+  const half = { name: 'h', dtype: 'f16', elements: 16, access: 'read', fours: true } as const;
+  const read = (buffer: Buffer): string[] => {
+    const kernel = { ...kernelOf([]), buffers: [buffer, x, y], shared: [tile] };
+    const loaded = b.load(buffer, lane);
+    const narrow = b.convert(b.name('v', 'vec4f', 0), 'vec4h');
+    const body = [bind('v', loaded), { kind: 'storeShared', array: tile, index: lane, value: narrow } as const];
+    const made = KERNEL_PASSES.find(({ name }) => name === 'narrow-loads')!.run(verifyKernel({ ...kernel, body }));
+    return printIr(verifyKernel(made)).split('\n').slice(-4, -2);
+  };
+  const tile = { name: 'tile', elements: 64, type: 'vec4h' } as const;
+
+  it('reads what memory holds as f16 as f16, where that is wanted', () => {
+    expect(read(half)[1]).toBe('  tile[lane] = h[lane]');
+  });
+
+  it('leaves what somebody writes, who may come between', () => {
+    expect(read({ ...half, name: 'w', access: 'read_write' })[1]).toBe('  tile[lane] = vec4h(v)');
   });
 });
 

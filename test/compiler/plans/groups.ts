@@ -7,6 +7,7 @@ import type { CompileOptions } from '../../../compiler/pipeline.ts';
 import { canonicalise } from '../../../compiler/rewrite/simplify.ts';
 import { graphOf } from '../../helpers/build-graph.ts';
 import { bySubgroups } from '../../helpers/devices.ts';
+import { MATRIX_DEVICES } from '../../helpers/fragment-products.ts';
 import { normedLayers } from '../../helpers/norm-graph.ts';
 
 export interface Case {
@@ -62,6 +63,9 @@ const software = (lanes: number): DeviceSpec => ({ ...bySubgroups(lanes), cacheB
 /** A device with subgroups of one size that is no software. */
 const subgroups = (lanes: number): DeviceSpec => ({ ...software(lanes), kind: 'hardware', name: `GPU of ${lanes}` });
 
+/** Whose matrix units multiply f32. */
+const UNITS = MATRIX_DEVICES.find(({ subgroupMatrix }) => subgroupMatrix![0].componentType === 'f32')!;
+
 /** Of small workgroups, and so of small tiles. */
 const SMALL: DeviceSpec = {
   ...PORTABLE,
@@ -91,6 +95,8 @@ const PLAIN = { passes: [] };
 export const CASES: readonly Case[] = [
   group('few rows', linear(3, 9, 64), PORTABLE, PLAIN),
   group('whole vectors', linear(32, 16, 64), subgroups(8), PLAIN),
+  group('parts of fragments', linear(33, 18, 12), UNITS, PLAIN),
+  group('row sums', derivatives(20, 17, 12), UNITS, PLAIN),
   group('parts of tiles', linear(33, 18, 12), PORTABLE, PLAIN),
   group('parts of tiles', linear(33, 18, 12), software(4), PLAIN),
   group('normalised rows', normed(18, 20, 24, false), subgroups(4), PLAIN),

@@ -1,0 +1,124 @@
+import { sizeOf } from '../../ir/index.ts';
+import type { DeviceSpec } from '../../device.ts';
+import type { Tile } from '../../fusion/group.ts';
+import { contiguousAxis } from '../contiguous.ts';
+import { bytesOfTile, sharesTile } from '../fragment-tiles.ts';
+import { fragmentShapes, handoutOf, sameFragments, type FragmentShape } from '../fragments.ts';
+import {
+  badCount,
+  badGrid,
+  badMemory,
+  badWorkgroup,
+  tiledCost,
+  type Group,
+  type Planning,
+  type Rejection,
+} from '../family.ts';
+
+/**
+ * `down` × `across` subgroups multiply `rows` × `columns` fragments each, from operand tiles in workgroup memory that hold `depth`
+ * steps of k; the next tiles are already on their way in registers.
+ */
+export interface FragmentProductPlan extends FragmentShape {
+  readonly family: 'product-fragments';
+  readonly down: number;
+  readonly across: number;
+  readonly rows: number;
+  readonly columns: number;
+  readonly depth: number;
+}
+
+const tileOf = ({ down, across, rows, columns, m, n }: FragmentProductPlan): Tile => ({
+  rows: down * rows * m,
+  columns: across * columns * n,
+});
+
+export const invocationsOf = ({ down, across, lanes }: FragmentProductPlan): number => down * across * lanes;
+
+/** Whether vectors of the operands lie along k in memory. */
+export function alongK({ anchor }: Group): { left: boolean; right: boolean } {
+  const [x, y] = anchor!.inputs;
+  return { left: contiguousAxis(x) === 'last', right: contiguousAxis(y) !== 'last' };
+}
+
+export const planning: Planning<FragmentProductPlan> = {
+  name: 'product-fragments',
+  doc: 'Matrix units multiply fragments of operand tiles in workgroup memory, and add up in f32.',
+  computes: ['product'],
+  provides: ['row sums'],
+  propose,
+  refuses,
+  cost: (plan, group) => tiledCost(group, tileOf(plan)),
+  describe(plan) {
+    const { rows, columns } = tileOf(plan);
+    const { of, m, n, k } = plan;
+    return `workgroup tile ${rows}×${columns}, ${plan.rows}×${plan.columns} fragments of ${m}×${n}×${k} ${of} per subgroup`;
+  },
+  tile: tileOf,
+  byFours: () => true,
+  storesFours: true,
+};
+
+/** Workgroups that keep most GPUs busy: two for each of some thirty cores. */
+const ENOUGH_WORKGROUPS = 64;
+
+/** Elements of a subgroup's block, subgroups and steps of k of a tile; the larger ones read less of workgroup memory and of buffers. */
+const LAYOUTS = [
+  { height: 64, width: 64, down: 2, across: 2, depth: 32 },
+  { height: 32, width: 64, down: 2, across: 2, depth: 32 },
+  { height: 32, width: 64, down: 2, across: 1, depth: 32 },
+  { height: 32, width: 32, down: 2, across: 2, depth: 32 },
+  { height: 16, width: 32, down: 2, across: 2, depth: 32 },
+];
+
+/** Sums that a lane has registers for. */
+const MOST_SUMS = 128;
+
+function propose(group: Group, device: DeviceSpec): FragmentProductPlan | Rejection {
+  const { anchor } = group;
+  const [type, other] = anchor!.inputs.map((input) => input.type.dtype);
+  const [shape] = type === other ? fragmentShapes(device, type) : [];
+  if (!shape) return { rejected: `${device.name} has no matrix units for ${type}·${other} with sums of f32` };
+  const [m, n] = anchor!.type.shape.slice(-2);
+  const batch = sizeOf(anchor!.type.shape.slice(0, -2));
+  const plans = LAYOUTS.flatMap(({ height, width, ...layout }): FragmentProductPlan[] => {
+    const isWhole = height % shape.m === 0 && width % shape.n === 0 && height * width <= MOST_SUMS * shape.lanes;
+    const [rows, columns] = [height / shape.m, width / shape.n];
+    return isWhole ? [{ family: 'product-fragments', ...shape, ...layout, rows, columns }] : [];
+  }).filter((plan) => !refuses(plan, group, device));
+  const workgroups = ({ rows, columns }: Tile) => batch * Math.ceil(m / rows) * Math.ceil(n / columns);
+  const fills = (plan: FragmentProductPlan) => {
+    const { rows, columns } = tileOf(plan);
+    return m >= rows && n >= columns;
+  };
+  const filled = plans.filter(fills);
+  // The rows may be those of the whole batch, and their number must not matter: sums are in the same order whatever the tile.
+  const plan = filled.find((one) => workgroups(tileOf(one)) >= ENOUGH_WORKGROUPS) ?? filled.at(-1);
+  return plan ?? { rejected: `${m}×${n} fills no tile of fragments` };
+}
+
+function refuses(plan: FragmentProductPlan, group: Group, device: DeviceSpec): string | undefined {
+  const { down, across, rows, columns, depth, k } = plan;
+  const operands = group.anchor!.inputs.map((input) => input.type.dtype);
+  const isOffered = operands.every((type) => fragmentShapes(device, type).some((shape) => sameFragments(shape, plan)));
+  if (!isOffered) return `${device.name} has no such fragments for ${operands.join('·')}`;
+  const invocations = invocationsOf(plan);
+  const bad = badCount({ down, across, rows, columns, depth }) ?? badWorkgroup(invocations, device);
+  if (bad) return bad;
+  if (depth % k) return `${k} does not divide a depth of ${depth}`;
+  const tile = tileOf(plan);
+  const along = alongK(group);
+  const isShared =
+    sharesTile(tile.rows, depth, along.left, invocations) && sharesTile(tile.columns, depth, along.right, invocations);
+  if (!isShared)
+    return `${invocations} invocations do not share tiles of ${tile.rows}×${depth} and ${depth}×${tile.columns} evenly`;
+  if (handoutOf(plan, columns) % plan.lanes) return `${plan.lanes} lanes do not share a part of their results evenly`;
+  return badMemory(bytesOf(plan), device) ?? badGrid(group.anchor!, tile, device);
+}
+
+function bytesOf(plan: FragmentProductPlan): number {
+  const { rows, columns } = tileOf(plan);
+  const { depth, of, down, across } = plan;
+  const tiles = bytesOfTile(rows, depth, of) + bytesOfTile(columns, depth, of);
+  return tiles + 16 * down * across * handoutOf(plan, plan.columns);
+}

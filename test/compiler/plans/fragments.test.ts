@@ -1,0 +1,141 @@
+/** Products on matrix units: the kernels of every kind of fragment, in the tests' machine and by Dawn's front end. */
+import { describe, expect, it } from 'vitest';
+import { specOf } from '../../../cli/device.ts';
+import { compileGraphs } from '../../../compiler/compile.ts';
+import type { DeviceSpec } from '../../../compiler/device.ts';
+import type { DType, Graph, Node } from '../../../compiler/ir/index.ts';
+import { interpret, Random } from '../../../compiler/ops/index.ts';
+import { schedule } from '../../../compiler/pipeline.ts';
+import { graphOf } from '../../helpers/build-graph.ts';
+import { LAYOUTS, MATRIX_DEVICES, productGraph, type Sizes } from '../../helpers/fragment-products.ts';
+import { relativeError } from '../../helpers/gpu.ts';
+import { runSchedule } from '../../helpers/run-schedule.ts';
+import { shaderCheck } from '../../helpers/shader-check.ts';
+import { KERNEL } from '../../helpers/tolerances.ts';
+
+/** Whole numbers, or eighths of them: f16 has all of both. */
+function judged(graph: Graph, unit = 1) {
+  const random = new Random(3);
+  const drawn = graph.inputs.map(({ attrs, type }) => {
+    const count = type.shape.reduce((a, b) => a * b, 1);
+    return [String(attrs.name), Float64Array.from({ length: count }, () => random.int(-8, 8) * unit)] as const;
+  });
+  const bindings = Object.fromEntries(drawn);
+  return { bindings, want: interpret(graph, bindings).outputs };
+}
+
+const optionsFor = (device: DeviceSpec) => ({ device, passes: [], verify: true });
+
+function run(graph: Graph, device: DeviceSpec, unit?: number) {
+  const { bindings, want } = judged(graph, unit);
+  const { outputs, scheduled } = runSchedule(graph, bindings, optionsFor(device));
+  return { outputs, want, plans: scheduled.regions.map(({ plan }) => plan) };
+}
+
+/** Both operands of f16 where fragments of f16 are multiplied, or where f32 units have nothing else to do. */
+const TYPES = (device: DeviceSpec): DType[] =>
+  device.subgroupMatrix![0].componentType === 'f32' ? ['f32', 'f16'] : ['f16'];
+
+const CASES = MATRIX_DEVICES.flatMap((device) => TYPES(device).map((dtype) => [device.name, dtype, device] as const));
+
+describe.each(CASES)('%s of %s', (_, dtype, device) => {
+  const SIZES: readonly Sizes[] = [
+    { m: 64, n: 64, k: 32 },
+    { m: 65, n: 70, k: 37, batch: [2] },
+    { m: 68, n: 132, k: 100 },
+  ];
+
+  it.each(LAYOUTS.flatMap(([layout, ...turned]) => SIZES.map((sizes) => [layout, sizes, turned] as const)))(
+    '%s of %j, to the bit',
+    (__, sizes, turned) => {
+      const { outputs, want, plans } = run(productGraph(sizes, dtype, turned), device);
+      expect(plans.map(({ family }) => family)).toEqual(['product-fragments']);
+      expect([...outputs.out0]).toEqual([...want.out0.data]);
+    },
+  );
+
+  it('with what follows it', () => {
+    const graph = productGraph({ m: 65, n: 70, k: 33 }, dtype, [false, true], (f, product, input) => {
+      const bent = f.op('gelu', [f.add(product, input('bias', [70]))]);
+      return f.add(f.mul(bent, input('gate', [70])), input('residual', [65, 70]));
+    });
+    const { outputs, want, plans } = run(graph, device, 1 / 8);
+    expect(plans.map(({ family }) => family)).toEqual(['product-fragments']);
+    expect(relativeError(outputs.out0, want.out0.data)).toBeLessThan(KERNEL);
+  });
+
+  it('with the sums of its rows', () => {
+    const isHalf = dtype === 'f16';
+    const graph = graphOf((f, input) => {
+      const held = (x: Node) => (isHalf ? f.op('cast', [x], { dtype }) : x);
+      const [d, x] = [held(input('d', [40, 68])), held(input('x', [40, 66]))];
+      const product = f.op('matmul', [f.transpose(d), x], isHalf ? { dtype: 'f32' } : undefined);
+      return [product, f.sum(isHalf ? f.op('cast', [d], { dtype: 'f32' }) : d, [0])];
+    });
+    const { outputs, want, plans } = run(graph, device);
+    expect(plans.map(({ family }) => family)).toContain('product-fragments');
+    for (const { name } of graph.outputs) expect([...outputs[name]], name).toEqual([...want[name].data]);
+  });
+
+  it('are shaders that Dawn takes', async () => {
+    for (const [, ...turned] of LAYOUTS) {
+      const { wgsl, manifest } = compileGraphs(
+        [productGraph({ m: 65, n: 70, k: 37 }, dtype, turned)],
+        optionsFor(device),
+      );
+      const [[name, text]] = wgsl;
+      const check = await shaderCheck(manifest.kernels[name].features);
+      expect(await check(text)).toEqual([]);
+    }
+  });
+});
+
+describe('whole numbers stay whole', () => {
+  const [device] = MATRIX_DEVICES;
+
+  it.each([1, 2, 3, 5, 8, 16, 33, 64])('over %i tiles of k', (tiles) => {
+    const { outputs, want, plans } = run(productGraph({ m: 64, n: 64, k: 32 * tiles }, 'f16'), device);
+    expect(plans).toMatchObject([{ family: 'product-fragments', depth: 32 }]);
+    expect([...outputs.out0]).toEqual([...want.out0.data]);
+  });
+
+  it.each([17, 33, 257, 1025])('over %i rows', (m) => {
+    const { outputs, want } = run(productGraph({ m, n: 64, k: 32 }, 'f16'), device);
+    expect([...outputs.out0]).toEqual([...want.out0.data]);
+  });
+});
+
+/** The plan of x·y. */
+const planOf = (sizes: Sizes, device: DeviceSpec, dtype: DType = 'f16') =>
+  schedule(productGraph(sizes, dtype), optionsFor(device)).regions[0].plan;
+
+describe('matrix units', () => {
+  const square = { m: 1024, n: 1024, k: 256 };
+
+  it('multiply in the shapes that the device has, by subgroups of one size', () => {
+    expect(planOf(square, specOf('rdna3'))).toMatchObject({ of: 'f16', m: 16, n: 16, k: 16, lanes: 32, sized: true });
+    expect(planOf(square, specOf('hopper'))).toMatchObject({ of: 'f16', m: 16, n: 16, k: 16, lanes: 32, sized: false });
+    expect(planOf(square, specOf('xe2'))).toMatchObject({ of: 'f16', m: 8, n: 16, k: 16, lanes: 16, sized: true });
+    expect(planOf(square, specOf('apple-m'))).toMatchObject({ of: 'f32', m: 8, n: 8, k: 8, lanes: 32, sized: false });
+  });
+
+  it('never multiply what is f32 as f16', () => {
+    expect(planOf(square, specOf('rdna3'), 'f32').family).not.toBe('product-fragments');
+    expect(planOf(square, specOf('apple-m'), 'f32')).toMatchObject({ family: 'product-fragments', of: 'f32' });
+  });
+
+  it('are left alone where the device has none, or is no GPU', () => {
+    expect(planOf(square, specOf('rdna2')).family).not.toBe('product-fragments');
+    expect(planOf(square, { ...specOf('rdna3'), kind: 'software' }).family).not.toBe('product-fragments');
+    const varying = {
+      ...specOf('rdna3'),
+      features: specOf('rdna3').features.filter((f) => f !== 'subgroup-size-control'),
+    };
+    expect(planOf(square, varying).family).not.toBe('product-fragments');
+  });
+
+  it('have large tiles where these are many', () => {
+    expect(planOf(square, specOf('rdna3'))).toMatchObject({ rows: 4, columns: 4, down: 2, across: 2 });
+    expect(planOf({ ...square, m: 256 }, specOf('rdna3'))).toMatchObject({ rows: 2, columns: 4, down: 2, across: 1 });
+  });
+});

@@ -1,0 +1,81 @@
+/**
+ * Products on matrix units, on a device that has some: a GPU, or the software one of the lab (`npm run lab -- run npx vitest run
+ * test/gpu/matrix.test.ts`, bench/lab/README.md). Elsewhere the tests' machine runs such kernels (compiler/plans/fragments.test.ts).
+ */
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import type { DeviceSpec } from '../../compiler/device.ts';
+import type { Graph } from '../../compiler/ir/index.ts';
+import { interpret, Random } from '../../compiler/ops/index.ts';
+import { fragmentShapes } from '../../compiler/plans/fragments.ts';
+import { compileGraphs } from '../../compiler/compile.ts';
+import { LAYOUTS, productGraph } from '../helpers/fragment-products.ts';
+import { relativeError, TestGpu } from '../helpers/gpu.ts';
+import { KERNEL } from '../helpers/tolerances.ts';
+
+/** A software GPU compiles a kernel of fragments for seconds. */
+vi.setConfig({ testTimeout: 600_000 });
+
+let gpu: TestGpu;
+let device: DeviceSpec;
+beforeAll(async () => {
+  gpu = await TestGpu.open();
+  // The plans of hardware, whatever it is.
+  device = { ...gpu.spec, kind: 'hardware' };
+});
+afterAll(() => gpu?.close());
+
+const hasUnits = () => fragmentShapes(device, 'f16').length > 0;
+
+async function run(graph: Graph, unit: number) {
+  const random = new Random(3);
+  const drawn = graph.inputs.map(({ attrs, type }) => {
+    const count = type.shape.reduce((a, b) => a * b, 1);
+    return [String(attrs.name), Float64Array.from({ length: count }, () => random.int(-8, 8) * unit)] as const;
+  });
+  const bindings = Object.fromEntries(drawn);
+  const artefact = compileGraphs([graph], { device, passes: [], verify: true });
+  const families = Object.values(artefact.manifest.kernels).map(({ plan }) => plan.family);
+  const { outputs } = await gpu.run(artefact, graph.name, bindings);
+  return { families, out: outputs.out0, want: interpret(graph, bindings).outputs.out0.data };
+}
+
+describe('products of f16 on matrix units', () => {
+  it.each(LAYOUTS)('%s, to the bit', async (_, ...turned) => {
+    if (!hasUnits()) return;
+    for (const [m, n, k] of [
+      [64, 64, 64],
+      [65, 70, 37],
+      [257, 132, 100],
+    ]) {
+      const { families, out, want } = await run(productGraph({ m, n, k, batch: [2] }, 'f16', turned), 1);
+      expect(families).toEqual(['product-fragments']);
+      expect([...out]).toEqual([...want]);
+    }
+  });
+
+  it.each(process.env.DITC_SLOW ? [1, 2, 3, 5, 8, 16, 33, 64] : [3])(
+    'over %i tiles of k, to the bit',
+    async (tiles) => {
+      if (!hasUnits()) return;
+      const { out, want } = await run(productGraph({ m: 64, n: 64, k: 32 * tiles }, 'f16'), 1);
+      expect([...out]).toEqual([...want]);
+    },
+  );
+
+  it.each(process.env.DITC_SLOW ? [17, 33, 257, 1025] : [33])('over %i rows, to the bit', async (m) => {
+    if (!hasUnits()) return;
+    const { out, want } = await run(productGraph({ m, n: 64, k: 64 }, 'f16'), 1);
+    expect([...out]).toEqual([...want]);
+  });
+
+  it('with what follows them', async () => {
+    if (!hasUnits()) return;
+    const graph = productGraph({ m: 65, n: 70, k: 33 }, 'f16', [false, true], (f, product, input) => {
+      const bent = f.op('gelu', [f.add(product, input('bias', [70]))]);
+      return f.add(f.mul(bent, input('gate', [70])), input('residual', [65, 70]));
+    });
+    const { families, out, want } = await run(graph, 1 / 8);
+    expect(families).toEqual(['product-fragments']);
+    expect(relativeError(out, want)).toBeLessThan(KERNEL);
+  });
+});
