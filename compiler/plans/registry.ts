@@ -6,7 +6,9 @@ import { DitcError, labelOf, type Node, type Remarks } from '../ir/index.ts';
 import type { DeviceSpec } from '../device.ts';
 import attention from './attention/index.ts';
 import attentionGradient from './attention-gradient/index.ts';
+import attentionGradientTiled from './attention-gradient-tiled/index.ts';
 import attentionSubgroup from './attention-subgroup/index.ts';
+import attentionTiled from './attention-tiled/index.ts';
 import { groupOf, isRejected, kindOf, type Family, type Geometry, type Group, type Rejection } from './family.ts';
 import map from './map/index.ts';
 import productFragments from './product-fragments/index.ts';
@@ -26,8 +28,10 @@ export const FAMILIES: readonly Family[] = [
   productTiledVec4,
   productTiled,
   productSimple,
+  attentionTiled,
   attentionSubgroup,
   attention,
+  attentionGradientTiled,
   attentionGradient,
   scan,
   row,

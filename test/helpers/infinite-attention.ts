@@ -4,7 +4,7 @@ import { sizeOf } from '../../compiler/ir/index.ts';
 import type { Bindings } from '../../compiler/ops/index.ts';
 import { graphOf } from './build-graph.ts';
 
-const SHAPES = { q: [2, 13, 6], k: [2, 11, 6], v: [2, 11, 5], dy: [2, 13, 5] };
+const SHAPES = { q: [2, 21, 6], k: [2, 19, 6], v: [2, 19, 5], dy: [2, 21, 5] };
 
 export const OPERANDS = Object.keys(SHAPES) as (keyof typeof SHAPES)[];
 

@@ -23,6 +23,9 @@ function* combinations(values: Readonly<Record<string, readonly unknown[]>>): Ge
     for (const others of combinations(Object.fromEntries(rest))) yield { [first[0]]: value, ...others };
 }
 
+/** Of scores in registers. */
+const BLOCKS = { down: [1, 2], across: [4], rows: [4], others: [2], depth: [4, 6], span: [4, 8, 16], subgroup: [0, 8] };
+
 const GEOMETRIES: Readonly<Record<string, Readonly<Record<string, readonly unknown[]>>>> = {
   map: { workgroup: [0, 48, 64, 1024] },
   row: {
@@ -48,6 +51,8 @@ const GEOMETRIES: Readonly<Record<string, Readonly<Record<string, readonly unkno
   },
   attention: { lanes: [6, 8, 64], rows: [4, 6, 12], keys: [8, 12, 64], columns: [1, 2], rolled: [false] },
   'attention-subgroup': { lanes: [4, 8], rows: [4, 8, 12], keys: [1, 2] },
+  'attention-tiled': BLOCKS,
+  'attention-gradient-tiled': BLOCKS,
   'attention-gradient': { lanes: [3, 64, 512], unrolled: [4, 6, 80], rolled: [false] },
 };
 

@@ -43,7 +43,7 @@ describe('sums beside a product', () => {
   });
 });
 
-describe.each([PORTABLE, { ...bySubgroups(8), cacheBytes: 0 }])('attention on $name', (device) => {
+describe.each([PORTABLE, HARDWARE, { ...bySubgroups(8), cacheBytes: 0 }])('attention on $name', (device) => {
   it.each([13, 63, 64, 65])('over %i keys keeps an infinity of the last value', (n) => {
     const text = `graph @g(%q: f32[1,20,8], %k: f32[1,${n},8], %v: f32[1,${n},8]) {
       %a = attention %q, %k, %v {scale = 0.35} : f32[1,20,8]
@@ -55,7 +55,7 @@ describe.each([PORTABLE, { ...bySubgroups(8), cacheBytes: 0 }])('attention on $n
     v[(n - 1) * 8] = Infinity;
     const bindings = { q: drawn(160), k: drawn(n * 8), v };
     const { outputs, scheduled } = runSchedule(graph, bindings, { ...OPTIONS, device });
-    expect(scheduled.regions.map(({ plan }) => plan.family.replace('-subgroup', ''))).toEqual(['attention']);
+    expect(scheduled.regions.map(({ plan }) => plan.family.replace(/-subgroup|-tiled/, ''))).toEqual(['attention']);
     const want = interpret(graph, bindings).outputs.a.data;
     expect(want[0]).toBe(Infinity);
     expectSame(outputs.a, want, 1e-10);
@@ -64,7 +64,7 @@ describe.each([PORTABLE, { ...bySubgroups(8), cacheBytes: 0 }])('attention on $n
 
 describe.each([
   { family: 'attention-gradient', device: PORTABLE },
-  { family: 'attention-gradient', device: HARDWARE },
+  { family: 'attention-gradient-tiled', device: HARDWARE },
   { family: 'attention-gradient', device: { ...bySubgroups(8), cacheBytes: 0 } },
   // What the caches hold is computed by products.
   { family: 'product-subgroup', device: bySubgroups(8) },

@@ -1,0 +1,165 @@
+/**
+ * Derivatives of attention by blocks in registers, without its weights in memory. Some workgroups own queries and walk over the keys
+ * for dq, others own keys and walk over the queries for dk and dv; both compute scores anew. Dao et al. 2022, algorithm 4.
+ */
+import { sizeOf, type Node } from '../../ir/index.ts';
+import { gradientOperands, scoreOperands } from '../../ops/index.ts';
+import type { Index } from '../../kernel/index-map.ts';
+import type { Expr } from '../../kernel/ir.ts';
+import { batchIndex, builtins, range, type Launch, type Site } from '../common.ts';
+import { blockOf, columnOf, rowOf, teamOf, type Block } from '../register-blocks.ts';
+import { addProducts, addWeighted, layoutOf, presentOr, tall, valueAt, wide, writeBlock } from '../score-blocks.ts';
+import { adjustScore, scaledScore, scoreSlope } from '../scores.ts';
+import { factsOf, shareFacts, type Facts, type Gradient } from './facts.ts';
+import { derivativesOf, gridOf, type TiledGradientPlan } from './plan.ts';
+
+/** What is added up by a walk: rows of `of`, weighted by P or by the derivatives by q·k. */
+interface Sum {
+  readonly anchor: Node;
+  readonly of: Node;
+  readonly by: 'weight' | 'slope';
+}
+
+/** Own rows, the others that are walked over, and what their products are of: scores, and dy·v. */
+interface Direction {
+  readonly own: 'queries' | 'keys';
+  readonly row0: Index;
+  readonly mine: number;
+  readonly others: number;
+  readonly scored: readonly [own: Node, other: Node];
+  readonly gained: readonly [own: Node, other: Node];
+  readonly sums: readonly Sum[];
+}
+
+export function tiledAttentionGradient(site: Site, plan: TiledGradientPlan): Launch {
+  const { b, inline, region } = site;
+  const { ix } = inline;
+  const { dq, dk, dv, dims } = derivativesOf(region);
+  const layout = layoutOf(plan, Math.max(dims.d, dims.e), true);
+  const team = teamOf(site, plan, b.sharedArray('tile', layout.vectors, 'vec4f'));
+  const operands = gradientOperands(region.anchor!.inputs);
+  const batch = batchIndex(site, dims.batch);
+  const gradient: Gradient = { site, team, blocks: plan, layout, batch, ...operands, queries: dims.m };
+  const [queries, keys] = gridOf(plan, region);
+  const { groupX } = builtins(b);
+  const { dy } = operands;
+  const [q, k, v] = operands.own;
+  const byQuery = () =>
+    walk(gradient, {
+      own: 'queries',
+      row0: ix.scale(ix.atom(groupX, queries - 1), tall(plan)),
+      mine: dims.m,
+      others: dims.n,
+      scored: [q, k],
+      gained: [dy, v],
+      sums: [{ anchor: dq!, of: k, by: 'slope' }],
+    });
+  const byKey = () =>
+    walk(gradient, {
+      own: 'keys',
+      row0: ix.scale(ix.shiftDown(ix.atom(groupX, queries + keys - 1), queries, keys - 1), tall(plan)),
+      mine: dims.n,
+      others: dims.m,
+      scored: [k, q],
+      gained: [v, dy],
+      sums: [
+        ...(dv ? [{ anchor: dv, of: dy, by: 'weight' as const }] : []),
+        ...(dk ? [{ anchor: dk, of: q, by: 'slope' as const }] : []),
+      ],
+    });
+  if (queries && keys) {
+    b.when(b.binary('<', groupX, b.u32(queries)), byQuery);
+    b.when(b.binary('>=', groupX, b.u32(queries)), byKey);
+  } else if (queries) byQuery();
+  else byKey();
+  return {
+    workgroupSize: plan.down * plan.across,
+    grid: [queries + keys, 1, sizeOf(dims.batch)],
+    ...(plan.subgroup && { subgroupSize: plan.subgroup }),
+  };
+}
+
+function walk(gradient: Gradient, direction: Direction): void {
+  const { site, team, blocks } = gradient;
+  const { b, inline } = site;
+  const { ix } = inline;
+  const { own, row0, mine, others, scored, gained, sums } = direction;
+  const width = (node: Node) => node.type.shape.at(-1)!;
+  const results = sums.map(({ of }) => blockOf(team, Math.ceil(width(of) / blocks.across), 'sum'));
+  const ownFacts = own === 'queries' ? factsOf(gradient, team, row0) : undefined;
+  const hasSlopes = sums.some(({ by }) => by === 'slope');
+  const count = Math.ceil(others / wide(blocks));
+  b.loop('block', count, (t) => {
+    const other0 = ix.scale(ix.atom(t, count - 1), wide(blocks));
+    if (!ownFacts) shareFacts(gradient, other0);
+    b.comment('scores, and what dy gains by the values');
+    const products = ([node, other]: readonly [Node, Node], hint: string): Block => {
+      const block = blockOf(team, blocks.others, hint);
+      addProducts(gradient, block, { node, from: row0 }, { node: other, from: other0 });
+      return block;
+    };
+    const weights = products(scored, 'weight');
+    const slopes = hasSlopes ? products(gained, 'slope') : undefined;
+    differentiate(gradient, direction, other0, weights, slopes, ownFacts);
+    sums.forEach(({ of, by, anchor }, s) => {
+      b.comment(`${anchor.op} of this block`);
+      addWeighted(gradient, results[s], by === 'weight' ? weights : slopes!, { node: of, from: other0 });
+    });
+  });
+  sums.forEach(({ anchor, of }, s) => writeBlock(gradient, results[s], [row0, mine], width(of), anchor));
+}
+
+/** Products become P, and what dy gains the derivatives by q·k; of rows that are not there, 0. */
+function differentiate(
+  gradient: Gradient,
+  { own, row0, mine, others }: Direction,
+  other0: Index,
+  weights: Block,
+  slopes: Block | undefined,
+  ownFacts: readonly Facts[] | undefined,
+): void {
+  const { site, team, layout, batch } = gradient;
+  const { b, inline } = site;
+  const { ix } = inline;
+  const nothing = b.call('vec4f', [b.literal(0, 'f32')], 'vec4f');
+  weights.forEach((quads, c) => {
+    const other = ix.add(other0, columnOf(team, c));
+    const inside = ix.clamp(other, others - 1, 'other');
+    const place = ix.expr(ix.offset(columnOf(team, c), layout.facts));
+    const shared = ownFacts ? undefined : b.bind('facts', b.loadShared(team.memory, place));
+    quads.forEach((weight, j) => {
+      const parts = range(4).map((r) => {
+        const row = ix.clamp(ix.add(row0, rowOf(team, j, r)), mine - 1, 'own');
+        const [query, key] = own === 'queries' ? [row, inside] : [inside, row];
+        const facts = range(3).map((i) => (shared ? b.component(shared, i) : b.component(ownFacts![j][i], r)));
+        const gained = slopes && b.component(b.read(slopes[c][j]), r);
+        return derivative(gradient, [...batch, query, key], b.component(b.read(weight), r), gained, facts);
+      });
+      const present = (values: readonly Expr[]) =>
+        presentOr(site, other, others, b.call('vec4f', values, 'vec4f'), nothing);
+      b.assign(weight, present(parts.map((part) => part.weight)));
+      if (slopes) b.assign(slopes[c][j], present(parts.map((part) => part.slope!)));
+    });
+  });
+}
+
+/** P of a query and a key of their product, and the derivative by that. */
+function derivative(
+  gradient: Gradient,
+  index: readonly Index[],
+  product: Expr,
+  gained: Expr | undefined,
+  [largest, share, spent]: readonly Expr[],
+): { weight: Expr; slope?: Expr } {
+  const { site, own } = gradient;
+  const { b } = site;
+  const scaled = scaledScore(site, product);
+  const score = adjustScore(site, scaled, index, own);
+  const weight = b.bind('p', b.binary('*', b.call('exp', [b.binary('-', score, largest)]), share));
+  if (!gained) return { weight };
+  const free = b.binary('*', b.binary('*', weight, scoreSlope(site, scaled)), b.binary('-', gained, spent));
+  const { mask } = scoreOperands(own, (node) => node.type.dtype);
+  if (!mask) return { weight, slope: b.bind('slope', free) };
+  const holds = valueAt(gradient, mask, index);
+  return { weight, slope: b.bind('slope', b.call('select', [b.literal(0, 'f32'), free, holds])) };
+}
