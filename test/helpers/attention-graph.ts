@@ -1,7 +1,7 @@
 /** Attention of any sizes, alone or with its derivatives, and values for it. */
 import { gradients } from '../../compiler/autodiff/index.ts';
 import type { DType, Graph } from '../../compiler/ir/index.ts';
-import { Random, type Bindings } from '../../compiler/ops/index.ts';
+import { Random } from '../../compiler/ops/index.ts';
 import { graphOf } from './build-graph.ts';
 import { drawValues } from './samples.ts';
 
@@ -55,7 +55,7 @@ export function attentionOf(
   return { ...graph, outputs: graph.outputs.map((output, i) => ({ ...output, name: name[i] })) };
 }
 
-export function drawnFor(graph: Graph, seed = 3): Bindings {
+export function drawnFor(graph: Graph, seed = 3): Record<string, Float64Array> {
   const random = new Random(seed);
   return Object.fromEntries(graph.inputs.map((node) => [String(node.attrs.name), drawValues(random, node.type)]));
 }

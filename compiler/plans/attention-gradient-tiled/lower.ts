@@ -75,7 +75,7 @@ export function tiledAttentionGradient(site: Site, plan: TiledGradientPlan): Lau
   return {
     workgroupSize: plan.down * plan.across,
     grid: [queries + keys, 1, sizeOf(dims.batch)],
-    ...(plan.subgroup && { subgroupSize: plan.subgroup }),
+    ...(plan.subgroup && { subgroup: { size: plan.subgroup } }),
   };
 }
 

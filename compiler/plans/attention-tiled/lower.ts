@@ -68,7 +68,7 @@ export function tiledAttention(site: Site, plan: TiledAttentionPlan): Launch {
   return {
     workgroupSize: plan.down * plan.across,
     grid: [gridX, 1, sizeOf(batchShape)],
-    ...(plan.subgroup && { subgroupSize: plan.subgroup }),
+    ...(plan.subgroup && { subgroup: { size: plan.subgroup } }),
   };
 }
 
