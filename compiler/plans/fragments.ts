@@ -24,7 +24,7 @@ export interface FragmentShape {
 const MATRIX = 'chromium-experimental-subgroup-matrix';
 
 /** The sizes of subgroups that kernels may count on: the one there is, or the least where they may ask. */
-function subgroupsOf({ subgroups, features }: DeviceSpec): Pick<FragmentShape, 'lanes' | 'sized'> | undefined {
+export function subgroupsOf({ subgroups, features }: DeviceSpec): Pick<FragmentShape, 'lanes' | 'sized'> | undefined {
   if (!subgroups || !features.includes('subgroups')) return undefined;
   const { min: lanes, max } = subgroups;
   if (lanes === max) return { lanes, sized: false };

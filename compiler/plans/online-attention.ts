@@ -1,8 +1,9 @@
 /** What the families of online attention share: sizes, and what their blocks of queries take. */
 import { sizeOf, type Node } from '../ir/index.ts';
-import { fixedSubgroupSize, type DeviceSpec } from '../device.ts';
+import type { DeviceSpec } from '../device.ts';
 import { contractionOf } from '../ops/index.ts';
 import type { Cost, Group } from './family.ts';
+import { subgroupsOf } from './fragments.ts';
 
 /** Queries, keys, width of a key, width of a value; 0 where there are none. */
 export function sizesOf({ anchor }: Group): { m: number; n: number; d: number; e: number } {
@@ -21,14 +22,9 @@ export function onlineCost(group: Group, rows: number): Cost {
   return { macs: sizeOf(group.anchor!.type.shape.slice(0, -2)) * blocks * rows * n * (d + e), loads };
 }
 
-/**
- * The size of the subgroups by which a workgroup reduces rows whose invocations lie beside each other, `across` a row; 0 where the
- * device cannot be told one.
- */
-export function shuffleSize(device: DeviceSpec, across: number): number {
-  const { subgroups, features } = device;
-  const isTold = ['subgroups', 'subgroup-size-control'].every((feature) => features.includes(feature));
-  const size = fixedSubgroupSize(device) ?? (subgroups && Math.max(32, subgroups.min));
-  const isSize = subgroups && size && size <= subgroups.max && size % across === 0;
-  return isTold && isSize ? size : 0;
+/** Subgroups by whose shuffles a workgroup reduces rows whose invocations lie beside each other, `across` a row; of 0 lanes where none can. */
+export function shuffles(device: DeviceSpec, across: number): { subgroup: number; sized: boolean } {
+  const subgroups = subgroupsOf(device);
+  const isWhole = subgroups && subgroups.lanes % across === 0;
+  return isWhole ? { subgroup: subgroups.lanes, sized: subgroups.sized } : { subgroup: 0, sized: false };
 }

@@ -9,7 +9,7 @@ import { broadcastIndex } from '../kernel/inline.ts';
 import type { Expr } from '../kernel/ir.ts';
 import { range, storeElement, type Site } from './common.ts';
 import { badCount, badMemory, badWorkgroup } from './family.ts';
-import { shuffleSize } from './online-attention.ts';
+import { shuffles } from './online-attention.ts';
 import {
   columnsOf,
   fourOf,
@@ -40,6 +40,8 @@ export interface ScoreBlocks {
   readonly span: number;
   /** Of the subgroups by whose shuffles rows are reduced; 0: through workgroup memory. */
   readonly subgroup: number;
+  /** Whether the kernel asks for subgroups of that size: the device has them of several. */
+  readonly sized: boolean;
 }
 
 export const tall = ({ down, rows }: ScoreBlocks): number => down * rows;
@@ -91,12 +93,12 @@ const DEPTH = 40;
 /** Geometries for a device, the better ones first: of products so deep, and sums of so many columns. */
 export function* scoreBlocks(device: DeviceSpec, depths: number, columns: number, others: number) {
   const across = [8, 16, 32].find((lanes) => columns <= COLUMNS * lanes) ?? 32;
-  const subgroup = shuffleSize(device, across);
+  const subgroups = shuffles(device, across);
   const depth = 4 * Math.ceil(depths / Math.ceil(depths / DEPTH) / 4);
   for (const down of [16, 8, 4])
     for (const width of others > 32 ? [64, 32] : [32])
       for (const span of [32, 16, 8, 4])
-        if (down * across <= 256) yield { down, across, rows: 4, others: width / across, depth, span, subgroup };
+        if (down * across <= 256) yield { down, across, rows: 4, others: width / across, depth, span, ...subgroups };
 }
 
 /** The workgroup memory that a geometry may be given unless told. */
@@ -105,7 +107,7 @@ export const mostBytes = (device: DeviceSpec): number =>
 
 /** Why no kernel has such blocks, of products and sums that hold so many numbers an invocation; undefined where one can. */
 export function badBlocks(blocks: ScoreBlocks, held: number, vectors: number, device: DeviceSpec): string | undefined {
-  const { down, across, rows, others, depth, span, subgroup } = blocks;
+  const { down, across, rows, others, depth, span, subgroup, sized } = blocks;
   const lanes = down * across;
   const bad = badCount({ down, across, rows, others, depth, span }) ?? badWorkgroup(lanes, device);
   if (bad) return bad;
@@ -113,7 +115,8 @@ export function badBlocks(blocks: ScoreBlocks, held: number, vectors: number, de
   if (odd) return `${odd} does not divide into vectors of 4`;
   if (Math.max(depth, span) > 4 * lanes) return `${lanes} invocations do not stage ${Math.max(depth, span)} at a time`;
   if (wide(blocks) % span) return `${wide(blocks)} rows do not divide into ${span}`;
-  if (subgroup && (shuffleSize(device, across) !== subgroup || lanes % subgroup))
+  const can = shuffles(device, across);
+  if (subgroup && (can.subgroup !== subgroup || can.sized !== sized || lanes % subgroup))
     return `${device.name} reduces no rows of ${across} of ${lanes} invocations by subgroups of ${subgroup}`;
   if (held > MOST_HELD) return `${held} numbers an invocation: its registers hold ${MOST_HELD}`;
   return badMemory(16 * vectors, device);

@@ -6,7 +6,7 @@ import { sizeOf, type Node } from '../../ir/index.ts';
 import { gradientOperands, scoreOperands } from '../../ops/index.ts';
 import type { Index } from '../../kernel/index-map.ts';
 import type { Expr } from '../../kernel/ir.ts';
-import { batchIndex, builtins, range, type Launch, type Site } from '../common.ts';
+import { batchIndex, boundedGroup, range, type Launch, type Site } from '../common.ts';
 import { blockOf, columnOf, rowOf, teamOf, type Block } from '../register-blocks.ts';
 import { addProducts, addWeighted, layoutOf, presentOr, tall, valueAt, wide, writeBlock } from '../score-blocks.ts';
 import { adjustScore, scaledScore, scoreSlope } from '../scores.ts';
@@ -41,13 +41,13 @@ export function tiledAttentionGradient(site: Site, plan: TiledGradientPlan): Lau
   const batch = batchIndex(site, dims.batch);
   const gradient: Gradient = { site, team, blocks: plan, layout, batch, ...operands, queries: dims.m };
   const [queries, keys] = gridOf(plan, region);
-  const { groupX } = builtins(b);
+  const group = boundedGroup(site, 'groupX', queries + keys);
   const { dy } = operands;
   const [q, k, v] = operands.own;
   const byQuery = () =>
     walk(gradient, {
       own: 'queries',
-      row0: ix.scale(ix.atom(groupX, queries - 1), tall(plan)),
+      row0: ix.scale(ix.clamp(group, queries - 1, 'rows'), tall(plan)),
       mine: dims.m,
       others: dims.n,
       scored: [q, k],
@@ -57,7 +57,7 @@ export function tiledAttentionGradient(site: Site, plan: TiledGradientPlan): Lau
   const byKey = () =>
     walk(gradient, {
       own: 'keys',
-      row0: ix.scale(ix.shiftDown(ix.atom(groupX, queries + keys - 1), queries, keys - 1), tall(plan)),
+      row0: ix.scale(ix.shiftDown(group, queries, keys - 1), tall(plan)),
       mine: dims.n,
       others: dims.m,
       scored: [k, q],
@@ -68,14 +68,14 @@ export function tiledAttentionGradient(site: Site, plan: TiledGradientPlan): Lau
       ],
     });
   if (queries && keys) {
-    b.when(b.binary('<', groupX, b.u32(queries)), byQuery);
-    b.when(b.binary('>=', groupX, b.u32(queries)), byKey);
+    b.when(b.binary('<', ix.expr(group), b.u32(queries)), byQuery);
+    b.when(b.binary('>=', ix.expr(group), b.u32(queries)), byKey);
   } else if (queries) byQuery();
   else byKey();
   return {
     workgroupSize: plan.down * plan.across,
     grid: [queries + keys, 1, sizeOf(dims.batch)],
-    ...(plan.subgroup && { subgroup: { size: plan.subgroup } }),
+    ...(plan.subgroup && { subgroup: { size: plan.subgroup, sized: plan.sized } }),
   };
 }
 

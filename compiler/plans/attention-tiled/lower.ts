@@ -7,7 +7,7 @@ import { sizeOf, type Node } from '../../ir/index.ts';
 import { contractionOf } from '../../ops/index.ts';
 import { fixedIndex, type Index } from '../../kernel/index-map.ts';
 import type { Expr, Variable } from '../../kernel/ir.ts';
-import { batchIndex, builtins, range, storeElement, type Launch, type Site } from '../common.ts';
+import { batchIndex, boundedGroup, range, storeElement, type Launch, type Site } from '../common.ts';
 import { sizesOf } from '../online-attention.ts';
 import { alongRows, blockOf, columnOf, rowOf, splat, teamOf, zeros, type Block } from '../register-blocks.ts';
 import {
@@ -56,7 +56,7 @@ export function tiledAttention(site: Site, plan: TiledAttentionPlan): Launch {
     layout,
     batch: batchIndex(site, batchShape),
     ...{ m, n, e },
-    row0: ix.scale(ix.atom(builtins(b).groupX, gridX - 1), tall(plan)),
+    row0: ix.scale(boundedGroup(site, 'groupX', gridX), tall(plan)),
     own: isSum ? [q, k, k, ...more] : anchor.inputs,
     top: quads.map((j) => b.variable(`top_${j}`, splat(site, lowest(site)))),
     sum: quads.map((j) => b.variable(`sum_${j}`, zeros(site))),
@@ -68,7 +68,7 @@ export function tiledAttention(site: Site, plan: TiledAttentionPlan): Launch {
   return {
     workgroupSize: plan.down * plan.across,
     grid: [gridX, 1, sizeOf(batchShape)],
-    ...(plan.subgroup && { subgroup: { size: plan.subgroup } }),
+    ...(plan.subgroup && { subgroup: { size: plan.subgroup, sized: plan.sized } }),
   };
 }
 

@@ -24,7 +24,16 @@ function* combinations(values: Readonly<Record<string, readonly unknown[]>>): Ge
 }
 
 /** Of scores in registers. */
-const BLOCKS = { down: [1, 2], across: [4], rows: [4], others: [2], depth: [4, 6], span: [4, 8, 16], subgroup: [0, 8] };
+const BLOCKS = {
+  down: [1, 2],
+  across: [4],
+  rows: [4],
+  others: [2],
+  depth: [4, 6],
+  span: [4, 8, 16],
+  subgroup: [0, 8],
+  sized: [false],
+};
 
 const GEOMETRIES: Readonly<Record<string, Readonly<Record<string, readonly unknown[]>>>> = {
   map: { workgroup: [0, 48, 64, 1024] },
