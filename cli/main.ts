@@ -17,6 +17,7 @@ import { profileCommand } from './commands/profile.ts';
 import { runCommand } from './commands/run.ts';
 import { sampleCommand } from './commands/sample.ts';
 import { trainCommand } from './commands/train.ts';
+import { tuneCommand } from './commands/tune.ts';
 import { verifyCommand } from './commands/verify.ts';
 import { PACKAGE_ROOT } from '../compiler/frontend/paths.ts';
 import type { Context } from './context.ts';
@@ -37,6 +38,7 @@ const COMMANDS = [
   convertCommand,
   verifyCommand,
   profileCommand,
+  tuneCommand,
   inspectCommand,
   optCommand,
   doctorCommand,
@@ -49,7 +51,7 @@ Environment:
   DITC_DEBUG=1   show the stack of an error
 
 Exit codes: 0 done, 1 failed, 2 called wrongly, 130, 143, 129 interrupted by Ctrl-C, SIGTERM, SIGHUP
-(train: 0, its checkpoint is written).`;
+(train and tune: 0, what was done is written).`;
 
 const version = (): string =>
   (JSON.parse(readFileSync(`${PACKAGE_ROOT}/package.json`, 'utf8')) as { version: string }).version;

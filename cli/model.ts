@@ -18,6 +18,8 @@ import { nearest } from '../runtime/checkpoint/suggest.ts';
 import { keep, remembered } from './cache.ts';
 import { nanConstants } from '../compiler/report/nan-constants.ts';
 import { phase } from './progress.ts';
+import { findTable, Tuning, type FoundTable } from './tuning/find.ts';
+import { shownPath } from './tuning/path.ts';
 import type { Terminal } from './terminal.ts';
 
 export type { LoadedModel } from '../compiler/frontend/index.ts';
@@ -33,8 +35,16 @@ export function loadModel(path: string, terminal?: Terminal): LoadedModel {
 function opened(path: string): LoadedModel {
   if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return load(path);
   const file = realpathSync(path);
-  return load(file, { cwd: packageFolder(dirname(file)) ?? dirname(file), keep });
+  const home = packageFolder(dirname(file)) ?? dirname(file);
+  const loaded = load(file, { cwd: home, keep });
+  homes.set(loaded, home);
+  return loaded;
 }
+
+const homes = new WeakMap<LoadedModel, string>();
+
+/** The folder of a model file's package, or its own; undefined of a model that no file has. */
+export const homeOf = (loaded: LoadedModel): string | undefined => homes.get(loaded);
 
 function packageFolder(folder: string): string | undefined {
   if (existsSync(join(folder, 'package.json'))) return folder;
@@ -59,6 +69,8 @@ export interface CompileOptions {
   readonly dtype?: Precision;
   /** Bytes on the device that may be used. */
   readonly memory?: number;
+  /** The file of a tuning table, or `off`; unless told, the one for the device beside the model, if there is one. */
+  readonly tuning?: string;
   readonly onPass?: (pass: string, graph: Graph) => void;
   readonly onFusion?: (pass: string, fusion: Fusion) => void;
   /** Passes after those of the pipeline. */
@@ -71,7 +83,7 @@ const opCount = (graph: Graph): number => nodesOf(graph).filter((node) => opDef(
 
 /** Compiles entries of a model; errors of the model's own code come with their place in it. */
 export const compile = (loaded: LoadedModel, options: CompileOptions): Compiled =>
-  compileTrace(loaded, options, trace(loaded, options));
+  compileTrace(loaded, options, trace(loaded, options), tableFor(loaded, options));
 
 /** The artefact alone: from the cache, where it was compiled before of the same trace, for the same device with the same options. */
 export const compileArtefact = (loaded: LoadedModel, options: CompileOptions): Artefact =>
@@ -97,12 +109,14 @@ export function compiledOnce<T>(
     terminal: _terminal,
     entries: _entries,
     entryOptions: _told,
+    tuning: _tuning,
     ...others
   } = options;
-  const made = () => make(compileTrace(loaded, options, traced));
+  const table = tableFor(loaded, options);
+  const made = () => make(compileTrace(loaded, options, traced, table));
   // Passes of a test's own, or someone who watches.
   if (onPass || onFusion || morePasses?.length) return made();
-  const key = [digestOfTrace(traced), loaded.name, loaded.source, others, more];
+  const key = [digestOfTrace(traced), loaded.name, loaded.source, others, table && [...table.table.lines], more];
   const found = remembered(kind, key, made);
   loaded.checked();
   return found;
@@ -121,6 +135,14 @@ function trace(loaded: LoadedModel, options: CompileOptions): TracedModel {
 /** What the user should know of a model, a sentence each. */
 export const notesOn = (traced: readonly Graph[]): string[] => [...new Set(traced.flatMap(nanConstants))];
 
+/** The tuning table to compile by. */
+function tableFor(loaded: LoadedModel, { tuning, device, terminal }: CompileOptions): FoundTable | undefined {
+  const say = (note: string) => void (terminal && tell(note, loaded, terminal));
+  const found = findTable(tuning, homeOf(loaded), device, say);
+  if (found) say(`tuned by ${shownPath(found.path)}`);
+  return found;
+}
+
 const told = new WeakMap<LoadedModel, Set<string>>();
 
 /** Once, however often the model is compiled. */
@@ -130,7 +152,8 @@ function tell(note: string, loaded: LoadedModel, terminal: Terminal): void {
   told.set(loaded, known.add(note));
 }
 
-function compileTrace(loaded: LoadedModel, options: CompileOptions, traced: TracedModel): Compiled {
+function compileTrace(loaded: LoadedModel, options: CompileOptions, traced: TracedModel, table?: FoundTable): Compiled {
+  const tuning = table && new Tuning(table);
   const { name, source } = loaded;
   const inputs: EntryInput[] = [];
   const opsAfter = new Map<string, { name: string; ops: number }[]>();
@@ -140,9 +163,10 @@ function compileTrace(loaded: LoadedModel, options: CompileOptions, traced: Trac
   };
   const onEntry = (entry: EntryInput) => void inputs.push(entry);
   const passes = [...pipeline, ...(options.morePasses ?? [])];
-  const compiling = { ...options, name, source, passes, onPass, onEntry };
+  const compiling = { ...options, name, source, passes, onPass, onEntry, plan: tuning?.plan };
   const artefact = phase(options.terminal, 'compile', () => guard(loaded, () => compileTraced(traced, compiling)));
   loaded.checked();
+  for (const note of tuning?.refused() ?? []) if (options.terminal) tell(note, loaded, options.terminal);
   const sum = (counts: readonly number[]) => counts.reduce((total, count) => total + count, 0);
   const ops = {
     before: sum(traced.entries.map(({ graph }) => opCount(graph))),

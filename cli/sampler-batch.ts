@@ -19,14 +19,20 @@ export function compileSampler(
   device: DeviceSpec,
   settings: object,
   count: number,
-  { batch: given, dtype, terminal }: { batch?: number; dtype?: Precision; terminal?: Terminal } = {},
+  {
+    batch: given,
+    dtype,
+    tuning,
+    terminal,
+  }: { batch?: number; dtype?: Precision; tuning?: string; terminal?: Terminal } = {},
 ): Artefact {
   // As even as can be: ten pictures are two fives, not an eight and a two that is filled up.
   let batch = given ?? Math.ceil(count / Math.ceil(count / DEFAULT_BATCH));
   for (;;) {
     try {
       const entryOptions = { ...settings, batch };
-      const options = { device: { ...device, steady: true }, entries: SAMPLING_ENTRIES, entryOptions, dtype, terminal };
+      const steady = { ...device, steady: true };
+      const options = { device: steady, entries: SAMPLING_ENTRIES, entryOptions, dtype, tuning, terminal };
       return compileArtefact(loaded, options);
     } catch (error) {
       const tooLarge = error instanceof DitcError && error.code === 'limit';

@@ -30,6 +30,8 @@ export interface CompileOptions {
   readonly device?: string | DeviceSpec;
   /** Bytes on the device that it may take: what does not fit is computed again instead of kept. */
   readonly memory?: number;
+  /** The file of a tuning table, or `off`; the one of the device beside the model unless told. */
+  readonly tuning?: string;
   /** What the entries read besides: `steps`, `sampler`, `cfg`, … over the model's own. */
   readonly options?: Readonly<Record<string, unknown>>;
   /** What to call a model that has no file; `model` unless told. */
@@ -42,6 +44,7 @@ const OPTIONS: OptionNames<CompileOptions> = {
   dtype: true,
   device: true,
   memory: true,
+  tuning: true,
   options: true,
   name: true,
 };
@@ -63,11 +66,12 @@ export interface CompiledModel extends Artefact {
 export async function compile(model: string | URL | Model, options: CompileOptions = {}): Promise<CompiledModel> {
   const wrong = wrongOptions('compile', options, OPTIONS);
   if (wrong) throw new DitcError({ code: 'argument', ...wrong });
-  const { entries, batch = 1, dtype, device = 'portable', memory } = options;
+  const { entries, batch = 1, dtype, device = 'portable', memory, tuning } = options;
   check('batch', batch, Number.isSafeInteger(batch) && batch > 0, 'a whole number from 1');
   check('dtype', dtype, dtype === undefined || dtype === 'f32' || dtype === 'f16', 'f32 or f16');
   check('memory', memory, memory === undefined || (typeof memory === 'number' && memory > 0), 'a number of bytes');
   const isText = (name: unknown) => typeof name === 'string';
+  check('tuning', tuning, tuning === undefined || typeof tuning === 'string', 'the path of a table, or off');
   const areNames = Array.isArray(entries) && entries.length > 0 && entries.every(isText);
   check('entries', entries, entries === undefined || areNames, 'a list of names');
   const isGiven = typeof options.options === 'object' && options.options !== null;
@@ -88,6 +92,7 @@ export async function compile(model: string | URL | Model, options: CompileOptio
       entryOptions: { ...options.options, batch: size },
       dtype,
       memory: most,
+      tuning,
     });
   const { artefact, files, notes } = memory === undefined ? compiled(batch) : inMemoryOf(memory, batch, compiled);
   return {

@@ -168,12 +168,17 @@ export class Program {
    */
   async runProfiled(entry: string): Promise<RunTimes | null> {
     if (!hasTimestamps(this.device)) return null;
-    const prelude = this.#preludes.due(entry);
-    if (prelude !== undefined) await this.run(prelude);
+    await this.prepare(entry);
     const { steps, copies } = this.#prepare(entry);
     this.#ran(entry);
     const passes = steps.map((step) => [step]);
     return this.#reading(() => timePasses(this.device, passes, copies));
+  }
+
+  /** Runs the prelude of an entry, if it is due: for one that is then run dispatch by dispatch. */
+  async prepare(entry: string): Promise<void> {
+    const prelude = this.#preludes.due(entry);
+    if (prelude !== undefined) await this.run(prelude);
   }
 
   /** An entry to be run dispatch by dispatch. Its inputs are as written so far; other entries must not run meanwhile. */

@@ -6,7 +6,7 @@ import type { KernelSpec, Resource, TensorSpec } from '../compiler/emit/artefact
 import { compile } from './pipelines.ts';
 import { encode as encodeRun, groupOf } from './replay.ts';
 import type { Replay, Step, Stretch } from './replay.ts';
-import { timeStep } from './timing.ts';
+import { timeSteps, type Repeated } from './timing.ts';
 import { encode } from './transfer.ts';
 import type { Values } from './transfer.ts';
 
@@ -60,9 +60,9 @@ export class Stepper {
     this.#submit({ steps: [step], copies: [] });
   }
 
-  /** Nanoseconds of a step, one of `times` in a row. What it replaces in place is replaced as often. */
-  time(step: Step, times: number): Promise<number> {
-    return timeStep(this.#host.device, step, times);
+  /** Nanoseconds of a run of each step, all in one submit where the device has timestamps. What they replace is replaced as often. */
+  time(repeated: readonly Repeated[]): Promise<number[]> {
+    return timeSteps(this.#host.device, repeated);
   }
 
   /** Submits what a run does after its dispatches: state gets its new values. */

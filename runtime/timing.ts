@@ -66,13 +66,26 @@ function spansOf(times: BigUint64Array): Span[] {
   });
 }
 
-/** Nanoseconds that a step takes, one of `times` in a row. By the wall clock, waiting for the device counts too: ask for many. */
-export async function timeStep(device: GPUDevice, step: Step, times: number): Promise<number> {
-  const steps = Array.from({ length: times }, () => step);
+/** A step, and how often in a row it is run. */
+export type Repeated = readonly [step: Step, times: number];
+
+/**
+ * Nanoseconds of one run of each step, one after the other. By the wall clock, waiting for the device counts too: have each run
+ * many times.
+ */
+export async function timeSteps(device: GPUDevice, repeated: readonly Repeated[]): Promise<number[]> {
+  const passes = repeated.map(([step, times]) => Array.from({ length: times }, () => step));
   if (hasTimestamps(device)) {
-    const { dispatches } = await timePasses(device, [steps]);
-    return (dispatches[0][1] - dispatches[0][0]) / times;
+    const { dispatches } = await timePasses(device, passes);
+    return dispatches.map(([from, to], i) => (to - from) / passes[i].length);
   }
+  const all: number[] = [];
+  for (const steps of passes) all.push(((await timeBySubmit(device, steps)) * 1e6) / steps.length);
+  return all;
+}
+
+/** Milliseconds from the submit of steps to the news of their end. */
+async function timeBySubmit(device: GPUDevice, steps: readonly Step[]): Promise<number> {
   const encoder = device.createCommandEncoder();
   const pass = encoder.beginComputePass();
   encodeSteps(pass, steps);
@@ -81,5 +94,5 @@ export async function timeStep(device: GPUDevice, step: Step, times: number): Pr
   const began = performance.now();
   device.queue.submit([commands]);
   await device.queue.onSubmittedWorkDone();
-  return ((performance.now() - began) * 1e6) / times;
+  return performance.now() - began;
 }

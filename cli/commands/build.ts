@@ -11,6 +11,7 @@ import { knownDevices } from '../device.ts';
 import { UsageError } from '../errors.ts';
 import { collect, memorySize, precision, wholeNumber } from '../options.ts';
 import { bytes, grouped, macs, plural, seconds, table } from '../text.ts';
+import { TUNING } from '../tuning/option.ts';
 
 interface Options {
   out?: string;
@@ -19,6 +20,7 @@ interface Options {
   dtype: Precision;
   device: string;
   memory?: number;
+  tuning?: string;
   /** Empty: the last pass. */
   printIr?: string;
   report: boolean;
@@ -50,6 +52,7 @@ export const buildCommand = (context: Context): Command =>
       '--print-ir [pass]',
       'print the graphs to stdout as ditc opt reads them: --print-ir=PASS after a pass, of fusion too (ditc opt --list), =trace as the model file computes it (default: after all)',
     )
+    .option(...TUNING)
     .option('--no-report', 'leave out report.html')
     .option('--json', 'print what was built as JSON')
     .addHelpText(
@@ -82,6 +85,7 @@ async function buildModel(path: string, options: Options, context: Context): Pro
       entryOptions: { batch },
       dtype: options.dtype,
       memory,
+      tuning: options.tuning,
       ...(batch === options.batch && printed),
       morePasses: context.passes,
     });

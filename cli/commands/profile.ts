@@ -3,11 +3,13 @@ import { Command } from 'commander';
 import type { Precision } from '../../compiler/pipeline.ts';
 import { examples, type Context } from '../context.ts';
 import { collect, precision, wholeNumber } from '../options.ts';
+import { TUNING } from '../tuning/option.ts';
 
 interface Options {
   entry?: string[];
   batch?: number;
   dtype?: Precision;
+  tuning?: string;
   repeat: number;
   all?: boolean;
   trace?: string;
@@ -30,6 +32,7 @@ export const profileCommand = (context: Context): Command =>
     .option('--entry <name>', 'measure this entry only; may be repeated (default: all that a build has)', collect)
     .option('--batch <n>', 'images per run, for a model file (default: 1)', wholeNumber('--batch', 1, 65535))
     .option('--dtype <type>', 'f32 or f16, for a model file: as of ditc build (default: f32)', precision)
+    .option(...TUNING)
     .option('--repeat <n>', 'runs to measure, and as many that are not', wholeNumber('--repeat', 1, 10_000), 10)
     .option('--all', 'a row for each dispatch, not for each kernel')
     .option('--trace <file>', 'also write the last run of each entry as a trace that ui.perfetto.dev opens (.json)')

@@ -31,6 +31,7 @@ import type { OnMismatch } from '../../runtime/weights.ts';
 import { describeNonFinite, findNonFinite } from '../../runtime/values.ts';
 import type { Arrays } from '../run/entries.ts';
 import { seconds } from '../text.ts';
+import { TUNING } from '../tuning/option.ts';
 
 interface Options {
   entry: string[];
@@ -39,6 +40,7 @@ interface Options {
   onMismatch?: OnMismatch;
   batch?: number;
   dtype?: Precision;
+  tuning?: string;
   seed: number;
   runs: number;
   input: ReadonlyMap<string, string>;
@@ -65,6 +67,7 @@ export const runCommand = (context: Context): Command =>
     .option(...ON_MISMATCH, onMismatch)
     .option('--batch <n>', 'images per run, for a model file (default: 1)', wholeNumber('--batch', 1, 65535))
     .option('--dtype <type>', 'f32 or f16, for a model file: as of ditc build (default: f32)', precision)
+    .option(...TUNING)
     .option('--seed <n>', 'seed of random weights', wholeNumber('--seed', 0, MAX_SEED), 0)
     .option(
       '--runs <n>',
@@ -209,7 +212,7 @@ const rounded = (value: number): number => Number(value.toPrecision(7));
 /** What `path` is, opened and checked as far as it can be without a device. */
 async function source(
   path: string,
-  { entry, batch, dtype }: Options,
+  { entry, batch, dtype, tuning }: Options,
   terminal: Terminal,
 ): Promise<(open: OpenDevice) => Promise<Artefact>> {
   const { checkEntry, compileArtefact, loadModel } = await import('../model.ts');
@@ -223,6 +226,7 @@ async function source(
         entries: [...new Set(entry)],
         entryOptions: { batch: batch ?? 1 },
         dtype,
+        tuning,
       });
   }
   const given = batch !== undefined ? '--batch' : dtype !== undefined ? '--dtype' : undefined;

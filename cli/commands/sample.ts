@@ -19,6 +19,7 @@ import type { Part } from '../../runtime/checkpoint/trained.ts';
 import type { OnMismatch } from '../../runtime/weights.ts';
 import { channels, settingsOf, shares, type Settings } from '../sample/settings.ts';
 import { plural, seconds } from '../text.ts';
+import { TUNING } from '../tuning/option.ts';
 import type { Artefact } from '../../compiler/emit/artefact.ts';
 import type { TensorFile } from '../../runtime/checkpoint/source.ts';
 import type { OpenDevice } from '../../runtime/device.ts';
@@ -41,6 +42,7 @@ interface Options extends Settings {
   scale?: number;
   overwrite?: true;
   dtype?: Precision;
+  tuning?: string;
   out: string;
   json?: boolean;
 }
@@ -101,6 +103,7 @@ export const sampleCommand = (context: Context): Command =>
     )
     .option('--overwrite', 'replace the pictures that a former run left in the folder')
     .option('--dtype <type>', 'f32 or f16, of weights and of what products read (default: f32)', precision)
+    .option(...TUNING)
     .option(ALLOW_NON_FINITE, 'draw with weights that are infinite or NaN, and write such samples: black in a PNG')
     .option('--json', 'print what was done as JSON')
     .addHelpText(

@@ -17,6 +17,7 @@ import {
   part,
 } from '../options.ts';
 import { grouped, plural, rate, seconds } from '../text.ts';
+import { TUNING } from '../tuning/option.ts';
 import type { Hyperparameters } from '../train/settings.ts';
 import type { Part } from '../../runtime/checkpoint/trained.ts';
 import type { OnMismatch } from '../../runtime/weights.ts';
@@ -47,6 +48,7 @@ interface Options extends Omit<Hyperparameters, 'ema' | 'emas'> {
   sampleSteps?: number;
   weightsDtype: 'f32' | 'f16';
   memory?: number;
+  tuning?: string;
   json?: boolean;
 }
 
@@ -164,6 +166,7 @@ export const trainCommand = (context: Context): Command =>
       'use no more of the device’s memory, such as 4GB: compute again what it cannot keep',
       memorySize,
     )
+    .option(...TUNING)
     .option('--json', 'print what was done as JSON')
     .addHelpText(
       'after',

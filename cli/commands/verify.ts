@@ -5,6 +5,7 @@ import { examples, type Context } from '../context.ts';
 import { errorJson, EXIT, reportError, UsageError } from '../errors.ts';
 import { CHECKPOINT, collectInput, MAX_SEED, PART, part, precision, realNumber, wholeNumber } from '../options.ts';
 import { seconds } from '../text.ts';
+import { TUNING } from '../tuning/option.ts';
 import { SAVE_FOLDER, type VerifyOptions } from '../verify/options.ts';
 
 export const verifyCommand = (context: Context): Command =>
@@ -18,6 +19,7 @@ export const verifyCommand = (context: Context): Command =>
     .option('--batch <n>', 'images per run (default: 1)', wholeNumber('--batch', 1, 65535))
     .option('--dtype <type>', 'f32 or f16: as of ditc build (default: f32)', precision)
     .option('--device <spec>', 'device to compile for: a name, or a file from ditc doctor --json (default: this one)')
+    .option(...TUNING)
     .option('--weights <file>', `checkpoint: ${CHECKPOINT}; without one the weights are random, none zero`)
     .option(...PART, part)
     .option('--input <name=file>', 'an input of the entries, as .npy or .npz (default: random)', collectInput)
@@ -73,6 +75,7 @@ async function verify(path: string, options: VerifyOptions, context: Context): P
           entries,
           entryOptions,
           dtype: options.dtype,
+          tuning: options.tuning,
         });
         const verified = await verifyCompiled(compiled, open, { path, options, given, weights }, terminal);
         return { ...verified, adapter: open.spec.name };

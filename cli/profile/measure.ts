@@ -84,9 +84,10 @@ class Submits {
     const spans: Span[] = [];
     for (const i of dispatches.keys()) {
       const step = stepper.step(i);
-      this.#times[i] ??= timesFor(await stepper.time(step, 1));
+      this.#times[i] ??= timesFor((await stepper.time([[step, 1]]))[0]);
       const from = (performance.now() - began) * 1e6;
-      spans.push([from, from + (await stepper.time(step, this.#times[i]))]);
+      const [took] = await stepper.time([[step, this.#times[i]]]);
+      spans.push([from, from + took]);
     }
     stepper.finish();
     await this.#program.sync();

@@ -17,6 +17,7 @@ export interface Asked {
   readonly entry?: readonly string[];
   readonly batch?: number;
   readonly dtype?: Precision;
+  readonly tuning?: string;
 }
 
 export interface Opened {
@@ -29,7 +30,7 @@ export interface Opened {
 
 /** What `path` is, opened and checked as far as it can be without a device. */
 export async function openFor(path: string, asked: Asked, terminal: Terminal): Promise<(device: DeviceSpec) => Opened> {
-  const { entry, batch, dtype } = asked;
+  const { entry, batch, dtype, tuning } = asked;
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) {
     const given = batch !== undefined ? '--batch' : dtype !== undefined ? '--dtype' : undefined;
     const why = `${path} is built already`;
@@ -43,7 +44,7 @@ export async function openFor(path: string, asked: Asked, terminal: Terminal): P
   for (const name of entry ?? []) checkEntry(name, Object.keys(loaded.model.entries), loaded.source);
   return (device) => {
     const compiled = (entries?: readonly string[]) =>
-      compileArtefact(loaded, { terminal, device, entries, entryOptions: { batch: batch ?? 1 }, dtype });
+      compileArtefact(loaded, { terminal, device, entries, entryOptions: { batch: batch ?? 1 }, dtype, tuning });
     const artefact = compiled(entry);
     const starters = startersOf(artefact.manifest, entry ?? Object.keys(artefact.manifest.entries));
     const known = Object.keys(artefact.manifest.entries);

@@ -39,6 +39,8 @@ export interface TrainRequest {
   readonly weightsDtype: 'f32' | 'f16';
   /** Bytes on the device that may be used. */
   readonly memory?: number;
+  /** A tuning table, or `off`. */
+  readonly tuning?: string;
 }
 
 export interface TrainResult {

@@ -14,6 +14,8 @@ export interface PreviewRequest {
   readonly classes?: readonly number[];
   /** Reverse steps; the model's own unless given. */
   readonly steps?: number;
+  /** As of the training. */
+  readonly tuning?: string;
 }
 
 const USUAL_INTERVAL = 1000;
@@ -58,7 +60,7 @@ function sampled(
   return {
     every,
     entries: SAMPLING_ENTRIES,
-    compile: (device) => compileSampler(loaded, device, settings, classes.length),
+    compile: (device) => compileSampler(loaded, device, settings, classes.length, { tuning: request.tuning }),
     async draw(program, _data, onStep) {
       const pictures: Picture[] = [];
       for await (const { first, shape, values } of drawSamples(program, { classes, seed, cfg, onStep }))

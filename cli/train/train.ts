@@ -47,7 +47,11 @@ export async function train(
         batch: settings.batch,
         dtype: settings.dtype,
       });
-      const preview = previewOf(loaded, request.preview, { seed: settings.seed, classes });
+      const preview = previewOf(
+        loaded,
+        { ...request.preview, tuning: request.tuning },
+        { seed: settings.seed, classes },
+      );
       const { flip, seed, val } = settings;
       const { onBad, latentScale, valData } = request;
       const opened = { shape, classes, labels: record?.data.classes, flip, onBad, latentScale };
@@ -109,6 +113,7 @@ async function trainOn(open: OpenDevice, job: Job, stopping: Stoppable): Promise
         entryOptions: { ...settings.options, batch },
         dtype: settings.dtype,
         memory,
+        tuning: request.tuning,
       };
       return { artefact: compileArtefact(loaded, options), entries: () => compile(loaded, options).entries };
     };

@@ -165,7 +165,7 @@ function worse<T extends { error: number; tolerance: number; agrees: boolean }>(
 }
 
 /** Within the tolerance, or as far off as may be where float32 has its limits (slack.ts). */
-async function judge(
+export async function judge(
   { error }: Difference,
   graph: Graph,
   output: number,
@@ -220,7 +220,7 @@ function doubtOf(inputs: Readonly<Record<string, Values>>, want: Float64Array): 
   return want.every((x) => x === 0) ? 'gives only zeros' : undefined;
 }
 
-const specOf = (name: unknown, type: Omit<TensorSpec, 'name'>): TensorSpec => ({
+export const specOf = (name: unknown, type: Omit<TensorSpec, 'name'>): TensorSpec => ({
   name: String(name),
   dtype: type.dtype,
   shape: type.shape,

@@ -7,6 +7,7 @@ export interface VerifyOptions {
   readonly batch?: number;
   readonly dtype?: Precision;
   readonly device?: string;
+  readonly tuning?: string;
   readonly weights?: string;
   readonly part?: Part;
   /** Files by the name of the input. */

@@ -85,22 +85,9 @@ export function buildArtefact(model: ModelInput): Artefact {
   const kernels: Record<string, KernelSpec> = {};
   const wgsl = new Map<string, string>();
   for (const { name, kernel, uses } of emitter.kernels) {
-    wgsl.set(name, printKernel(kernel, headerOf(name, uses)));
-    const matrix = matrixShapesOf(kernel);
-    kernels[name] = {
-      file: `kernels/${name}.wgsl`,
-      bindings: kernel.buffers.map((b) => ({
-        name: b.name,
-        access: b.access,
-        bytes: b.elements * bytesPerElement(b.dtype),
-      })),
-      plan: { ...uses[0].plan },
-      features: featuresOf(kernel),
-      // A kernel of subgroups is one subgroup a workgroup.
-      ...(kernel.usesSubgroups && { subgroup: kernel.subgroupSize ?? kernel.workgroupSize }),
-      ...(matrix.length && { matrix }),
-      ...(isOfHalves(uses[0].region) && { multiplies: 'f16' as const }),
-    };
+    const written = kernelText(name, kernel, uses);
+    wgsl.set(name, written.wgsl);
+    kernels[name] = written.spec;
   }
   const params = declare(
     model.entries.flatMap((e) => e.params),
@@ -132,6 +119,25 @@ export function buildArtefact(model: ModelInput): Artefact {
     constants,
   };
   return { manifest, wgsl, data: emitter.resources.data };
+}
+
+/** A kernel as the runtime takes it. */
+export function kernelText(name: string, kernel: Kernel, uses: readonly Use[]): { spec: KernelSpec; wgsl: string } {
+  const bindings = kernel.buffers.map((b) => {
+    return { name: b.name, access: b.access, bytes: b.elements * bytesPerElement(b.dtype) };
+  });
+  const matrix = matrixShapesOf(kernel);
+  const spec = {
+    file: `kernels/${name}.wgsl`,
+    bindings,
+    plan: { ...uses[0].plan },
+    features: featuresOf(kernel),
+    // A kernel of subgroups is one subgroup a workgroup.
+    ...(kernel.usesSubgroups && { subgroup: kernel.subgroupSize ?? kernel.workgroupSize }),
+    ...(matrix.length && { matrix }),
+    ...(isOfHalves(uses[0].region) && { multiplies: 'f16' as const }),
+  };
+  return { spec, wgsl: printKernel(kernel, headerOf(name, uses)) };
 }
 
 class Emitter {

@@ -56,6 +56,13 @@ export interface Planning<P extends Geometry> {
   /** Why `lower` cannot compute the group with a geometry, or the device not run it; undefined where both can. */
   refuses(geometry: P, group: Group, device: DeviceSpec): string | undefined;
   cost(geometry: P, group: Group): Cost;
+  /** Geometries worth measuring on the device beside the one proposed, none unless told; those that are refused are passed over. */
+  candidates?(group: Group, device: DeviceSpec): Iterable<P>;
+  /**
+   * Names the order in which a group is added up: any two geometries of the family of one order give the same bits. Where results must not hang on
+   * the batch (`steady`), a tuner chooses among those. Without it, each geometry counts as an order of its own.
+   */
+  order?(geometry: P, group: Group): string;
   /** For people: `workgroup tile 64×64, 4×4 per invocation`. */
   describe(geometry: P): string;
   /** Of contractions in tiles: what a workgroup computes. */
@@ -70,6 +77,14 @@ export interface Family<P extends Geometry = Geometry> extends Planning<P> {
   /** A geometry that `lower` computes the group with: `wanted`, else the family's own; or the reason why there is none. */
   admits(group: Group, device: DeviceSpec, wanted?: P): P | Rejection;
   lower(site: Site, geometry: P): Launch;
+}
+
+/** All combinations of the values of each key. */
+export function combinations<T extends object>(values: { readonly [K in keyof T]: readonly T[K][] }): T[] {
+  return (Object.keys(values) as (keyof T)[]).reduce(
+    (made, key) => made.flatMap((one) => values[key].map((value) => ({ ...one, [key]: value }))),
+    [{} as T],
+  );
 }
 
 /** A family of what its folder says. */
@@ -90,7 +105,15 @@ export function family<P extends Geometry>(planning: Planning<P>, lower: Family<
 export type Need =
   'row statistics' | 'stored rows' | 'row sums' | 'partial reductions' | 'totals' | 'further contractions';
 
-function needsOf({ needs: asked = [], anchor, reductions = [], sums = [], pieces, totals = [], results = [] }: Group) {
+export function needsOf({
+  needs: asked = [],
+  anchor,
+  reductions = [],
+  sums = [],
+  pieces,
+  totals = [],
+  results = [],
+}: Group) {
   const anchors = results.flatMap((result) => result.anchor ?? []);
   const [first] = reductions;
   const others = anchors.filter((node) => node !== anchor && node !== first && !sums.includes(node));
@@ -104,6 +127,10 @@ function needsOf({ needs: asked = [], anchor, reductions = [], sums = [], pieces
   };
   return (Object.keys(needs) as Need[]).filter((need) => needs[need] || asked.includes(need));
 }
+
+/** Whether a product reduces its operand's rows, or its own result, in the same kernel. */
+export const reducesRows = ({ reductions = [], pieces, totals = [] }: Group): boolean =>
+  reductions.length > 0 || pieces !== undefined || totals.length > 0;
 
 /** What a family is asked for: what a contraction is by its record, else the kind of the group. */
 export const kindOf = ({ anchor, kind }: Group): string =>

@@ -57,6 +57,32 @@ export function planFor(group: Group, device: DeviceSpec, wanted?: Plan): Plan |
   return { rejected: reasons.join('; ') || `no family computes ${kindOf(group)}` };
 }
 
+/**
+ * The plans of a group that are worth measuring on the device, each once: the one it has, then those of all families. All are
+ * legal. Of a `steady` device only those that add up in the order of the first.
+ */
+export function candidatesFor(group: Group, device: DeviceSpec, own: Plan): Plan[] {
+  const found = new Map([[planText(own), own]]);
+  for (const { computes, admits, candidates } of FAMILIES) {
+    if (!computes.includes(kindOf(group))) continue;
+    for (const wanted of [undefined, ...(candidates?.(group, device) ?? [])]) {
+      const plan = admits(group, device, wanted);
+      if (!isRejected(plan) && !found.has(planText(plan))) found.set(planText(plan), plan as Plan);
+    }
+  }
+  const plans = [...found.values()];
+  return device.steady ? plans.filter((plan) => orderOf(plan, group) === orderOf(own, group)) : plans;
+}
+
+/** `product-dot lanes=64 share=16`: equal for equal plans. */
+export function planText({ family, ...geometry }: Geometry): string {
+  const keys = Object.entries(geometry).sort(([a], [b]) => (a < b ? -1 : 1));
+  return [family, ...keys.map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`)].join(' '); // prettier-ignore
+}
+
+const orderOf = (plan: Plan, group: Group): string =>
+  `${plan.family} ${familyOf(plan).order?.(plan, group) ?? planText(plan)}`;
+
 /** Why no family computes a group, whatever the geometry; undefined where one does. */
 export function whyNotPlanned(group: Group, device: DeviceSpec): string | undefined {
   const plan = planFor(group, device);

@@ -1,7 +1,16 @@
 import { fixedSubgroupSize, type DeviceSpec } from '../../device.ts';
 import { sizeOf } from '../../ir/index.ts';
 import { contractionOf } from '../../ops/index.ts';
-import { badCount, badGrid, badRegisters, badWorkgroup, type Cost, type Group, type Planning } from '../family.ts';
+import {
+  badCount,
+  badGrid,
+  badRegisters,
+  badWorkgroup,
+  combinations,
+  type Cost,
+  type Group,
+  type Planning,
+} from '../family.ts';
 
 /** Derivatives of attention: an invocation owns a row, and holds up to `unrolled` columns of it in registers. */
 export interface AttentionGradientPlan {
@@ -25,9 +34,16 @@ export const planning: Planning<AttentionGradientPlan> = {
     return { family: 'attention-gradient', lanes, unrolled: MAX_HELD_COLUMNS, rolled };
   },
   refuses,
+  candidates,
   cost: ({ lanes }, group) => passes(group, lanes),
   describe: ({ lanes }) => `${lanes} rows, one an invocation, weights computed anew`,
 };
+
+function candidates(_: Group, device: DeviceSpec): AttentionGradientPlan[] {
+  const rolled = device.kind === 'software';
+  const lanes = rolled ? [fixedSubgroupSize(device) ?? 8] : [32, 64, 128, 256];
+  return combinations({ family: ['attention-gradient'], lanes, unrolled: [40, MAX_HELD_COLUMNS], rolled: [rolled] });
+}
 
 function refuses({ lanes, unrolled }: AttentionGradientPlan, group: Group, device: DeviceSpec): string | undefined {
   const bad = badCount({ lanes, unrolled }) ?? badWorkgroup(lanes, device) ?? badRegisters(heldBy(group, unrolled));

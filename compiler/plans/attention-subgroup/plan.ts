@@ -1,5 +1,14 @@
 import { fixedSubgroupSize, prefersSubgroupProducts, type DeviceSpec } from '../../device.ts';
-import { badCount, badGrid, badRegisters, type Group, type Planning, type Rejection } from '../family.ts';
+import {
+  badCount,
+  badGrid,
+  badRegisters,
+  combinations,
+  isRejected,
+  type Group,
+  type Planning,
+  type Rejection,
+} from '../family.ts';
 import { onlineCost, sizesOf } from '../online-attention.ts';
 
 /**
@@ -23,6 +32,8 @@ export const planning: Planning<SubgroupAttentionPlan> = {
   provides: ['further contractions'],
   propose,
   refuses,
+  candidates,
+  order: ({ keys }) => `${keys} keys a lane`,
   cost: ({ rows }, group) => onlineCost(group, rows),
   describe: ({ lanes, rows, keys }) => `online in one subgroup, ${rows} queries × ${keys * lanes} keys at a time`,
 };
@@ -36,6 +47,12 @@ function propose(group: Group, device: DeviceSpec): SubgroupAttentionPlan | Reje
   if (e > most) return { rejected: `values of width ${e}: the registers of ${lanes} lanes hold ${most}` };
   // Larger blocks run some 10 % faster and compile for twice as long: worth it where there is much to do.
   return { family: 'attention-subgroup', lanes, rows: Math.max(lanes, m > 64 ? 16 : 8), keys: n > 128 ? 2 : 1 };
+}
+
+function candidates(group: Group, device: DeviceSpec): SubgroupAttentionPlan[] {
+  const own = propose(group, device);
+  if (isRejected(own)) return [];
+  return combinations({ family: [own.family], lanes: [own.lanes], rows: [4, 8, 16, 32], keys: [1, 2, 4] });
 }
 
 function refuses(plan: SubgroupAttentionPlan, group: Group, device: DeviceSpec): string | undefined {

@@ -5,6 +5,7 @@ import {
   badMemory,
   badRegisters,
   badWorkgroup,
+  combinations,
   type Group,
   type Planning,
   type Rejection,
@@ -31,6 +32,8 @@ export const planning: Planning<AttentionPlan> = {
   provides: ['further contractions'],
   propose,
   refuses,
+  candidates,
+  order: ({ lanes, keys }) => `${keys} keys by ${lanes}`,
   cost: ({ rows }, group) => onlineCost(group, rows),
   describe: ({ rows, keys, lanes }) => `online, ${rows} queries × ${keys} keys at a time, ${lanes} lanes`,
 };
@@ -55,6 +58,21 @@ function propose(group: Group, device: DeviceSpec): AttentionPlan | Rejection {
   const isBlock = (rows: number) => rows === 4 || (rows <= Math.max(8, m) && !(software && rows > 8));
   const rows = [16, 8, 4].find((r) => fits(r) && isBlock(r));
   return rows ? plan(rows) : { rejected: `values of width ${e} do not fit ${memory} bytes of workgroup memory` };
+}
+
+function candidates(_: Group, device: DeviceSpec): AttentionPlan[] {
+  const rolled = device.kind === 'software';
+  const lanes = rolled ? [fixedSubgroupSize(device) ?? 8] : [32, 64, 128];
+  return lanes.flatMap((count) =>
+    combinations<AttentionPlan>({
+      family: ['attention'],
+      lanes: [count],
+      rows: rolled ? [4, 8] : [4, 8, 16, 32],
+      keys: [count, 2 * count, 4 * count],
+      columns: [1, 2, 4],
+      rolled: [rolled],
+    }),
+  );
 }
 
 function refuses(plan: AttentionPlan, group: Group, device: DeviceSpec): string | undefined {

@@ -14,6 +14,8 @@ export const planning: Planning<MapPlan> = {
   propose: () => ({ family: 'map', workgroup: 64 }),
   refuses: ({ workgroup }, { root }, device) =>
     badWorkgroup(workgroup, device) ?? badLine(sizeOf(root.type.shape), workgroup, device),
+  candidates: () => [32, 64, 128, 256].map((workgroup) => ({ family: 'map', workgroup })),
+  order: () => 'elements',
   cost: () => ({ macs: 0, loads: [] }),
   describe: () => 'one invocation per element',
 };

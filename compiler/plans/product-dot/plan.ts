@@ -6,6 +6,7 @@ import {
   badMemory,
   badRegisters,
   badWorkgroup,
+  combinations,
   tiledCost,
   type Group,
   type Planning,
@@ -43,9 +44,19 @@ export const planning: Planning<DotProductPlan> = {
     return { family: 'product-dot', lanes: 64, share: 16 };
   },
   refuses,
+  candidates,
+  order: ({ share }) => `${share} sums`,
   cost: (plan, group) => tiledCost(group, tileOf(plan, group)),
   describe: ({ share }) => `${share} invocations per column along k`,
 };
+
+/** Up to twice as many rows as it is proposed for. */
+function candidates(group: Group, device: DeviceSpec): DotProductPlan[] {
+  if (rowsOf(group) > 2 * MANY_ROWS) return [];
+  // Software computes the lanes of a workgroup a vector at a time: more of them are no faster, and barriers cost.
+  const lanes = device.kind === 'software' ? [64] : [32, 64, 128, 256];
+  return combinations({ family: ['product-dot'], lanes, share: [4, 8, 16, 32] });
+}
 
 function refuses(plan: DotProductPlan, group: Group, device: DeviceSpec): string | undefined {
   const { lanes, share } = plan;

@@ -2,7 +2,16 @@ import { sizeOf } from '../../ir/index.ts';
 import { fixedSubgroupSize, prefersSubgroupProducts, type DeviceSpec } from '../../device.ts';
 import { depthParts } from '../depth-parts.ts';
 import type { Tile } from '../../fusion/group.ts';
-import { badCount, badGrid, badRegisters, tiledCost, type Group, type Planning, type Rejection } from '../family.ts';
+import {
+  badCount,
+  badGrid,
+  badRegisters,
+  isRejected,
+  tiledCost,
+  type Group,
+  type Planning,
+  type Rejection,
+} from '../family.ts';
 import { loadsOf, ONE_BY_ONE, type Loads } from './loads.ts';
 
 /**
@@ -30,6 +39,8 @@ export const planning: Planning<SubgroupProductPlan> = {
   provides: ['row sums'],
   propose,
   refuses,
+  candidates,
+  order: () => 'along k',
   cost: (plan, group) => tiledCost(group, tileOf(plan)),
   describe: (plan) => `subgroup tile ${tileOf(plan).rows}×${tileOf(plan).columns}`,
   tile: tileOf,
@@ -67,6 +78,21 @@ function laneColumns(n: number, lanes: number): number {
 
 const smallestCovering = (n: number, sizes: readonly number[]): number =>
   sizes.find((size) => size >= n) ?? sizes[sizes.length - 1];
+
+/** Neighbours of what is proposed, by one step each, one by one and by fours: each is a compilation, which is what tuning takes here. */
+function candidates(group: Group, device: DeviceSpec): SubgroupProductPlan[] {
+  const own = propose(group, device);
+  if (isRejected(own)) return [];
+  const { lanes, rows, columns } = own;
+  const shapes = [[rows, columns], [rows / 2, columns], [2 * rows, columns], [rows, columns - 1], [rows, columns + 1]]; // prettier-ignore
+  const plans = [ONE_BY_ONE, loadsOf(group, lanes)].flatMap((loads) =>
+    shapes.map(([r, c]): SubgroupProductPlan => ({ family: own.family, lanes, rows: r, columns: c, ...loads })),
+  );
+  return plans.filter((plan) => plan.rows * plan.columns <= MOST_NUMBERS);
+}
+
+/** Of the product, in the registers of a lane: with more, they spill. */
+const MOST_NUMBERS = 128;
 
 function refuses(plan: SubgroupProductPlan, group: Group, device: DeviceSpec): string | undefined {
   const { lanes, rows, columns } = plan;

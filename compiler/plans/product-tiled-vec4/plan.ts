@@ -8,6 +8,8 @@ import {
   badMemory,
   badRegisters,
   badWorkgroup,
+  combinations,
+  reducesRows,
   tiledCost,
   type Group,
   type Planning,
@@ -62,6 +64,10 @@ export const planning: Planning<Vec4TiledProductPlan> = {
   provides: ['row statistics', 'stored rows', 'row sums'],
   propose,
   refuses,
+  candidates,
+  // The invocations of a tile share what is reduced besides.
+  order: ({ down, across, rows }, group) =>
+    reducesRows(group) ? `along k, ${down * rows} rows by ${down * across}` : 'along k',
   cost: (plan, group) => tiledCost(group, tileOf(plan)),
   describe(plan) {
     const { rows, columns } = tileOf(plan);
@@ -105,6 +111,12 @@ function propose(group: Group, device: DeviceSpec): Vec4TiledProductPlan | Rejec
 
 /** What an operand's load costs, in multiply-adds of the elements that it meets in a tile. An estimate. */
 const READING = 8;
+
+function candidates(_: Group, device: DeviceSpec): Vec4TiledProductPlan[] {
+  if (!isHardware(device)) return [];
+  const tiles = { down: [8, 16], across: [8, 16], rows: [4, 8], columns: [4, 8], depth: [8, 16] };
+  return combinations({ family: ['product-tiled-vec4'], ...tiles });
+}
 
 function refuses(plan: Vec4TiledProductPlan, group: Group, device: DeviceSpec): string | undefined {
   const { down, across, rows, columns, depth } = plan;

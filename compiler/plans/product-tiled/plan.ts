@@ -7,6 +7,8 @@ import {
   badMemory,
   badRegisters,
   badWorkgroup,
+  combinations,
+  reducesRows,
   tiledCost,
   type Group,
   type Planning,
@@ -36,6 +38,9 @@ export const planning: Planning<TiledProductPlan> = {
   provides: ['row statistics', 'stored rows', 'row sums', 'partial reductions', 'totals'],
   propose,
   refuses,
+  candidates,
+  // The invocations of a tile share what is reduced besides.
+  order: ({ side, perThread }, group) => (reducesRows(group) ? `along k, rows by ${side}² of ${perThread}` : 'along k'),
   cost: (plan, group) => tiledCost(group, tileOf(plan)),
   describe: (plan) =>
     `workgroup tile ${blockOf(plan)}×${blockOf(plan)}, ${plan.perThread}×${plan.perThread} per invocation`,
@@ -52,6 +57,13 @@ function propose({ anchor }: Group, device: DeviceSpec): TiledProductPlan | Reje
   const side = limit(device, 'maxComputeInvocationsPerWorkgroup') >= 256 ? 16 : 8;
   const perThread = m >= 2 * side && n >= 2 * side ? 4 : 2;
   return { family: 'product-tiled', side, perThread, depth: 16, rolled: device.kind === 'software' };
+}
+
+/** None for software that computes products by subgroups: barriers are what it is slow at. */
+function candidates(_: Group, device: DeviceSpec): TiledProductPlan[] {
+  if (prefersSubgroupProducts(device)) return [];
+  const rolled = [device.kind === 'software'];
+  return combinations({ family: ['product-tiled'], side: [8, 16], perThread: [2, 4, 8], depth: [8, 16, 32], rolled });
 }
 
 function refuses(plan: TiledProductPlan, group: Group, device: DeviceSpec): string | undefined {

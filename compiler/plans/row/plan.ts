@@ -1,7 +1,7 @@
 import { sizeOf } from '../../ir/index.ts';
 import { fixedSubgroupSize, limit, type DeviceSpec } from '../../device.ts';
 import { rowAxes } from '../../fusion/regions.ts';
-import { badCount, badLine, badMemory, badWorkgroup, type Group, type Planning } from '../family.ts';
+import { badCount, badLine, badMemory, badWorkgroup, combinations, type Group, type Planning } from '../family.ts';
 
 /** `lanes` invocations share a row and combine by subgroup operations or through workgroup memory; 1: each its own row. */
 export interface RowPlan {
@@ -18,6 +18,8 @@ export const planning: Planning<RowPlan> = {
   computes: ['row'],
   propose,
   refuses,
+  candidates,
+  order: ({ lanes, combine }) => `${lanes} by ${combine}`,
   cost: () => ({ macs: 0, loads: [] }),
   describe: ({ lanes, combine }) =>
     combine === 'serial'
@@ -40,6 +42,21 @@ function propose(group: Group, device: DeviceSpec): RowPlan {
   }
   const lanes = Math.min(limit(device, 'maxComputeInvocationsPerWorkgroup'), length >= 512 ? 256 : 64);
   return { family: 'row', lanes, rowsPerWorkgroup: 1, combine: 'workgroup', rolled };
+}
+
+function candidates(_: Group, device: DeviceSpec): RowPlan[] {
+  const rolled = [device.kind === 'software'];
+  const family = ['row'] as const;
+  const size = fixedSubgroupSize(device);
+  const shared = { family, lanes: [32, 64, 128, 256], rowsPerWorkgroup: [1], combine: ['workgroup'], rolled } as const;
+  const subgroup = { family, lanes: [size ?? 1], rowsPerWorkgroup: [1], combine: ['subgroup'], rolled } as const;
+  const serial = { family, lanes: [1], rowsPerWorkgroup: [8, 32, 64], combine: ['serial'], rolled } as const;
+  return [
+    ...combinations<RowPlan>(serial),
+    ...(size ? combinations<RowPlan>(subgroup) : []),
+    // Barriers are what software is slow at.
+    ...(device.kind === 'software' ? [] : combinations<RowPlan>(shared)),
+  ];
 }
 
 function refuses(plan: RowPlan, group: Group, device: DeviceSpec): string | undefined {

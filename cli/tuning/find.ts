@@ -1,0 +1,98 @@
+/** The tuning table that a build uses: the one given, or one in the folder `tuning` beside the model's package.json (or itself). */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { PORTABLE, type DeviceSpec } from '../../compiler/device.ts';
+import { shapeClass } from '../../compiler/emit/shape-class.ts';
+import { labelOf } from '../../compiler/ir/index.ts';
+import type { CompileOptions } from '../../compiler/pipeline.ts';
+import { isRejected } from '../../compiler/plans/family.ts';
+import { planFor, planText } from '../../compiler/plans/registry.ts';
+import { fileError } from '../file-error.ts';
+import { FOLDER, OFF } from './option.ts';
+import { shownPath } from './path.ts';
+import { adapterOf, isFor, parseTable, type Adapter, type TuningTable } from './table.ts';
+
+/** A table with the file that it is from. */
+export interface FoundTable {
+  readonly path: string;
+  readonly table: TuningTable;
+}
+
+/** Where `ditc tune` writes unless told. */
+export const usualTable = (home: string, { name }: DeviceSpec): string => join(home, FOLDER, `${name}.txt`);
+
+/**
+ * The table for a device, given or in the `home` of a model; what is found and not used is told.
+ * @throws DitcError `io`, `tuning` for a given one that cannot be read.
+ */
+export function findTable(
+  given: string | undefined,
+  home: string | undefined,
+  device: DeviceSpec,
+  tell: (line: string) => void,
+): FoundTable | undefined {
+  // A portable build runs anywhere: no measurement is of it.
+  if (given === OFF || (given === undefined && device.name === PORTABLE.name)) return undefined;
+  const own = adapterOf(device);
+  if (given !== undefined) {
+    const found = readTable(given);
+    if (isFor(found.table, own)) return found;
+    tell(`${given} is not used: it is ${differs(found.table, own)}`);
+    return undefined;
+  }
+  const tables = home === undefined ? [] : tablesIn(join(home, FOLDER));
+  const found = tables.find(({ table }) => isFor(table, own));
+  if (found) return found;
+  const [other] = [...tables].sort(
+    (a, b) => Number(b.table.device === own.device) - Number(a.table.device === own.device),
+  );
+  if (other) tell(`no tuning table is used: ${shownPath(other.path)} is ${differs(other.table, own)}`);
+  return undefined;
+}
+
+const differs = (table: Adapter, own: Adapter): string =>
+  table.device === own.device
+    ? `of the driver ${table.driver}, this is ${own.driver}`
+    : `for ${table.device}, this is ${own.device}`;
+
+function tablesIn(folder: string): FoundTable[] {
+  if (!existsSync(folder)) return [];
+  const names = readdirSync(folder).filter((name) => name.endsWith('.txt'));
+  return names.sort().map((name) => readTable(join(folder, name)));
+}
+
+export function readTable(path: string): FoundTable {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw fileError(path, 'cannot read the tuning table', error);
+  }
+  return { path, table: parseTable(text, path) };
+}
+
+/** What a compilation is told of a table: plans for the kernels that it has a line for and that the plan is legal for. */
+export class Tuning {
+  readonly #found: FoundTable;
+  /** Of lines whose plan is none for a kernel, why. */
+  readonly #refused = new Map<number, string>();
+
+  constructor(found: FoundTable) {
+    this.#found = found;
+  }
+
+  readonly plan: NonNullable<CompileOptions['plan']> = (region, device) => {
+    const line = this.#found.table.lines.get(shapeClass(region, device));
+    if (!line) return undefined;
+    const answer = planFor(region, device, line.plan);
+    if (!isRejected(answer)) return line.plan;
+    this.#refused.set(line.at, `${planText(line.plan)} does not compute ${labelOf(region.root)}: ${answer.rejected}`);
+    return undefined;
+  };
+
+  /** What was refused, for people, once all is compiled. */
+  refused(): string[] {
+    const path = shownPath(this.#found.path);
+    return [...this.#refused].map(([at, why]) => `${path}:${at}: ${why}; the compiler's own plan is used`);
+  }
+}

@@ -1,0 +1,141 @@
+/** `ditc tune`: no kernel that computes something else wins, and builds use the table that was written. */
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { compile, loadModel } from '../../cli/model.ts';
+import { jobsFor, tuneEntries, type Tuned } from '../../cli/tuning/tune.ts';
+import type { Manifest } from '../../compiler/emit/artefact.ts';
+import { family, type Family, type Geometry } from '../../compiler/plans/family.ts';
+import { linearInvocation } from '../../compiler/plans/common.ts';
+import { foldGrid } from '../../compiler/plans/grid.ts';
+import { sizeOf } from '../../compiler/ir/index.ts';
+import { FAMILIES } from '../../compiler/plans/registry.ts';
+import { Program } from '../../runtime/program.ts';
+import { initialise } from '../../runtime/weights.ts';
+import { TestGpu } from '../helpers/gpu.ts';
+import { ditc } from './cli.ts';
+
+const MODEL = `import { defineModel, gelu } from 'ditc/dsl';
+
+export default defineModel({
+  config: {},
+  entries: {
+    forward(e) {
+      const x = e.input('x', [e.batch, 24, 16]);
+      const h = gelu(e.params.linear('fc', x, 40));
+      return { out: h, rows: h.sub(h.mean([-1], { keepDims: true })) };
+    },
+    add(e) {
+      const n = e.state('n', [50], 'f32');
+      e.update(n, n.mul(0.5).add(1));
+    },
+  },
+});
+`;
+
+const folder = mkdtempSync(join(tmpdir(), 'ditc-tune-'));
+beforeAll(() => writeFileSync(join(folder, 'model.ts'), MODEL));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Nothing extends Geometry {
+  readonly family: 'nothing';
+  readonly value: number;
+}
+
+/** The fastest of all: it writes a number, or none, wherever the result of a product goes. */
+const nothing: Family = family<Nothing>(
+  {
+    name: 'nothing',
+    doc: '',
+    computes: ['product'],
+    propose: () => ({ rejected: 'it computes something else' }),
+    refuses: () => undefined,
+    candidates: () => [0, 1, NaN].map((value) => ({ family: 'nothing', value })),
+    cost: () => ({ macs: 0, loads: [] }),
+    describe: () => 'a number',
+  },
+  (site, { value }) => {
+    const { b, outputs } = site;
+    const total = sizeOf(outputs[0].node.type.shape);
+    const i = linearInvocation(site, total, 64);
+    if (!Number.isNaN(value))
+      for (const { buffer } of outputs) b.store(buffer, site.inline.ix.expr(i), b.literal(value, 'f32'));
+    return { workgroupSize: 64, grid: foldGrid(Math.ceil(total / 64)) };
+  },
+);
+
+describe('a kernel that computes something else', () => {
+  it('never wins, however fast', async () => {
+    const families = FAMILIES as Family[];
+    families.push(nothing);
+    const gpu = await TestGpu.open();
+    try {
+      const options = { device: gpu.spec, entries: ['forward'], entryOptions: { batch: 2 }, tuning: 'off' };
+      const { artefact, entries } = compile(loadModel(join(folder, 'model.ts')), options);
+      const program = await Program.create(gpu.opened.device, artefact);
+      await initialise(program, artefact, 1);
+      const tuned: Tuned[] = [];
+      await tuneEntries(
+        program,
+        jobsFor(artefact, entries, gpu.spec, () => false),
+        {
+          device: gpu.spec,
+          stop: new AbortController().signal,
+          onClass() {},
+          onTuned: (made) => Promise.resolve(void tuned.push(made)),
+        },
+      );
+      program.close();
+      const product = tuned.find(({ kind }) => kind.startsWith('product'))!;
+      const wrong = product.rejected.filter(({ plan }) => plan.family === 'nothing');
+      expect(wrong.map(({ plan }) => plan.value)).toEqual([0, 1, NaN]);
+      for (const { why } of wrong) expect(why).toMatch(/is off by .* from the interpreter$/);
+      expect(product.best.family).not.toBe('nothing');
+      expect(product.tried).toBeGreaterThan(1);
+      for (const { ownMs, bestMs } of tuned) expect(bestMs).toBeLessThanOrEqual(ownMs);
+    } finally {
+      families.splice(families.indexOf(nothing), 1);
+      gpu.close();
+    }
+  });
+});
+
+describe('ditc tune', () => {
+  const built = async (...args: string[]) => {
+    const { code, err } = await ditc(['build', 'model.ts', '--device', 'here', '--out', 'out', ...args], folder);
+    expect(code).toBe(0);
+    const { kernels } = JSON.parse(readFileSync(join(folder, 'out/manifest.json'), 'utf8')) as Manifest;
+    return { plans: Object.values(kernels).map(({ plan }) => plan), err };
+  };
+
+  it('writes a table that builds take plans from, and goes on where there is one', async () => {
+    const untuned = await built();
+    expect(untuned.err).not.toContain('tuned by');
+    const { code, out } = await ditc(['tune', 'model.ts', '--json'], folder);
+    expect(code).toBe(0);
+    const { tuned, out: path } = JSON.parse(out) as { tuned: Tuned[]; out: string };
+    expect(tuned.length).toBeGreaterThan(1);
+    const table = readFileSync(path, 'utf8');
+    for (const { kind } of tuned) expect(table).toContain(`\n${kind} => `);
+    // Another plan than the compiler's, so that it is seen who chose.
+    const changed = table.replace(/(\nmap .* => map workgroup=)\d+/g, '$1128');
+    expect(changed).not.toBe(table);
+    writeFileSync(path, changed);
+    const after = await built();
+    expect(after.err).toContain('note: tuned by tuning/');
+    expect(after.plans).toContainEqual({ family: 'map', workgroup: 128 });
+    expect((await built('--tuning', 'off')).plans).toEqual(untuned.plans);
+    const again = await ditc(['tune', 'model.ts'], folder);
+    expect(again.out).toContain('nothing to measure');
+    expect(readFileSync(path, 'utf8')).toBe(changed);
+    rmSync(join(folder, 'tuning'), { recursive: true });
+  });
+
+  it('is refused a table of another device', async () => {
+    writeFileSync(join(folder, 'other.txt'), 'device gpu-9\ndriver 1\n');
+    const { code, err } = await ditc(['tune', 'model.ts', '--out', 'other.txt'], folder);
+    expect([code, err]).toEqual([2, expect.stringContaining('it is a table for gpu-9')]);
+    expect(existsSync(join(folder, 'tuning'))).toBe(false);
+  });
+});
