@@ -11,7 +11,7 @@ import type { PassContext } from '../rewrite/pass.ts';
 
 /** Elements that keep a large GPU busy: 256 invocations of 8×8 for each of some 130 cores, halved, as others run beside. */
 const BUSY = 2 ** 20;
-/** Steps of a part: fewer are not worth the pass over the sums. */
+/** Steps of a part: fewer are not worth the pass over the sums, unless the plan's family says otherwise. */
 const LEAST_DEPTH = 128;
 const MOST_PARTS = 8;
 
@@ -27,7 +27,9 @@ export function splitDepth(graph: Graph, { device, remarks }: PassContext): Grap
     const f = new Functional(builder);
     f.like = node;
     const rank = node.type.shape.length;
-    const product = f.matmul(inParts(f, x, rank, rank - 1, parts), inParts(f, y, rank, rank - 2, parts));
+    const operands = [inParts(f, x, rank, rank - 1, parts), inParts(f, y, rank, rank - 2, parts)];
+    // Its attributes say what it adds up in.
+    const product = f.op(node.op, operands, node.attrs);
     return f.reshape(f.sum(product, [0]), node.type.shape);
   });
 }
@@ -42,7 +44,8 @@ function partsOf(product: Node, device: DeviceSpec): number {
   const plan = planFor(groupOf(product), device);
   // Families without tiles share the depth among invocations already.
   if (isRejected(plan) || !familyOf(plan).tile) return 1;
-  const fits = (parts: number) => (depth / parts) % 4 === 0 && depth / parts >= LEAST_DEPTH;
+  const { leastDepth = LEAST_DEPTH } = familyOf(plan);
+  const fits = (parts: number) => (depth / parts) % 4 === 0 && depth / parts >= leastDepth;
   let parts = 1;
   while (parts * elements < BUSY && parts < MOST_PARTS && fits(2 * parts)) parts *= 2;
   return parts;

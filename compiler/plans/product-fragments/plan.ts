@@ -8,6 +8,7 @@ import {
   badCount,
   badGrid,
   badMemory,
+  badRegisters,
   badWorkgroup,
   tiledCost,
   type Group,
@@ -57,6 +58,8 @@ export const planning: Planning<FragmentProductPlan> = {
   tile: tileOf,
   byFours: () => true,
   storesFours: true,
+  // Matrix units do 1,024 steps in the time of a dispatch.
+  leastDepth: 1024,
 };
 
 /** Workgroups that keep most GPUs busy: two for each of some thirty cores. */
@@ -68,6 +71,7 @@ const LAYOUTS = [
   { height: 32, width: 64, down: 2, across: 2, depth: 32 },
   { height: 32, width: 64, down: 2, across: 1, depth: 32 },
   { height: 32, width: 32, down: 2, across: 2, depth: 32 },
+  { height: 32, width: 32, down: 2, across: 1, depth: 32 },
   { height: 16, width: 32, down: 2, across: 2, depth: 32 },
 ];
 
@@ -87,14 +91,15 @@ function propose(group: Group, device: DeviceSpec): FragmentProductPlan | Reject
     return isWhole ? [{ family: 'product-fragments', ...shape, ...layout, rows, columns }] : [];
   }).filter((plan) => !refuses(plan, group, device));
   const workgroups = ({ rows, columns }: Tile) => batch * Math.ceil(m / rows) * Math.ceil(n / columns);
+  const k = anchor!.inputs[0].type.shape.at(-1)!;
   const fills = (plan: FragmentProductPlan) => {
     const { rows, columns } = tileOf(plan);
-    return m >= rows && n >= columns;
+    return m >= rows && n >= columns && k >= plan.depth;
   };
   const filled = plans.filter(fills);
   // The rows may be those of the whole batch, and their number must not matter: sums are in the same order whatever the tile.
   const plan = filled.find((one) => workgroups(tileOf(one)) >= ENOUGH_WORKGROUPS) ?? filled.at(-1);
-  return plan ?? { rejected: `${m}×${n} fills no tile of fragments` };
+  return plan ?? { rejected: `${m}×${n} over ${k} fills no tile of fragments` };
 }
 
 function refuses(plan: FragmentProductPlan, group: Group, device: DeviceSpec): string | undefined {
@@ -105,6 +110,8 @@ function refuses(plan: FragmentProductPlan, group: Group, device: DeviceSpec): s
   const invocations = invocationsOf(plan);
   const bad = badCount({ down, across, rows, columns, depth }) ?? badWorkgroup(invocations, device);
   if (bad) return bad;
+  const held = badRegisters((rows * plan.m * columns * plan.n) / plan.lanes);
+  if (held) return held;
   if (depth % k) return `${k} does not divide a depth of ${depth}`;
   const tile = tileOf(plan);
   const along = alongK(group);
