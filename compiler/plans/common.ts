@@ -127,8 +127,7 @@ export function storeElement(
 }
 
 /**
- * The same of four columns from `column` on, a multiple of 4 as their number is, in one go where a buffer holds fours. A result that does
- * not lie in it so is noted (lower.ts).
+ * The same of four columns from `column` on, a multiple of 4 as their number is.
  */
 export function storeFour(
   site: Site,
@@ -149,29 +148,42 @@ export function storeFour(
     ...(maxOf(column) >= columns ? [b.binary('<', ix.expr(column), b.u32(columns))] : []),
     ...(m !== row ? [b.binary('<', ix.expr(row), b.u32(rows))] : []),
   ];
-  const store = () => {
-    const elements = range(4).map((u) => {
-      inline.given.set(anchor!, () => b.component(four, u));
-      const index = [...batch, m, ix.offset(n, u)];
-      return own.map((output) => {
-        const { value, place } = elementAt(site, index, output);
-        return { value: named(site, output, value, own), place };
-      });
-    });
-    own.forEach(({ node, buffer }, i) => {
-      const [places, values] = [elements.map((all) => all[i].place), elements.map((all) => all[i].value)];
-      const place = buffer.fours ? ix.foursAt(places) : undefined;
-      if (place) b.store(buffer, ix.expr(place), asVector(site, values));
-      else if (buffer.fours) inline.notByFours.add(node);
-      else places.forEach((at, u) => b.store(buffer, ix.expr(at), values[u]));
-    });
-  };
+  const given = (u: number) => inline.given.set(anchor!, () => b.component(four, u));
+  const store = () => storeFours(site, own, (u) => [...batch, m, ix.offset(n, u)], given);
   if (isInside.length)
     b.when(
       isInside.reduce((x, y) => b.binary('&&', x, y)),
       store,
     );
   else store();
+}
+
+/**
+ * Stores the results at four indices of the kernel's domain, in one go where a buffer holds fours. A result that does not lie in it so is
+ * noted (lower.ts). `select` is called before anything is computed at index u.
+ */
+export function storeFours(
+  site: Site,
+  which: readonly Output[],
+  index: (u: number) => readonly Index[],
+  select?: (u: number) => void,
+): void {
+  const { b, inline } = site;
+  const { ix } = inline;
+  const elements = range(4).map((u) => {
+    select?.(u);
+    return which.map((output) => {
+      const { value, place } = elementAt(site, index(u), output);
+      return { value: named(site, output, value, which), place };
+    });
+  });
+  which.forEach(({ node, buffer }, i) => {
+    const [places, values] = [elements.map((all) => all[i].place), elements.map((all) => all[i].value)];
+    const place = buffer.fours ? ix.foursAt(places) : undefined;
+    if (place) b.store(buffer, ix.expr(place), asVector(site, values));
+    else if (buffer.fours) inline.notByFours.add(node);
+    else places.forEach((at, u) => b.store(buffer, ix.expr(at), values[u]));
+  });
 }
 
 /**

@@ -18,6 +18,7 @@ import productSubgroup from './product-subgroup/index.ts';
 import productTiled from './product-tiled/index.ts';
 import productTiledVec4 from './product-tiled-vec4/index.ts';
 import row from './row/index.ts';
+import rowVectors from './row-vectors/index.ts';
 import scan from './scan/index.ts';
 import type { Tiles } from './tile-partials.ts';
 
@@ -34,6 +35,7 @@ export const FAMILIES: readonly Family[] = [
   attentionGradientTiled,
   attentionGradient,
   scan,
+  rowVectors,
   row,
   map,
 ];

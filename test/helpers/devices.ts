@@ -18,3 +18,11 @@ export const bySubgroups = (lanes: number): DeviceSpec => ({
 
 /** A GPU of WebGPU's least limits: what is for hardware alone is compiled for it. */
 export const HARDWARE: DeviceSpec = { ...PORTABLE, name: 'GPU', kind: 'hardware' };
+
+/** A GPU, as the compiler sees one: no software runs it. Its subgroups have 32 to 64 lanes, and kernels say how many they want. */
+export const GPU: DeviceSpec = {
+  ...PORTABLE,
+  name: 'gpu',
+  features: ['subgroup-size-control', 'subgroups'],
+  subgroups: { min: 32, max: 64 },
+};

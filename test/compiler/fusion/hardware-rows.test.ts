@@ -4,11 +4,10 @@ import { PORTABLE, type DeviceSpec } from '../../../compiler/device.ts';
 import { interpret, Random } from '../../../compiler/ops/index.ts';
 import { schedule } from '../../../compiler/pipeline.ts';
 import { graphOf } from '../../helpers/build-graph.ts';
+import { HARDWARE } from '../../helpers/devices.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';
 import { drawValues } from '../../helpers/samples.ts';
 import { relativeError } from '../../helpers/gpu.ts';
-
-const HARDWARE: DeviceSpec = { ...PORTABLE, name: 'hardware' };
 
 /** x̂·(1 + scale) + shift, then a linear layer. */
 const modulated = (m: number, n: number, k: number) =>

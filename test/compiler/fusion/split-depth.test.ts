@@ -6,11 +6,11 @@ import { nodesOf, Remarks, type Graph } from '../../../compiler/ir/index.ts';
 import { interpret, Random } from '../../../compiler/ops/index.ts';
 import { pipeline } from '../../../compiler/pipeline.ts';
 import { graphOf } from '../../helpers/build-graph.ts';
+import { HARDWARE } from '../../helpers/devices.ts';
 import { relativeError } from '../../helpers/gpu.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';
 import { drawValues } from '../../helpers/samples.ts';
 
-const HARDWARE: DeviceSpec = { ...PORTABLE, name: 'hardware' };
 const PASSES = pipeline.filter(({ name }) => name === 'split-depth');
 
 /** A linear layer of a batch, then gate · y + residual. */
@@ -62,6 +62,6 @@ it.each([
   const graph = linear(batch, m, n, k);
   const { bindings, want } = judged(graph);
   const { outputs, scheduled } = runSchedule(graph, bindings, { device: HARDWARE, passes: PASSES, verify: true });
-  expect(scheduled.regions.map(({ plan }) => plan.family)).toEqual(['product-tiled-vec4', 'row']);
+  expect(scheduled.regions.map(({ plan }) => plan.family)).toEqual(['product-tiled-vec4', 'row-vectors']);
   for (const { name } of graph.outputs) expect(relativeError(outputs[name], want[name].data)).toBeLessThan(1e-5);
 });

@@ -43,6 +43,13 @@ const GEOMETRIES: Readonly<Record<string, Readonly<Record<string, readonly unkno
     combine: ['serial', 'subgroup', 'workgroup'],
     rolled: [false],
   },
+  'row-vectors': {
+    lanes: [1, 32, 64],
+    rowsPerWorkgroup: [1, 4, 6],
+    subgroup: [0, 32],
+    sized: [false, true],
+    width: [1, 4],
+  },
   'product-simple': { workgroup: [0.5, 48] },
   'product-dot': { lanes: [24, 32, 64], share: [2, 8] },
   'product-subgroup': {

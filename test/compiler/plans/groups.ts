@@ -6,7 +6,7 @@ import type { Graph } from '../../../compiler/ir/index.ts';
 import type { CompileOptions } from '../../../compiler/pipeline.ts';
 import { canonicalise } from '../../../compiler/rewrite/simplify.ts';
 import { graphOf } from '../../helpers/build-graph.ts';
-import { bySubgroups } from '../../helpers/devices.ts';
+import { bySubgroups, GPU } from '../../helpers/devices.ts';
 import { MATRIX_DEVICES } from '../../helpers/fragment-products.ts';
 import { normedLayers } from '../../helpers/norm-graph.ts';
 
@@ -116,4 +116,7 @@ export const CASES: readonly Case[] = [
   group('long rows', rows([5, 70], 1), software(8), PLAIN),
   group('short rows', rows([9, 5], 1), PORTABLE, PLAIN),
   group('columns', rows([6, 70], 0), subgroups(8), PLAIN),
+  group('long rows', rows([5, 70], 1), GPU, PLAIN),
+  group('rows of vectors', rows([5, 136], 1), GPU, PLAIN),
+  group('columns by fours', rows([6, 72], 0), GPU, PLAIN),
 ];
