@@ -1,12 +1,13 @@
 /** Rows on GPUs: shared by subgroups, or four to an invocation; of any length and number. */
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compileGraphs } from '../../../compiler/compile.ts';
+import type { DeviceSpec } from '../../../compiler/device.ts';
 import type { Graph } from '../../../compiler/ir/index.ts';
 import { interpret, Random } from '../../../compiler/ops/index.ts';
 import { schedule } from '../../../compiler/pipeline.ts';
 import { graphOf } from '../../helpers/build-graph.ts';
 import { GPU } from '../../helpers/devices.ts';
-import { relativeError } from '../../helpers/gpu.ts';
+import { relativeError, TestGpu } from '../../helpers/gpu.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';
 import { drawValues } from '../../helpers/samples.ts';
 
@@ -53,18 +54,41 @@ const CASES: readonly (readonly [what: string, graph: Graph, lanes: number])[] =
   ['a row of the batch and the plane of a channel', groups(3, 4, 36), 32],
 ];
 
+function judged(graph: Graph) {
+  const random = new Random(7);
+  const drawn = graph.inputs.map((node) => [String(node.attrs.name), drawValues(random, node.type)] as const);
+  const bindings = Object.fromEntries(drawn);
+  return { bindings, want: interpret(graph, bindings).outputs };
+}
+
 describe.each(CASES)('%s', (_, graph, lanes) => {
   it(`${lanes} lanes a row: one kernel, and right`, () => {
-    const random = new Random(7);
-    const bindings = Object.fromEntries(
-      graph.inputs.map((node) => [String(node.attrs.name), drawValues(random, node.type)]),
-    );
+    const { bindings, want } = judged(graph);
     const { outputs, scheduled } = runSchedule(graph, bindings, OPTIONS);
-    const want = interpret(graph, bindings).outputs;
     expect(scheduled.regions.map(({ plan }) => plan)).toMatchObject([{ family: 'row-vectors', lanes }]);
     for (const { name } of graph.outputs)
       expect(relativeError(outputs[name], want[name].data), name).toBeLessThan(1e-5);
   });
+});
+
+describe('on this machine’s device, as a GPU', () => {
+  let gpu: TestGpu;
+  beforeAll(async () => {
+    gpu = await TestGpu.open();
+  });
+  afterAll(() => gpu?.close());
+
+  it.each(['17 rows of 36', 'rows that are no whole vectors', 'rows whose statistics are results', 'columns'])(
+    '%s',
+    async (wanted) => {
+      const [, graph] = CASES.find(([name]) => name === wanted)!;
+      const { bindings, want } = judged(graph);
+      const device: DeviceSpec = { ...gpu.spec, name: 'as a GPU', kind: 'hardware' };
+      const { outputs } = await gpu.run(compileGraphs([graph], { ...OPTIONS, device }), graph.name, bindings);
+      for (const { name } of graph.outputs)
+        expect(relativeError(outputs[name], want[name].data), name).toBeLessThan(1e-5);
+    },
+  );
 });
 
 it('rows and columns are loaded and stored by fours', () => {

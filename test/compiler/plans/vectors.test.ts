@@ -44,7 +44,15 @@ describe('on this machine’s device', () => {
   it.each([
     'x·Wᵀ of whole vectors',
     'rows that are normalised, and read by others',
-    ...(process.env.DITC_SLOW ? ['dᵀ·x of parts of vectors', 'rows of dᵀ summed up beside the product'] : []),
+    'd·W of three steps of k',
+    ...(process.env.DITC_SLOW
+      ? [
+          'x·Wᵀ of parts of vectors',
+          'heads split off as they are stored',
+          'dᵀ·x of parts of vectors',
+          'rows of dᵀ summed up beside the product',
+        ]
+      : []),
   ])('%s', async (wanted) => {
     const [, graph] = VECTOR_PRODUCTS.find(([name]) => name === wanted)!;
     const { bindings, want } = judged(graph);
