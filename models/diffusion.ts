@@ -68,7 +68,7 @@ function samplingOptions(given: EntryOptions, objective: Objective, nullClass?: 
   const options = {
     steps: read('steps') as number | string,
     sampler: oneOf('sampler', read('sampler'), Object.keys(objective.samplers), `the model ${objective.told}`),
-    cfg: realNumber('cfg', read('cfg')),
+    cfg: realNumber('cfg', read('cfg'), 0),
     cfgChannels: guidedChannels(read('cfgChannels')),
     cfgInterval: interval('cfgInterval', read('cfgInterval')),
     clip: oneOf('clip', read('clip'), [true, false]),

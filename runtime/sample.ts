@@ -132,7 +132,7 @@ export function sampleJob(program: Program, asked: SampleOptions): SampleJob {
   const labels = inputs.find(({ name, range }) => name === 'y' && range);
   if (labels) checkRange({ ...labels, name: 'classes', shape: [classes.length] }, classes, model);
   checkCount('seed', seed, 0);
-  if (!Number.isFinite(cfg)) throw argument(`cfg is ${cfg}`, 'give a number; 1 is no guidance');
+  if (!(cfg >= 0 && cfg < Infinity)) throw argument(`cfg is ${cfg}`, 'give a number from 0; 1 is no guidance');
   return { classes, seed, cfg, onStep, signal };
 }
 

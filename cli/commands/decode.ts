@@ -2,8 +2,8 @@
 import { Command } from 'commander';
 import { examples, type Context } from '../context.ts';
 import { CHECKPOINT, ALLOW_NON_FINITE, PART, part, realNumber, wholeNumber } from '../options.ts';
+import { COLUMNS, columns, OVERWRITE, PICTURES_AT_ONCE, picturesAtOnce, SCALE, scale } from '../picture-options.ts';
 import type { Part } from '../../runtime/checkpoint/trained.ts';
-
 import { plural, seconds } from '../text.ts';
 
 interface Options {
@@ -39,22 +39,10 @@ export const decodeCommand = (context: Context): Command =>
       realNumber('--latent-scale', 1e-30),
     )
     .option('--count <n>', 'only the first n', wholeNumber('--count', 1))
-    .option(
-      '--batch <n>',
-      'pictures at once; they are the same for any (default: at most 8, and what fits)',
-      wholeNumber('--batch', 1, 65535),
-    )
-    .option(
-      '--columns <n>',
-      'pictures in a row of the grid (default: 4, or 10 for more than 8)',
-      wholeNumber('--columns', 1, 10000),
-    )
-    .option(
-      '--scale <n>',
-      'pixels a side of each pixel in the grid (default: as many as show a picture at least 64 a side)',
-      wholeNumber('--scale', 1, 64),
-    )
-    .option('--overwrite', 'replace the pictures that a former run left in the folder')
+    .option(...PICTURES_AT_ONCE, picturesAtOnce)
+    .option(...COLUMNS, columns)
+    .option(...SCALE, scale)
+    .option(...OVERWRITE)
     .option(ALLOW_NON_FINITE, 'decode with weights, or from latents, that are infinite or NaN: black in a PNG')
     .option('--json', 'print what was done as JSON')
     .addHelpText(

@@ -102,6 +102,7 @@ async function run(path: string, options: Options, { terminal }: Context): Promi
     import('../out-path.ts'),
     import('../run/results.ts'),
   ]);
+  (await import('../unread.ts')).checkBeside(options, 'weights', ['part', 'onMismatch']);
   checkOutputFolder(options.out);
   const names = options.entry;
   const artefactFor = await source(path, options, terminal);

@@ -15,9 +15,10 @@ import {
   realNumber,
   wholeNumber,
 } from '../options.ts';
+import { COLUMNS, columns, OVERWRITE, PICTURES_AT_ONCE, picturesAtOnce, SCALE, scale } from '../picture-options.ts';
 import type { Part } from '../../runtime/checkpoint/trained.ts';
 import type { OnMismatch } from '../../runtime/weights.ts';
-import { channels, settingsOf, shares, type Settings } from '../sample/settings.ts';
+import { channels, SETTINGS, settingsOf, shares, type Settings } from '../sample/settings.ts';
 import { plural, seconds } from '../text.ts';
 import { TUNING } from '../tuning/option.ts';
 import type { Artefact } from '../../compiler/emit/artefact.ts';
@@ -47,6 +48,8 @@ interface Options extends Settings {
   json?: boolean;
 }
 
+/** Guidance beyond any use: what is drawn is white and black long before. */
+const MOST_GUIDANCE = 100;
 /** The longest process: what models are trained with. */
 const MAX_STEPS = 1000;
 
@@ -79,29 +82,22 @@ export const sampleCommand = (context: Context): Command =>
     .option('--steps <n>', 'reverse steps, 1 to 1000', wholeNumber('--steps', 1, MAX_STEPS))
     .option(
       '--sampler [name]',
-      'ddpm, ddim, heun (two evaluations a step) or dpm++ (good in few steps); of a model of flow matching euler, heun or euler-maruyama; without a name: which the model has',
+      'one that the model has; without a name: which these are. Of this package’s models: ddpm, ddim, heun (two evaluations a step) or dpm++ ' +
+        '(good in few steps), of those of flow matching euler, heun or euler-maruyama',
     )
     .option('--eta <x>', 'noise of ddim, 0 to 1', realNumber('--eta', 0, 1))
-    .option('--cfg <scale>', 'strength of classifier-free guidance; 1 is none', realNumber('--cfg'))
+    .option(
+      '--cfg <scale>',
+      `strength of classifier-free guidance: 1 is none, 1.5 to 8 is usual, ${MOST_GUIDANCE} the most`,
+      realNumber('--cfg', 0, MOST_GUIDANCE),
+    )
     .option('--cfg-channels <n>', 'channels that are guided: the first 3 as the released code does, or all', channels)
     .option('--cfg-interval <from-to>', 'share of the process in which guidance acts, such as 0.1-0.8', shares)
     .option('--seed <n>', 'the same seed gives the same pictures', wholeNumber('--seed', 0, MAX_SEED), 0)
-    .option(
-      '--batch <n>',
-      'pictures at once; they are the same for any (default: at most 8, and what fits)',
-      wholeNumber('--batch', 1, 65535),
-    )
-    .option(
-      '--columns <n>',
-      'pictures in a row of the grid (default: 4, or 10 for more than 8)',
-      wholeNumber('--columns', 1, 10000),
-    )
-    .option(
-      '--scale <n>',
-      'pixels a side of each pixel in the grid (default: as many as show a picture at least 64 a side)',
-      wholeNumber('--scale', 1, 64),
-    )
-    .option('--overwrite', 'replace the pictures that a former run left in the folder')
+    .option(...PICTURES_AT_ONCE, picturesAtOnce)
+    .option(...COLUMNS, columns)
+    .option(...SCALE, scale)
+    .option(...OVERWRITE)
     .option('--dtype <type>', 'f32 or f16, of weights and of what products read (default: f32)', precision)
     .option(...TUNING)
     .option(ALLOW_NON_FINITE, 'draw with weights that are infinite or NaN, and write such samples: black in a PNG')
@@ -118,12 +114,15 @@ export const sampleCommand = (context: Context): Command =>
 
 async function sampleModel(path: string, options: Options, { terminal }: Context): Promise<void> {
   const start = performance.now();
-  const [{ loadModel, signatureOf }, sampler, { sinkFor, finiteOnly }, { Drawing }] = await Promise.all([
+  const [{ loadModel, signatureOf }, sampler, { sinkFor, finiteOnly }, { Drawing }, unread] = await Promise.all([
     import('../model.ts'),
     import('../../runtime/sample.ts'),
     import('../sample-sinks.ts'),
     import('../sample/drawing.ts'),
+    import('../unread.ts'),
   ]);
+  unread.checkBeside(options, 'weights', ['part', 'onMismatch']);
+  unread.checkBeside(options, 'vae', ['vaeWeights']);
   const drawing = new Drawing(options);
   const sink = drawing.shard
     ? finiteOnly(drawing.shard.sink, options, terminal)
@@ -133,6 +132,9 @@ async function sampleModel(path: string, options: Options, { terminal }: Context
   sampler.checkSampler(Object.keys(model.entries), source);
   const settings = settingsOf(name, model, options);
   const { inputs, states } = signatureOf(loaded, 'sampleStep', { ...settings, batch: 1 });
+  const given = SETTINGS.filter((name) => options[name] !== undefined);
+  const note = unread.unreadOptions(loaded, sampler.SAMPLING_ENTRIES, { ...settings, batch: 1 }, given);
+  if (note) terminal.err(`note: ${note}`);
   const labels = inputs.find((input) => input.name === 'y');
   const classes = drawing.classes(classesOf(model, labels));
   checkClasses(options.classes ?? [], classesOf(model, labels), name);

@@ -44,6 +44,7 @@ export const verifyCommand = (context: Context): Command =>
 
 async function verify(path: string, options: VerifyOptions, context: Context): Promise<void> {
   const start = performance.now();
+  (await import('../unread.ts')).checkBeside(options, 'weights', ['part']);
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) {
     const why = 'what a kernel should compute is known only while the model is compiled';
     throw new UsageError({ what: `${path} is a folder`, why, fix: 'give the model file it was built from' });

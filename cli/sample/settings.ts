@@ -12,6 +12,16 @@ export interface Settings {
   readonly cfgInterval?: [number, number];
 }
 
+/** By the names that models know. */
+export const SETTINGS = [
+  'steps',
+  'sampler',
+  'eta',
+  'cfg',
+  'cfgChannels',
+  'cfgInterval',
+] as const satisfies (keyof Settings)[];
+
 /** `--cfg-channels`: a count, or `all`; 4 is all of them too. */
 export const channels = (text: string): number | 'all' =>
   text === 'all' ? text : wholeNumber('--cfg-channels', 1)(text);
@@ -39,15 +49,13 @@ function checkChoice(
 }
 
 /** Options of the sampling entries: the command's, over the model file's. */
-export function settingsOf(
-  name: string,
-  model: Model,
-  { steps, sampler, eta, cfg, cfgChannels, cfgInterval }: Settings,
-): Record<string, unknown> {
-  const given = Object.entries({ steps, sampler, eta, cfg, cfgChannels, cfgInterval }).filter(
-    ([, value]) => value !== undefined,
-  );
-  const settings: Record<string, unknown> = { ...model.options, ...Object.fromEntries(given) };
+export function settingsOf(name: string, model: Model, asked: Settings): Record<string, unknown> {
+  const { sampler, eta } = asked;
+  const given = SETTINGS.filter((setting) => asked[setting] !== undefined);
+  const settings: Record<string, unknown> = {
+    ...model.options,
+    ...Object.fromEntries(given.map((setting) => [setting, asked[setting]])),
+  };
   checkChoice('--sampler', sampler, model.choices?.sampler, name);
   if (eta !== undefined && settings.sampler !== 'ddim') {
     throw new UsageError({

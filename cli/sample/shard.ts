@@ -19,7 +19,7 @@ export function parseShard(text = '0/1', env: NodeJS.ProcessEnv = process.env): 
   const shard = { index: job?.index ?? Number(index), of: Number(count ?? job?.of ?? NaN) };
   if (Number.isNaN(shard.of)) throw wrong(text, 'give the number of parts: auto/4');
   if (shard.of < 1 || shard.of > MOST) throw wrong(text, `the number of parts is from 1 to ${MOST}`);
-  if (shard.index < shard.of) return shard;
+  if (Number.isInteger(shard.index) && shard.index < shard.of) return shard;
   const why = `parts are numbered from 0${job ? `, and the job says ${shard.index}` : ''}`;
   throw wrong(text, `use 0/${shard.of} to ${shard.of - 1}/${shard.of}`, why);
 }
@@ -31,8 +31,11 @@ const wrong = (text: string, fix: string, why?: string): UsageError =>
 function taskOf(env: NodeJS.ProcessEnv): { readonly index: number; readonly of?: number } {
   const count = (name: string): number | undefined => (/^\d+$/.test(env[name] ?? '') ? Number(env[name]) : undefined);
   const slurm = count('SLURM_ARRAY_TASK_ID');
-  if (slurm !== undefined)
-    return { index: slurm - (count('SLURM_ARRAY_TASK_MIN') ?? 0), of: count('SLURM_ARRAY_TASK_COUNT') };
+  if (slurm !== undefined) {
+    // --array=1-13:4 has the tasks 1, 5, 9 and 13.
+    const index = (slurm - (count('SLURM_ARRAY_TASK_MIN') ?? 0)) / (count('SLURM_ARRAY_TASK_STEP') || 1);
+    return { index, of: count('SLURM_ARRAY_TASK_COUNT') };
+  }
   const kubernetes = count('JOB_COMPLETION_INDEX');
   if (kubernetes !== undefined) return { index: kubernetes };
   const why = 'neither SLURM_ARRAY_TASK_ID nor JOB_COMPLETION_INDEX is set';

@@ -24,6 +24,7 @@ import { changedSince, withCheckpoint, type Checkpoint } from './resume.ts';
 import { run } from './run.ts';
 import { checkSameModel } from './same-model.ts';
 import { settle } from './settings.ts';
+import { checkBeside, unreadOptions } from '../unread.ts';
 import { openSplit, VALIDATION } from './validation.ts';
 
 /** Trains until its steps are done, or `stopping` is asked to end. */
@@ -33,6 +34,7 @@ export async function train(
   terminal: Terminal,
   stopping: Stoppable = stoppable,
 ): Promise<TrainResult> {
+  checkBeside(request, 'weights', ['part', 'onMismatch']);
   const loaded = loadModel(path, terminal);
   const folder = new TrainingFolder(request.out);
   checkApart(request.out, request.data, WRITTEN);
@@ -63,13 +65,23 @@ export async function train(
         const finished = await finishedBefore(job);
         if (finished) return finished;
         const changed = checkpoint && (await changedSince(checkpoint, data));
-        for (const note of [resumed.note, ...notes, ...data.notes, changed]) if (note) terminal.err(`note: ${note}`);
+        const options = { ...settings.options, batch: settings.batch, dtype: settings.dtype };
+        const unread = unreadOptions(loaded, TRAINING_ENTRIES, options, Object.keys(request.given.options));
+        const told = [resumed.note, ...notes, ...data.notes, changed, unread, fewerClasses(data, classes)];
+        for (const note of told) if (note) terminal.err(`note: ${note}`);
         return await withDevice((open) => trainOn(open, job, stopping));
       } finally {
         await split.close();
       }
     }),
   );
+}
+
+/** What of the model the data does not train. */
+function fewerClasses({ classes: { length } }: Dataset, known = 0): string | undefined {
+  if (!length || length >= known) return undefined;
+  const others = known - length > 1 ? `the other ${grouped(known - length)} are` : 'the other is';
+  return `the data has ${plural(length, 'class', 'classes')}, the model ${grouped(known)}: ${others} not trained`;
 }
 
 function checkResumable({ model, name }: LoadedModel, { path, record }: Checkpoint, request: TrainRequest): void {
@@ -119,6 +131,8 @@ async function trainOn(open: OpenDevice, job: Job, stopping: Stoppable): Promise
     };
     return request.memory === undefined ? within() : compileWithin(request.memory - beside, within);
   };
+  // Where a bar is watched, phases are named as they go.
+  if (!terminal.interactive) terminal.err(`${loaded.name} on ${open.spec.name}: compiling`);
   const compiled = compiledFor(settings.batch);
   const { artefact } = compiled;
   const needFor = (batch: number): Need => {

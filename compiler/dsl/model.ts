@@ -354,10 +354,14 @@ export function traceEntry(model: Model, name: string, options: EntryOptions, re
   return { graph, classes, params: [...params.values()], states: [...states.values()] };
 }
 
-/** The names of all options that entries of a model read, given these; what the options do not suit reads some of its own. */
-export function optionsRead(model: Model, options: EntryOptions): ReadonlySet<string> {
+/** The names of all options that entries of a model (all, unless told) read, given these; what the options do not suit reads some of its own. */
+export function optionsRead(
+  model: Model,
+  options: EntryOptions,
+  entries: readonly string[] = Object.keys(model.entries),
+): ReadonlySet<string> {
   const read = new Set<string>();
-  for (const name of Object.keys(model.entries)) {
+  for (const name of entries) {
     try {
       traceEntry(model, name, options, read);
     } catch (error) {

@@ -1,4 +1,5 @@
 /** Opens a model file and all it imports as a TypeScript program, configured as this package's own tsconfig is. */
+import { existsSync } from 'node:fs';
 import type { Project, ts } from 'ts-morph';
 import { morph } from './morph.ts';
 import { CODE_ROOT, DSL_INDEX, isCompilerFile, isPackageModel, PACKAGE_ROOT } from './paths.ts';
@@ -43,15 +44,34 @@ let project: Project | undefined;
 
 function sharedProject(): Project {
   if (!project) {
-    project = new (morph().Project)({
+    const { Project, ts } = morph();
+    project = new Project({
       compilerOptions: compilerOptions(),
       skipAddingFilesFromTsConfig: true,
       skipFileDependencyResolution: true,
+      ...(IS_BUILT_CLONE && {
+        resolutionHost: (host, options) => ({
+          resolveModuleNames: (names, from) =>
+            names.map((name) => ts.resolveModuleName(name, from, options(), withoutSources(host)).resolvedModule),
+        }),
+      }),
     });
     project.createSourceFile(AMBIENT_FILE, AMBIENT, { overwrite: true });
   }
   return project;
 }
+
+/**
+ * Whether this is built and lies in its repository, as of a clone that is linked into another project: then the DSL's sources are there too,
+ * where models import it from.
+ */
+const IS_BUILT_CLONE = CODE_ROOT !== PACKAGE_ROOT && existsSync(`${PACKAGE_ROOT}/compiler`);
+
+/** What was built is the DSL, not what it was built from. */
+const withoutSources = <H extends ts.ModuleResolutionHost>(host: H): H =>
+  IS_BUILT_CLONE
+    ? { ...host, fileExists: (file) => !file.startsWith(`${PACKAGE_ROOT}/compiler/`) && host.fileExists(file) }
+    : host;
 
 export interface OpenedModel {
   readonly program: ts.Program;
@@ -90,7 +110,8 @@ export type Resolver = (specifier: string, from: string) => string | undefined;
 export function moduleResolver(): Resolver {
   const { ts } = morph();
   const options = compilerOptions();
+  const host = withoutSources(ts.sys);
   const cache = ts.createModuleResolutionCache(PACKAGE_ROOT, (name) => name, options);
   return (specifier, from) =>
-    ts.resolveModuleName(specifier, from, options, ts.sys, cache).resolvedModule?.resolvedFileName;
+    ts.resolveModuleName(specifier, from, options, host, cache).resolvedModule?.resolvedFileName;
 }

@@ -39,6 +39,7 @@ export function fitParameters(file: TensorFile, params: readonly Param[]): Fit {
   const wrapped = new Wrapped(file);
   const missing: string[] = [];
   const wrong: WrongShape[] = [];
+  const known = new Set<string>();
   const resized: string[] = [];
   let matrices = 0;
   const found = params.map((param): Fitted | undefined => {
@@ -47,6 +48,7 @@ export function fitParameters(file: TensorFile, params: readonly Param[]): Fit {
       if (!param.computed) missing.push(`${param.name}: the file lacks it`);
       return undefined;
     }
+    known.add(info.name);
     if (fits(info, param)) {
       if (param.shape.length > 1 && !param.computed) matrices++;
       return { info };
@@ -58,7 +60,6 @@ export function fitParameters(file: TensorFile, params: readonly Param[]): Fit {
   });
   if (!matrices) matchParameters(file, params); // which tells all that differs
   const taken = found.flatMap((one) => (one ? [one.info] : []));
-  const known = new Set([...taken, ...wrong].map(({ name }) => name));
   const extra = [...file.tensors.values()].filter(({ name }) => !known.has(name));
   const whole = found.filter((one) => one && !one.read).length;
   const told = [

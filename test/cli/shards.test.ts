@@ -238,6 +238,9 @@ describe('--shard', () => {
     expect(parseShard('2/8', {})).toEqual({ index: 2, of: 8 });
     const slurm = { SLURM_ARRAY_TASK_ID: '3', SLURM_ARRAY_TASK_MIN: '1', SLURM_ARRAY_TASK_COUNT: '4' };
     expect(parseShard('auto', slurm)).toEqual({ index: 2, of: 4 });
+    const apart = { ...slurm, SLURM_ARRAY_TASK_ID: '9', SLURM_ARRAY_TASK_STEP: '4' };
+    expect(parseShard('auto', apart)).toEqual({ index: 2, of: 4 });
+    expect(() => parseShard('auto', { ...apart, SLURM_ARRAY_TASK_ID: '8' })).toThrow(/--shard is auto/);
     expect(parseShard('auto/8', { SLURM_ARRAY_TASK_ID: '7' })).toEqual({ index: 7, of: 8 });
     expect(parseShard('auto/8', { JOB_COMPLETION_INDEX: '5' })).toEqual({ index: 5, of: 8 });
     expect(() => parseShard('auto', { JOB_COMPLETION_INDEX: '5' })).toThrow(/--shard is auto/);

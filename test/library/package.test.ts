@@ -12,6 +12,7 @@ import {
   readFileSync,
   realpathSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -84,6 +85,22 @@ describe('the installed package', () => {
       expect(await linesOf(name)).toEqual(promised(name));
     },
   );
+
+  it('compiles its own models where it is a clone that was linked', async () => {
+    mkdirSync(at('linked/node_modules'), { recursive: true });
+    symlinkSync(REPO, at('linked/node_modules/ditc'));
+    writeFileSync(
+      at('linked/mine.ts'),
+      `import { defineModel } from 'ditc/dsl';\nimport { dit } from 'ditc/models/dit';\nexport default defineModel(dit({ inputSize: 4, depth: 1 }));\n`,
+    );
+    writeFileSync(
+      at('linked/build.mjs'),
+      `import { compile } from 'ditc/compiler';
+for (const file of ['node_modules/ditc/models/digits.ts', 'mine.ts'])
+  console.log((await compile(file, { entries: ['forward'] })).manifest.entries.forward.outputs[0].name);`,
+    );
+    expect(await run(process.execPath, ['build.mjs'], at('linked'))).toBe('out\nout\n');
+  });
 
   it('types a build’s bindings, strictly, and they run once compiled', async () => {
     await npm(['install', '--save-dev', '@types/node@20']);

@@ -16,17 +16,21 @@ const { values: grid } = await readGolden('checkpoints/grid');
 const file = await openCheckpointFile(join(DATA, 'official.pt'));
 
 /** Parameters of the golden model with other sizes, and what the golden checkpoint has for them; 7 where it has nothing. */
-async function fit(other: Partial<DiTConfig>) {
+async function fit(other: Partial<DiTConfig>, from = file) {
   const model = dit({ ...(config as Partial<DiTConfig>), ...other });
   const params = declare(traceEntry(model, 'forward', { batch: 1 }).params, new Map(), model).map((spec) => {
     return { ...spec, computed: spec.init.kind === 'file' };
   });
-  const { found, notes } = fitParameters(file, params);
+  const { found, notes } = fitParameters(from, params);
   const values: Record<string, Float32Array> = {};
   for (const [i, { name, shape }] of params.entries()) {
     const one = found[i];
     const own = new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(7);
-    values[name] = !one ? own : one.read ? await one.read(own) : await file.readF32(one.info.name);
+    values[name] = !one
+      ? own
+      : one.read
+        ? await one.read(own)
+        : await file.readF32(one.info.name.replace('module.', ''));
   }
   return { values, notes: notes.join('\n') };
 }
@@ -76,4 +80,15 @@ it('fewer blocks take the first ones; the others are named', async () => {
 it('a checkpoint of another family is refused, as it would be without', async () => {
   const error = await failure(() => fit({ hiddenSize: 16 }));
   expect(error).toMatchObject({ code: 'mismatch', what: 'the checkpoint does not fit the model' });
+});
+
+it('behind the prefix of a wrapper each is named once', async () => {
+  const behind = [...file.tensors.values()].map((info) => [`module.${info.name}`, info] as const);
+  const tensors = new Map(behind.map(([name, info]) => [name, { ...info, name }]));
+  const { notes } = await fit(
+    { learnSigma: false },
+    Object.create(file, { tensors: { value: tensors } }) as typeof file,
+  );
+  expect(notes.match(/final_layer\.linear\.weight/g)).toHaveLength(1);
+  expect(notes).not.toContain('not used');
 });
