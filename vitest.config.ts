@@ -8,7 +8,7 @@ const project = (name: string, include: string[]) => ({ extends: true as const, 
 export default defineConfig({
   test: {
     projects: [project('device', device), project('host', host)],
-    setupFiles: ['test/helpers/yield.ts'],
+    setupFiles: ['test/helpers/yield.ts', 'test/helpers/temporary.ts'],
     testTimeout: 120_000,
     hookTimeout: 120_000,
     // A test that wants a cache of compiled models says where.

@@ -6,11 +6,12 @@
  * `--processes` (1 unless told), `--validate N`: Dawn sees every N-th graph's WGSL (10 unless told, 0: none), `--out DIR`: where graphs
  * that fail go, as small as they can be made. Exit code 1 where any does.
  */
-import { fork, spawnSync, type ChildProcess } from 'node:child_process';
+import { fork, type ChildProcess } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { ask } from './ask.ts';
 import type { Answer, Order } from './worker.ts';
 
 const { values } = parseArgs({
@@ -24,9 +25,6 @@ const { values } = parseArgs({
 });
 const [count, seed, processes, validate] = [values.count, values.seed, values.processes, values.validate].map(Number);
 
-/** Seconds of computing after which a case is said to hang; shrinking takes some. */
-const HANGS = 120;
-
 const total = { graphs: 0, compiles: 0, kernels: 0, validated: 0, refused: 0, wrong: 0, crashed: 0, hung: 0 };
 const started = Date.now();
 let next = 0;
@@ -39,43 +37,17 @@ async function work(): Promise<void> {
   let child: ChildProcess | undefined;
   for (let todo = order(); todo; todo = order()) {
     child ??= fork(fileURLToPath(new URL('worker.ts', import.meta.url)), [values.out]);
-    const given = await ask(child, todo);
+    const given = await ask<Answer>(child, todo);
     total.graphs++;
     if (typeof given === 'string') {
       total[given]++;
-      say(`case ${todo.number} ${given === 'hung' ? `computes for more than ${HANGS} s` : 'ended its process'}`);
+      say(`case ${todo.number} ${given === 'hung' ? 'does not come to an end' : 'ended its process'}`);
       child.kill('SIGKILL');
       child = undefined;
     } else count1(given);
     progress();
   }
   child?.kill();
-}
-
-function ask(child: ChildProcess, todo: Order): Promise<Answer | 'hung' | 'crashed'> {
-  return new Promise((resolve) => {
-    const end = (result: Answer | 'hung' | 'crashed'): void => {
-      clearInterval(timer);
-      child.removeAllListeners();
-      resolve(result);
-    };
-    const before = computed(child);
-    const timer = setInterval(() => computed(child) - before > HANGS && end('hung'), (HANGS / 4) * 1000);
-    child.once('message', (answer: Answer) => end(answer));
-    child.once('exit', () => end('crashed'));
-    child.send(todo);
-  });
-}
-
-/** Seconds of processor time that a process has had: what waits for a busy machine does not hang. */
-function computed({ pid }: ChildProcess): number {
-  const { stdout } = spawnSync('ps', ['-o', 'time=', '-p', String(pid)], { encoding: 'utf8' });
-  const units = [1, 60, 3600, 86_400];
-  return stdout
-    .trim()
-    .split(/[-:]/)
-    .reverse()
-    .reduce((sum, part, i) => sum + Number(part) * units[i], 0);
 }
 
 function count1(answer: Answer): void {

@@ -1,17 +1,15 @@
 /** Temporary model files, in a folder outside the repository. */
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, realpathSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterAll } from 'vitest';
 import { traceEntry } from '../../../compiler/dsl/model.ts';
 import { guard, type LoadedModel } from '../../../compiler/frontend/index.ts';
 import { DitcError, type Graph } from '../../../compiler/ir/index.ts';
 
-/** A folder that is gone after the tests of the file that asked for it. */
+/** A folder that is gone after the tests of the file that asked for it (helpers/temporary.ts). */
 export function scratchFolder(): (files: Record<string, string>) => string {
   const root = realpathSync(mkdtempSync(join(tmpdir(), 'ditc-frontend-')));
   let count = 0;
-  afterAll(() => rmSync(root, { recursive: true, force: true }));
   return (files) => {
     const folder = join(root, String(count++));
     for (const [name, text] of Object.entries(files)) {

@@ -1,19 +1,17 @@
 /** Shared by the data tests: scratch folders and small files. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll } from 'vitest';
 import { encodePng } from '../../../../cli/pictures.ts';
 import { encodeNpy, type NpyArray } from '../../../../runtime/checkpoint/npy.ts';
 import { RuntimeError } from '../../../../runtime/error.ts';
 
 export const PICTURES = fileURLToPath(new URL('../../../golden/data/pictures/', import.meta.url));
 
-/** A new folder with these files, removed after the tests. */
+/** A new folder with these files, removed after the tests (helpers/temporary.ts). */
 export function folderOf(files: Record<string, Uint8Array | string>): string {
   const root = mkdtempSync(join(tmpdir(), 'ditc-data-'));
-  afterAll(() => rmSync(root, { recursive: true, force: true }));
   for (const [name, content] of Object.entries(files)) {
     const path = join(root, name);
     mkdirSync(dirname(path), { recursive: true });
