@@ -14,7 +14,7 @@ import {
 import { misconfigured, oneOf, realNumber, wholeNumber } from './config.ts';
 import { ddpm, type DdpmOptions } from './ddpm.ts';
 import { completeFlow, flow, type FlowConfig } from './flow.ts';
-import { asked, type Network } from './guidance.ts';
+import { asked, conditionsOf, hasNothing, sidesOf, type Network } from './guidance.ts';
 import type { Objective } from './objective.ts';
 import { lookUp } from './table.ts';
 
@@ -62,7 +62,7 @@ export const objectiveOf = (model: Pick<Denoiser, 'flow'>): Objective =>
   model.flow ? flow(completeFlow(model.flow)) : ddpm;
 
 /** The options of an entry, checked. @throws DitcError `config`. */
-function samplingOptions(given: EntryOptions, objective: Objective, nullClass?: number) {
+function samplingOptions(given: EntryOptions, objective: Objective, model: Network) {
   const defaults = { ...samplingDefaults, ...objective.defaults };
   const read = (key: keyof typeof defaults): unknown => given[key] ?? defaults[key];
   const options = {
@@ -73,7 +73,7 @@ function samplingOptions(given: EntryOptions, objective: Objective, nullClass?: 
     cfgInterval: interval('cfgInterval', read('cfgInterval')),
     clip: oneOf('clip', read('clip'), [true, false]),
   };
-  if (options.cfg !== 1 && nullClass === undefined) {
+  if (options.cfg !== 1 && !hasNothing(model)) {
     const fix = 'sample with cfg 1, or train with classDropoutProb above 0';
     throw misconfigured(`cfg is ${options.cfg}`, 'the model has no null class to guide away from', fix);
   }
@@ -109,15 +109,15 @@ function imageNoise(e: Entry, shape: number[], step: Tensor): Tensor {
  *
  * State: x [N,C,I,I], step i32[], and x0 [N,C,I,I] for a sampler that remembers it. Inputs: seed u32[2] (low word first), first u32[]
  * (index of the batch's first image: an image depends on its index, not on its batch); of `sampleStep` also y i32[N] and cfgScale
- * f32[] (see `cfg`).
+ * f32[] (see `cfg`), and the model's conditions. A model without classes takes y and does not read it.
  */
 export function samplingEntries(model: Denoiser): Record<'sampleStart' | 'sampleStep', EntryFunction> {
-  const { channels, size, nullClass } = model;
+  const { channels, size } = model;
   const objective = objectiveOf(model);
   const setUp = (e: Entry) => {
-    const options = samplingOptions(e.options, objective, nullClass);
+    const options = samplingOptions(e.options, objective, model);
     const { columns, shares } = objective.wayBack(options.steps, e.options);
-    const image = [e.batch, channels, size, size];
+    const image = [e.batch, channels, ...sidesOf(size)];
     const sampler = objective.samplers[options.sampler];
     const x = e.state('x', image);
     const before = sampler.remembers ? e.state('x0', image) : undefined;
@@ -140,7 +140,7 @@ export function samplingEntries(model: Denoiser): Record<'sampleStart' | 'sample
       const everywhere = from === 0 && to === 1;
       const strength = everywhere ? scale : scale.sub(1).mul(guided).add(1);
       const guidance = options.cfg === 1 ? undefined : { strength, channels: options.cfgChannels };
-      const predict = asked(model, e.params, y, guidance);
+      const predict = asked(model, e.params, y, conditionsOf(e, model), guidance);
       const stepped = sampler.step({ k, x, z, predict, before, eta: Number(e.options.eta ?? 0), clip: options.clip });
       e.update(x, stepped.x);
       if (before) e.update(before, stepped.x0!);

@@ -3,22 +3,7 @@
  * block, the table of positions not at all.
  */
 import type { CheckpointLayout } from '../compiler/dsl/index.ts';
-
-/** What of a DiT's configuration shows in it. */
-interface Config {
-  readonly inputSize: number;
-  readonly patchSize: number;
-  readonly inChannels: number;
-  readonly hiddenSize: number;
-  readonly depth: number;
-  readonly numHeads: number;
-  readonly mlpRatio: number;
-  readonly classDropoutProb: number;
-  readonly numClasses: number;
-  readonly learnSigma: boolean;
-  readonly block: string;
-  readonly numerics?: string;
-}
+import type { DiTConfig } from './dit-config.ts';
 
 /** Names outside of the blocks. */
 const OUTSIDE: Readonly<Record<string, string>> = {
@@ -56,9 +41,15 @@ function stored(parameter: string, depth: number): string[][] {
   return INSIDE[part]?.map((name) => [`transformer_blocks.${block}.${name}.${kind}`]) ?? [[parameter]];
 }
 
+/** Whether it has anything that DiT has not. */
+function isOther({ norm, qkNorm, rope, mlp, modulation, sequence, pooled, inputSize, numClasses }: DiTConfig): boolean {
+  const others = [norm === 'rms', qkNorm, rope, mlp === 'swiglu', modulation === 'shared', sequence, pooled];
+  return others.some(Boolean) || typeof inputSize !== 'number' || !numClasses;
+}
+
 /** Undefined for a model that diffusers' class cannot be. */
-export function diffusersLayout(cfg: Config): CheckpointLayout | undefined {
-  if (cfg.block !== 'adaLN-Zero' || cfg.classDropoutProb === 0 || cfg.mlpRatio !== 4) return undefined;
+export function diffusersLayout(cfg: DiTConfig): CheckpointLayout | undefined {
+  if (cfg.block !== 'adaLN-Zero' || cfg.classDropoutProb === 0 || cfg.mlpRatio !== 4 || isOther(cfg)) return undefined;
   const config = {
     _class_name: 'DiTTransformer2DModel',
     num_attention_heads: cfg.numHeads,

@@ -15,7 +15,16 @@ import {
   type Tensor,
 } from '../compiler/dsl/index.ts';
 import { misconfigured, realNumber } from './config.ts';
-import { objectiveOf, splitPrediction, type DdpmOptions, type Denoiser } from './diffusion.ts';
+import {
+  changed,
+  conditionsOf,
+  hasNothing,
+  objectiveOf,
+  sidesOf,
+  splitPrediction,
+  type DdpmOptions,
+  type Denoiser,
+} from './diffusion.ts';
 import type { Losses, Trainer } from './objective.ts';
 import { batchOf, optimize, optimizerOptions, startOptimizer, stepOf, type OptimizerOptions } from './optimizer.ts';
 import { addLowRank } from './tuning.ts';
@@ -39,7 +48,7 @@ const PARTS = 8;
 /** The options of an entry, checked. @throws DitcError `config`. */
 function trainingOptions(given: EntryOptions, model: Trainee): TrainingOptions {
   const labelDropout = realNumber('labelDropout', given.labelDropout ?? model.labelDropout, 0, 1);
-  if (labelDropout > 0 && model.nullClass === undefined) {
+  if (labelDropout > 0 && !hasNothing(model)) {
     const fix = 'train with labelDropout 0, or build the model with classDropoutProb above 0';
     throw misconfigured(`labelDropout is ${labelDropout}`, 'the model has no null class to put in their place', fix);
   }
@@ -81,7 +90,7 @@ function drawFor(
   { labelDropout, first, update }: { labelDropout: number; first: Tensor; update: Tensor },
   { drawTimes }: Pick<Trainer, 'drawTimes'>,
 ): Draws {
-  const [N, image] = [e.batch, [channels, size, size]];
+  const [N, image] = [e.batch, [channels, ...sidesOf(size)]];
   const [low, high] = e.input('seed', [2], 'u32').unstack();
   const index = iota([N], 0, 'u32').add(first);
   const source = (element: Tensor, of: Tensor): RandomSource => ({
@@ -89,7 +98,7 @@ function drawFor(
     counter: [element.add(TRAINING), of, update],
   });
   const perImage = source(constant(0, [N], 'u32'), index);
-  const count = channels * size * size;
+  const count = image.reduce((a, b) => a * b);
   const elements = iota([count], 0, 'u32').reshape(1, ...image);
   return {
     t: drawTimes({
@@ -105,7 +114,7 @@ function drawFor(
 function given(e: Entry, { channels, size }: Trainee, { timeType }: Trainer): Draws {
   return {
     t: e.input('t', [e.batch], timeType),
-    noise: e.input('noise', [e.batch, channels, size, size]),
+    noise: e.input('noise', [e.batch, channels, ...sidesOf(size)]),
     drop: e.input('drop', [e.batch], 'i32').ne(0),
   };
 }
@@ -113,11 +122,15 @@ function given(e: Entry, { channels, size }: Trainee, { timeType }: Trainer): Dr
 /** What the objective makes of the batch. */
 function losses(e: Entry, model: Trainee, trainer: Trainer, { t, noise, drop }: Draws): Losses {
   const { channels, size, classes, nullClass } = model;
-  const images = e.input('images', [e.batch, channels, size, size]);
+  const images = e.input('images', [e.batch, channels, ...sidesOf(size)]);
   const labels = e.input('labels', [e.batch], 'i32', { classes });
   const y = nullClass === undefined ? labels : where(drop, nullClass, labels);
+  const told = changed(model, conditionsOf(e, model), (own, { nothing }) => {
+    const none = nothing?.(e.params);
+    return none ? where(drop.reshape(e.batch, ...none.shape.slice(1).map(() => 1)), none, own) : own;
+  });
   return trainer.losses(t, images, noise, (x, timestep) =>
-    splitPrediction(model.predict(e.params, x, timestep, y), channels),
+    splitPrediction(model.predict(e.params, x, timestep, y, told), channels),
   );
 }
 
@@ -171,8 +184,13 @@ export function trainingEntries(
     trainStart(e) {
       const options = trainingOptions(e.options, model);
       // Only the parameters that it declares are wanted: nobody reads the result.
-      const { channels, size } = model;
-      model.predict(e.params, constant(0, [1, channels, size, size]), constant(0, [1]), constant(0, [1], 'i32'));
+      const { channels, size, conditions = [] } = model;
+      const told = Object.fromEntries(
+        conditions.map(({ name, shape, dtype }) => [name, constant(0, [1, ...shape], dtype)]),
+      );
+      for (const { nothing } of conditions) nothing?.(e.params);
+      const x = constant(0, [1, channels, ...sidesOf(size)]);
+      model.predict(e.params, x, constant(0, [1]), constant(0, [1], 'i32'), told);
       startOptimizer(e, options);
     },
     trainStep: (e) => trainStep(e, model, (options, trainer) => draw(e, model, options, trainer)),

@@ -190,17 +190,18 @@ describe('initial values', () => {
   );
 
   it('of the positions are the golden ones, in float64', () => {
-    const row = positionTable(1152, 16).subarray((3 * 16 + 5) * 1152);
+    const row = positionTable(1152, [16, 16]).subarray((3 * 16 + 5) * 1152);
     const expected = { 0: -0.958924, 1: -0.991531, 288: 0.283662, 289: 0.129871, 576: 0.14112, 577: 0.233831 };
     for (const [i, value] of Object.entries(expected)) expect(row[Number(i)]).toBeCloseTo(value, 6);
     expect([row[864], row[865]].map((v) => v.toFixed(6))).toEqual(['-0.989992', '-0.972277']);
     const init = initsOf({}).get('pos_embed');
-    expect(init).toEqual({ kind: 'data', data: positionTable(1152, 16) });
+    expect(init).toEqual({ kind: 'data', data: positionTable(1152, [16, 16]) });
   });
 
   it('of the positions are the checkpoint’s to float32', async () => {
     const { config, values } = await readGolden('forward-odd-tiles');
-    const table = positionTable(Number(config.hiddenSize), Number(config.inputSize) / Number(config.patchSize));
+    const side = Number(config.inputSize) / Number(config.patchSize);
+    const table = positionTable(Number(config.hiddenSize), [side, side]);
     const stored = values['param.pos_embed'];
     table.forEach((v, i) => expect(Math.abs(v - stored[i])).toBeLessThan(1e-7));
   });
