@@ -5,6 +5,8 @@
  * Letters in shapes: N batch, S side of the picture, s side of the latent (S halved once per level but the last), L latent channels.
  */
 import {
+  concat,
+  constant,
   defineModel,
   resize,
   silu,
@@ -14,7 +16,7 @@ import {
   type Scope,
   type Tensor,
 } from '../compiler/dsl/index.ts';
-import { divides, misconfigured, realNumber, rejectUnknownKeys, wholeNumber } from './config.ts';
+import { divides, misconfigured, oneOf, realNumber, rejectUnknownKeys, wholeNumber } from './config.ts';
 import { conv2d, groupNorm } from './convolution.ts';
 import { otherNames } from './vae-names.ts';
 import { autoencoderTraining } from './vae-training.ts';
@@ -35,6 +37,17 @@ export type AutoencoderConfig = {
   sampleSize: number | readonly [height: number, width: number];
   /** What latents are multiplied with to have about unit variance; what a diffusion model is trained on. */
   scalingFactor: number;
+  /**
+   * Mean and deviation of each channel of the latents, as diffusers' latents_mean and latents_std: what the entries take and give is
+   * (latent − mean) / deviation. Left out: 0 and 1.
+   */
+  latentsMean?: readonly number[];
+  latentsStd?: readonly number[];
+  /** One mean for all channels, as SD3's and FLUX's configs have it (Esser et al. 2024). */
+  shiftFactor?: number;
+  /** Whether there are 1×1 convolutions between network and latents, as diffusers' use_quant_conv and use_post_quant_conv; SD3's has none. */
+  useQuantConv?: boolean;
+  usePostQuantConv?: boolean;
 };
 
 /** stabilityai/sd-vae-ft-ema and -mse. */
@@ -46,6 +59,12 @@ const DEFAULTS: AutoencoderConfig = {
   normNumGroups: 32,
   sampleSize: 256,
   scalingFactor: 0.18215,
+};
+
+/** What is left out unless asked for. */
+const MORE: Partial<AutoencoderConfig> = {
+  ...{ latentsMean: undefined, latentsStd: undefined, shiftFactor: undefined },
+  ...{ useQuantConv: undefined, usePostQuantConv: undefined },
 };
 
 /** GN → SiLU → conv twice, around a skip: the identity, or a 1×1 convolution where the width changes. */
@@ -92,18 +111,37 @@ export function encode(params: Scope, image: Tensor, cfg: AutoencoderConfig): Te
   });
   h = normAct(p, middle(p.at('mid_block'), h, groups), groups);
   const parts = 2 * latentChannels;
-  return conv2d(params.at('quant_conv'), conv2d(p.at('conv_out'), h, parts, 3), parts, 1);
+  const out = conv2d(p.at('conv_out'), h, parts, 3);
+  const moments = cfg.useQuantConv === false ? out : conv2d(params.at('quant_conv'), out, parts, 1);
+  if (!isNormal(cfg)) return moments;
+  const [mean, logVariance] = moments.split(2, 1);
+  const { shift, deviation } = channels(cfg);
+  return concat([mean.sub(shift).div(deviation), logVariance.sub(deviation.log().mul(2))], 1);
+}
+
+/** Whether latents are told by their channels' means and deviations. */
+const isNormal = (cfg: AutoencoderConfig): boolean =>
+  [cfg.latentsMean, cfg.latentsStd, cfg.shiftFactor].some((given) => given !== undefined);
+
+/** [L,1,1] each. */
+function channels({ latentsMean, latentsStd, shiftFactor = 0, latentChannels: L }: AutoencoderConfig) {
+  const each = (given: readonly number[] | undefined, otherwise: number) =>
+    constant([...(given ?? Array<number>(L).fill(otherwise))], [L, 1, 1]);
+  return { shift: each(latentsMean, shiftFactor), deviation: each(latentsStd, 1) };
 }
 
 /** Each pixel four times. */
 const doubled = (x: Tensor): Tensor => resize(x, [2 * x.shape[2], 2 * x.shape[3]]);
 
-/** Latents [N,L,s,s], not scaled, → pictures [N,C,S,S], not clamped. */
+/** Latents [N,L,s,s] as `encode` gives them, not scaled, → pictures [N,C,S,S], not clamped. */
 export function decode(params: Scope, latents: Tensor, cfg: AutoencoderConfig): Tensor {
   const { blockOutChannels, normNumGroups: groups, layersPerBlock, inChannels, latentChannels } = cfg;
   const widths = [...blockOutChannels].reverse();
   const p = params.at('decoder');
-  let h = conv2d(p.at('conv_in'), conv2d(params.at('post_quant_conv'), latents, latentChannels, 1), widths[0], 3);
+  const { shift, deviation } = channels(cfg);
+  const own = isNormal(cfg) ? latents.mul(deviation).add(shift) : latents;
+  const quantised = cfg.usePostQuantConv === false ? own : conv2d(params.at('post_quant_conv'), own, latentChannels, 1);
+  let h = conv2d(p.at('conv_in'), quantised, widths[0], 3);
   h = middle(p.at('mid_block'), h, groups);
   widths.forEach((width, level) => {
     const block = p.at('up_blocks', level);
@@ -126,7 +164,7 @@ export const latentSize = (cfg: AutoencoderConfig): [number, number] => {
 
 /** Fills in the defaults and checks that the sizes fit together. @throws DitcError `config`. */
 export function complete(given: Partial<AutoencoderConfig>): AutoencoderConfig {
-  rejectUnknownKeys('autoencoderKL', given, DEFAULTS);
+  rejectUnknownKeys('autoencoderKL', given, { ...DEFAULTS, ...MORE });
   const cfg = { ...DEFAULTS, ...given };
   const name = (key: string) => `autoencoderKL: ${key}`;
   const counts = ['inChannels', 'latentChannels', 'layersPerBlock', 'normNumGroups'] as const;
@@ -146,7 +184,30 @@ export function complete(given: Partial<AutoencoderConfig>): AutoencoderConfig {
   // Windows of the last downsampling still need a row and a column of pixels.
   for (const side of sides) wholeNumber(name('sampleSize'), side, 2 ** (cfg.blockOutChannels.length - 1));
   realNumber(name('scalingFactor'), cfg.scalingFactor);
+  checkLatents(cfg);
   return cfg;
+}
+
+function checkLatents(cfg: AutoencoderConfig): void {
+  const { latentsMean, latentsStd, shiftFactor, latentChannels: L } = cfg;
+  const name = (key: string) => `autoencoderKL: ${key}`;
+  for (const [key, list, least] of [
+    ['latentsMean', latentsMean, -Infinity],
+    ['latentsStd', latentsStd, 1e-30],
+  ] as const) {
+    if (list === undefined) continue;
+    if (!Array.isArray(list) || list.length !== L)
+      throw misconfigured(
+        `${name(key)} is ${JSON.stringify(list)}`,
+        `there are ${L} channels`,
+        'give a number for each',
+      );
+    list.forEach((value, channel) => realNumber(`${name(key)}[${channel}]`, value, least));
+  }
+  if (shiftFactor !== undefined) realNumber(name('shiftFactor'), shiftFactor);
+  if (shiftFactor !== undefined && latentsMean)
+    throw misconfigured(`${name('shiftFactor')} and latentsMean are given`, 'both are means', 'leave one out');
+  for (const key of ['useQuantConv', 'usePostQuantConv'] as const) oneOf(name(key), cfg[key], [undefined, true, false]);
 }
 
 /**

@@ -42,6 +42,69 @@ describe('encode and decode equal diffusers', () => {
   });
 });
 
+describe('latents by their channels’ means and deviations', async () => {
+  const golden = await readGolden('vae-odd-sides');
+  const L = Number(golden.config.latentChannels);
+  const [latentsMean, latentsStd] = [
+    Array.from({ length: L }, (_, i) => 0.3 * i - 0.2),
+    Array.from({ length: L }, (_, i) => 0.5 + i),
+  ];
+  const run = (entry: string, more: object, given: object = {}) => {
+    const { graph } = traceEntry(autoencoderKL({ ...golden.config, ...more }), entry, {
+      batch: golden.shapes['input.image'][0],
+    });
+    return Object.values(interpret(graph, { ...bindingsOf(golden), ...given }).outputs)[0].data;
+  };
+  const [, , ...plane] = golden.shapes['input.latents'];
+  const channelOf = (i: number) => Math.floor(i / (plane[0] * plane[1])) % L;
+  const told = (z: ArrayLike<number>) =>
+    Float64Array.from(z, (x, i) => (x - latentsMean[channelOf(i)]) / latentsStd[channelOf(i)]);
+
+  it('are those less the mean, over the deviation, as diffusers’ pipelines compute them', () => {
+    const want = golden.values['output.moments'];
+    const moments = run('encode', { latentsMean, latentsStd });
+    const size = plane[0] * plane[1];
+    const isMean = (i: number) => Math.floor(i / (L * size)) % 2 === 0;
+    const expected = Float64Array.from(want, (x, i) =>
+      isMean(i)
+        ? (x - latentsMean[channelOf(i)]) / latentsStd[channelOf(i)]
+        : x - 2 * Math.log(latentsStd[channelOf(i)]),
+    );
+    expect(relativeError(moments, expected)).toBeLessThan(TOLERANCE);
+  });
+
+  it('are decoded to the same pictures', () => {
+    const latents = told(golden.values['input.latents']);
+    expect(
+      relativeError(run('decode', { latentsMean, latentsStd }, { latents }), golden.values['output.image']),
+    ).toBeLessThan(TOLERANCE);
+    const shifted = Float64Array.from(golden.values['input.latents'], (x) => x - 0.06);
+    expect(
+      relativeError(run('decode', { shiftFactor: 0.06 }, { latents: shifted }), golden.values['output.image']),
+    ).toBeLessThan(TOLERANCE);
+  });
+
+  it.each([
+    [{ latentsMean: [0] }, /latentsMean is \[0\]: there are \d+ channels; give a number for each/],
+    [{ latentsStd: latentsStd.map(() => 0) }, /latentsStd\[0\] is 0/],
+    [{ latentsMean, shiftFactor: 1 }, /both are means/],
+    [{ useQuantConv: 1 as never }, /useQuantConv is 1/],
+  ])('%j is refused', (more, message) => {
+    expect(() => autoencoderKL({ ...golden.config, ...more })).toThrow(message);
+  });
+});
+
+it('SD3’s, of 16 channels without convolutions around the latents, has the parameters of the published file', () => {
+  const sd3 = {
+    latentChannels: 16,
+    useQuantConv: false,
+    usePostQuantConv: false,
+    scalingFactor: 1.5305,
+    shiftFactor: 0.0609,
+  };
+  expect(count(parametersOf(autoencoderKL(sd3)).values())).toBe(83_819_683);
+});
+
 describe('sd-vae', () => {
   const shapes = parametersOf();
 
