@@ -24,7 +24,7 @@ export const PASS_GROUPS: readonly { readonly title: string; readonly passes: re
   { title: 'The pipeline, in order', passes: pipeline },
   { title: 'Fusion, in order: what shares a kernel, after the pipeline', passes: fusionPasses },
   {
-    title: 'Rules, one by one (recognise and join-products apply them all)',
+    title: 'Rules, one by one (recognise, join-linears and join-products apply them all)',
     passes: allRules().map((rule) => ({ name: rule.name, doc: rule.equation, run: applying(() => [rule]) })),
   },
   {

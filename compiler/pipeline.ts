@@ -10,6 +10,7 @@ import { isProduct, opTable } from './ops/index.ts';
 import { assemble } from './rewrite/assemble.ts';
 import { chunk } from './rewrite/chunk.ts';
 import { cut } from './rewrite/cut.ts';
+import { deepen } from './rewrite/deepen.ts';
 import { expand } from './rewrite/expand.ts';
 import { hoistAll } from './rewrite/hoist.ts';
 import { packs } from './rewrite/lay-out-packs.ts';
@@ -23,7 +24,7 @@ import {
   type Precision,
 } from './rewrite/pass.ts';
 import { lowerAll } from './rewrite/precision.ts';
-import { joinProducts, recogniseAll } from './rewrite/recognise.ts';
+import { joinLinears, joinProducts, recogniseAll } from './rewrite/recognise.ts';
 import { canonicalise, simplify } from './rewrite/simplify.ts';
 import { split } from './rewrite/split.ts';
 import { tables } from './rewrite/tables.ts';
@@ -63,6 +64,8 @@ export const pipeline: readonly Pass[] = [
   pass('gradients', 'derivatives that entries ask for', resolveGradients),
   pass('assemble', 'sums of padded pieces that fill a value become the pieces side by side', assemble),
   pass('cut', 'gradients of what was merged are computed one by one', cut),
+  pass('join-linears', 'rules: sums of linears are one linear', joinLinears),
+  pass('deepen', 'sums over the batch of a product are one product of more depth', deepen),
   together('lower-precision', 'contractions multiply f16 and add up in f32', lowerAll, { only: 'f16' }),
   pass('expand', 'composite ops (linear, layer_norm, softmax) become the ops they stand for', (graph, { device }) => {
     const isCrowded = crowds(graph, device);

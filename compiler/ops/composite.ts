@@ -12,6 +12,7 @@ import {
 import { dense } from './dense.ts';
 import { LOWEST, LOWEST_NOTE } from './attention.ts';
 import type { Random } from './random.ts';
+import { rowsOf, viewParts } from './side-by-side.ts';
 
 /** Σ a[i+l]·b[j+l] over l < n. Four sums at a time: one would wait for each addition, and large models take minutes. */
 function dotProduct(a: Float64Array, i: number, b: Float64Array, j: number, n: number): number {
@@ -82,8 +83,9 @@ export const linear = defineOp({
     weights.some(({ many }) => many) ? undefined : apply([x, ...weights].map(({ node }) => node)),
   // [k] rows need a row axis for matmul. Leading axes are merged: the product has one batch of rows.
   expand: (f, [x, w, b], _attrs, type) => {
-    const rows = f.reshape(x, [sizeOf(x.type.shape.slice(0, -1)), w.type.shape[1]]);
-    const product = f.matmul(rows, f.transpose(w), type.dtype);
+    const rows = rowsOf(f, x, sizeOf(x.type.shape.slice(0, -1)));
+    const columns = viewParts(f, w, 1, 0, (part) => f.transpose(part));
+    const product = f.matmul(rows, columns, type.dtype);
     const flat = f.reshape(product, type.shape);
     return b ? f.add(flat, b) : flat;
   },

@@ -7,6 +7,7 @@ export * from './functional.ts';
 export * from './interpret.ts';
 export * from './kinds.ts';
 export * from './random.ts';
+export * from './side-by-side.ts';
 export * as leaves from './leaves.ts';
 export * as pointwise from './pointwise.ts';
 export * as views from './views.ts';

@@ -56,6 +56,17 @@ const sourcesOf = (value: Node): Node[] => {
   return value.op === 'constant' && typeof value.attrs.value === 'number' ? [] : [value];
 };
 
+/** Whether views and pointwise ops make a value of what reduces rows, or of an op that stands for such. */
+function isOfStatistics(value: Node): boolean {
+  const seen = new Set([value]);
+  for (const node of seen) {
+    const { kind } = opDef(node.op);
+    if (kind === 'reduce' || (kind === 'composite' && node.op !== 'linear')) return true;
+    if (kind === 'view' || kind === 'pointwise') node.inputs.forEach((input) => seen.add(input));
+  }
+  return false;
+}
+
 function areReadTogether(values: readonly Node[], around: Surroundings): boolean {
   const [first, ...others] = values.map((value) => firstProducts(value, around));
   return [...first].some((product) => others.every((products) => products.has(product)));
@@ -99,6 +110,13 @@ export const PREDICATES: Readonly<Record<string, Predicate>> = {
         : `${labelOf(params[at])}, which the graph updates, would lie at no multiple of ${bindingAlignment} bytes`;
     },
   },
+  frozen: {
+    doc: 'The graph updates no value.',
+    obstacle(values, { updated }) {
+      const value = values.find((v) => updated.has(v));
+      return value && `${labelOf(value)} is updated by the graph`;
+    },
+  },
   alike: {
     doc: 'All values have one shape: pieces of what they are joined to are interchangeable, and their readers share kernels.',
     obstacle([first, ...others]) {
@@ -130,6 +148,13 @@ export const PREDICATES: Readonly<Record<string, Predicate>> = {
       return sources.size > maxReads
         ? `${labelsOf(values)} come from ${sources.size} buffers, a kernel of the device reads ${maxReads}`
         : undefined;
+    },
+  },
+  not_normalised: {
+    doc: 'No value is made of statistics of its rows: a product computes these of its own rows, and not of values side by side.',
+    obstacle(values) {
+      const value = values.find(isOfStatistics);
+      return value && `${labelOf(value)} is normalised by its rows`;
     },
   },
   one_per_row: {

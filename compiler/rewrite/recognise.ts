@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { once, Remarks, type Graph } from '../ir/index.ts';
 import { limit } from '../device.ts';
 import { packConflicts } from './pack-conflicts.ts';
+import { withPacksBeside } from './packs-beside.ts';
 import type { Apart } from './packs.ts';
 import type { ModelContext } from './pass.ts';
 import { applyRules, type RewriteStats } from './engine.ts';
@@ -57,13 +58,15 @@ interface Applying {
   readonly stats?: RewriteStats;
 }
 
-/** Rules for what the gradients have left, and not for what they are taken of. */
+/** Rules for what the gradients have left, and not for what they are taken of: of linears, and of the products that these become. */
+const sums = once(() => rulesIn('sums.rules'));
 const late = once(() => rulesIn('products.rules'));
 
-const early = once(() => allRules().filter(({ name }) => !late().some((rule) => rule.name === name)));
+const early = once(() => allRules().filter(({ name }) => ![...sums(), ...late()].some((rule) => rule.name === name)));
 
 /** What merges linears joins weights by `concat`: for kernels to bind the result, packs are to be made at load. */
 export const recognise = applying(early);
+export const joinLinears = applying(sums);
 export const joinProducts = applying(late);
 export const recogniseAttention = applying(once(() => rulesIn('attention.rules')));
 
@@ -75,7 +78,9 @@ export function recogniseAll(graphs: readonly Graph[], { device, remarksOn }: Mo
   const alignment = limit(device, 'minStorageBufferOffsetAlignment');
   for (let apart: Apart = new Set(); ;) {
     const told = graphs.map(() => new Remarks());
-    const recognised = graphs.map((graph, i) => recognise(graph, { device, apart, remarks: told[i] }));
+    const recognised = graphs.map((graph, i) =>
+      withPacksBeside(recognise(graph, { device, apart, remarks: told[i] }), apart),
+    );
     const conflicts = packConflicts(recognised, apart, alignment);
     if (conflicts.size === apart.size) {
       graphs.forEach((graph, i) => remarksOn?.(graph).list.push(...told[i].list));

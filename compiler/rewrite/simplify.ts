@@ -3,7 +3,7 @@
  * products whose right operand is one matrix become one product. Never needed for correctness; makes all that follows simpler.
  */
 import { isInteger, rebuild, sameShape, sizeOf, type Attrs, type Graph, type Node, type Shape } from '../ir/index.ts';
-import { attrList, attrNumber, attrString, dense, Functional, opDef, opTable } from '../ops/index.ts';
+import { attrList, attrNumber, attrString, dense, Functional, opDef, opTable, rowsOf } from '../ops/index.ts';
 
 /** A peephole: the simpler node for `op(inputs)`, or undefined. */
 type Peephole = (f: Functional, inputs: readonly Node[], attrs: Attrs, node: Node) => Node | undefined;
@@ -136,9 +136,8 @@ function mergeBatch(f: Functional, [x, y]: readonly Node[], _attrs: Attrs, node:
   // A batch of one on both sides has nothing to merge, and leaves the rules less to recognise.
   const merges = sizeOf(batch) > 1 || batch.length > y.type.shape.length - 2;
   if (!batch.length || !merges || sizeOf(y.type.shape) !== sizeOf(y.type.shape.slice(-2))) return undefined;
-  const [m, k] = x.type.shape.slice(-2);
   const matrix = f.reshape(y, y.type.shape.slice(-2));
-  const rows = f.reshape(x, [sizeOf(batch) * m, k]);
+  const rows = rowsOf(f, x, sizeOf(batch) * x.type.shape.at(-2)!);
   return f.reshape(f.matmul(rows, matrix, node.type.dtype), node.type.shape);
 }
 

@@ -9,8 +9,12 @@ import { relativeError, TestGpu } from '../helpers/gpu.ts';
 import { drawBindings } from './zoo.ts';
 import { autoencoderKL, decode, encode, posterior, samplePosterior, type AutoencoderConfig } from '../../models/vae.ts';
 import { gpt } from './zoo/gpt.ts';
+import { mixture } from './zoo/mixture.ts';
+import { parallel } from './zoo/parallel.ts';
+import { rotaryDit } from './zoo/rotary-dit.ts';
 import { swin } from './zoo/swin.ts';
 import { unet } from './zoo/unet.ts';
+import { writtenOut } from './zoo/written-out.ts';
 import { PASS } from '../helpers/tolerances.ts';
 
 /** Step and accepted error of a central difference in float64, along one direction. */
@@ -26,6 +30,10 @@ const MODELS: Record<string, Model> = {
     ...{ inChannels: 2, latentChannels: 2, blockOutChannels: [4, 6], layersPerBlock: 1, normNumGroups: 2 },
     sampleSize: [6, 5],
   }),
+  'experts, the two best': mixture({ tokens: 5, d: 12, hidden: 8, experts: 3, depth: 1, top: true }),
+  'attention beside the MLP': parallel({ tokens: 5, d: 12, heads: 2, depth: 1 }),
+  'rotary positions, normalised queries and keys': rotaryDit({ tokens: 5, d: 16, heads: 2, depth: 1 }),
+  'softmax and norms written out': writtenOut({ tokens: 5, d: 12, heads: 2, depth: 1, way: 'late' }),
   'shifted windows, learned temperature': swin({ height: 4, width: 6, window: 2, d: 16, heads: 2, cosine: true }),
 };
 

@@ -17,9 +17,12 @@ import { hyena } from './zoo/hyena.ts';
 import { linearAttention } from './zoo/linear-attention.ts';
 import { llama } from './zoo/llama.ts';
 import { mixer } from './zoo/mixer.ts';
+import { mixture } from './zoo/mixture.ts';
 import { mmdit } from './zoo/mmdit.ts';
+import { parallel } from './zoo/parallel.ts';
 import { perceiver } from './zoo/perceiver.ts';
 import { pixart } from './zoo/pixart.ts';
+import { recurrent } from './zoo/recurrent.ts';
 import { rotaryDit } from './zoo/rotary-dit.ts';
 import { seq2seq } from './zoo/seq2seq.ts';
 import { ssd } from './zoo/ssd.ts';
@@ -172,6 +175,55 @@ const CASES: Record<string, Case> = {
       },
     ]),
   ),
+  'mixture of experts': {
+    model: mixture(),
+    depths: [mixture(), mixture({ depth: 3 })],
+    byHand: 5,
+    why: 'norm, gate, softmax, w1+gelu, w2 over all experts+residual',
+  },
+  'mixture of the two best experts': {
+    model: mixture({ top: true }),
+    depths: [mixture({ top: true }), mixture({ top: true, depth: 3 })],
+    byHand: 5,
+    why: 'the same',
+  },
+  'mixture of gated experts': {
+    model: mixture({ gated: true }),
+    depths: [mixture({ gated: true }), mixture({ gated: true, depth: 3 })],
+    byHand: 5,
+    why: 'norm, gate, softmax, w1w3, silu·gate+w2 over all experts+residual',
+  },
+  'attention beside the MLP': {
+    model: parallel(),
+    depths: [parallel(), parallel({ depth: 3 })],
+    byHand: 3,
+    why: 'norm+qkv+fc1, attention, out+fc2+residual',
+  },
+  'gated attention beside the MLP': {
+    model: parallel({ kind: 'gated' }),
+    depths: [parallel({ kind: 'gated' }), parallel({ kind: 'gated', depth: 3 })],
+    byHand: 3,
+    why: 'norm+qkv+gate+fc1, attention+gate, out+fc2+residual',
+  },
+  'heads that talk': {
+    model: parallel({ kind: 'talking' }),
+    depths: [parallel({ kind: 'talking' }), parallel({ kind: 'talking', depth: 3 })],
+    byHand: 7,
+    why: 'norm+qkv, q·kᵀ, talk, softmax, talk, values, fc1+gelu, out+fc2+residual; the first two with fc1 in one',
+  },
+  'long skips': {
+    model: parallel({ depth: 4, skips: true }),
+    depths: [parallel({ depth: 4, skips: true }), parallel({ depth: 6, skips: true })],
+    blocks: 2,
+    byHand: 4,
+    why: 'as without, and a linear of both in every second block',
+  },
+  'LSTM, three steps': { model: recurrent(), byHand: 4, why: 'gates of each step, all states' },
+  'GRU, three steps': {
+    model: recurrent({ cell: 'gru' }),
+    byHand: 6,
+    why: 'input and state apart, as the reset gate asks, the former at once: their products, all states',
+  },
   perceiver: {
     model: perceiver(),
     depths: [perceiver(), perceiver({ depth: 3 })],

@@ -5,12 +5,14 @@ import { traceEntry } from '../../../compiler/dsl/model.ts';
 import { nodesOf, ownerOf, sizeOf, verify, type Graph, type Node } from '../../../compiler/ir/index.ts';
 import { Functional, opTable, Random, type Bindings } from '../../../compiler/ops/index.ts';
 import { applyRules, RewriteStats } from '../../../compiler/rewrite/engine.ts';
-import { joinProducts, recognise, allRules } from '../../../compiler/rewrite/recognise.ts';
+import { joinLinears, joinProducts, recognise, allRules } from '../../../compiler/rewrite/recognise.ts';
 import { simplify } from '../../../compiler/rewrite/simplify.ts';
 import { dit, type DiTConfig } from '../../../models/dit.ts';
 import { autoencoderKL } from '../../../models/vae.ts';
 import { gpt } from '../../models/zoo/gpt.ts';
 import { llama } from '../../models/zoo/llama.ts';
+import { mixture } from '../../models/zoo/mixture.ts';
+import { parallel } from '../../models/zoo/parallel.ts';
 import { WAYS, writtenOut } from '../../models/zoo/written-out.ts';
 import { evaluate } from '../../helpers/gradient-check.ts';
 import { instantiate, optionalNames } from './instantiate.ts';
@@ -101,8 +103,10 @@ describe('on the models', () => {
     for (const block of BLOCKS) recognise(forward({ ...SMALL, block }, 2), { device: DEVICE, stats });
     // Models that diffusion has no use for, but a compiler must know.
     const ways = WAYS.map((way) => writtenOut({ way }));
-    for (const model of [gpt(), llama(), llama({ cap: 2 }), llama({ cap: 2, choice: true }), ...ways])
+    const others = [llama(), llama({ cap: 2 }), llama({ cap: 2, choice: true }), mixture({ gated: true })];
+    for (const model of [gpt(), ...others, ...ways])
       recognise(simplify(traceEntry(model, 'forward', { batch: 2 }).graph), { device: DEVICE, stats });
+    joinLinears(simplify(traceEntry(parallel(), 'forward', { batch: 2 }).graph), { device: DEVICE, stats });
     const autoencoder = autoencoderKL({ blockOutChannels: [4, 8], normNumGroups: 2, sampleSize: 4 });
     joinProducts(simplify(traceEntry(autoencoder, 'encode', { batch: 2 }).graph), { device: DEVICE, stats });
     const idle = allRules()
