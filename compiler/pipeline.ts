@@ -25,6 +25,7 @@ import {
 } from './rewrite/pass.ts';
 import { lowerAll } from './rewrite/precision.ts';
 import { joinLinears, joinProducts, recogniseAll } from './rewrite/recognise.ts';
+import { rowViews } from './rewrite/row-views.ts';
 import { canonicalise, simplify } from './rewrite/simplify.ts';
 import { split } from './rewrite/split.ts';
 import { tables } from './rewrite/tables.ts';
@@ -66,6 +67,7 @@ export const pipeline: readonly Pass[] = [
   pass('cut', 'gradients of what was merged are computed one by one', cut),
   pass('join-linears', 'rules: sums of linears are one linear', joinLinears),
   pass('deepen', 'sums over the batch of a product are one product of more depth', deepen),
+  pass('row-views', 'views that move whole rows go before the norm of these rows', rowViews),
   together('lower-precision', 'contractions multiply f16 and add up in f32', lowerAll, { only: 'f16' }),
   pass('expand', 'composite ops (linear, layer_norm, softmax) become the ops they stand for', (graph, { device }) => {
     const isCrowded = crowds(graph, device);

@@ -11,7 +11,6 @@ import { autoencoderKL, decode, encode, posterior, samplePosterior, type Autoenc
 import { gpt } from './zoo/gpt.ts';
 import { mixture } from './zoo/mixture.ts';
 import { parallel } from './zoo/parallel.ts';
-import { rotaryDit } from './zoo/rotary-dit.ts';
 import { swin } from './zoo/swin.ts';
 import { unet } from './zoo/unet.ts';
 import { writtenOut } from './zoo/written-out.ts';
@@ -32,7 +31,6 @@ const MODELS: Record<string, Model> = {
   }),
   'experts, the two best': mixture({ tokens: 5, d: 12, hidden: 8, experts: 3, depth: 1, top: true }),
   'attention beside the MLP': parallel({ tokens: 5, d: 12, heads: 2, depth: 1 }),
-  'rotary positions, normalised queries and keys': rotaryDit({ tokens: 5, d: 16, heads: 2, depth: 1 }),
   'softmax and norms written out': writtenOut({ tokens: 5, d: 12, heads: 2, depth: 1, way: 'late' }),
   'shifted windows, learned temperature': swin({ height: 4, width: 6, window: 2, d: 16, heads: 2, cosine: true }),
 };
