@@ -21,7 +21,7 @@ export function cutsOf(regions: readonly Region[], device: DeviceSpec, remarks?:
   });
 }
 
-/** The value whose storing leaves both parts as little to bind as can be; the last of several. */
+/** The value whose storing leaves both parts as little to bind as can be; of several the smallest, and the last of these. */
 function bestCut(region: Region, maxBytes: number): Node | undefined {
   const own = new Set(region.results.map(({ node }) => node));
   const isOpen = (node: Node) => !own.has(node) && opDef(node.op).kind !== 'leaf' && byteSize(node.type) <= maxBytes;
@@ -31,7 +31,9 @@ function bestCut(region: Region, maxBytes: number): Node | undefined {
     if (before < 2) continue;
     const after = boundFor(own, region, node);
     const bound = Math.max(before, after);
-    if (bound <= (best?.bound ?? bindingsOf(region).length - 1)) best = { node, bound };
+    const isLess = best ? bound < best.bound : bound < bindingsOf(region).length;
+    const isSmaller = bound === best?.bound && byteSize(node.type) <= byteSize(best.node.type);
+    if (isLess || isSmaller) best = { node, bound };
   }
   return best?.node;
 }

@@ -1,5 +1,5 @@
 /** How much a kernel reads: values are stored on the way until no kernel reads more buffers than the device binds. */
-import { labelOf, type Node } from '../ir/index.ts';
+import { byteSize, labelOf, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import { tooManyBuffers } from '../device.ts';
 import type { Choice } from './choice.ts';
@@ -21,9 +21,11 @@ export function limitReads({ context, owners, concats, remarks }: Choice, stored
       // The operand with most reads becomes a buffer: one read instead of many. Its own operands, where it is in this kernel.
       const isOpen = (n: Node) => !stored.has(n) && !isStored(n);
       const inside = insideOf(node, (n) => isOpen(n) && owners.has(n));
-      for (const operand of inside.flatMap((n) => n.inputs.filter(isOpen).sort(byLeaves))) {
-        if (owners.has(operand) || stored.has(operand)) continue;
-        if (opDef(operand.op).kind !== 'pointwise' && opDef(operand.op).kind !== 'view') continue;
+      const mayStore = (n: Node) => isOpen(n) && !owners.has(n) && ['pointwise', 'view'].includes(opDef(n.op).kind);
+      for (const behind of inside.flatMap((n) => n.inputs.filter(isOpen).sort(byLeaves))) {
+        // What reads one buffer would only trade it for another.
+        if (!mayStore(behind) || leaves.get(behind)!.size < 2) continue;
+        const operand = smallestOf(behind, mayStore);
         remarks?.missed(
           'materialize',
           [operand, node],
@@ -36,6 +38,13 @@ export function limitReads({ context, owners, concats, remarks }: Choice, stored
     }
     leaves.set(node, reads);
   }
+}
+
+/** What a value is a view of, where that takes no more memory: a picture rather than its windows. */
+function smallestOf(node: Node, mayStore: (node: Node) => boolean): Node {
+  const [x, ...others] = node.inputs;
+  const isView = opDef(node.op).kind === 'view' && !others.length;
+  return isView && mayStore(x) && byteSize(x.type) <= byteSize(node.type) ? smallestOf(x, mayStore) : node;
 }
 
 /** What is read from memory to compute a value. */

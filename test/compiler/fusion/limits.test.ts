@@ -39,3 +39,22 @@ it('a product of twelve values laid side by side', () => {
   const { kernels } = compileGraphs([graph], { device: PORTABLE, verify: true }).manifest;
   expect(mostBound(kernels)).toBeLessThanOrEqual(PORTABLE.limits.maxStorageBuffersPerShaderStage);
 });
+
+it('a convolution of a sum of many pictures stores the sum, no window of it and no bias', () => {
+  const f = new Functional(new GraphBuilder(opTable));
+  const leaf = (op: string, name: string, shape: number[]) => f.op(op, [], { name, dtype: 'f32', shape });
+  const [C, H, W] = [4, 6, 6];
+  const pictures = Array.from({ length: 6 }, (_, i) => leaf('input', `x${i}`, [C, H, W]));
+  const sum = pictures.reduce((a, b) => f.add(a, b));
+  const padded = f.pad(sum, [0, 1, 1], [0, 1, 1]);
+  const windows = f.unfold(f.unfold(padded, 1, 3), 2, 3);
+  const columns = f.reshape(f.permute(windows, [0, 3, 4, 1, 2]), [C * 9, H * W]);
+  const product = f.matmul(leaf('param', 'w', [8, C * 9]), columns);
+  const biased = f.add(product, f.reshape(leaf('param', 'bias', [8]), [8, 1]));
+  const node = f.mul(f.add(biased, leaf('param', 'residual', [8, H * W])), leaf('param', 'gate', [8, 1]));
+  const graph = { name: 'conv', inputs: pictures, outputs: [{ name: 'out', node }], updates: [] };
+  const { entries } = compileGraphs([graph], { device: PORTABLE, verify: true }).manifest;
+  expect(entries.conv.dispatches).toHaveLength(2);
+  const windowBytes = 4 * C * 9 * H * W;
+  expect(entries.conv.memory.activationPeakBytes).toBeLessThan(windowBytes);
+});
