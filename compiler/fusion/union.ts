@@ -3,7 +3,7 @@
  * share the scores of an attention, or the rows of a product's left operand.
  */
 import { sameShape, sizeOf, type Node } from '../ir/index.ts';
-import { isProduct, opDef, shareScores } from '../ops/index.ts';
+import { isBijection, isProduct, opDef, shareScores } from '../ops/index.ts';
 import { domainOf, fullShape, samePlaces, type FusionGroup, type Result } from './group.ts';
 import { isSumOfRows } from './row-sums.ts';
 import { sameRows } from './rows.ts';
@@ -19,9 +19,31 @@ export function union(first: FusionGroup, second: FusionGroup, stored: ReadonlyS
   if (second.kind === 'contraction') return scoreUnion(first, second);
   const summed = sumUnion(first, second);
   if (summed) return summed;
+  return unionOfDomains(first, second, stored) ?? viewUnion(first, second, stored);
+}
+
+function unionOfDomains(first: FusionGroup, second: FusionGroup, stored: ReadonlySet<Node>): FusionGroup | undefined {
   if (first.kind === 'row' || second.kind === 'row') return rowUnion(first, second, stored);
   return mapUnion(first, second, stored) ?? numberUnion(first, second, stored);
 }
+
+/** A kernel, and one-to-one views of what it gives or of what is computed there: written at their places beside it. */
+function viewUnion(first: FusionGroup, second: FusionGroup, stored: ReadonlySet<Node>): FusionGroup | undefined {
+  if (second.kind !== 'map') return undefined;
+  const results = second.results.map(({ node, views }) => ({ node, views: views.length ? views : viewsOn(node) }));
+  const isSeen = results.some(({ views }, i) => views.length !== second.results[i].views.length);
+  return isSeen ? unionOfDomains(first, { ...second, results }, stored) : undefined;
+}
+
+/** The one-to-one views that a value is of another one, the first one first. */
+function viewsOn(node: Node): Node[] {
+  const views: Node[] = [];
+  for (let view = node; isBijection(view); [view] = view.inputs) views.unshift(view);
+  return views;
+}
+
+/** What a result is, or what it is views of. */
+const startOf = ({ node, views }: Pick<Result, 'node' | 'views'>): Node => views[0]?.inputs[0] ?? node;
 
 /** Two contractions over the same scores; the attention itself is what the kernel is for. */
 function scoreUnion(first: FusionGroup, second: FusionGroup): FusionGroup | undefined {
@@ -53,7 +75,8 @@ export function sumUnion(product: FusionGroup, row: FusionGroup): FusionGroup | 
 function mapUnion(first: FusionGroup, second: FusionGroup, stored: ReadonlySet<Node>): FusionGroup | undefined {
   if (second.kind !== 'map') return undefined;
   const place = placeShared(first, second, stored);
-  const more = place && second.results.map(({ node }) => ({ ...place, node }));
+  const more =
+    place && second.results.map(({ node, views }) => ({ ...place, node, views: [...place.views, ...views] }));
   return more && withMore(first, second, more);
 }
 
@@ -83,7 +106,8 @@ function placeShared(
   const results = new Map(first.results.map((result) => [result.node, result]));
   const own = { inMemory: (node: Node) => isStored(node) || (stored.has(node) && !isResultOf(second, node)) };
   const read = new Set<Result>();
-  for (const { node } of second.results) {
+  const starts = second.results.map(startOf);
+  for (const node of starts) {
     if (first.kind !== 'contraction' && !sameShape(node.type.shape, first.root.type.shape)) return undefined;
     const reached = readTogether(node, { ...own, results, follows: samePlace });
     if (!reached) return undefined;
@@ -93,7 +117,7 @@ function placeShared(
   if (!one) return first.kind === 'map' ? { views: [] } : undefined;
   if (others.some((other) => !samePlaces(one, other))) return undefined;
   const { shape } = one.node.type;
-  return second.results.every(({ node }) => sameShape(node.type.shape, shape))
+  return starts.every((node) => sameShape(node.type.shape, shape))
     ? { views: one.views, anchor: one.anchor }
     : undefined;
 }
@@ -112,10 +136,10 @@ function rowUnion(first: FusionGroup, second: FusionGroup, stored: ReadonlySet<N
   if (other.kind === 'map' && first === row && row.views.length) return mapUnion(row, other, stored);
   const reductions = [...new Set([...row.reductions, ...other.reductions])].sort((a, b) => a.id - b.id);
   const onRow = ({ type: { shape } }: Node) => sameShape(shape, full) || sameShape(shape, reduced);
-  const starts = second.results.map(({ node, views }) => views[0]?.inputs[0] ?? node);
+  const starts = second.results.map(startOf);
   if (!starts.every(onRow)) return undefined;
   if (other.kind === 'map') {
-    const shapes = other.results.map(({ node }) => node.type.shape);
+    const shapes = other.results.map((result) => startOf(result).type.shape);
     if (!shapes.every((shape) => sameShape(shape, full) || sameShape(shape, reduced))) return undefined;
     const rows = sizeOf(reduced);
     if (rows < FEW_ROWS && sizeOf(full) / rows >= LONG_ROW) return undefined;
@@ -133,7 +157,8 @@ function rowUnion(first: FusionGroup, second: FusionGroup, stored: ReadonlySet<N
     const reached = readTogether(start, { results, inMemory, follows });
     if (!reached || [...reached].some(({ views }) => views.length)) return undefined;
     // What follows its views is computed at another place of the row.
-    const beyond = { results, inMemory: (n: Node) => n === start || inMemory(n), follows: () => false };
+    const others = new Map([...results].filter(([result]) => result !== start));
+    const beyond = { results: others, inMemory: (n: Node) => n === start || inMemory(n), follows: () => false };
     if (node !== start && !readTogether(node, beyond)) return undefined;
   }
   const [main, added] = row === first ? [first, second] : [second, first];
