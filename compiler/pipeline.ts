@@ -12,6 +12,7 @@ import { chunk } from './rewrite/chunk.ts';
 import { cut } from './rewrite/cut.ts';
 import { deepen } from './rewrite/deepen.ts';
 import { expand } from './rewrite/expand.ts';
+import { joinedRows } from './rewrite/joined-rows.ts';
 import { hoistAll } from './rewrite/hoist.ts';
 import { packs } from './rewrite/lay-out-packs.ts';
 import { packedIn, type Packed } from './rewrite/packs.ts';
@@ -67,6 +68,7 @@ export const pipeline: readonly Pass[] = [
   pass('cut', 'gradients of what was merged are computed one by one', cut),
   pass('join-linears', 'rules: sums of linears are one linear', joinLinears),
   pass('deepen', 'sums over the batch of a product are one product of more depth', deepen),
+  pass('joined-rows', 'rows that are normalised alike and then joined are joined before', joinedRows),
   pass('row-views', 'views that move whole rows go before the norm of these rows', rowViews),
   together('lower-precision', 'contractions multiply f16 and add up in f32', lowerAll, { only: 'f16' }),
   pass('expand', 'composite ops (linear, layer_norm, softmax) become the ops they stand for', (graph, { device }) => {

@@ -5,6 +5,7 @@
  * Before: linear(window(layer_norm(x) · w), …)           After: linear(layer_norm(window(x)) · w, …)
  */
 import { nodesOf, rebuild, results, sizeOf, usersOf, type Graph, type Node } from '../ir/index.ts';
+import { coneOf, lastOf, reducesRows } from './row-cones.ts';
 import { attrList, Functional, isProduct, keepsOrder, opDef, opTable } from '../ops/index.ts';
 
 export function rowViews(graph: Graph): Graph {
@@ -32,8 +33,6 @@ export function rowViews(graph: Graph): Graph {
 }
 
 const readsRows = (node: Node): boolean => node.op === 'linear' || isProduct(node);
-
-const lastOf = ({ type: { shape } }: Node): number => shape[shape.length - 1];
 
 /** Views, and the one value that they are of. */
 interface Views {
@@ -66,32 +65,6 @@ function movesRows(view: Node): boolean {
   if (op === 'permute') return attrList(attrs, 'perm')[last] === last;
   if (op === 'concat') return attrs.axis !== last;
   return op === 'slice' && attrList(attrs, 'size')[last] === lastOf(inputs[0]) && attrList(attrs, 'step')[last] === 1;
-}
-
-/** Whether an op makes a value of each row, or of all of it anew. */
-const reducesRows = ({ op, attrs, inputs: [x] }: Node): boolean =>
-  op === 'layer_norm' ||
-  op === 'softmax' ||
-  (opDef(op).kind === 'reduce' && String(attrs.axes) === String([x.type.shape.length - 1]));
-
-/** What computes a source row by row, and nobody else reads; undefined where somebody does the source. */
-function coneOf(
-  source: Node,
-  views: ReadonlySet<Node>,
-  isFree: (node: Node) => boolean,
-  users: ReadonlyMap<Node, readonly Node[]>,
-): Set<Node> | undefined {
-  const cone = new Set<Node>();
-  const isOwn = (node: Node) => isFree(node) && users.get(node)!.every((user) => views.has(user) || cone.has(user));
-  const isOfRows = (node: Node) => reducesRows(node) || opDef(node.op).kind === 'pointwise';
-  // Users before what they use: an operand of two is looked at again when the second is in.
-  const stack = [source];
-  for (let node = stack.pop(); node; node = stack.pop()) {
-    if (cone.has(node) || !isOwn(node) || !isOfRows(node) || lastOf(node) === undefined) continue;
-    cone.add(node);
-    stack.push(...node.inputs);
-  }
-  return cone.has(source) ? cone : undefined;
 }
 
 /** Computes rows where the views put them. */

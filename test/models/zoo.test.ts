@@ -164,6 +164,12 @@ const CASES: Record<string, Case> = {
     byHand: 5,
     why: 'norm+qkv, attention, proj+residual, norm+w1w3, silu·gate+w2+residual; norms of queries and keys by the first, if tiles hold heads',
   },
+  'two streams that attend to each other, queries and keys normalised': {
+    model: mmdit(),
+    depths: [mmdit(), mmdit({ depth: 3 })],
+    byHand: 9,
+    why: 'norm+qkv of each, attention, and of each proj+residual, norm+fc1+gelu, fc2+residual; norms of queries and keys as above',
+  },
   ...Object.fromEntries(
     WAYS.map((way) => [
       `softmax and norms written out, ${way}`,
@@ -273,7 +279,6 @@ describe('results equal the interpreter', () => {
   afterAll(() => gpu?.close());
 
   const more: Record<string, Case['model']> = {
-    mmdit: mmdit(),
     'swin, version 2': swin({ cosine: true }),
     'vit, 5×7 grid': vit({ height: 10, width: 14, depth: 1 }),
     'vit, head dim 72': vit({ d: 144, heads: 2, depth: 1 }),
