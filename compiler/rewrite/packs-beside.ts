@@ -7,7 +7,9 @@ import { packKey, type Apart } from './packs.ts';
 export function withPacksBeside(graph: Graph, apart: Apart): Graph {
   const updated = new Set(graph.updates.map(({ state }) => state));
   const isFree = (params: readonly Node[]) =>
-    new Set(params).size === params.length && !apart.has(packKey(params)) && !params.some((param) => updated.has(param));
+    new Set(params).size === params.length &&
+    !apart.has(packKey(params)) &&
+    !params.some((param) => updated.has(param));
   return rebuild(graph, opTable, (node, inputs, builder) => {
     if (!areBeside(node) || !isFree(node.inputs)) return undefined;
     const f = new Functional(builder);

@@ -1,7 +1,8 @@
 /**
  * Packs: parameters joined along their first axis, laid out one after the other at load, so that the join costs nothing. Along
- * another axis, parameters of one shape are a view of such a pack (packs-beside.ts). A join that cannot be laid out so is computed where it is read: one of its parameters comes twice, or another pack of the model needs
- * it elsewhere (pack-conflicts.ts). What updates a parameter of a pack writes to its place in there.
+ * another axis, parameters of one shape are a view of such a pack (packs-beside.ts). A join that cannot be laid out so is computed
+ * where it is read: one of its parameters comes twice, or another pack of the model needs it elsewhere (pack-conflicts.ts). What
+ * updates a parameter of a pack writes to its place in there.
  */
 import { byteSize, nodesOf, type Graph, type Node } from '../ir/index.ts';
 
