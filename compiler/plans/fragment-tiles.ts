@@ -32,14 +32,33 @@ export const bytesOfTile = (block: number, depth: number, of: 'f16' | 'f32'): nu
 export const tileArray = ({ b }: Site, hint: string, block: number, depth: number, of: 'f16' | 'f32'): SharedArray =>
   b.sharedArray(hint, block * strideOf(depth, of), vec(of, 4));
 
-/** Vectors that an invocation takes at once: along k two beside each other, across k those of four rows by four steps. */
-const runOf = ({ alongK }: Pick<FragmentTile, 'alongK'>): number => (alongK ? 2 : 4);
+/**
+ * What an invocation takes of a tile at once: two vectors beside each other along k; across k four steps of one vector of rows, or of two
+ * beside each other where all invocations have as many.
+ */
+interface RunShape {
+  readonly steps: 1 | 4;
+  readonly vectors: 1 | 2;
+}
+
+function runShape(block: number, depth: number, alongK: boolean, invocations: number): RunShape | undefined {
+  const shapes: RunShape[] = alongK
+    ? [{ steps: 1, vectors: 2 }]
+    : [
+        { steps: 4, vectors: 2 },
+        { steps: 4, vectors: 1 },
+      ];
+  return shapes.find(({ steps, vectors }) => {
+    const [along, across] = alongK ? [4 * vectors, 1] : [steps, 4 * vectors];
+    return depth % along === 0 && block % across === 0 && (block * depth) % (4 * steps * vectors * invocations) === 0;
+  });
+}
 
 /** Whether `invocations` share a tile evenly. */
 export const sharesTile = (block: number, depth: number, alongK: boolean, invocations: number): boolean =>
-  depth % (4 * (alongK ? 2 : 1)) === 0 && (block * depth) % (4 * runOf({ alongK }) * invocations) === 0;
+  runShape(block, depth, alongK, invocations) !== undefined;
 
-/** Some vectors of a tile: at row i and those after it, at step 4·four of k and those after it. */
+/** A run of a tile's vectors: at row i and those after it, at step 4·four of k and those after it. */
 interface Run {
   readonly i: Index;
   readonly four: Index;
@@ -48,45 +67,51 @@ interface Run {
 /** The runs of a tile that are this invocation's. */
 function ownRuns({ b, inline: { ix } }: Site, tile: FragmentTile, invocations: number): Run[] {
   const { alongK, block, depth } = tile;
-  const runs = (block * depth) / (4 * runOf(tile));
-  return range(runs / invocations).map((s) => {
+  const { steps, vectors } = runShape(block, depth, alongK, invocations)!;
+  const runs = (block * depth) / (4 * steps * vectors * invocations);
+  return range(runs).map((s) => {
     const position = ix.offset(ix.atom(builtins(b).lane, invocations - 1), s * invocations);
     if (alongK) {
-      const [i, pair] = ix.divmod(position, depth / 8);
-      return { i, four: ix.scale(pair, 2) };
+      const [i, pair] = ix.divmod(position, depth / (4 * vectors));
+      return { i, four: ix.scale(pair, vectors) };
     }
-    const [four, rows] = ix.divmod(position, block / 4);
-    return { i: ix.scale(rows, 4), four };
+    const [four, rows] = ix.divmod(position, block / (4 * vectors));
+    return { i: ix.scale(rows, 4 * vectors), four };
   });
 }
 
 /** This invocation's vectors of a tile, as they lie in memory. */
-export const loadFragmentTile = (site: Site, tile: FragmentTile, steps: Steps, invocations: number): Expr[] =>
-  ownRuns(site, tile, invocations).flatMap(({ i, four }) => {
-    const { ix } = site.inline;
-    const vectorOf = (v: number) =>
-      tile.alongK
-        ? vectorAlongK(site, tile, steps, i, ix.offset(four, v))
-        : vectorAcrossK(site, tile, steps, ix.divmod(i, 4)[0], ix.offset(ix.scale(four, 4), v));
-    return range(runOf(tile)).map((v) => site.b.bind('next', narrow(site, tile, vectorOf(v))));
+export const loadFragmentTile = (site: Site, tile: FragmentTile, steps: Steps, invocations: number): Expr[] => {
+  const { ix } = site.inline;
+  const { alongK, block, depth } = tile;
+  const run = runShape(block, depth, alongK, invocations)!;
+  const bound = (vector: Expr) => site.b.bind('next', site.b.convert(vector, tile.array.type));
+  return ownRuns(site, tile, invocations).flatMap(({ i, four }) => {
+    if (alongK) return range(run.vectors).map((v) => bound(vectorAlongK(site, tile, steps, i, ix.offset(four, v))));
+    const [row] = ix.divmod(i, 4);
+    return range(run.steps).flatMap((u) =>
+      range(run.vectors).map((v) =>
+        bound(vectorAcrossK(site, tile, steps, ix.offset(row, v), ix.offset(ix.scale(four, 4), u))),
+      ),
+    );
   });
+};
 
 /** Hands them to the others: each along k. */
 export function stageFragmentTile(site: Site, tile: FragmentTile, invocations: number, loaded: readonly Expr[]): void {
   const { b, inline } = site;
   const { ix } = inline;
-  const { array, stride, alongK } = tile;
-  const run = runOf(tile);
+  const { array, stride, alongK, block, depth } = tile;
+  const { steps, vectors } = runShape(block, depth, alongK, invocations)!;
+  const store = (i: Index, four: Index, vector: Expr) =>
+    b.storeShared(array, ix.expr(ix.add(ix.scale(i, stride), four)), vector);
   ownRuns(site, tile, invocations).forEach(({ i, four }, r) => {
-    const own = loaded.slice(r * run, (r + 1) * run);
-    range(run).forEach((v) => {
-      if (alongK) return b.storeShared(array, ix.expr(ix.add(ix.scale(i, stride), ix.offset(four, v))), own[v]);
-      const transposed = own.map((vector) => b.component(vector, v));
-      const type = array.type as VectorType;
-      b.storeShared(array, ix.expr(ix.add(ix.scale(ix.offset(i, v), stride), four)), b.call(type, transposed, type));
+    const own = loaded.slice(r * steps * vectors, (r + 1) * steps * vectors);
+    if (alongK) return own.forEach((vector, v) => store(i, ix.offset(four, v), vector));
+    const type = array.type as VectorType;
+    range(4 * vectors).forEach((row) => {
+      const transposed = range(steps).map((u) => b.component(own[u * vectors + (row >> 2)], row % 4));
+      store(ix.offset(i, row), four, b.call(type, transposed, type));
     });
   });
 }
-
-/** A vector of f32 as the tile holds it. */
-const narrow = ({ b }: Site, { array }: FragmentTile, vector: Expr): Expr => b.convert(vector, array.type);

@@ -7,7 +7,6 @@ import { sizeOf } from '../../ir/index.ts';
 import { ZERO, type Index } from '../../kernel/index-map.ts';
 import type { Expr } from '../../kernel/ir.ts';
 import {
-  batchIndex,
   boundedGroup,
   builtins,
   productOf,
@@ -33,7 +32,7 @@ export function fragmentProduct(site: Site, plan: FragmentProductPlan): Launch {
   const [rows, columns] = [down * height, across * width];
   const [gridX, gridY] = [Math.ceil(product.n / columns), Math.ceil(product.m / rows)];
   const { lane } = builtins(b);
-  const batch = batchIndex(site, product.batch);
+  const batch = ix.unflatten(boundedGroup(site, 'groupZ', sizeOf(product.batch)), product.batch);
   const [subgroup, laneOf] = ix.divmod(ix.atom(lane, invocations - 1), lanes);
   const [groupX, groupY] = [boundedGroup(site, 'groupX', gridX), boundedGroup(site, 'groupY', gridY)];
   const [blockRow, blockColumn] = ix.divmod(subgroup, across);

@@ -68,12 +68,22 @@ const ENOUGH_WORKGROUPS = 64;
 /** Elements of a subgroup's block, subgroups and steps of k of a tile; the larger ones read less of workgroup memory and of buffers. */
 const LAYOUTS = [
   { height: 64, width: 64, down: 2, across: 2, depth: 32 },
+  { height: 64, width: 64, down: 2, across: 1, depth: 32 },
   { height: 32, width: 64, down: 2, across: 2, depth: 32 },
+  { height: 32, width: 64, down: 2, across: 1, depth: 64 },
   { height: 32, width: 64, down: 2, across: 1, depth: 32 },
+];
+
+/** For narrow products, and where lanes are few: they read workgroup memory more than matrix units can wait for. */
+const SMALL_LAYOUTS = [
   { height: 32, width: 32, down: 2, across: 2, depth: 32 },
   { height: 32, width: 32, down: 2, across: 1, depth: 32 },
   { height: 16, width: 32, down: 2, across: 2, depth: 32 },
 ];
+
+const LEAST_DEPTH = 32;
+/** Tiles of more steps than that are for products of so many: drivers write out loops of fewer rounds, and all that is in them. */
+const DEEP_TILES = 16;
 
 /** Sums that a lane has registers for. */
 const MOST_SUMS = 128;
@@ -84,22 +94,33 @@ function propose(group: Group, device: DeviceSpec): FragmentProductPlan | Reject
   const [shape] = type === other ? fragmentShapes(device, type) : [];
   if (!shape) return { rejected: `${device.name} has no matrix units for ${type}·${other} with sums of f32` };
   const [m, n] = anchor!.type.shape.slice(-2);
-  const batch = sizeOf(anchor!.type.shape.slice(0, -2));
-  const plans = LAYOUTS.flatMap(({ height, width, ...layout }): FragmentProductPlan[] => {
-    const isWhole = height % shape.m === 0 && width % shape.n === 0 && height * width <= MOST_SUMS * shape.lanes;
-    const [rows, columns] = [height / shape.m, width / shape.n];
-    return isWhole ? [{ family: 'product-fragments', ...shape, ...layout, rows, columns }] : [];
-  }).filter((plan) => !refuses(plan, group, device));
-  const workgroups = ({ rows, columns }: Tile) => batch * Math.ceil(m / rows) * Math.ceil(n / columns);
   const k = anchor!.inputs[0].type.shape.at(-1)!;
+  const batch = sizeOf(anchor!.type.shape.slice(0, -2));
+  const workgroups = ({ rows, columns }: Tile) => batch * Math.ceil(m / rows) * Math.ceil(n / columns);
   const fills = (plan: FragmentProductPlan) => {
     const { rows, columns } = tileOf(plan);
-    return m >= rows && n >= columns && k >= plan.depth;
+    const isDeep = plan.depth === LEAST_DEPTH || (k % plan.depth === 0 && k >= DEEP_TILES * plan.depth);
+    // The rows may be those of the whole batch, and where their number must not matter they decide nothing.
+    return (device.steady || m >= rows) && n >= columns && k >= plan.depth && isDeep;
   };
-  const filled = plans.filter(fills);
-  // The rows may be those of the whole batch, and their number must not matter: sums are in the same order whatever the tile.
-  const plan = filled.find((one) => workgroups(tileOf(one)) >= ENOUGH_WORKGROUPS) ?? filled.at(-1);
+  const among = (layouts: typeof LAYOUTS) => {
+    const filled = layouts.flatMap((layout) => planIn(layout, shape) ?? []).filter((plan) => fills(plan));
+    const plans = filled.filter((plan) => !refuses(plan, group, device));
+    const enough = plans.find((plan) => workgroups(tileOf(plan)) >= ENOUGH_WORKGROUPS);
+    return (device.steady ? undefined : enough) ?? plans.at(-1);
+  };
+  const plan = among(LAYOUTS) ?? among(SMALL_LAYOUTS);
   return plan ?? { rejected: `${m}×${n} over ${k} fills no tile of fragments` };
+}
+
+/** A layout in fragments of a shape; undefined where it is not of whole ones, or lanes have no registers for it. */
+function planIn(
+  { height, width, ...rest }: (typeof LAYOUTS)[number],
+  shape: FragmentShape,
+): FragmentProductPlan | undefined {
+  const isWhole = height % shape.m === 0 && width % shape.n === 0 && height * width <= MOST_SUMS * shape.lanes;
+  if (!isWhole) return undefined;
+  return { family: 'product-fragments', ...shape, ...rest, rows: height / shape.m, columns: width / shape.n };
 }
 
 function refuses(plan: FragmentProductPlan, group: Group, device: DeviceSpec): string | undefined {
