@@ -12,10 +12,12 @@ import { Inputs } from './inputs.ts';
 import { compile } from './pipelines.ts';
 import type { OnCompiled } from './pipelines.ts';
 import { Preludes, withPreludes } from './preludes.ts';
-import { bind, encode as encodeRun, validate } from './replay.ts';
+import { bind, validate } from './replay.ts';
 import type { Replay } from './replay.ts';
+import { Slices } from './slices.ts';
 import { Starts } from './starts.ts';
 import { Stepper } from './stepper.ts';
+import { Submits } from './submits.ts';
 import { DeviceTensors, findSpec, unknown, type Named } from './tensors.ts';
 import { hasTimestamps, timePasses, type RunTimes } from './timing.ts';
 import type { Chunks, Values } from './transfer.ts';
@@ -29,9 +31,6 @@ export interface ProgramOptions {
   /** Gives the program's tensors their values while its kernels compile; entries cannot be run in it. */
   meanwhile?: (program: Program) => Promise<void>;
 }
-
-/** Runs queued before {@link Program.run} waits: keeps the device busy, and the queue from growing without end. */
-const MAX_IN_FLIGHT = 4;
 
 /** An artefact on a device; {@link Program.create} makes it. `RunnableModel` is its face for programs that run models. */
 export class Program {
@@ -49,7 +48,7 @@ export class Program {
   readonly #tensors: DeviceTensors;
   #replays: ReadonlyMap<string, Replay> = new Map<string, Replay>();
   readonly #inputs: Inputs;
-  readonly #inFlight: Promise<unknown>[] = [];
+  readonly #submits: Submits;
   #lastRun: string | undefined;
   readonly #faults = new Faults();
   readonly #preludes: Preludes;
@@ -63,6 +62,7 @@ export class Program {
     this.memory = plan.report;
     this.#preludes = new Preludes(manifest, this.entries);
     this.#starts = new Starts(manifest);
+    this.#submits = new Submits(device, new Slices(manifest.entries));
     this.#inputs = new Inputs(manifest, this.entries);
     this.states = manifest.states.filter(({ name }) => isAllocated('state', name, plan));
     this.#tensors = new DeviceTensors(device, plan, buffers);
@@ -151,14 +151,11 @@ export class Program {
    * `not-started` when it goes on from state that nothing has begun.
    */
   async run(entry: string): Promise<void> {
-    const encoder = this.device.createCommandEncoder();
     const due = this.#due(entry);
     this.#starts.check(entry);
-    for (const name of due) encodeRun(encoder, this.#prepare(name));
-    this.device.queue.submit([encoder.finish()]);
+    this.#submits.submit(due.map((name) => [name, this.#prepare(name)]));
     for (const name of due) this.#ran(name);
-    this.#inFlight.push(settled(this.device.queue.onSubmittedWorkDone()));
-    if (this.#inFlight.length > MAX_IN_FLIGHT) await this.#inFlight.shift();
+    await this.#submits.room();
     this.#guard();
   }
 

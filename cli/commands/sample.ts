@@ -26,6 +26,7 @@ import type { TensorFile } from '../../runtime/checkpoint/source.ts';
 import type { OpenDevice } from '../../runtime/device.ts';
 import type { Samples } from '../../runtime/sample.ts';
 import type { Range } from '../sample/shard.ts';
+import type { Sink } from '../sample-sinks.ts';
 
 interface Options extends Settings {
   weights?: string;
@@ -143,9 +144,13 @@ async function sampleModel(path: string, options: Options, { terminal }: Context
   const decoder = options.vae === undefined ? undefined : LatentDecoder.load(options.vae, options.vaeWeights, terminal);
   if (decoder) decoder.check(sink, name, image);
   else sink.check(model, name, image);
-  const { RANDOM_WEIGHTS, startProgram, withDevice, withWeights } = await import('../gpu.ts');
+  const { RANDOM_WEIGHTS, startProgram, withWeights } = await import('../gpu.ts');
+  const { withLastingDevice } = await import('../recovery.ts');
   const { compileSampler } = await import('../sampler-batch.ts');
   const { startProgress } = await import('../progress.ts');
+
+  /** The place after the last picture that the sink has. */
+  let kept = 0;
 
   /** Draws pictures `first` … of all; gives the steps taken, and how many a second without the first, in which drivers compile. */
   const drawRange = async (
@@ -172,8 +177,15 @@ async function sampleModel(path: string, options: Options, { terminal }: Context
         for await (const samples of sampler.drawSamples(program, job)) await add(samples);
       };
       const into = { open, count: classes.length, terminal, nonFinite } as const;
-      if (decoder) await decoder.into(sink, into, draw);
-      else await draw((samples) => sink.add(samples));
+      const counting: Sink = {
+        ...sink,
+        async add(samples) {
+          await sink.add(samples);
+          kept = samples.first + samples.shape[0];
+        },
+      };
+      if (decoder) await decoder.into(counting, into, draw);
+      else await draw((samples) => counting.add(samples));
       const took = (performance.now() - began) / 1000;
       return { steps, stepsPerSecond: steps > 1 ? (steps - 1) / took : undefined };
     } finally {
@@ -182,24 +194,35 @@ async function sampleModel(path: string, options: Options, { terminal }: Context
     }
   };
 
-  const result = await withWeights({ path: options.weights, part: options.part }, (weights) =>
-    withDevice(async (open) => {
-      const artefact = compileSampler(loaded, open.spec, settings, classes.length, { ...options, terminal });
-      const [batch] = sampler.sampleShape(artefact.manifest.states);
+  let range: Range | undefined;
+  const sampleOn = async (open: OpenDevice, weights: TensorFile | undefined) => {
+    const artefact = compileSampler(loaded, open.spec, settings, classes.length, { ...options, terminal });
+    const [batch] = sampler.sampleShape(artefact.manifest.states);
+    if (!range) {
       if (!weights) terminal.err(`note: ${RANDOM_WEIGHTS}`);
-      try {
-        const made = { loaded, settings, decoder, batch, adapter: open.spec.name };
-        const range = await drawing.begin(made, terminal);
-        const drawn = range.count
-          ? await drawRange(open, artefact, weights, range)
-          : { steps: 0, stepsPerSecond: undefined };
-        await sink.end();
-        return { pictures: range.count, batch, ...drawn, adapter: open.spec.name };
-      } finally {
-        sink.close();
-      }
-    }),
-  );
+      const made = { loaded, settings, decoder, batch, adapter: open.spec.name };
+      range = await drawing.begin(made, terminal);
+      kept = range.first;
+    }
+    const left = { first: kept, count: range.first + range.count - kept };
+    const drawn = left.count ? await drawRange(open, artefact, weights, left) : { steps: 0, stepsPerSecond: undefined };
+    await sink.end();
+    return { pictures: range.count, batch, ...drawn, adapter: open.spec.name };
+  };
+
+  const result = await withWeights({ path: options.weights, part: options.part }, async (weights) => {
+    const work = (open: OpenDevice) => sampleOn(open, weights);
+    const isKept = () => range !== undefined && kept > range.first;
+    const resume = async () => {
+      const from = isKept() ? `and sampling goes on from picture ${kept}, the first that is not there` : 'and sampling begins anew: no picture was there yet'; // prettier-ignore
+      return { from, work };
+    };
+    try {
+      return await withLastingDevice(terminal, work, resume);
+    } finally {
+      sink.close();
+    }
+  });
   const took = performance.now() - start;
   const out = drawing.shard?.path ?? options.out;
   if (options.json) {

@@ -76,6 +76,12 @@ export class TrainingFolder {
     return {};
   }
 
+  /** The checkpoint in it that was written last, if there is one. */
+  async lastCheckpoint(): Promise<string | undefined> {
+    const { length } = await checkpointSteps(this.checkpoints);
+    return length ? latestCheckpoint(this.checkpoints) : undefined;
+  }
+
   #taken(why: string, fix: string): UsageError {
     return new UsageError({ what: `--out is ${this.path}`, why, fix });
   }

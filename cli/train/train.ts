@@ -5,7 +5,8 @@ import type { Program } from '../../runtime/program.ts';
 import type { Artefact } from '../../compiler/emit/artefact.ts';
 import { DitcError } from '../../compiler/ir/error.ts';
 import { UsageError } from '../errors.ts';
-import { fillProgram, startProgram, withDevice, withWeights } from '../gpu.ts';
+import { fillProgram, startProgram, withWeights } from '../gpu.ts';
+import { withLastingDevice } from '../recovery.ts';
 import { stoppable, withLastWords, type Stoppable } from '../interrupt.ts';
 import { compile, compileArtefact, loadModel, type LoadedModel } from '../model.ts';
 import { checkMemory, compileWithin, needOf, recomputed, type Need } from '../memory.ts';
@@ -69,7 +70,7 @@ export async function train(
         const unread = unreadOptions(loaded, TRAINING_ENTRIES, options, Object.keys(request.given.options));
         const told = [resumed.note, ...notes, ...data.notes, changed, unread, fewerClasses(data, classes)];
         for (const note of told) if (note) terminal.err(`note: ${note}`);
-        return await withDevice((open) => trainOn(open, job, stopping));
+        return await trainLasting(job, stopping);
       } finally {
         await split.close();
       }
@@ -82,6 +83,26 @@ function fewerClasses({ classes: { length } }: Dataset, known = 0): string | und
   if (!length || length >= known) return undefined;
   const others = known - length > 1 ? `the other ${grouped(known - length)} are` : 'the other is';
   return `the data has ${plural(length, 'class', 'classes')}, the model ${grouped(known)}: ${others} not trained`;
+}
+
+/** Trains on a device; where that is lost, on one opened anew, from the last step that a checkpoint kept. */
+async function trainLasting(job: Job, stopping: Stoppable): Promise<TrainResult> {
+  const { folder, checkpoint, terminal } = job;
+  return withLastingDevice(
+    terminal,
+    (open) => trainOn(open, job, stopping),
+    async () => {
+      const path = (await folder.lastCheckpoint()) ?? checkpoint?.path;
+      const step = path === undefined ? 0 : await withCheckpoint(path, async (kept) => kept!.record.step);
+      const from = path === undefined ? 'and training begins anew: no checkpoint was written yet' : `and training goes on from step ${grouped(step)}, the last that a checkpoint kept`; // prettier-ignore
+      const work = (open: OpenDevice) =>
+        withCheckpoint(path, async (kept) => {
+          const result = await trainOn(open, { ...job, checkpoint: kept }, stopping);
+          return { ...result, taken: result.step - (checkpoint?.record.step ?? 0) };
+        });
+      return { from, work };
+    },
+  );
 }
 
 function checkResumable({ model, name }: LoadedModel, { path, record }: Checkpoint, request: TrainRequest): void {

@@ -1,0 +1,90 @@
+/** Runs are cut into submits that no driver loses its patience over, as few as measuring allows. */
+import { describe, expect, it } from 'vitest';
+import { openDevice } from '../../runtime/device.ts';
+import { findAdapter } from '../../runtime/node/adapter.ts';
+import { Program } from '../../runtime/program.ts';
+import { Slices } from '../../runtime/slices.ts';
+import { artefact, dispatch, entry, ramp, sum } from './by-hand.ts';
+
+/** Dispatches of so many multiply-adds each, in an entry `run`. */
+const specs = (macs: readonly number[]) => ({
+  run: entry({ dispatches: macs.map((count) => ({ ...dispatch('k', []), macs: count })) }),
+});
+
+/** Half a second of the slowest GPU is 25 GMAC. */
+const GIGA = 1e9;
+
+describe('slices', () => {
+  it('are one where a run is short', () => {
+    expect(new Slices(specs([1, 2, 3])).of('run')).toEqual([]);
+    expect(new Slices(specs([10 * GIGA, 10 * GIGA, 4 * GIGA])).of('run')).toEqual([]);
+    expect(new Slices(specs([])).of('run')).toEqual([]);
+  });
+
+  it('hold as much as takes half a second, and each kernel whole', () => {
+    expect(new Slices(specs([10, 10, 10, 60, 1].map((x) => x * GIGA))).of('run')).toEqual([2, 3, 4]);
+  });
+
+  it('count bytes where these take longer, and what a plan multiplies for nothing', () => {
+    const bytes = { ...dispatch('k', []), bytesRead: 3e9, bytesWritten: 1e9 };
+    const padded = { ...dispatch('k', []), macs: 1, plannedMacs: 20 * GIGA };
+    const slices = new Slices({
+      bytes: entry({ dispatches: [bytes, bytes] }),
+      padded: entry({ dispatches: [padded, padded] }),
+    });
+    expect([slices.of('bytes'), slices.of('padded')]).toEqual([[1], [1]]);
+  });
+
+  it('grow when a run was faster than thought, and are not cut smaller by one that waited for others', () => {
+    const slices = new Slices(specs([20, 20, 20, 20].map((x) => x * GIGA)));
+    expect(slices.of('run')).toEqual([1, 2, 3]);
+    slices.took('run', 400); // of 1,600 thought; it may be 800
+    expect(slices.of('run')).toEqual([2]);
+    slices.took('run', 100);
+    expect(slices.of('run')).toEqual([]);
+    slices.took('run', 60_000);
+    expect(slices.of('run')).toEqual([]);
+  });
+
+  it('shrink when the GPU is slower than the slowest', () => {
+    const slices = new Slices(specs([10 * GIGA, 10 * GIGA]));
+    expect(slices.of('run')).toEqual([]);
+    slices.took('run', 2000);
+    expect(slices.of('run')).toEqual([1]);
+  });
+});
+
+it('a run that is thought long is submitted in parts, and in one once it has been measured; its results are the same', async () => {
+  const found = await findAdapter();
+  const open = await openDevice(found.adapter, found.spec);
+  const { submit } = GPUQueue.prototype;
+  let submits = 0;
+  GPUQueue.prototype.submit = function (...args) {
+    submits++;
+    return submit.apply(this, args);
+  };
+  try {
+    const { manifest, wgsl } = sum();
+    const { forward } = manifest.entries;
+    const dispatches = forward.dispatches.map((each) => ({ ...each, macs: 20 * GIGA }));
+    const entries = { forward: { ...forward, dispatches } };
+    const program = await Program.create(open.device, artefact({ ...manifest, entries }, Object.fromEntries(wgsl)));
+    const run = async () => {
+      program.write('a', ramp());
+      program.write('b', ramp(0, 0.5));
+      submits = 0;
+      await program.run('forward');
+      const parts = submits;
+      await program.sync();
+      expect(await program.readOutput('forward', 'twice')).toEqual(ramp(2, 1));
+      return parts;
+    };
+    expect(await run()).toBe(2);
+    expect(await run()).toBe(1);
+    program.close();
+  } finally {
+    GPUQueue.prototype.submit = submit;
+    open.close();
+    found.close();
+  }
+});
