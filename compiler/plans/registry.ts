@@ -13,6 +13,7 @@ import { groupOf, isRejected, kindOf, type Family, type Geometry, type Group, ty
 import map from './map/index.ts';
 import productFragments from './product-fragments/index.ts';
 import productDot from './product-dot/index.ts';
+import productDotSubgroup from './product-dot-subgroup/index.ts';
 import productSimple from './product-simple/index.ts';
 import productSubgroup from './product-subgroup/index.ts';
 import productTiled from './product-tiled/index.ts';
@@ -25,6 +26,7 @@ import type { Tiles } from './tile-partials.ts';
 export const FAMILIES: readonly Family[] = [
   productSubgroup,
   productFragments,
+  productDotSubgroup,
   productDot,
   productTiledVec4,
   productTiled,

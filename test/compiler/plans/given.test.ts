@@ -51,6 +51,14 @@ const GEOMETRIES: Readonly<Record<string, Readonly<Record<string, readonly unkno
     width: [1, 4],
   },
   'product-simple': { workgroup: [0.5, 48] },
+  'product-dot-subgroup': {
+    subgroups: [1, 2],
+    rows: [1, 3, 9],
+    columns: [2, 4],
+    width: [1, 4],
+    lanes: [32],
+    sized: [false, true],
+  },
   'product-dot': { lanes: [24, 32, 64], share: [2, 8] },
   'product-subgroup': {
     lanes: [4, 8],

@@ -94,6 +94,7 @@ const PLAIN = { passes: [] };
 
 export const CASES: readonly Case[] = [
   group('few rows', linear(3, 9, 64), PORTABLE, PLAIN),
+  group('few rows', linear(3, 9, 64), GPU, PLAIN),
   group('whole vectors', linear(32, 16, 64), subgroups(8), PLAIN),
   group('parts of fragments', linear(33, 18, 12), UNITS, PLAIN),
   group('row sums', derivatives(20, 17, 12), UNITS, PLAIN),
