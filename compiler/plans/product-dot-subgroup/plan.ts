@@ -35,7 +35,6 @@ export const planning: Planning<SubgroupDotPlan> = {
   refuses,
   cost: (plan, group) => tiledCost(group, tileOf(plan)),
   describe: ({ lanes, rows, columns }) => `a subgroup of ${lanes} along k of ${rows}×${columns} elements`,
-  tile: tileOf,
   byFours: ({ width }) => width === 4,
 };
 
