@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { specOf } from '../cli/device.ts';
+import { specOf } from '../library/device.ts';
 import { table } from '../cli/text.ts';
 import type { Model } from '../compiler/dsl/model.ts';
 import type { Artefact } from '../compiler/emit/artefact.ts';

@@ -1,18 +1,14 @@
 /** Errors as the command line tells them: one form for the compiler's, the runtime's and its own, and the exit code. */
 import { CommanderError } from 'commander';
-import { DitcError, type ErrorParts } from '../compiler/ir/error.ts';
+import { DitcError } from '../compiler/ir/error.ts';
 import { RuntimeError } from '../runtime/error.ts';
-import { fileError } from './file-error.ts';
+import { fileError } from '../library/file-error.ts';
+import { UsageError } from '../library/usage-error.ts';
 import type { Terminal } from './terminal.ts';
 
 export const EXIT = { ok: 0, failed: 1, usage: 2 } as const;
 
-/** The command was called wrongly: exit code 2. */
-export class UsageError extends DitcError {
-  constructor(parts: Omit<ErrorParts, 'code'>) {
-    super({ code: 'usage', ...parts });
-  }
-}
+export { UsageError };
 
 const BUG = 'this is a bug in ditc; run it again with DITC_DEBUG=1 for the stack, and report both';
 

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const FOLDERS = ['cli', 'compiler', 'runtime'];
+const FOLDERS = ['cli', 'compiler', 'library', 'runtime'];
 /** What starts by itself: the command, and the thread that checks types. */
 const ENTRIES = ['cli/main.ts', 'compiler/frontend/check-worker.ts'];
 const KEPT = join(ROOT, 'node_modules/.cache/ditc');

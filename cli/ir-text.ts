@@ -4,7 +4,7 @@ import { text as readStream } from 'node:stream/consumers';
 import { CompilerBug } from '../compiler/emit/reproducer.ts';
 import { rememberText } from '../compiler/frontend/index.ts';
 import { DitcError } from '../compiler/ir/index.ts';
-import { fileError } from './file-error.ts';
+import { fileError } from '../library/file-error.ts';
 
 /** Parsing takes half a kilobyte of memory for each byte of the text. All entries of the largest model are 1.5 MB. */
 const MAX_BYTES = 4 * 2 ** 20;

@@ -4,7 +4,7 @@
  */
 import { appendFileSync, closeSync, existsSync, fsyncSync, openSync, readFileSync, truncateSync } from 'node:fs';
 import { DitcError } from '../compiler/ir/error.ts';
-import { fileError } from './file-error.ts';
+import { fileError } from '../library/file-error.ts';
 
 /** What one step measured. A number that is not finite is stored as null, and so is what the model does not measure. */
 export interface MetricsRecord {

@@ -1,17 +1,12 @@
 /** Output paths, checked before the work whose result they are to hold. */
-import { accessSync, constants, existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { DitcError } from '../compiler/ir/error.ts';
 import { UsageError } from './errors.ts';
-import { fileError } from './file-error.ts';
+import { fileError } from '../library/file-error.ts';
+import { checkWritable } from '../library/writable.ts';
 
-/** Throws the system's error unless files can be made in `folder`, or in the nearest ancestor that is there. */
-export function checkWritable(folder: string): void {
-  let existing = folder;
-  while (!existsSync(existing) && dirname(existing) !== existing) existing = dirname(existing);
-  if (!statSync(existing).isDirectory()) throw Object.assign(new Error(), { code: 'ENOTDIR' });
-  accessSync(existing, constants.W_OK | constants.X_OK);
-}
+export { checkWritable };
 
 /** Throws unless a file can be written at `path`; its folder must exist. */
 export function checkOutputFile(path: string): void {

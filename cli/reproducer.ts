@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { CompilerBug } from '../compiler/emit/reproducer.ts';
 import { DitcError } from '../compiler/ir/error.ts';
 import { writeAtomically } from '../runtime/node/file.ts';
-import { fileError } from './file-error.ts';
+import { fileError } from '../library/file-error.ts';
 
 /** The bug as an error that names the file, or says why there is none. The file is whole or not there. */
 export async function withReproducer(bug: CompilerBug): Promise<DitcError> {

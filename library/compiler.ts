@@ -1,9 +1,9 @@
 /** `ditc/compiler`: the compiler for programs that build. The commands use the same functions; nothing here computes. */
 import { fileURLToPath } from 'node:url';
-import { writeArtefactFolder } from '../cli/artefact-folder.ts';
-import { checkSpec, findDevice } from '../cli/device.ts';
-import { checkMemory, compileWithin, needOf } from '../cli/memory.ts';
-import { compiledOnce, loadModel, notesOn, type LoadedModel } from '../cli/model.ts';
+import { writeArtefactFolder } from './artefact-folder.ts';
+import { checkSpec, findDevice } from './device.ts';
+import { checkMemory, compileWithin, needOf } from './memory.ts';
+import { compiledOnce, loadModel, notesOn, type LoadedModel } from './model.ts';
 import type { Model } from '../compiler/dsl/index.ts';
 import { optionsRead } from '../compiler/dsl/model.ts';
 import type { Artefact } from '../compiler/emit/artefact.ts';

@@ -41,6 +41,7 @@ function wrong({ from, to, typeOnly }: Import): string | undefined {
   if (from.startsWith('compiler/')) return ours ? wrongInCompiler(from, to) : undefined;
   if (from.startsWith('models/')) return wrongInModels(to);
   if (from.startsWith('runtime/')) return wrongInRuntime(from, to, typeOnly);
+  if (from.startsWith('library/') && to.startsWith('cli/')) return 'the commands use the library, not it them';
   return ours && /^(test|bench)\//.test(to) ? 'the command line imports no tests' : undefined;
 }
 
@@ -96,6 +97,7 @@ describe('imports', () => {
     ['compiler/emit/x.ts', `import '../../runtime/device.ts'`, 'only itself and packages'],
     ['compiler/new/x.ts', `import '../ir/index.ts'`, 'compiler/new has no place'],
     ['compiler/emit/x.ts', `import '../../../elsewhere.ts'`, 'leaves the repository'],
+    ['library/x.ts', `import { a } from '../cli/errors.ts'`, 'not it them'],
     ['models/x.ts', `import { a } from '../compiler/ops/index.ts'`, 'only compiler/dsl'],
     ['models/x.ts', `import fs from 'node:fs'`, 'only compiler/dsl'],
     ['runtime/x.ts', `import { a } from '../compiler/emit/artefact.ts'`, 'import type'],

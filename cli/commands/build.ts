@@ -7,11 +7,11 @@ import type { Precision } from '../../compiler/pipeline.ts';
 import type { Built } from '../build-files.ts';
 import type { LoadedModel } from '../model.ts';
 import { examples, type Context } from '../context.ts';
-import { knownDevices } from '../device.ts';
+import { knownDevices } from '../../library/device.ts';
 import { UsageError } from '../errors.ts';
 import { collect, memorySize, precision, wholeNumber } from '../options.ts';
 import { bytes, grouped, macs, plural, seconds, table } from '../text.ts';
-import { TUNING } from '../tuning/option.ts';
+import { TUNING } from '../../library/tuning/option.ts';
 
 interface Options {
   out?: string;
@@ -65,8 +65,8 @@ async function buildModel(path: string, options: Options, context: Context): Pro
   const start = performance.now();
   const { terminal } = context;
   const [{ findDevice }, { checkArtefactFolder, writeArtefactFolder }, { loadModel }, { build }] = await Promise.all([
-    import('../device.ts'),
-    import('../artefact-folder.ts'),
+    import('../../library/device.ts'),
+    import('../../library/artefact-folder.ts'),
     import('../model.ts'),
     import('../build-files.ts'),
   ]);
@@ -89,7 +89,7 @@ async function buildModel(path: string, options: Options, context: Context): Pro
       ...(batch === options.batch && printed),
       morePasses: context.passes,
     });
-  const { recomputed } = await import('../memory.ts');
+  const { recomputed } = await import('../../library/memory.ts');
   const built = await buildInMemory(options, buildFor);
   writeArtefactFolder(out, built.files);
   const took = performance.now() - start;
@@ -106,7 +106,7 @@ async function buildInMemory(
   buildFor: (batch: number, memory?: number) => Built,
 ): Promise<Built> {
   if (memory === undefined) return buildFor(batch);
-  const { checkMemory, compileWithin, needOf } = await import('../memory.ts');
+  const { checkMemory, compileWithin, needOf } = await import('../../library/memory.ts');
   const within = (n: number) => compileWithin(memory, (less) => buildFor(n, less));
   const built = within(batch);
   checkMemory(memory, batch, (n) => needOf((n === batch ? built : within(n)).artefact));

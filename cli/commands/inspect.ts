@@ -105,7 +105,7 @@ export interface Opened {
 
 async function open(path: string, options: Options): Promise<Opened> {
   const [{ findDevice, knownDevices, specOf }, { ratesOf }] = await Promise.all([
-    import('../device.ts'),
+    import('../../library/device.ts'),
     import('../../compiler/report/roofline.ts'),
   ]);
   if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) {

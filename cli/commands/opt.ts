@@ -104,7 +104,7 @@ function ownOptions(text: string, name: string): What | undefined {
 }
 
 async function prepare(what: What, context: Context): Promise<OptOptions & { entry?: string[] }> {
-  const [{ passesOf }, { findDevice }] = await Promise.all([import('../passes.ts'), import('../device.ts')]);
+  const [{ passesOf }, { findDevice }] = await Promise.all([import('../passes.ts'), import('../../library/device.ts')]);
   const { emit = 'ir', entry, device = 'portable', memory, verify } = what;
   return {
     passes: passesOf(what.passes, context.passes),

@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import type { Precision } from '../../compiler/pipeline.ts';
 import { examples, type Context } from '../context.ts';
 import { collect, precision, wholeNumber } from '../options.ts';
-import { TUNING } from '../tuning/option.ts';
+import { TUNING } from '../../library/tuning/option.ts';
 
 interface Options {
   entry?: string[];

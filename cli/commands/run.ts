@@ -31,7 +31,7 @@ import type { OnMismatch } from '../../runtime/weights.ts';
 import { describeNonFinite, findNonFinite } from '../../runtime/values.ts';
 import type { Arrays } from '../run/entries.ts';
 import { seconds } from '../text.ts';
-import { TUNING } from '../tuning/option.ts';
+import { TUNING } from '../../library/tuning/option.ts';
 
 interface Options {
   entry: string[];

@@ -20,7 +20,7 @@ import type { Part } from '../../runtime/checkpoint/trained.ts';
 import type { OnMismatch } from '../../runtime/weights.ts';
 import { channels, SETTINGS, settingsOf, shares, type Settings } from '../sample/settings.ts';
 import { plural, seconds } from '../text.ts';
-import { TUNING } from '../tuning/option.ts';
+import { TUNING } from '../../library/tuning/option.ts';
 import type { Artefact } from '../../compiler/emit/artefact.ts';
 import type { TensorFile } from '../../runtime/checkpoint/source.ts';
 import type { OpenDevice } from '../../runtime/device.ts';

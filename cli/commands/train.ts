@@ -17,7 +17,7 @@ import {
   part,
 } from '../options.ts';
 import { grouped, plural, rate, seconds } from '../text.ts';
-import { TUNING } from '../tuning/option.ts';
+import { TUNING } from '../../library/tuning/option.ts';
 import type { Hyperparameters } from '../train/settings.ts';
 import type { Part } from '../../runtime/checkpoint/trained.ts';
 import type { OnMismatch } from '../../runtime/weights.ts';

@@ -66,7 +66,7 @@ async function tune(path: string, options: Options, { terminal }: Context): Prom
     import('../gpu.ts'),
     import('../interrupt.ts'),
     import('../out-path.ts'),
-    import('../file-error.ts'),
+    import('../../library/file-error.ts'),
     import('node:path'),
   ]);
   if (options.out !== undefined) {

@@ -5,7 +5,7 @@ import { examples, type Context } from '../context.ts';
 import { errorJson, EXIT, reportError, UsageError } from '../errors.ts';
 import { CHECKPOINT, collectInput, MAX_SEED, PART, part, precision, realNumber, wholeNumber } from '../options.ts';
 import { seconds } from '../text.ts';
-import { TUNING } from '../tuning/option.ts';
+import { TUNING } from '../../library/tuning/option.ts';
 import { SAVE_FOLDER, type VerifyOptions } from '../verify/options.ts';
 
 export const verifyCommand = (context: Context): Command =>
@@ -52,7 +52,7 @@ async function verify(path: string, options: VerifyOptions, context: Context): P
   const [{ checkEntry, compile, loadModel }, { findDevice }, gpu, { readInputs, verifyCompiled }, report] =
     await Promise.all([
       import('../model.ts'),
-      import('../device.ts'),
+      import('../../library/device.ts'),
       import('../gpu.ts'),
       import('../verify/run.ts'),
       import('../verify/report.ts'),

@@ -17,7 +17,7 @@ import { checkpointFiles } from '../../runtime/node/checkpoint.ts';
 import { writeAtomically, type Write } from '../../runtime/node/file.ts';
 import { discard, temporaryIn } from '../../runtime/node/temporary.ts';
 import { UsageError } from '../errors.ts';
-import { fileError } from '../file-error.ts';
+import { fileError } from '../../library/file-error.ts';
 import { withWeights } from '../gpu.ts';
 import { paramsOf } from '../model-params.ts';
 import { loadModel, type LoadedModel } from '../model.ts';

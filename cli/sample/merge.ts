@@ -9,7 +9,7 @@ import { RuntimeError } from '../../runtime/error.ts';
 import { writeAtomically } from '../../runtime/node/file.ts';
 import { discard, temporaryIn } from '../../runtime/node/temporary.ts';
 import { ARRAY } from '../eval/pictures.ts';
-import { fileError } from '../file-error.ts';
+import { fileError } from '../../library/file-error.ts';
 import { encodePng } from '../pictures.ts';
 import { startProgress } from '../progress.ts';
 import type { Terminal } from '../terminal.ts';

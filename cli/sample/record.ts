@@ -8,7 +8,7 @@ import { attrsText } from '../../compiler/emit/traced.ts';
 import { guard, type LoadedModel } from '../../compiler/frontend/index.ts';
 import { DitcError, printGraph } from '../../compiler/ir/index.ts';
 import { checkpointFiles } from '../../runtime/node/checkpoint.ts';
-import { codeDigest, isUnchanged } from '../code.ts';
+import { codeDigest, isUnchanged } from '../../library/code.ts';
 import type { Shard } from './shard.ts';
 
 /** All that the pictures depend on but the device. Parts of one run have equal ones. */

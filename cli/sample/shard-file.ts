@@ -8,7 +8,7 @@ import { open, type FileHandle } from 'node:fs/promises';
 import { encodeNpyHeader } from '../../runtime/checkpoint/npy_header.ts';
 import { lockFolder } from '../../runtime/node/lock.ts';
 import { writeAll, writeAtomically } from '../../runtime/node/file.ts';
-import { fileError } from '../file-error.ts';
+import { fileError } from '../../library/file-error.ts';
 import { checkOutputFolder } from '../out-path.ts';
 import type { Picture } from '../pictures.ts';
 import { checkSameRun, filesOf, recordsIn, sha256Of, type RunRecord, type ShardRecord } from './record.ts';

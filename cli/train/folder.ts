@@ -9,7 +9,7 @@ import { checkUnlocked, lockFolder } from '../../runtime/node/lock.ts';
 import { sweepTemporaries, trackEmpty } from '../../runtime/node/temporary.ts';
 import type { Program } from '../../runtime/program.ts';
 import { UsageError } from '../errors.ts';
-import { fileError } from '../file-error.ts';
+import { fileError } from '../../library/file-error.ts';
 import { metricsPage, type SampleGrid } from '../metrics-page.ts';
 import { readMetrics } from '../metrics.ts';
 import { checkOutputFolder } from '../out-path.ts';

@@ -9,7 +9,7 @@ import { fillProgram, startProgram, withWeights } from '../gpu.ts';
 import { withLastingDevice } from '../recovery.ts';
 import { stoppable, withLastWords, type Stoppable } from '../interrupt.ts';
 import { compile, compileArtefact, loadModel, type LoadedModel } from '../model.ts';
-import { checkMemory, compileWithin, needOf, recomputed, type Need } from '../memory.ts';
+import { checkMemory, compileWithin, needOf, recomputed, type Need } from '../../library/memory.ts';
 import type { Terminal } from '../terminal.ts';
 import { bytes, grouped, plural } from '../text.ts';
 import { checkApart } from '../out-path.ts';

@@ -16,10 +16,10 @@ import { DEFAULT_BATCH } from '../sampler-batch.ts';
 import { settingsOf } from '../sample/settings.ts';
 import type { Terminal } from '../terminal.ts';
 import { fillConstants } from '../verify/values.ts';
-import { readTable, usualTable } from './find.ts';
-import { OFF } from './option.ts';
-import { shownPath } from './path.ts';
-import { adapterOf, isFor, tableText } from './table.ts';
+import { readTable, usualTable } from '../../library/tuning/find.ts';
+import { OFF } from '../../library/tuning/option.ts';
+import { shownPath } from '../../library/tuning/path.ts';
+import { adapterOf, isFor, tableText } from '../../library/tuning/table.ts';
 import { jobsFor, tuneEntries, type Tuned } from './tune.ts';
 
 export interface TuneRequest {

@@ -2,7 +2,7 @@
 import { describePlan, type Plan } from '../../compiler/plans/registry.ts';
 import type { Terminal } from '../terminal.ts';
 import { cut, plural, table } from '../text.ts';
-import { shownPath } from './path.ts';
+import { shownPath } from '../../library/tuning/path.ts';
 import type { TuneResult } from './run.ts';
 import type { Tuned } from './tune.ts';
 

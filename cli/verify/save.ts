@@ -6,7 +6,7 @@ import { printGraph } from '../../compiler/ir/index.ts';
 import { encodeNpy } from '../../runtime/checkpoint/npy.ts';
 import type { Values } from '../../runtime/transfer.ts';
 import { npyOf } from '../npy.ts';
-import { checkFolder, writeFolder, type FolderKind } from '../written-folder.ts';
+import { checkFolder, writeFolder, type FolderKind } from '../../library/written-folder.ts';
 import type { Check } from './check.ts';
 
 const CHECK: FolderKind = {

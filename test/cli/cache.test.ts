@@ -2,7 +2,7 @@
 import { cpSync, existsSync, readdirSync, readFileSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import * as code from '../../cli/code.ts';
+import * as code from '../../library/code.ts';
 import { compiledOnce, loadModel, type CompileOptions } from '../../cli/model.ts';
 import { PORTABLE } from '../../compiler/device.ts';
 import { digestOfTrace } from '../../compiler/emit/traced.ts';

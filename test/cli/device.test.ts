@@ -1,6 +1,6 @@
 /** Devices as JSON: what `ditc doctor` writes is taken whole, what is no device is refused by name. */
 import { expect, it } from 'vitest';
-import { knownDevices, specOf } from '../../cli/device.ts';
+import { knownDevices, specOf } from '../../library/device.ts';
 import { ALIGNMENT, PORTABLE } from '../../compiler/device.ts';
 
 const shape = { componentType: 'f16', resultComponentType: 'f32', M: 16, N: 16, K: 16 };

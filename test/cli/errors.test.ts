@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import pc from 'picocolors';
 import { afterEach, describe, expect, it } from 'vitest';
 import { reportError, UsageError } from '../../cli/errors.ts';
-import { fileError } from '../../cli/file-error.ts';
+import { fileError } from '../../library/file-error.ts';
 import { DitcError } from '../../compiler/ir/error.ts';
 import { RuntimeError } from '../../runtime/error.ts';
 import { REPO } from './cli.ts';

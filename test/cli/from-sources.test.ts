@@ -30,6 +30,7 @@ beforeEach(() => {
     'package-lock.json': '{}',
     'runtime/later.ts': 'export const later: string = import.meta.url;\n',
     'compiler/value.ts': '',
+    'library/model.ts': '',
     'cli/main.ts': `import { value } from '../compiler/value.ts';
 export async function main(argv: readonly string[]): Promise<number> {
   const { later } = await import('../runtime/later.ts');

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { describe, expect, it } from 'vitest';
-import { knownDevices } from '../../cli/device.ts';
+import { knownDevices } from '../../library/device.ts';
 import { ditc, spawnDitc } from './cli.ts';
 
 const COMMANDS = [

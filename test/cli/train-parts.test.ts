@@ -1,7 +1,7 @@
 /** Parts of `ditc train` that need no device: signals, sizes, settings. */
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { stoppable } from '../../cli/interrupt.ts';
-import { checkMemory } from '../../cli/memory.ts';
+import { checkMemory } from '../../library/memory.ts';
 import { memorySize } from '../../cli/options.ts';
 import { settle } from '../../cli/train/settings.ts';
 

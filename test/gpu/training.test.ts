@@ -155,7 +155,7 @@ describe('trainStep', () => {
     };
     const whole = await training(config, 'trainStep', { batch: 8, lr: 1e-2 }, step);
     const budget = whole.held - Math.floor(whole.memory.activationPeakBytes / 4);
-    // Tensors as small as these are padded by as much as they take; the plan does not count that (cli/memory.ts does).
+    // Tensors as small as these are padded by as much as they take; the plan does not count that (library/memory.ts does).
     const { weightBytes, stateBytes, activationPeakBytes } = whole.memory;
     const padding = whole.held - weightBytes - stateBytes - activationPeakBytes;
     const memory = budget - padding;

@@ -1,6 +1,6 @@
 /** Products on matrix units: the kernels of every kind of fragment, in the tests' machine and by Dawn's front end. */
 import { describe, expect, it } from 'vitest';
-import { specOf } from '../../../cli/device.ts';
+import { specOf } from '../../../library/device.ts';
 import { compileGraphs } from '../../../compiler/compile.ts';
 import type { DeviceSpec } from '../../../compiler/device.ts';
 import type { DType, Graph, Node } from '../../../compiler/ir/index.ts';

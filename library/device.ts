@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { PORTABLE, type DeviceSpec } from '../compiler/device.ts';
 import { DitcError } from '../compiler/ir/error.ts';
-import { UsageError } from './errors.ts';
+import { UsageError } from './usage-error.ts';
 import { fileError } from './file-error.ts';
 
 const SPECS = new URL('../compiler/specs/', import.meta.url);

@@ -10,7 +10,7 @@ import { DitcError } from '../compiler/ir/error.ts';
 import { lockFolder } from '../runtime/node/lock.ts';
 import { discard, sweepTemporaries, temporariesIn, temporaryIn } from '../runtime/node/temporary.ts';
 import { fileError } from './file-error.ts';
-import { checkWritable } from './out-path.ts';
+import { checkWritable } from './writable.ts';
 
 export interface FolderKind {
   /** For errors: `cannot write the artefact`. */

@@ -6,7 +6,7 @@ import type { Artefact } from '../compiler/emit/artefact.ts';
 import { DitcError } from '../compiler/ir/error.ts';
 import { planMemory } from '../runtime/buffers.ts';
 import { withPreludes } from '../runtime/preludes.ts';
-import { bytes } from './text.ts';
+import { bytes } from './units.ts';
 
 type Built = Pick<Artefact, 'manifest'>;
 
