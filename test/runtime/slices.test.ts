@@ -1,7 +1,7 @@
 /** Runs are cut into submits that no driver loses its patience over, as few as measuring allows. */
-import { describe, expect, it } from 'vitest';
-import { openDevice } from '../../runtime/device.ts';
-import { findAdapter } from '../../runtime/node/adapter.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openDevice, type OpenDevice } from '../../runtime/device.ts';
+import { findAdapter, type FoundAdapter } from '../../runtime/node/adapter.ts';
 import { Program } from '../../runtime/program.ts';
 import { Slices } from '../../runtime/slices.ts';
 import { artefact, dispatch, entry, ramp, sum } from './by-hand.ts';
@@ -54,37 +54,80 @@ describe('slices', () => {
   });
 });
 
-it('a run that is thought long is submitted in parts, and in one once it has been measured; its results are the same', async () => {
-  const found = await findAdapter();
-  const open = await openDevice(found.adapter, found.spec);
-  const { submit } = GPUQueue.prototype;
-  let submits = 0;
-  GPUQueue.prototype.submit = function (...args) {
-    submits++;
-    return submit.apply(this, args);
-  };
-  try {
-    const { manifest, wgsl } = sum();
-    const { forward } = manifest.entries;
-    const dispatches = forward.dispatches.map((each) => ({ ...each, macs: 20 * GIGA }));
-    const entries = { forward: { ...forward, dispatches } };
-    const program = await Program.create(open.device, artefact({ ...manifest, entries }, Object.fromEntries(wgsl)));
-    const run = async () => {
-      program.write('a', ramp());
-      program.write('b', ramp(0, 0.5));
-      submits = 0;
-      await program.run('forward');
-      const parts = submits;
-      await program.sync();
-      expect(await program.readOutput('forward', 'twice')).toEqual(ramp(2, 1));
-      return parts;
+/** Calls of WebGPU by name, while `work` runs. */
+async function callsOf(work: () => Promise<void>): Promise<Record<string, number>> {
+  const counted = [
+    [GPUDevice.prototype, 'createCommandEncoder'],
+    [GPUCommandEncoder.prototype, 'beginComputePass'],
+    [GPUComputePassEncoder.prototype, 'setPipeline'],
+    [GPUComputePassEncoder.prototype, 'setBindGroup'],
+    [GPUComputePassEncoder.prototype, 'dispatchWorkgroups'],
+    [GPUQueue.prototype, 'submit'],
+  ] as const;
+  const calls: Record<string, number> = {};
+  const undo = counted.map(([prototype, name]) => {
+    const methods = prototype as unknown as Record<string, (...args: unknown[]) => unknown>;
+    const method = methods[name];
+    methods[name] = function (...args) {
+      calls[name] = (calls[name] ?? 0) + 1;
+      return method.apply(this, args);
     };
-    expect(await run()).toBe(2);
-    expect(await run()).toBe(1);
-    program.close();
+    return () => void (methods[name] = method);
+  });
+  try {
+    await work();
+    return calls;
   } finally {
-    GPUQueue.prototype.submit = submit;
+    for (const each of undo) each();
+  }
+}
+
+describe('a run', () => {
+  let found: FoundAdapter;
+  let open: OpenDevice;
+  beforeAll(async () => {
+    found = await findAdapter();
+    open = await openDevice(found.adapter, found.spec);
+  });
+  afterAll(() => {
     open.close();
     found.close();
+  });
+
+  /** The entry `forward` of two dispatches, each of so many multiply-adds. */
+  async function programOf(macs: number): Promise<Program> {
+    const { manifest, wgsl } = sum();
+    const { forward } = manifest.entries;
+    const dispatches = forward.dispatches.map((each) => ({ ...each, macs }));
+    const entries = { forward: { ...forward, dispatches } };
+    const program = await Program.create(open.device, artefact({ ...manifest, entries }, Object.fromEntries(wgsl)));
+    program.write('a', ramp());
+    program.write('b', ramp(0, 0.5));
+    return program;
   }
+
+  it('is one encoder, one pass, one submit, and at most three calls a dispatch', async () => {
+    const program = await programOf(1);
+    expect(await callsOf(() => program.run('forward'))).toEqual({
+      createCommandEncoder: 1,
+      beginComputePass: 1,
+      setPipeline: 2,
+      setBindGroup: 2,
+      dispatchWorkgroups: 2,
+      submit: 1,
+    });
+    program.close();
+  });
+
+  it('that is thought long is submitted in parts, and in one once it is measured; its results are the same', async () => {
+    const program = await programOf(20 * GIGA);
+    const submits = async () => {
+      const calls = await callsOf(() => program.run('forward'));
+      await program.sync();
+      expect(await program.readOutput('forward', 'twice')).toEqual(ramp(2, 1));
+      return calls.submit;
+    };
+    expect([await submits(), await submits()]).toEqual([2, 1]);
+    program.close();
+  });
 });
