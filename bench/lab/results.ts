@@ -4,29 +4,36 @@ import { fileURLToPath } from 'node:url';
 import { dawnVersion } from '../../runtime/node/dawn.ts';
 import { DEVICES, isOnChip, onChip, openChip, type Chip } from './chip.ts';
 import { measured, type Row } from './isa.ts';
-import { kernelsOf } from './kernels.ts';
+import { kernelsOf, type Building } from './kernels.ts';
 import { markdownOf, tableOf } from './table.ts';
 
 const GPU = 'navi31';
 const ROOT = new URL('../../', import.meta.url);
 
-const DIT = ['forward', 'trainStep'] as const;
-const CASES = [
+/** A training step is of 8 examples, all else of one. */
+const DIT = { forward: 1, trainStep: 8 };
+const CASES: readonly { readonly model: string; readonly entries: Readonly<Record<string, number>> }[] = [
   { model: 'dit-s', entries: DIT },
   { model: 'dit-xl', entries: DIT },
-  { model: 'vae-f8', entries: ['encode', 'decode'] },
-] as const;
+  { model: 'vae-f8', entries: { encode: 1, decode: 1 } },
+];
 
 export async function writeResults(only?: readonly string[]): Promise<void> {
   if (!isOnChip()) onChip(GPU);
   const chip = await openChip();
   const sections: string[] = [];
   for (const { model, entries } of CASES.filter((one) => only?.includes(one.model) ?? true))
-    for (const entry of entries)
+    for (const [entry, batch] of Object.entries(entries))
       for (const dtype of ['f32', 'f16'] as const) {
-        const rows = await rowsOf(chip, `models/${model}.ts`, entry, dtype);
+        const rows = await rowsOf(chip, `models/${model}.ts`, { entry: [entry], batch, dtype });
         sections.push(
-          [`## ${model} ${entry}, ${dtype}`, '', summary(rows), '', ...(only ? tableOf : markdownOf)(rows)].join('\n'),
+          [
+            `## ${model} ${entry}, ${dtype}, batch ${batch}`,
+            '',
+            summary(rows),
+            '',
+            ...(only ? tableOf : markdownOf)(rows),
+          ].join('\n'),
         );
       }
   if (only) console.log(sections.join('\n\n'));
@@ -34,8 +41,8 @@ export async function writeResults(only?: readonly string[]): Promise<void> {
   process.exit(0);
 }
 
-async function rowsOf(chip: Chip, path: string, entry: string, dtype: 'f32' | 'f16'): Promise<Row[]> {
-  const building = { device: DEVICES[GPU], entry: [entry], batch: 1, dtype };
+async function rowsOf(chip: Chip, path: string, asked: Omit<Building, 'device'>): Promise<Row[]> {
+  const building = { ...asked, device: DEVICES[GPU] };
   const rows: Row[] = [];
   for (const kernel of await kernelsOf(fileURLToPath(new URL(path, ROOT)), building))
     rows.push(...(await measured(chip, kernel)));
@@ -59,7 +66,7 @@ function summary(rows: readonly Row[]): string {
 const page = ({ spec }: Chip, sections: readonly string[]): string =>
   `# What a compiler for real GPUs makes of our kernels
 
-Written by \`npm run lab -- results\`; the README beside it says what the columns mean. Batch 1, for
+Written by \`npm run lab -- results\`; the README beside it says what the columns mean. For
 ${DEVICES[GPU]} (${GPU}), by Dawn ${dawnVersion()} and ${spec.description}. Kernels that multiply most come first.
 
 ${sections.join('\n\n')}
