@@ -79,6 +79,12 @@ const CASES: Record<string, Case> = {
     byHand: 5,
     why: 'the same',
   },
+  'gpt, nearer by distance': {
+    model: gpt({ mask: 'masked distance' }),
+    depths: [gpt({ mask: 'masked distance', depth: 3 }), gpt({ mask: 'masked distance', depth: 4 })],
+    byHand: 5,
+    why: 'the same',
+  },
   'gpt loss': {
     model: gpt(),
     entry: 'loss',

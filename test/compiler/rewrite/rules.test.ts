@@ -104,6 +104,7 @@ describe('on the models', () => {
     // Models that diffusion has no use for, but a compiler must know.
     const ways = WAYS.map((way) => writtenOut({ way }));
     const others = [llama(), llama({ cap: 2 }), llama({ cap: 2, choice: true }), mixture({ gated: true })];
+    others.push(gpt({ mask: 'distance' }), gpt({ mask: 'masked distance' }));
     for (const model of [gpt(), ...others, ...ways])
       recognise(simplify(traceEntry(model, 'forward', { batch: 2 }).graph), { device: DEVICE, stats });
     joinLinears(simplify(traceEntry(parallel(), 'forward', { batch: 2 }).graph), { device: DEVICE, stats });

@@ -16,7 +16,9 @@ import {
   type Tensor,
 } from '../../../compiler/dsl/index.ts';
 
-export const gptConfig = { vocabulary: 50, tokens: 21, d: 48, depth: 2, heads: 3, mask: 'where' as 'where' | 'bias' };
+type Mask = 'where' | 'bias' | 'distance' | 'masked distance';
+
+export const gptConfig = { vocabulary: 50, tokens: 21, d: 48, depth: 2, heads: 3, mask: 'where' as Mask };
 
 /** Rotates pairs (i, i + hd/2) of each row by its position. x [N,h,T,hd]. */
 export function rotary(x: Tensor): Tensor {
@@ -29,14 +31,23 @@ export function rotary(x: Tensor): Tensor {
   return concat([a.mul(c).sub(b.mul(s)), b.mul(c).add(a.mul(s))]);
 }
 
-/** Scores of what lies ahead are −∞: written as a choice, or as a large negative bias. */
-function causal(scores: Tensor, kind: 'where' | 'bias'): Tensor {
-  const [T, S] = scores.shape.slice(-2);
+/**
+ * Scores of what lies ahead are −∞: written as a choice, or as a large negative bias. Or the distance, times a slope for each head,
+ * is subtracted from them (ALiBi: Press et al. 2022), ahead as behind where there is no mask.
+ */
+function causal(scores: Tensor, kind: Mask): Tensor {
+  const [heads, T, S] = scores.shape.slice(-3);
+  if (kind.endsWith('distance')) {
+    const apart = iota([T, 1]).sub(iota([1, S], 1));
+    const slopes = exp(iota([heads, 1, 1]).add(1).mul(-Math.LN2));
+    const nearer = scores.sub(apart.maximum(apart.neg()).mul(slopes));
+    return kind === 'distance' ? nearer : causal(nearer, 'where');
+  }
   const visible = iota([T, 1], 0, 'i32').ge(iota([1, S], 1, 'i32'));
   return kind === 'where' ? where(visible, scores, -Infinity) : scores.add(visible.cast('f32').sub(1).mul(1e9));
 }
 
-export function causalAttention(p: Scope, x: Tensor, heads: number, mask: 'where' | 'bias'): Tensor {
+export function causalAttention(p: Scope, x: Tensor, heads: number, mask: Mask): Tensor {
   const [N, T, d] = x.shape;
   const qkv = p.linear('c_attn', x, 3 * d).reshape(N, T, 3, heads, d / heads);
   const [q, k, v] = qkv.permute(2, 0, 3, 1, 4).unstack();
