@@ -171,7 +171,8 @@ export function badLine(elements: number, workgroup: number, device: DeviceSpec)
   return badDimensions(foldGrid(Math.ceil(elements / workgroup)), device);
 }
 
-function badDimensions(grid: readonly number[], device: DeviceSpec): string | undefined {
+/** Why a device has no such grid; undefined where it has. */
+export function badDimensions(grid: readonly number[], device: DeviceSpec): string | undefined {
   const most = limit(device, 'maxComputeWorkgroupsPerDimension');
   return grid.some((size) => size > most)
     ? `a grid of ${grid.join('×')} workgroups: ${device.name} has ${most}`
@@ -185,8 +186,8 @@ function badDimensions(grid: readonly number[], device: DeviceSpec): string | un
 const MOST_HELD = 512;
 
 /** Why an invocation cannot hold so many numbers (sums, and the operands of one step) in registers; undefined where it can. */
-export const badRegisters = (held: number): string | undefined =>
-  held > MOST_HELD ? `${held} numbers an invocation: registers hold at most ${MOST_HELD}` : undefined;
+export const badRegisters = (held: number, most = MOST_HELD): string | undefined =>
+  held > most ? `${held} numbers an invocation: registers hold at most ${most}` : undefined;
 
 export const isCount = (n: number): boolean => Number.isInteger(n) && n > 0;
 

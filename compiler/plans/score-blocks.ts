@@ -8,7 +8,7 @@ import type { Index } from '../kernel/index-map.ts';
 import { broadcastIndex } from '../kernel/inline.ts';
 import type { Expr } from '../kernel/ir.ts';
 import { range, storeElement, type Site } from './common.ts';
-import { badCount, badMemory, badWorkgroup } from './family.ts';
+import { badCount, badMemory, badRegisters, badWorkgroup } from './family.ts';
 import { shuffles } from './online-attention.ts';
 import {
   columnsOf,
@@ -118,8 +118,7 @@ export function badBlocks(blocks: ScoreBlocks, held: number, vectors: number, de
   const can = shuffles(device, across);
   if (subgroup && (can.subgroup !== subgroup || can.sized !== sized || lanes % subgroup))
     return `${device.name} reduces no rows of ${across} of ${lanes} invocations by subgroups of ${subgroup}`;
-  if (held > MOST_HELD) return `${held} numbers an invocation: its registers hold ${MOST_HELD}`;
-  return badMemory(16 * vectors, device);
+  return badRegisters(held, MOST_HELD) ?? badMemory(16 * vectors, device);
 }
 
 /** The walk of a workgroup. */

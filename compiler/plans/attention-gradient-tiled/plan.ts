@@ -1,7 +1,7 @@
 import { sizeOf } from '../../ir/index.ts';
-import { isHardware, limit, type DeviceSpec } from '../../device.ts';
+import { isHardware, type DeviceSpec } from '../../device.ts';
 import { attentionDims, gradientOperands } from '../../ops/index.ts';
-import type { Cost, Group, Planning, Rejection } from '../family.ts';
+import { badDimensions, type Cost, type Group, type Planning, type Rejection } from '../family.ts';
 import { badBlocks, layoutOf, mostBytes, scoreBlocks, tall, wide, type ScoreBlocks } from '../score-blocks.ts';
 
 /** Derivatives of attention by blocks in registers: own rows are queries in some workgroups, keys in others. */
@@ -63,11 +63,7 @@ function refuses(plan: TiledGradientPlan, group: Group, device: DeviceSpec): str
   if (bad) return bad;
   if (wide(plan) % (4 * down)) return `${wide(plan)} rows do not divide into fours for ${down} invocations`;
   const [queries, keys] = gridOf(plan, group);
-  const grid = [queries + keys, sizeOf(dims.batch)];
-  const most = limit(device, 'maxComputeWorkgroupsPerDimension');
-  return grid.some((size) => size > most)
-    ? `a grid of ${grid.join('×')} workgroups: ${device.name} has ${most}`
-    : undefined;
+  return badDimensions([queries + keys, 1, sizeOf(dims.batch)], device);
 }
 
 /** Rows pass by once for each block of the others, in each of the walks. */
