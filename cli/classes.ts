@@ -30,7 +30,9 @@ export function parseClasses(text: string): number[] {
 /** How many classes a model has, as far as it tells: by its input of labels, or by its configuration. */
 export function classesOf({ config }: Model, labels?: InputSpec): number | undefined {
   const counts = [labels?.classes, config?.numClasses, labels?.range?.[1]];
-  return counts.find((count) => typeof count === 'number');
+  const count = counts.find((count) => typeof count === 'number');
+  // Without classes, 0 is all there is to ask for.
+  return count === 0 ? 1 : count;
 }
 
 /** Throws unless the model knows every class. */

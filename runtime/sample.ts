@@ -2,7 +2,8 @@
  * The sampling loop over a compiled model: batches of a list of classes, all reverse steps of each on the device. It knows
  * the two entries' signature (models/diffusion.ts) and nothing of the model.
  */
-import type { TensorSpec } from '../compiler/emit/artefact.ts';
+import type { InputSpec, TensorSpec } from '../compiler/emit/artefact.ts';
+import { checkGiven, wantedOf, writeGiven, type Given } from './conditions.ts';
 import { RuntimeError } from './error.ts';
 import { checkCount, checkEntries, checkOptions, type OptionNames } from './needs.ts';
 import type { Program } from './program.ts';
@@ -19,6 +20,8 @@ export interface SampleJob {
   readonly seed: number;
   /** Strength of the guidance; without effect in a step built without it. */
   readonly cfg: number;
+  /** Of what the model is told of each picture besides, the rows (conditions.ts). */
+  readonly given?: Given;
   /** Called after each step has been submitted. */
   readonly onStep?: (done: number, total: number) => void;
   /** Ends the sampling after the step under way, with the signal's reason. */
@@ -55,7 +58,9 @@ export function sampleShape(states: readonly TensorSpec[]): readonly number[] {
  * of `ditc sample` are, or for a software device.
  */
 export async function* drawSamples(program: Program, job: SampleJob): AsyncGenerator<Samples> {
-  const { classes, first: start = 0, seed, cfg, onStep, signal } = job;
+  const { classes, first: start = 0, seed, cfg, given = {}, onStep, signal } = job;
+  const inputs = stepInputs(program);
+  checkGiven(inputs, given, classes.length);
   const [batch, ...image] = sampleShape(program.states);
   const size = image.reduce((a, b) => a * b);
   const batches = Math.ceil(classes.length / batch);
@@ -70,6 +75,7 @@ export async function* drawSamples(program: Program, job: SampleJob): AsyncGener
       'y',
       Int32Array.from({ length: batch }, (_, i) => labels[i] ?? 0),
     );
+    writeGiven(program, inputs, given, b * batch);
     await program.run('sampleStart');
     const [last] = await program.readState('step');
     const steps = last + 1;
@@ -85,10 +91,18 @@ export async function* drawSamples(program: Program, job: SampleJob): AsyncGener
   }
 }
 
+/** Of `sampleStep`, and of what is computed before it. */
+function stepInputs({ manifest: { entries } }: Program): InputSpec[] {
+  const [step, { prelude }] = ['sampleStep', entries.sampleStep];
+  return [step, prelude ?? []].flat().flatMap((name) => entries[name].inputs);
+}
+
 /** What is asked of a model that is built already. The samples come as f32 [n, C, H, W], one for each of `classes`. */
 export interface SampleOptions {
   /** The class of each picture: whole numbers from 0 to one less than the model has classes. */
   readonly classes: ArrayLike<number>;
+  /** Of what the model is told of pictures besides, by the input's name: a row for each picture, one after the other, or one for all. */
+  readonly inputs?: Readonly<Record<string, ArrayLike<number>>>;
   /** The same seed gives the same pictures; 0 unless told. */
   readonly seed?: number;
   /** Strength of classifier-free guidance; what the model was built with unless told. */
@@ -104,6 +118,7 @@ export interface SampleOptions {
 
 const OPTIONS: OptionNames<SampleOptions> = {
   classes: true,
+  inputs: true,
   seed: true,
   cfg: true,
   steps: true,
@@ -116,7 +131,7 @@ const OPTIONS: OptionNames<SampleOptions> = {
 export function sampleJob(program: Program, asked: SampleOptions): SampleJob {
   checkOptions('sample', asked, OPTIONS);
   checkEntries(program, SAMPLING_ENTRIES);
-  const { model, entries, options = {} } = program.manifest;
+  const { model, options = {} } = program.manifest;
   for (const name of ['steps', 'sampler'] as const) {
     if (asked[name] === undefined || options[name] === undefined || asked[name] === options[name]) continue;
     const [what, why] = [`${name} is ${asked[name]}`, `${model} was built with ${name} ${String(options[name])}`];
@@ -127,13 +142,25 @@ export function sampleJob(program: Program, asked: SampleOptions): SampleJob {
   const argument = (what: string, fix: string) => new RuntimeError({ code: 'bad-argument', what, fix });
   if (!classes.length || !classes.every((label) => Number.isInteger(label) && label >= 0))
     throw argument('classes is not a list of classes', 'give whole numbers from 0, one for each picture');
-  const [step, { prelude }] = ['sampleStep', entries.sampleStep];
-  const inputs = [step, prelude ?? []].flat().flatMap((name) => entries[name].inputs);
+  const inputs = stepInputs(program);
   const labels = inputs.find(({ name, range }) => name === 'y' && range);
   if (labels) checkRange({ ...labels, name: 'classes', shape: [classes.length] }, classes, model);
   checkCount('seed', seed, 0);
   if (!(cfg >= 0 && cfg < Infinity)) throw argument(`cfg is ${cfg}`, 'give a number from 0; 1 is no guidance');
-  return { classes, seed, cfg, onStep, signal };
+  const given = givenOf(inputs, asked.inputs ?? {});
+  checkGiven(inputs, given, classes.length);
+  return { classes, seed, cfg, given, onStep, signal };
+}
+
+/** Arrays of numbers as values of the inputs' types. */
+function givenOf(inputs: readonly InputSpec[], given: NonNullable<SampleOptions['inputs']>): Given {
+  const whole = new Set(wantedOf(inputs).flatMap(({ name, dtype }) => (dtype === 'f32' ? [] : [name])));
+  return Object.fromEntries(
+    Object.entries(given).map(([name, values]) => [
+      name,
+      whole.has(name) ? Int32Array.from(values) : Float32Array.from(values),
+    ]),
+  );
 }
 
 /** All samples of a job in one array [n, C, I, I]. */

@@ -20,6 +20,15 @@ export const TRAINING_ENTRIES = ['trainStart', 'trainStep'] as const;
 export const takesLabels = ({ manifest }: Program): boolean =>
   manifest.entries.trainStep.inputs.some(({ name }) => name === 'labels');
 
+/** Throws where a step takes what no data gives: it would be zeros. */
+function checkInputs({ manifest: { entries } }: Program): void {
+  const other = entries.trainStep.inputs.find(({ name }) => !['images', 'labels', 'seed'].includes(name));
+  if (!other) return;
+  const why = 'data gives images and labels';
+  const fix = 'train it by runs of its entries (ditc run, or model.run), which take any input';
+  throw new RuntimeError({ code: 'entry', what: `trainStep also takes ${other.name}`, why, fix });
+}
+
 /** Queues steps: `accumulate` batches, and runs of `trainStep`, make one. */
 export class TrainingSteps {
   readonly #program: Program;
@@ -28,6 +37,7 @@ export class TrainingSteps {
   readonly #labels: boolean;
 
   constructor(program: Program, batches: Batches, { seed, accumulate }: { seed: number; accumulate: number }) {
+    checkInputs(program);
     this.#program = program;
     this.#batches = batches;
     this.#accumulate = accumulate;

@@ -8,6 +8,7 @@ import {
   ON_MISMATCH,
   onMismatch,
   ALLOW_NON_FINITE,
+  collectInput,
   PART,
   part,
   MAX_SEED,
@@ -15,6 +16,7 @@ import {
   realNumber,
   wholeNumber,
 } from '../options.ts';
+import { UsageError } from '../errors.ts';
 import { COLUMNS, columns, OVERWRITE, PICTURES_AT_ONCE, picturesAtOnce, SCALE, scale } from '../picture-options.ts';
 import type { Part } from '../../runtime/checkpoint/trained.ts';
 import type { OnMismatch } from '../../runtime/weights.ts';
@@ -36,6 +38,7 @@ interface Options extends Settings {
   vae?: string;
   vaeWeights?: string;
   classes?: number[];
+  input: ReadonlyMap<string, string>;
   num?: number;
   shard?: string;
   seed: number;
@@ -62,6 +65,13 @@ export const sampleCommand = (context: Context): Command =>
       '--classes <list>',
       'class of each picture: 1,2,3 or 0-9, or 0-9x20 for twenty of each; with --num, over and over',
       parseClasses,
+    )
+    .option(
+      '--input <name=file>',
+      'what the model is told of each picture besides, such as context=texts.npy: .npy, .npz or .safetensors, a row for each picture, or one ' +
+        'for all; once for each',
+      collectInput,
+      new Map(),
     )
     .requiredOption('-o, --out <path>', 'FILE.png for a grid, FILE.npy for raw samples, or a folder for a PNG each')
     .option(
@@ -139,6 +149,13 @@ async function sampleModel(path: string, options: Options, { terminal }: Context
   const labels = inputs.find((input) => input.name === 'y');
   const classes = drawing.classes(classesOf(model, labels));
   checkClasses(options.classes ?? [], classesOf(model, labels), name);
+  if (options.num !== undefined && options.input.size)
+    throw new UsageError({
+      what: '--input and --num exclude each other',
+      fix: 'leave --num out, and give --classes 0xN for N pictures',
+    });
+  const { readConditions } = await import('../sample/conditions.ts');
+  const conditions = await readConditions(inputs, options.input, classes.length);
   const [, ...image] = sampler.sampleShape(states);
   const { LatentDecoder } = await import('../vae/decoding-sink.ts');
   const decoder = options.vae === undefined ? undefined : LatentDecoder.load(options.vae, options.vaeWeights, terminal);
@@ -172,7 +189,8 @@ async function sampleModel(path: string, options: Options, { terminal }: Context
     };
     try {
       const wanted = classes.slice(first, first + count);
-      const job = { classes: wanted, first, seed, cfg: Number(settings.cfg ?? 1), onStep };
+      const cfg = Number(settings.cfg ?? 1);
+      const job = { classes: wanted, first, seed, cfg, given: conditions, onStep };
       const draw = async (add: (samples: Samples) => Promise<void>) => {
         for await (const samples of sampler.drawSamples(program, job)) await add(samples);
       };

@@ -25,6 +25,7 @@ const UNARY = [
   'sigmoid',
   'silu',
   'gelu',
+  'softplus',
   'floor',
   'detach',
   'copy',
@@ -180,7 +181,7 @@ const reduce: Step = ({ f, random, pick }) => {
   const x = pick(1);
   const axes = x.type.shape.map((_, i) => i).filter(() => random.next() < 0.5);
   const last = x.type.shape.length - 1;
-  return random.pick([f.sum, f.mean, f.reduceMax])(x, axes.length ? axes : [last]);
+  return random.pick([f.sum, f.mean, f.reduceMax, f.reduceMin])(x, axes.length ? axes : [last]);
 };
 
 /** eps is large: where rows are nearly constant, a small one would magnify rounding a thousandfold. */
@@ -206,9 +207,48 @@ const attention: Step = ({ f, random, pick, leaf }) => {
   return f.matmul(f.op('softmax', [scores]), leaf([keys, width]));
 };
 
+const flip: Step = ({ f, random, pick }) => {
+  const x = pick(1);
+  const axes = x.type.shape.map((_, i) => i).filter(() => random.next() < 0.5);
+  return f.flip(x, axes.length ? axes : [0]);
+};
+
+/** Elements along an axis that data chooses, or that land where it says. */
+const along: Step = ({ f, random, pick, leaf }) => {
+  const x = pick(1);
+  const axis = random.int(0, x.type.shape.length - 1);
+  const dtype = random.pick(['i32', 'u32'] as const);
+  if (random.next() < 0.5) {
+    const shape = x.type.shape.map((n, i) => (i !== axis && random.next() < 0.5 ? 1 : n));
+    return f.takeAlong(x, leaf(shape.with(axis, random.int(1, 5)), dtype), axis);
+  }
+  const shape = x.type.shape.map((n, i) => (i !== axis && random.next() < 0.5 ? 1 : n));
+  return f.scatterAdd(leaf(shape, dtype), x, axis, random.int(1, 6));
+};
+
+/** Sums up to each element; the factors keep them from growing. */
+const scan: Step = ({ f, random, pick, leaf }) => {
+  const x = pick(1);
+  const axis = random.int(0, x.type.shape.length - 1);
+  const factors = f.mul(leaf(x.type.shape.map((n) => (random.next() < 0.5 ? 1 : n))), 0.4);
+  return random.next() < 0.5 ? f.mul(f.op('scan', [x], { axis }), 0.3) : f.op('scan', [x, factors], { axis });
+};
+
+/** Where the largest is, and how many are above a bound: reductions of integers. */
+const counted: Step = ({ f, random, pick }) => {
+  const x = pick(1);
+  const axis = random.int(0, x.type.shape.length - 1);
+  const places = f.iota('i32', x.type.shape, axis);
+  const hit = f.compare('eq', x, f.reduceMax(x, [axis]));
+  const first = f.reduceMin(f.select(hit, places, f.constant(x.type.shape[axis], 'i32')), [axis]);
+  const count = f.sum(f.cast(f.compare('gt', x, 0.25), 'i32'), [axis]);
+  return f.mul(f.cast(random.next() < 0.5 ? first : count, 'f32'), 0.1);
+};
+
 /** Pointwise steps are listed more often: they are what fusion is made of. */
 export const STEPS: readonly Step[] = [
   ...[unary, unary, unary, guarded, binary, binary, binary, scalar, choose, integers, random],
   ...[reshape, permute, broadcast, slice, unfold, concat, pad, gather],
   ...[matmul, linear, reduce, reduce, layerNorm, softmax, modulate, attention],
+  ...[flip, along, scan, counted],
 ];
