@@ -42,7 +42,7 @@ async function save(file: string, tensors: readonly { name: string; shape: reado
   const written = tensors.map(({ name, shape, data }) => ({
     name,
     dtype: 'f32' as const,
-    shape,
+    shape: [...shape],
     chunks: () => [data],
   }));
   await writeSafetensors(async (bytes) => void parts.push(bytes), written);
