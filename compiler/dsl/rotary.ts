@@ -2,7 +2,8 @@
 import { formatShape } from '../ir/index.ts';
 import { argument, finite, optional, options, takes, tensor, whole, wholes } from './arguments.ts';
 import { constant } from './constants.ts';
-import { concat, cos, sin, stack } from './functions.ts';
+import { cos, sin, stack } from './functions.ts';
+import { flip } from './indexing.ts';
 import { misuse, type Tensor } from './tensor.ts';
 
 export interface RotaryOptions {
@@ -22,10 +23,15 @@ export const rotary = takes(
       const why = `x is ${formatShape(x.shape)}, angles ${formatShape(angles.shape)}`;
       throw misuse('rotary: there is not an angle for each two elements', why, 'give angles half as wide as x');
     }
+    // (a, b) becomes (a·cos − b·sin, b·cos + a·sin): the pair times cos, and its other element times ∓sin.
+    const axis = pairs === 'halves' ? -2 : -1;
     const [c, s] = [cos(angles), sin(angles)];
-    const turned = ([a, b]: Tensor[]) => [a.mul(c).sub(b.mul(s)), b.mul(c).add(a.mul(s))];
-    if (pairs === 'halves') return concat(turned(x.split(2)));
-    return stack(turned(x.reshape(...x.shape.slice(0, -1), d / 2, 2).unstack(-1)), -1).reshape(...x.shape);
+    const [same, other] = [stack([c, c], axis), stack([s.neg(), s], axis)];
+    const pair = x.reshape(...x.shape.slice(0, -1), ...(pairs === 'halves' ? [2, d / 2] : [d / 2, 2]));
+    return pair
+      .mul(same)
+      .add(flip(pair, axis).mul(other))
+      .reshape(...x.shape);
   },
 );
 
