@@ -2,8 +2,11 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import pc from 'picocolors';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compile, loadModel } from '../../cli/model.ts';
+import type { Terminal } from '../../cli/terminal.ts';
+import { tuneModel } from '../../cli/tuning/run.ts';
 import { jobsFor, tuneEntries, type Tuned } from '../../cli/tuning/tune.ts';
 import type { Manifest } from '../../compiler/emit/artefact.ts';
 import { family, type Family, type Geometry } from '../../compiler/plans/family.ts';
@@ -33,6 +36,8 @@ export default defineModel({
   },
 });
 `;
+
+const SILENT: Terminal = { out() {}, err() {}, interactive: false, outColors: pc, errColors: pc };
 
 const folder = mkdtempSync(join(tmpdir(), 'ditc-tune-'));
 beforeAll(() => writeFileSync(join(folder, 'model.ts'), MODEL));
@@ -130,6 +135,33 @@ describe('ditc tune', () => {
     expect(again.out).toContain('nothing to measure');
     expect(readFileSync(path, 'utf8')).toBe(changed);
     rmSync(join(folder, 'tuning'), { recursive: true });
+  });
+
+  it('that is asked to end keeps what it has measured, and goes on with the rest', async () => {
+    const gpu = await TestGpu.open();
+    try {
+      const out = join(folder, 'stopped.txt');
+      const loaded = loadModel(join(folder, 'model.ts'));
+      const lines = () =>
+        readFileSync(out, 'utf8')
+          .split('\n')
+          .filter((line) => /^\w.* => /.test(line))
+          .sort();
+      const controller = new AbortController();
+      const watch = setInterval(() => existsSync(out) && controller.abort(), 1);
+      const first = await tuneModel(loaded, gpu.opened, { out }, SILENT, controller.signal);
+      clearInterval(watch);
+      const kept = lines();
+      expect(first).toMatchObject({ stopped: true, kept: 0 });
+      expect(kept).toHaveLength(first.tuned.length);
+      expect(kept.length).toBeLessThan(first.total);
+      const second = await tuneModel(loaded, gpu.opened, { out }, SILENT, new AbortController().signal);
+      expect(second).toMatchObject({ stopped: false, kept: kept.length });
+      expect(second.tuned.length + kept.length).toBe(lines().length);
+      expect(lines()).toEqual(expect.arrayContaining(kept));
+    } finally {
+      gpu.close();
+    }
   });
 
   it('is refused a table of another device', async () => {
