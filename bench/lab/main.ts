@@ -1,5 +1,6 @@
 /** The lab: what compilers for real GPUs make of our kernels, and a software GPU with matrix units, both without a GPU. */
 import { spawnSync } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
 import { fileURLToPath } from 'node:url';
 import { isa, type IsaOptions } from './isa.ts';
@@ -43,8 +44,9 @@ program
 program
   .command('results')
   .description('Writes bench/lab/RESULTS.md anew: all kernels of the models that it lists.')
-  .option('--only <model>', 'these models only, printed instead; may be repeated', collect)
-  .action(({ only }: { only?: string[] }) => writeResults(only));
+  .option('--section <n>', 'print this section only, counted from 0', Number)
+  .option('--jobs <n>', 'sections to make at a time', wholeNumber, availableParallelism())
+  .action((options: { section?: number; jobs: number }) => writeResults(options));
 
 program
   .command('run')

@@ -1,11 +1,13 @@
 /** `lab results`: RESULTS.md, the figures of every kernel of the models that matter most. */
+import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { dawnVersion } from '../../runtime/node/dawn.ts';
 import { DEVICES, isOnChip, onChip, openChip, type Chip } from './chip.ts';
 import { measured, type Row } from './isa.ts';
 import { kernelsOf, type Building } from './kernels.ts';
-import { markdownOf, tableOf } from './table.ts';
+import { markdownOf } from './table.ts';
 
 const GPU = 'navi31';
 const ROOT = new URL('../../', import.meta.url);
@@ -18,26 +20,38 @@ const CASES: readonly { readonly model: string; readonly entries: Readonly<Recor
   { model: 'vae-f8', entries: { encode: 1, decode: 1 } },
 ];
 
-export async function writeResults(only?: readonly string[]): Promise<void> {
+/** A section of the page each, made by a process each: the driver compiles on one core. */
+const SECTIONS = CASES.flatMap(({ model, entries }) =>
+  Object.entries(entries).flatMap(([entry, batch]) =>
+    (['f32', 'f16'] as const).map((dtype) => ({ model, entry, batch, dtype })),
+  ),
+);
+
+/** Writes the page, `jobs` sections at a time; or prints one section, where its number is given. */
+export async function writeResults({ section, jobs }: { section?: number; jobs: number }): Promise<void> {
+  if (section !== undefined) return printSection(section);
+  const waiting = [...SECTIONS.keys()];
+  const made: string[] = [];
+  const work = async () => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) made[next] = await sectionOf(next);
+  };
+  await Promise.all(Array.from({ length: jobs }, work));
+  writeFileSync(fileURLToPath(new URL('bench/lab/RESULTS.md', ROOT)), page(made));
+}
+
+async function sectionOf(number: number): Promise<string> {
+  const again = [...process.execArgv, process.argv[1], 'results', '--section', String(number)];
+  const { stdout } = await promisify(execFile)(process.execPath, again, { maxBuffer: 2 ** 26 });
+  return stdout.trimEnd();
+}
+
+async function printSection(number: number): Promise<void> {
   if (!isOnChip()) onChip(GPU);
   const chip = await openChip();
-  const sections: string[] = [];
-  for (const { model, entries } of CASES.filter((one) => only?.includes(one.model) ?? true))
-    for (const [entry, batch] of Object.entries(entries))
-      for (const dtype of ['f32', 'f16'] as const) {
-        const rows = await rowsOf(chip, `models/${model}.ts`, { entry: [entry], batch, dtype });
-        sections.push(
-          [
-            `## ${model} ${entry}, ${dtype}, batch ${batch}`,
-            '',
-            summary(rows),
-            '',
-            ...(only ? tableOf : markdownOf)(rows),
-          ].join('\n'),
-        );
-      }
-  if (only) console.log(sections.join('\n\n'));
-  else writeFileSync(fileURLToPath(new URL('bench/lab/RESULTS.md', ROOT)), page(chip, sections));
+  const { model, entry, batch, dtype } = SECTIONS[number];
+  const rows = await rowsOf(chip, `models/${model}.ts`, { entry: [entry], batch, dtype });
+  const title = `## ${model} ${entry}, ${dtype}, batch ${batch}`;
+  console.log([title, '', summary(rows), '', ...markdownOf(rows)].join('\n'));
   process.exit(0);
 }
 
@@ -63,11 +77,11 @@ function summary(rows: readonly Row[]): string {
   ].join(' ');
 }
 
-const page = ({ spec }: Chip, sections: readonly string[]): string =>
+const page = (sections: readonly string[]): string =>
   `# What a compiler for real GPUs makes of our kernels
 
-Written by \`npm run lab -- results\`; the README beside it says what the columns mean. For
-${DEVICES[GPU]} (${GPU}), by Dawn ${dawnVersion()} and ${spec.description}. Kernels that multiply most come first.
+Written by \`npm run lab -- results\`; the README beside it says what the columns mean. For ${DEVICES[GPU]} (${GPU}), by Dawn ${dawnVersion()}
+and Mesa’s RADV. Kernels that multiply most come first.
 
 ${sections.join('\n\n')}
 `;
