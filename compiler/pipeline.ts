@@ -38,7 +38,8 @@ import { checkBinding, checkMemory } from './memory/check.ts';
 import { formKernels } from './memory/form-kernels.ts';
 import { bytesBeside, bytesOfAll, leafBytes } from './memory/leaves.ts';
 import { planMemory, type MemoryPlan } from './memory/plan.ts';
-import { choosePlan, hasKernel, type Plan } from './plans/registry.ts';
+import { isRejected } from './plans/family.ts';
+import { choosePlan, hasKernel, planFor, type Plan } from './plans/registry.ts';
 import { packScalars } from './fusion/scalars.ts';
 import { normsInPieces } from './fusion/pieces.ts';
 import { splitDepth } from './fusion/split-depth.ts';
@@ -71,11 +72,16 @@ export const pipeline: readonly Pass[] = [
   pass('joined-rows', 'rows that are normalised alike and then joined are joined before', joinedRows),
   pass('row-views', 'views that move whole rows go before the norm of these rows', rowViews),
   together('lower-precision', 'contractions multiply f16 and add up in f32', lowerAll, { only: 'f16' }),
-  pass('expand', 'composite ops (linear, layer_norm, softmax) become the ops they stand for', (graph, { device }) => {
-    const isCrowded = crowds(graph, device);
-    const isSplit = (anchor: Node) => storesScores(anchor, device) || isCrowded(anchor) || !hasKernel(anchor, device);
-    return expand(graph, (anchor) => !isProduct(anchor) && isSplit(anchor));
-  }),
+  pass(
+    'expand',
+    'composite ops (linear, layer_norm, softmax) become the ops they stand for',
+    (graph, { device, remarks }) => {
+      const isCrowded = crowds(graph, device);
+      const isSplit = (anchor: Node) =>
+        storesScores(anchor, device) || isCrowded(anchor) || !hasKernel(anchor, device, remarks);
+      return expand(graph, (anchor) => !isProduct(anchor) && isSplit(anchor));
+    },
+  ),
   pass('canonical', 'canonical form of what the expansion left', canonicalise),
   pass('tile', 'values that no binding can hold are computed and read in parts', tile),
   pass('join-products', 'rules: sums of products are one product', joinProducts),
@@ -226,11 +232,16 @@ function planKernels(
   if (memory !== undefined) onPass?.(RECOMPUTE.name, best.graph);
   best.fusions.forEach((fusion, name) => onFusion?.(name, fusion));
   checkMemory(best.memory, best.steps, device);
-  const planOf = (region: Region) => choosePlan(region, device, best.remarks, options.plan?.(region, device));
+  const planOf = (region: Region) =>
+    choosePlan(region, device, best.remarks, options.plan?.(region, device) ?? keptPlan(region, device));
   const regions = best.regions.map((region) => ({ region, plan: planOf(region) }));
   const recomputedMacs = macsOfAll(best.formed) - macsOfAll(first.formed);
   return { ...best, regions, recomputedMacs };
 }
+
+/** The plan of the group, unless what the kernel binds in the end rules it out. */
+const keptPlan = (region: Region, device: DeviceSpec): Plan | undefined =>
+  region.plan && !isRejected(planFor(region, device, region.plan)) ? region.plan : undefined;
 
 /** What `onPass` calls the choice of what to compute twice. */
 export const RECOMPUTE = { name: 'recompute', doc: 'what the memory cannot hold is computed again where it is read' };

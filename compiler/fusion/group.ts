@@ -5,6 +5,7 @@
  * verify.ts says what holds of it.
  */
 import type { Graph, Node, Shape } from '../ir/index.ts';
+import type { Plan } from '../plans/plan.ts';
 
 /** A value that a kernel gives to others. */
 export interface Result {
@@ -53,6 +54,8 @@ export interface FusionGroup {
   readonly fromTotals: readonly Node[];
   /** One-to-one views between the anchor's domain and the root, in order. */
   readonly views: readonly Node[];
+  /** How the kernel computes all this: of contractions from the pass `plan-contractions` on, of all others at last (planned.ts). */
+  readonly plan?: Plan;
   /** What the kernel can give: the root first, unless nobody reads it. */
   readonly results: readonly Result[];
 }

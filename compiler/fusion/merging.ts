@@ -5,12 +5,13 @@
 import { labelOf, labelsOf, type Node } from '../ir/index.ts';
 import { sharing } from '../rewrite/packs.ts';
 import { tooManyBuffers } from '../device.ts';
-import { whyNotPlanned } from '../plans/registry.ts';
+import { isRejected } from '../plans/family.ts';
 import { whyNotComputable } from './computable.ts';
 import { tornBy, withParts } from './concats.ts';
 import type { FusionContext } from './context.ts';
 import { byRoot, givenBy, type Fusion, type FusionGroup } from './group.ts';
 import { MOST_OPS } from './most-ops.ts';
+import { replanned } from './planned.ts';
 import { copiesIn, membersOf, readsOf } from './slice.ts';
 import { isStored } from './storage.ts';
 import { union } from './union.ts';
@@ -77,9 +78,9 @@ export class Merging {
   merge(first: FusionGroup, second: FusionGroup): FusionGroup | undefined {
     const merged = union(first, second, this.fusion.stored);
     if (!merged) return undefined;
-    const why = this.obstacle(first, second, merged);
-    if (!why) return this.replace(first, second, merged);
-    this.context.remarks?.missed('merge', [second.root, first.root], why);
+    const whole = this.planned(first, second, merged);
+    if (typeof whole !== 'string') return this.replace(first, second, whole);
+    this.context.remarks?.missed('merge', [second.root, first.root], whole);
     return undefined;
   }
 
@@ -97,8 +98,16 @@ export class Merging {
     return merged;
   }
 
-  /** Why two do not become `merged`; undefined where they may. */
-  obstacle(first: FusionGroup, second: FusionGroup, merged: FusionGroup): string | undefined {
+  /** What two are as one, with its plan; or why they stay two. */
+  planned(first: FusionGroup, second: FusionGroup, merged: FusionGroup): FusionGroup | string {
+    const why = this.obstacle(first, second, merged);
+    if (why) return why;
+    const whole = replanned(merged, this.fusion.stored, this.context.device);
+    return isRejected(whole) ? `no kernel computes ${labelOf(merged.root)} so: ${whole.rejected}` : whole;
+  }
+
+  /** Why two do not become `merged`, by whatever plan; undefined where they may. */
+  private obstacle(first: FusionGroup, second: FusionGroup, merged: FusionGroup): string | undefined {
     const { stored, concats } = this.fusion;
     const early = this.runsEarly(first, second);
     if (early) return `${labelOf(early.root)} is computed again later (compiler/recompute)`;
@@ -106,8 +115,6 @@ export class Merging {
     if (cut) return `${labelOf(cut)} is stored so that kernels bind fewer buffers`;
     const apart = whyNotComputable(merged, (node) => isStored(node) || stored.has(node));
     if (apart) return apart;
-    const unplanned = whyNotPlanned(merged, this.context.device);
-    if (unplanned) return unplanned;
     const ops = membersOf(merged, stored).size;
     if (ops > MOST_OPS) return `together they have ${ops} ops`;
     const [torn] = tornBy(merged, stored, concats);

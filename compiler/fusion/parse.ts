@@ -4,6 +4,7 @@ import { DitcError, readGraphs, syntaxError, type Graph, type Node, type ParsedN
 import { graphGrammar, ohm as parser } from '../ir/grammar.ts';
 import { once } from '../ir/once.ts';
 import { opTable } from '../ops/index.ts';
+import { familyOf, type Plan } from '../plans/registry.ts';
 import { groupOf, type Fusion, type FusionGroup, type Result } from './group.ts';
 import { LISTS } from './print.ts';
 
@@ -15,8 +16,10 @@ Fusions <: Graph {
   kind    = "contraction" | "row" | "map"
   Field   = "anchor" value                                              -- anchor
           | "pieces" ListOf<value, ","> "of" integer "by" integer       -- pieces
+          | "plan" json                                                 -- plan
           | "gives" ("nothing" | NonemptyListOf<Given, ",">)            -- gives
           | listName NonemptyListOf<value, ",">                         -- list
+  json    = "{" (json | ~("{" | "}") any)* "}"
   listName = ${Object.keys(LISTS)
     .map((name) => `"${name}"`)
     .join(' | ')}
@@ -75,6 +78,21 @@ function valueOf(ref: ohm.Node, { names, place }: Scope): Node {
 
 const valuesOf = (list: ohm.Node, scope: Scope): Node[] => children(list).map((ref) => valueOf(ref, scope));
 
+function planIn(json: ohm.Node, { place }: Scope): Plan {
+  try {
+    const plan = JSON.parse(json.sourceString) as Plan;
+    familyOf(plan);
+    return plan;
+  } catch (error) {
+    throw new DitcError({
+      code: 'ir',
+      where: place(json),
+      what: 'there is no such plan',
+      why: (error as Error).message,
+    });
+  }
+}
+
 /** Fields of a group; `results` where the text says what it gives. */
 type Fields = Partial<FusionGroup>;
 
@@ -108,6 +126,9 @@ const READ: ohm.ActionDict<unknown> = {
   Field_pieces(_pieces, values, _of, rows, _by, columns) {
     const reductions = valuesOf(values, this.args.scope as Scope);
     return { pieces: { reductions, rows: Number(rows.sourceString), columns: Number(columns.sourceString) } };
+  },
+  Field_plan(_plan, json) {
+    return { plan: planIn(json, this.args.scope as Scope) };
   },
   Field_gives(_gives, given) {
     const { scope } = this.args as { scope: Scope };

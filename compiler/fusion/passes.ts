@@ -16,6 +16,8 @@ import { fuseSiblings } from './passes/fuse-siblings.ts';
 import { materialize } from './passes/materialize.ts';
 import { order } from './passes/order.ts';
 import { partialStatistics } from './passes/partial-statistics.ts';
+import { planContractions } from './passes/plan-contractions.ts';
+import { planOthers } from './passes/plan-others.ts';
 import { prune } from './passes/prune.ts';
 import { seed } from './passes/seed.ts';
 import { shareRows } from './passes/share-rows.ts';
@@ -40,6 +42,7 @@ export const fusionPasses: readonly FusionPass[] = [
     fuseEpilogues,
   ),
   pass('sink-casts', 'what is only cast to f32 at last is stored as f16', sinkCasts),
+  pass('plan-contractions', 'contractions get their plans: tiles decide what pays beside them', planContractions),
   pass('fuse-row-statistics', 'products compute the norm of their own rows', fuseRowStatistics),
   pass(
     'partial-statistics',
@@ -60,6 +63,7 @@ export const fusionPasses: readonly FusionPass[] = [
   pass('prune', 'what nobody reads is not written', prune),
   pass('order', 'kernels in the order of the program, readers after writers', order),
   pass('free-early', 'what makes memory free runs as soon as it can', freeEarly),
+  pass('plan-others', 'rows and maps get their plans', planOthers),
 ];
 
 /** A list without some of its passes. */

@@ -17,10 +17,11 @@ import {
   type Remarks,
   type Shape,
 } from '../ir/index.ts';
-import { attrList, Functional, opDef, opTable, isBijection, isSum, keepsOrder } from '../ops/index.ts';
+import { attrList, Functional, opDef, opTable, isBijection, isProduct, isSum, keepsOrder } from '../ops/index.ts';
 import { limit, tooManyBuffers, type DeviceSpec } from '../device.ts';
 import type { PassContext } from '../rewrite/pass.ts';
-import { tilesOf } from '../plans/registry.ts';
+import { isRejected } from '../plans/family.ts';
+import { tilesFor } from '../plans/registry.ts';
 import { pieceTile, sharesTotals, type Tiles } from '../plans/tile-partials.ts';
 import { isStored } from './storage.ts';
 
@@ -95,7 +96,7 @@ class Products {
     this.users = usersOf(this.nodes);
     this.returned = new Set(results(graph));
     for (const node of this.nodes) {
-      if (!tilesOf(node, device)) continue;
+      if (!isProduct(node)) continue;
       const epilogue = this.follow(node);
       this.epilogues.set(wholeOf(epilogue[epilogue.length - 1]), epilogue);
     }
@@ -114,14 +115,18 @@ class Products {
     if (!epilogue || !loaded) return undefined;
     const [producer] = epilogue;
     const { consumer, values } = loaded;
-    const shape = piecesOf(norm, epilogue, tilesOf(producer, this.device)!);
-    if (!shape || !tilesOf(consumer, this.device) || this.loads.has(consumer)) return undefined;
+    if (!isProduct(consumer) || this.loads.has(consumer)) return undefined;
     const missed = (why: string) => void this.remarks?.missed('pieces', [norm.squares, producer, consumer], why);
-    if (!sharesTotals(tilesOf(consumer, this.device)!, norm.total))
+    const [giving, loading] = [producer, consumer].map((product) => tilesFor(product, this.device));
+    if (isRejected(giving)) return missed(`${labelOf(producer)} has no square tiles: ${giving.rejected}`);
+    if (isRejected(loading)) return missed(`${labelOf(consumer)} has no square tiles: ${loading.rejected}`);
+    const shape = piecesOf(norm, epilogue, giving);
+    if (!shape) return missed(`no pieces of ${labelOf(norm.x)} lie in the tiles of ${labelOf(producer)}`);
+    if (!sharesTotals(loading, norm.total))
       return missed(
         `a workgroup of ${labelOf(consumer)} cannot share out ${sizeOf(norm.total.type.shape)} totals evenly`,
       );
-    const dear = costsMuch(consumer, shape, tilesOf(consumer, this.device)!);
+    const dear = costsMuch(consumer, shape, loading);
     if (dear) return missed(dear);
     this.loads.set(consumer, values);
     this.gives.add(producer);

@@ -22,12 +22,13 @@ export function printFusion({ graph, groups, stored, concats }: Fusion): string 
   const given = ({ node, anchor, views }: Result) =>
     [ref(node), anchor && `from ${ref(anchor)}`, views.length && `via [${list(views)}]`].filter(Boolean).join(' ');
   const lines = (group: FusionGroup): string[] => {
-    const { kind, root, anchor, pieces, results } = group;
+    const { kind, root, anchor, pieces, plan, results } = group;
     const lists = Object.entries(LISTS).map(([name, key]) => [name, list(group[key])]);
     const fields = [
       ['anchor', anchor ? ref(anchor) : ''],
       ...lists,
       ['pieces', pieces ? `${list(pieces.reductions)} of ${pieces.rows} by ${pieces.columns}` : ''],
+      ['plan', plan ? JSON.stringify(plan) : ''],
       ['gives', isPlain(group) ? '' : results.map(given).join(', ') || 'nothing'],
     ];
     return [

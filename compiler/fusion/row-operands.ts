@@ -12,8 +12,8 @@ import { opDef } from '../ops/index.ts';
 import { isHardware, prefersSubgroupProducts, type DeviceSpec } from '../device.ts';
 import { groupOf, isRejected } from '../plans/family.ts';
 import { describePlan, familyOf, planFor } from '../plans/registry.ts';
-import { TILE } from './evaluations.ts';
 import { domainOf, fullShape, type FusionGroup, type Result } from './group.ts';
+import { columnsOf } from './planned.ts';
 import { keepsRows } from './rows.ts';
 import { sliceOf } from './slice.ts';
 
@@ -38,8 +38,7 @@ export function unfit(
   if (product.reductions.length || product.totals.length || product.pieces) return `${label} has taken in other rows`;
   if (isHardware(device)) return repeatsLoads(row, anchor, device, isRead);
   const work = workOf(row, isRead);
-  const isRepeated = anchor.type.shape.at(-1)! > TILE;
-  if (isRepeated && work > MOST_WORK)
+  if (work > MOST_WORK && columnsOf(product, device) > 1)
     return `an element of them takes ${work} operations, which every column of tiles would do again`;
   return undefined;
 }

@@ -39,9 +39,12 @@ function scalarsOf(graph: Graph): Node[] {
       return false;
     const readers = users.get(node)!.filter((user) => !isNumber(user));
     const reads = readers.reduce((sum, { type }) => sum + sizeOf(type.shape), 0);
-    return work.get(node)! >= CHEAP && paysToStore({ work: work.get(node)!, reads, size: 1 });
+    return work.get(node)! >= CHEAP && paysToStore({ work: work.get(node)!, evaluated: each(reads), size: 1 });
   });
 }
+
+/** A value that is computed anew at every read. */
+const each = (times: number) => ({ times, paid: (work: number) => work * times });
 
 /** The numbers side by side, and each as a part of that. */
 function pack(numbers: readonly Node[], builder: GraphBuilder): Map<Node, Node> {

@@ -2,16 +2,16 @@
  * Which pointwise values get a buffer of their own. A value that several places read, or that one place reads many times
  * (a matrix product reads each operand once per tile of the other), is either recomputed there or stored once.
  */
-import { labelOf, sizeOf, type Node, type Remarks } from '../ir/index.ts';
-import { isProduct, opDef } from '../ops/index.ts';
+import { labelOf, sameShape, sizeOf, type Node, type Remarks } from '../ir/index.ts';
+import { joinedAxis, keepsOrder, opDef } from '../ops/index.ts';
 import type { Choice } from './choice.ts';
-import { Evaluations } from './evaluations.ts';
+import { Evaluations, joinsDepth, type Evaluated } from './evaluations.ts';
 import { limitReads } from './limit-reads.ts';
 import { limitOps } from './most-ops.ts';
+import { MEMORY } from './planned.ts';
 import { isStored } from './storage.ts';
 
-/** Scalar operations that a load (or store) of one element is worth, and that one more dispatch is worth. Estimates. */
-const MEMORY = 4;
+/** Scalar operations that one more dispatch is worth. An estimate. */
 const DISPATCH = 1_000_000;
 /** Work beside a load that costs nothing to repeat. */
 export const CHEAP = 4;
@@ -19,15 +19,15 @@ export const CHEAP = 4;
 interface Reading {
   /** Operations that an element takes. */
   readonly work: number;
-  readonly reads: number;
+  readonly evaluated: Evaluated;
   readonly size: number;
 }
 
 /** What it costs to compute a value wherever it is read, and what it costs to store it. */
-const estimate = ({ work, reads, size }: Reading): Estimate => ({
-  reads,
-  recompute: work * reads,
-  store: (work + MEMORY) * size + MEMORY * reads + DISPATCH,
+const estimate = ({ work, evaluated, size }: Reading): Estimate => ({
+  reads: evaluated.times,
+  recompute: evaluated.paid(work),
+  store: (work + MEMORY) * size + evaluated.paid(MEMORY) + DISPATCH,
 });
 
 export function paysToStore(reading: Reading): boolean {
@@ -37,42 +37,75 @@ export function paysToStore(reading: Reading): boolean {
 
 /** The stored values: what groups give, results of the graph, and what is cheaper to store than to recompute. */
 export function chooseStored(choice: Choice): Set<Node> {
-  const { context, anchored, owners, concats, remarks } = choice;
-  const { nodes, users, returned } = context;
-  const stored = new Set<Node>([...anchored, ...returned, ...[...concats].flat(2)]);
-  for (const node of returned) {
+  const { context, anchored, concats, remarks } = choice;
+  const stored = new Set<Node>([...anchored, ...context.returned, ...[...concats].flat(2)]);
+  for (const node of context.returned) {
     if (!anchored.has(node)) remarks?.missed('materialize', [node], `${labelOf(node)} is a result of the graph`);
   }
-  const work = inlineWork(choice);
-  const evaluations = new Evaluations(choice);
-  for (let i = nodes.length - 1; i >= 0; i--) {
-    const node = nodes[i];
-    if (opDef(node.op).kind === 'leaf') continue;
-    const size = sizeOf(node.type.shape);
-    const reads = evaluations.visit(node, stored.has(node));
-    if (stored.has(node) || owners.has(node) || !isComputed(node, users.get(node)!)) continue;
-    // Who reads a concatenation evaluates all its parts. An operation or two beside a load are hidden by it.
-    if (work.get(node)! < MEMORY + CHEAP) continue;
-    const costs = estimate({ work: work.get(node)!, reads, size });
-    const kept = costs.recompute > costs.store;
-    if (users.get(node)!.length > 1 || kept) remarkOn(node, kept, costs, remarks);
-    if (kept) {
-      stored.add(node);
-      evaluations.store(node);
-    }
+  const readings = storeDear(choice, stored);
+  spareKernels(choice, stored, readings);
+  for (const [node, reading] of readings) {
+    const kept = stored.has(node);
+    if (context.users.get(node)!.length > 1 || kept) remarkOn(node, kept, estimate(reading), remarks);
   }
   limitOps(choice, stored);
   limitReads(choice, stored);
   return stored;
 }
 
+/** Adds to the stored values what costs more to recompute, readers before what they read. Returns what each was judged by. */
+function storeDear(choice: Choice, stored: Set<Node>): Map<Node, Reading> {
+  const { context, owners } = choice;
+  const { nodes, users } = context;
+  const work = inlineWork(choice, () => false);
+  const evaluations = new Evaluations(choice);
+  const readings = new Map<Node, Reading>();
+  for (const node of [...nodes].reverse()) {
+    if (opDef(node.op).kind === 'leaf') continue;
+    const evaluated = evaluations.visit(node, stored.has(node));
+    if (stored.has(node) || owners.has(node) || !isComputed(node, users.get(node)!)) continue;
+    const reading = { work: work.get(node)!, evaluated, size: sizeOf(node.type.shape) };
+    // Who reads a concatenation evaluates all its parts. An operation or two beside a load are hidden by it.
+    if (reading.work < MEMORY + CHEAP) continue;
+    readings.set(node, reading);
+    if (!paysToStore(reading)) continue;
+    stored.add(node);
+    evaluations.store(node);
+  }
+  return readings;
+}
+
+/**
+ * Takes back what would be a kernel for itself and is cheap to recompute after all, with what it is computed from in memory. What is
+ * computed beside a kernel's result takes no kernel more.
+ */
+function spareKernels(choice: Choice, stored: Set<Node>, readings: Map<Node, Reading>): void {
+  const isBeside = besides(choice);
+  inlineWork(choice, (node, work) => {
+    const reading = stored.has(node) ? readings.get(node) : undefined;
+    if (!reading || isBeside(node)) return stored.has(node);
+    readings.set(node, { ...reading, work });
+    if (!paysToStore({ ...reading, work })) stored.delete(node);
+    return stored.has(node);
+  });
+}
+
+/** Whether a value is made, element by element, of one that a kernel gives. */
+function besides({ context: { nodes }, anchored }: Choice): (node: Node) => boolean {
+  const beside = new Set<Node>();
+  for (const node of nodes) {
+    const isAlike = (input: Node) => sameShape(input.type.shape, node.type.shape);
+    const isMade =
+      opDef(node.op).kind === 'pointwise' && node.inputs.some((input) => isAlike(input) && beside.has(input));
+    if (anchored.has(node) || isMade || (keepsOrder(node) && beside.has(node.inputs[0]))) beside.add(node);
+  }
+  return (node) => beside.has(node);
+}
+
 /** Whether reading it takes more than a load. Products walk what they contract part by part (depth-parts.ts). */
 function isComputed(node: Node, users: readonly Node[]): boolean {
-  if (node.op !== 'concat') return opDef(node.op).kind === 'pointwise';
-  const rank = node.type.shape.length;
-  const isDepth = (user: Node) =>
-    isProduct(user) && node.attrs.axis === (user.inputs[0] === node ? rank - 1 : rank - 2);
-  return !users.some(isDepth);
+  if (joinedAxis(node) === undefined) return opDef(node.op).kind === 'pointwise';
+  return !users.some((user) => joinsDepth(node, user));
 }
 
 interface Estimate {
@@ -88,20 +121,21 @@ function remarkOn(node: Node, kept: boolean, { reads, recompute, store }: Estima
   remarks?.[kept ? 'missed' : 'applied']('materialize', [node], `${read}: ${costs}`);
 }
 
-/** Scalar work to compute one element of a node from buffers, everything between inlined. */
-function inlineWork({ context: { nodes }, anchored, concats }: Choice): Map<Node, number> {
+/** Scalar work to compute one element of each value from buffers, everything between inlined. `isKept`: of what more has one. */
+function inlineWork(
+  { context: { nodes }, anchored, concats }: Choice,
+  isKept: (node: Node, work: number) => boolean,
+): Map<Node, number> {
   const work = new Map<Node, number>();
+  // A single number is loaded once, before the loops.
+  const load = ({ type }: Node) => (sizeOf(type.shape) === 1 ? 0 : MEMORY);
   for (const node of nodes) {
     const def = opDef(node.op);
-    // A single number is loaded once, before the loops.
-    if (isStored(node) || anchored.has(node) || concats.has(node))
-      work.set(node, sizeOf(node.type.shape) === 1 ? 0 : MEMORY);
-    else {
-      const own = def.kind === 'pointwise' ? def.cost([], node.attrs, { dtype: 'f32', shape: [] }).flops : 0;
-      // A square loads its operand once.
-      const operands = [...new Set(node.inputs)];
-      work.set(node, own + operands.reduce((sum, input) => sum + work.get(input)!, 0));
-    }
+    const own = def.kind === 'pointwise' ? def.cost([], node.attrs, { dtype: 'f32', shape: [] }).flops : 0;
+    // A square loads its operand once.
+    const inline = [...new Set(node.inputs)].reduce((sum, input) => sum + work.get(input)!, own);
+    const isInMemory = isStored(node) || anchored.has(node) || concats.has(node) || isKept(node, inline);
+    work.set(node, isInMemory ? load(node) : inline);
   }
   return work;
 }

@@ -91,10 +91,10 @@ function numberUnion(first: FusionGroup, second: FusionGroup, stored: ReadonlySe
 const givesNumbers = ({ kind, results }: FusionGroup): boolean =>
   kind === 'map' && results.every(({ node }) => sizeOf(node.type.shape) === 1);
 
-/** Elements that one workgroup computes at once. */
-const FEW_ELEMENTS = 64;
+/** Elements that any device computes at once. */
+const FEW_ELEMENTS = 256;
 
-/** Whether a group is a map that hardly fills a workgroup. */
+/** Whether a group is a map that takes no time but that of its dispatch. */
 export const isFew = (group: FusionGroup): boolean => group.kind === 'map' && sizeOf(fullShape(group)) <= FEW_ELEMENTS;
 
 /** Where `second` reads results of `first`, if it reads all of them at the element that it computes. */

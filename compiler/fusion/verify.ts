@@ -1,6 +1,8 @@
 /** The verifier of fusions: what every pass, and what comes after, may assume. Throws a VerifyError that names the rule broken. */
 import { labelOf, VerifyError, type Node } from '../ir/index.ts';
 import { opDef, isBijection } from '../ops/index.ts';
+import { isRejected } from '../plans/family.ts';
+import { planFor } from '../plans/registry.ts';
 import { whyNotComputable } from './computable.ts';
 import { tornBy } from './concats.ts';
 import type { FusionContext } from './context.ts';
@@ -16,6 +18,7 @@ export function verifyFusion(fusion: Fusion, context: FusionContext): Fusion {
   checkOwners(fusion);
   const inMemory = stored.size ? stored : givenBy(groups);
   for (const group of groups) checkKernel(group, inMemory, fusion);
+  for (const group of groups) checkPlan(group, inMemory, fusion, context);
   if (!stored.size) return fusion;
   checkStored(fusion, context);
   checkOrder(fusion);
@@ -64,6 +67,13 @@ function checkKernel(group: FusionGroup, stored: ReadonlySet<Node>, fusion: Fusi
   if (why) broken(fusion, group.root, 'one kernel cannot compute the group', why);
   const [torn] = tornBy(group, stored, fusion.concats);
   if (torn) broken(fusion, group.root, 'it reads something of a concatenation and writes a part of it', labelOf(torn));
+}
+
+/** Its plan computes all of a group. */
+function checkPlan(group: FusionGroup, stored: ReadonlySet<Node>, fusion: Fusion, { device }: FusionContext): void {
+  if (!group.plan) return;
+  const plan = planFor({ ...group, reads: [...readsOf(group, stored)] }, device, group.plan);
+  if (isRejected(plan)) broken(fusion, group.root, `${group.plan.family} does not compute the group`, plan.rejected);
 }
 
 /** What lies in memory is given by a group or is made of parts that are; results of the graph are among it. */

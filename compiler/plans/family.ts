@@ -10,6 +10,9 @@ import type { Tile } from '../fusion/group.ts';
 import type { Region } from '../fusion/regions.ts';
 import type { Launch, Site } from './common.ts';
 import { foldGrid } from './grid.ts';
+import type { Geometry } from './plan.ts';
+
+export type { Geometry };
 
 /** What a plan is chosen for: a fusion group, or as much of one as has been decided. */
 export type Group = Pick<Region, 'kind' | 'root'> &
@@ -36,10 +39,6 @@ export interface Cost {
   readonly macs: number;
   /** How often each element of the contraction's operands is loaded. */
   readonly loads: readonly number[];
-}
-
-export interface Geometry {
-  readonly family: string;
 }
 
 /** What a family's `plan.ts` says of it. */

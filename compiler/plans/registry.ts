@@ -18,6 +18,7 @@ import productSimple from './product-simple/index.ts';
 import productSubgroup from './product-subgroup/index.ts';
 import productTiled from './product-tiled/index.ts';
 import productTiledVec4 from './product-tiled-vec4/index.ts';
+import type { Plan } from './plan.ts';
 import row from './row/index.ts';
 import rowVectors from './row-vectors/index.ts';
 import scan from './scan/index.ts';
@@ -42,8 +43,7 @@ export const FAMILIES: readonly Family[] = [
   map,
 ];
 
-/** How a group becomes a kernel: plain data, that the family of its name understands. */
-export type Plan = Geometry & Readonly<Record<string, unknown>>;
+export type { Plan };
 
 /**
  * The plan of a group: `wanted`, or that of the first family that admits it; else every family's reason. It may be asked before
@@ -128,16 +128,20 @@ export function familyOf({ family }: Geometry): Family {
 export const describePlan = (plan: Plan): string => familyOf(plan).describe(plan);
 
 /**
- * The square tiles of a product whose kernel shall compute statistics of its operand's rows, or reductions of its result; undefined
- * where it has none, or better ones without those.
+ * The square tiles of a product whose kernel shall compute statistics of its operand's rows, or reductions of its result; or why
+ * it has none, or better ones without those.
  */
-export function tilesOf(product: Node, device: DeviceSpec): Tiles | undefined {
+export function tilesFor(product: Node, device: DeviceSpec): Tiles | Rejection {
   const needs = ['row statistics', 'stored rows', 'partial reductions', 'totals'] as const;
   const group = groupOf(product);
   const [alone, tiles] = [planFor(group, device), planFor({ ...group, needs }, device)];
-  if (isRejected(alone) || isRejected(tiles) || alone.family !== tiles.family) return undefined;
-  return tiles as unknown as Tiles;
+  if (isRejected(alone) || isRejected(tiles) || alone.family === tiles.family) return tiles as Tiles | Rejection;
+  return { rejected: `it is computed better without them, by ${describePlan(alone)}` };
 }
 
-/** Whether a kernel computes a contraction alone. */
-export const hasKernel = (anchor: Node, device: DeviceSpec): boolean => !isRejected(planFor(groupOf(anchor), device));
+/** Whether a kernel computes a contraction alone; where none does, the families' reasons are remarked. */
+export function hasKernel(anchor: Node, device: DeviceSpec, remarks?: Remarks): boolean {
+  const why = whyNotPlanned(groupOf(anchor), device);
+  if (why) remarks?.missed('expand', [anchor], why);
+  return why === undefined;
+}

@@ -9,6 +9,8 @@ import { whyNotComputable } from '../computable.ts';
 import { isProduct } from '../../ops/index.ts';
 import type { FusionContext } from '../context.ts';
 import type { Fusion, FusionGroup } from '../group.ts';
+import { isRejected } from '../../plans/family.ts';
+import { replanned } from '../planned.ts';
 import { ownsBatch, remarkApart, unfit } from '../row-operands.ts';
 import { keepsRows } from '../rows.ts';
 import { sliceOf } from '../slice.ts';
@@ -32,16 +34,16 @@ export function fuseRowStatistics(fusion: Fusion, context: FusionContext): Fusio
 function fuse(row: FusionGroup, groups: Groups, context: FusionContext): void {
   const { users, remarks } = context;
   const reader = onlyReader(row.root, users, groups);
-  const why = typeof reader === 'string' ? reader : staysApart(row, reader, groups, context);
-  if (typeof reader === 'string' || why) {
+  const fused = typeof reader === 'string' ? reader : withStatistics(row, reader, groups, context);
+  if (typeof reader === 'string' || typeof fused === 'string') {
     // Of several readers one may still take the rows, and write them for the others.
-    if (!isOperand(row.root, users, groups)) remarkApart(row.root, row, why!, remarks);
+    if (!isOperand(row.root, users, groups)) remarkApart(row.root, row, String(fused), remarks);
     return;
   }
   const values = [row.root, reader.anchor!];
   const done = `${labelOf(reader.anchor!)} computes ${labelsOf(row.reductions)} of the rows that it reads`;
   remarks?.applied('fuse-row-statistics', values, done);
-  groups.byRoot.set(reader.root, { ...reader, reductions: row.reductions, prologue: row.epilogue });
+  groups.byRoot.set(reader.root, fused);
   groups.byRoot.delete(row.root);
 }
 
@@ -52,22 +54,25 @@ function isOperand(root: Node, users: Map<Node, Node[]>, { rootOf }: Groups): bo
   return readers.length > 1 && readers.some(leads);
 }
 
-/** Why a product does not take in the rows that it alone reads; undefined when it does. */
-function staysApart(
+/** A product with the rows that it alone reads; or why it does not take them in. */
+function withStatistics(
   row: FusionGroup,
   product: FusionGroup,
   { byRoot }: Groups,
   { device, returned, maxReads }: FusionContext,
-): string | undefined {
+): FusionGroup | string {
   if (returned.has(row.root)) return `${labelOf(row.root)} is a result of the graph`;
   const isRead = (node: Node) => isStored(node) || (byRoot.has(node) && node !== row.root && node !== product.root);
   const why = unfit(row, product, { node: row.root, views: row.views }, device, isRead);
   if (why) return why;
-  const kernel = { ...product, reductions: row.reductions };
+  const kernel = { ...product, reductions: row.reductions, prologue: row.epilogue };
   const apart = whyNotComputable(kernel, (node) => isRead(node) && !row.reductions.includes(node));
   if (apart) return apart;
   const reads = sliceOf([product.root], isRead).reads.size;
-  return reads > maxReads ? tooManyBuffers(reads, maxReads, `with ${labelOf(product.root)}`) : undefined;
+  if (reads > maxReads) return tooManyBuffers(reads, maxReads, `with ${labelOf(product.root)}`);
+  const given = new Set([...byRoot.keys()].filter((node) => node !== row.root));
+  const planned = replanned(kernel, given, device);
+  return isRejected(planned) ? planned.rejected : planned;
 }
 
 /**

@@ -12,7 +12,7 @@ export function fuseSiblings(fusion: Fusion, context: FusionContext): Fusion {
     if (group.kind === 'contraction' || !merging.has(group)) continue;
     for (let merged: FusionGroup | undefined = group; merged;) {
       const one: FusionGroup = merged;
-      const others = [...new Set([besides, near, together, first].flatMap((find) => find(one, merging)))].sort(byRoot);
+      const others = [...new Set([besides, near, together, few].flatMap((find) => find(one, merging)))].sort(byRoot);
       merged = firstOf(others, (other) => merging.mergeInOrder(one, other));
     }
   }
@@ -35,10 +35,15 @@ function besides(group: FusionGroup, merging: Merging): FusionGroup[] {
     .slice(0, MOST_BESIDES);
 }
 
-/** Maps of a few elements that no kernel has to come before: numbers that a step of training starts with, say. */
-function first(group: FusionGroup, merging: Merging): FusionGroup[] {
-  const isFirst = (other: FusionGroup) => isFew(other) && !merging.producersOf(other).length;
-  return isFirst(group) ? merging.merged.groups.filter((other) => other !== group && isFirst(other)) : [];
+/** Maps of a few elements that wait for the same kernels, or for none: the sines and the cosines of a time, say. */
+function few(group: FusionGroup, merging: Merging): FusionGroup[] {
+  if (!isFew(group)) return [];
+  const before = new Set(merging.producersOf(group));
+  const waitsAlike = (other: FusionGroup) => {
+    const others = merging.producersOf(other);
+    return others.length === before.size && others.every((producer) => before.has(producer));
+  };
+  return merging.merged.groups.filter((other) => other !== group && isFew(other) && waitsAlike(other));
 }
 
 /**

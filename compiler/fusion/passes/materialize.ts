@@ -3,11 +3,17 @@ import type { Node } from '../../ir/index.ts';
 import { choiceFor } from '../choice.ts';
 import type { FusionContext } from '../context.ts';
 import { givenBy, groupOf, type Fusion, type FusionGroup } from '../group.ts';
+import { isRejected } from '../../plans/family.ts';
+import { replanned } from '../planned.ts';
 import { chooseStored } from '../stored.ts';
 
 export function materialize(fusion: Fusion, context: FusionContext): Fusion {
   const stored = chooseStored(choiceFor(fusion, context));
-  return { ...fusion, stored, groups: withMaps(fusion, stored) };
+  const planned = (group: FusionGroup): FusionGroup => {
+    const whole = group.anchor ? replanned(group, stored, context.device) : group;
+    return isRejected(whole) ? group : whole;
+  };
+  return { ...fusion, stored, groups: withMaps(fusion, stored).map(planned) };
 }
 
 /** The groups, and one for each stored value that none of them gives. */

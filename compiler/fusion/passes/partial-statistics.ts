@@ -2,12 +2,14 @@
  * Partial statistics (pieces.ts) become part of the kernels of products: reductions of pieces of the one that computes the
  * values, and the totals of the pieces, with all that is made of them, of the one that reads it.
  */
-import type { Node } from '../../ir/index.ts';
+import { labelOf, type Node } from '../../ir/index.ts';
 import { attrList, opDef, keepsOrder } from '../../ops/index.ts';
-import { tilesOf } from '../../plans/registry.ts';
-import { pieceTile, sharesTotals } from '../../plans/tile-partials.ts';
+import { isRejected, type Rejection } from '../../plans/family.ts';
+import { tilesFor, type Plan } from '../../plans/registry.ts';
+import { pieceTile, sharesTotals, type Tiles } from '../../plans/tile-partials.ts';
 import type { FusionContext } from '../context.ts';
-import { byRoot, type Fusion, type FusionGroup } from '../group.ts';
+import { byRoot, givenBy, type Fusion, type FusionGroup } from '../group.ts';
+import { replanned } from '../planned.ts';
 import { sameRows } from '../rows.ts';
 import { isStored } from '../storage.ts';
 
@@ -21,23 +23,49 @@ export function partialStatistics(fusion: Fusion, context: FusionContext): Fusio
 }
 
 /** Moves reductions of pieces into the products that compute the values. Returns these statistics. */
-function fusePieces(groups: Groups, { device }: FusionContext): Set<Node> {
+function fusePieces(groups: Groups, context: FusionContext): Set<Node> {
   const partial = new Set<Node>();
   for (const row of inOrder(groups)) {
     const product = row.kind === 'row' ? productOf(row, groups) : undefined;
-    const tiles = product && tilesOf(product.anchor!, device);
-    if (!tiles) continue;
+    if (!product) continue;
     const [reduction] = row.reductions;
-    const { shape } = reduction.inputs[0].type;
-    const tile = pieceTile(shape, attrList(reduction.attrs, 'axes'), product.anchor!, product.views, tiles);
-    if (!tile) continue;
-    const reductions = [...(product.pieces?.reductions ?? []), reduction];
-    const results = [...product.results, { node: reduction, views: [], anchor: reductions[0] }];
-    groups.set(product.root, { ...product, pieces: { ...tile, reductions }, results });
-    groups.delete(row.root);
-    partial.add(reduction);
+    if (take(row, product, groups, context, (tiles) => withPiece(product, reduction, tiles))) partial.add(reduction);
   }
   return partial;
+}
+
+/** A product that reduces pieces of its result; undefined where they do not lie in its tiles. */
+function withPiece(product: FusionGroup, reduction: Node, tiles: Tiles): FusionGroup | undefined {
+  const { shape } = reduction.inputs[0].type;
+  const tile = pieceTile(shape, attrList(reduction.attrs, 'axes'), product.anchor!, product.views, tiles);
+  if (!tile) return undefined;
+  const reductions = [...(product.pieces?.reductions ?? []), reduction];
+  const results = [...product.results, { node: reduction, views: [], anchor: reductions[0] }];
+  return { ...product, pieces: { ...tile, reductions }, results };
+}
+
+/** Moves a row group into a product, which computes it by square tiles; false where there are none, or they do not fit. */
+function take(
+  row: FusionGroup,
+  product: FusionGroup,
+  groups: Groups,
+  { device, remarks }: FusionContext,
+  withRow: (tiles: Tiles) => FusionGroup | undefined,
+): boolean {
+  const tiles = tilesFor(product.anchor!, device);
+  const more = isRejected(tiles) ? undefined : withRow(tiles);
+  if (!more && !isRejected(tiles)) return false;
+  const given = givenBy([...groups.values()].filter((group) => group !== row));
+  const plan = product.plan && (tiles as unknown as Plan);
+  const whole = more ? replanned({ ...more, plan }, given, device) : (tiles as Rejection);
+  if (isRejected(whole)) {
+    const why = `${labelOf(product.anchor!)} does not compute them: ${whole.rejected}`;
+    remarks?.missed('partial-statistics', [row.root, product.root], why);
+    return false;
+  }
+  groups.set(product.root, whole);
+  groups.delete(row.root);
+  return true;
 }
 
 const inOrder = (groups: Groups): FusionGroup[] => [...groups.values()].sort(byRoot);
@@ -92,14 +120,12 @@ function fuseTotals(groups: Groups, context: FusionContext, partial: ReadonlySet
   for (const row of rows) {
     const loaded = loadedBy(row, context, totals);
     const product = loaded && groups.get(products.get(loaded.reader)!);
-    const tiles = product && tilesOf(product.anchor!, context.device);
-    if (!tiles) continue;
     const [first] = row.reductions;
-    if (!sharesTotals(tiles, first) || !product.totals.every((node) => sameRows(node, first))) continue;
+    if (!product?.totals.every((node) => sameRows(node, first))) continue;
     const combined = [...product.totals, ...row.reductions].sort((a, b) => a.id - b.id);
-    const fromTotals = [...new Set([...product.fromTotals, ...loaded.values])];
-    groups.set(product.root, { ...product, totals: combined, fromTotals });
-    groups.delete(row.root);
+    const fromTotals = [...new Set([...product.fromTotals, ...loaded!.values])];
+    const withTotals = { ...product, totals: combined, fromTotals };
+    take(row, product, groups, context, (tiles) => (sharesTotals(tiles, first) ? withTotals : undefined));
   }
 }
 

@@ -3,8 +3,6 @@
  * its first column of tiles then writes them, and whatever else the row kernel gave (row-operands.ts).
  */
 import { labelOf, type Node } from '../../ir/index.ts';
-import { groupOf, isRejected } from '../../plans/family.ts';
-import { planFor } from '../../plans/registry.ts';
 import { isProduct } from '../../ops/index.ts';
 import type { FusionContext } from '../context.ts';
 import type { Fusion, FusionGroup, Result } from '../group.ts';
@@ -22,12 +20,12 @@ export function shareRows(fusion: Fusion, context: FusionContext): Fusion {
       const operand = operandOf(row, product);
       if (!operand) continue;
       const merged = withRows(row, product, operand, fusion, context);
-      const apart = typeof merged === 'string' ? merged : merging.obstacle(row, product, merged);
-      if (apart === undefined && typeof merged !== 'string') {
-        merging.replace(row, product, merged);
+      const whole = typeof merged === 'string' ? merged : merging.planned(row, product, merged);
+      if (typeof whole !== 'string') {
+        merging.replace(row, product, whole);
         break;
       }
-      remarkApart(operand.node, row, apart!, context.remarks);
+      remarkApart(operand.node, row, whole, context.remarks);
     }
   }
   return merging.merged;
@@ -56,8 +54,6 @@ function withRows(
   const own = new Set(row.results.map(({ node }) => node));
   const why = unfit(row, product, operand, device, (node) => isStored(node) || (stored.has(node) && !own.has(node)));
   if (why) return why;
-  const plan = planFor({ ...groupOf(anchor), needs: ['row statistics', 'stored rows'] }, device);
-  if (isRejected(plan)) return `${label} has no tiles: ${plan.rejected}`;
   if (!ownsBatch(anchor)) return `${label} reads them for several matrices of its batch`;
   // Of rows that a tile does not compute, it knows nothing.
   if (readsBesideLeft(product, own, stored)) return `${labelOf(product.root)} reads them once more, at other places`;

@@ -72,7 +72,7 @@ it('entries agree on bundles', () => {
 });
 
 it('an update binds a bundle once, and is right', () => {
-  const graph = step(100);
+  const graph = step(300);
   const random = new Random(2);
   const bindings = Object.fromEntries(
     [...graph.inputs, ...graph.updates.map(({ state }) => state)].map((node) => [

@@ -52,12 +52,12 @@ describe('a value is computed', () => {
   });
 
   it('for both operands of a product, which load it at different places', () => {
-    // Two tiles of 24 along each side.
+    // A tile of 64 holds the product: one column and one row of tiles.
     const body = `%l = neg %z : f32[48,48]
       %r = exp %z : f32[48,48]
       %y = matmul %l, %r : f32[48,48]
       return y = %y`;
-    expect(readsOfZ(body)).toBe(4);
+    expect(readsOfZ(body)).toBe(2);
   });
 
   it('for each column of tiles, where a product computes the rows', () => {
@@ -65,8 +65,8 @@ describe('a value is computed', () => {
       %c = sub %z, %sum : f32[48,48]
       %y = matmul %c, %w : f32[48,96]
       return y = %y`;
-    // Two passes, and four columns of 24; no product does much work four times.
-    expect(readsOfZ(body, '%z = add %a, %b : f32[48,48]')).toBe(8);
+    // Two passes, and two columns of 64; no product does much work twice.
+    expect(readsOfZ(body, '%z = add %a, %b : f32[48,48]')).toBe(4);
     expect(readsOfZ(body)).toBe(2);
   });
 });

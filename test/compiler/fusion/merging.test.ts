@@ -37,6 +37,13 @@ describe('become one kernel', () => {
       ['a, b'],
     ],
     [
+      'maps of a few elements that wait for nothing',
+      `%a = sin %x : f32[16,16]
+       %b = exp %y : f32[16,16]
+       return a = %a, b = %b`,
+      ['a, b'],
+    ],
+    [
       'a product and what reads it element by element',
       `%a = matmul %x, %y : f32[16,16]
        %b = exp %a : f32[16,16]
@@ -194,9 +201,11 @@ describe('stay apart', () => {
       ['a', 'b'],
     ],
     [
-      'maps that share nothing',
-      `%a = sin %x : f32[16,16]
-       %b = exp %y : f32[16,16]
+      'maps of many elements that share nothing',
+      `%p = concat %x, %x {axis = 0} : f32[32,16]
+       %q = concat %y, %y {axis = 0} : f32[32,16]
+       %a = sin %p : f32[32,16]
+       %b = exp %q : f32[32,16]
        return a = %a, b = %b`,
       ['a', 'b'],
     ],

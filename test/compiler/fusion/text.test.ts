@@ -66,6 +66,10 @@ describe('the verifier', () => {
     ['a contraction, and no other group, has an anchor', ['map %p anchor %p gives %p, %e', ...SOUND.slice(1)]],
     ['a row group reduces something', [...SOUND.slice(0, 2), 'row %s']],
     ['what a group reduces is a reduction', [...SOUND.slice(0, 2), 'row %s reduces %e gives %s']],
+    [
+      'p: product-tiled does not compute the group',
+      ['contraction %p anchor %p plan {"family":"product-tiled","side":3} gives %p, %e', ...SOUND.slice(1)],
+    ],
     ['views between the domain and a result are one-to-one', [...SOUND.slice(0, 2), 'row %s reduces %s views %e']],
   ])('%s', (why, groups, rest) => expect(verified(groups, rest)).toThrow(why));
 
@@ -102,6 +106,7 @@ describe('the text', () => {
     ['fusion @f {\n  map %z\n}', 'f.ir:10:7', 'the graph has no %z'],
     ['fusion @f {\n  tile %p\n}', 'f.ir:10:3', 'syntax error'],
     ['fusion @f {\n  row %s reduces\n}', 'f.ir:11:1', 'syntax error'],
+    ['fusion @f {\n  row %s plan {"family":"rows"}\n}', 'f.ir:10:15', 'there is no such plan'],
   ])('%j is refused at %s', (text, where, what) => {
     expect(() => readFusions(`${GRAPH}\n${text}`, 'f.ir')).toThrow(expect.objectContaining({ where, what }));
   });

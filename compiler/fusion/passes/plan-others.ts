@@ -1,0 +1,13 @@
+/** Rows and maps get their plans at last: nothing depends on these. */
+import { isRejected } from '../../plans/family.ts';
+import type { FusionContext } from '../context.ts';
+import type { Fusion, FusionGroup } from '../group.ts';
+import { planOf } from '../planned.ts';
+
+export function planOthers(fusion: Fusion, { device }: FusionContext): Fusion {
+  const planned = (group: FusionGroup): FusionGroup => {
+    const plan = group.plan ?? planOf(group, fusion.stored, device);
+    return isRejected(plan) ? group : { ...group, plan };
+  };
+  return { ...fusion, groups: fusion.groups.map(planned) };
+}
