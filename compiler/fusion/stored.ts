@@ -11,8 +11,12 @@ import { limitOps } from './most-ops.ts';
 import { MEMORY } from './planned.ts';
 import { isStored } from './storage.ts';
 
-/** Scalar operations that one more dispatch is worth. An estimate. */
+/**
+ * Scalar operations that one more dispatch is worth; and one more result of a kernel, of which there may be too many to bind: then it is a
+ * dispatch after all. Estimates.
+ */
 const DISPATCH = 1_000_000;
+const BESIDE = DISPATCH / 2;
 /** Work beside a load that costs nothing to repeat. */
 export const CHEAP = 4;
 
@@ -21,13 +25,15 @@ interface Reading {
   readonly work: number;
   readonly evaluated: Evaluated;
   readonly size: number;
+  /** Whether it is made beside a kernel's result. */
+  readonly isBeside?: boolean;
 }
 
 /** What it costs to compute a value wherever it is read, and what it costs to store it. */
-const estimate = ({ work, evaluated, size }: Reading): Estimate => ({
+const estimate = ({ work, evaluated, size, isBeside }: Reading): Estimate => ({
   reads: evaluated.times,
   recompute: evaluated.paid(work),
-  store: (work + MEMORY) * size + evaluated.paid(MEMORY) + DISPATCH,
+  store: (work + MEMORY) * size + evaluated.paid(MEMORY) + (isBeside ? BESIDE : DISPATCH),
 });
 
 export function paysToStore(reading: Reading): boolean {
@@ -59,12 +65,13 @@ function storeDear(choice: Choice, stored: Set<Node>): Map<Node, Reading> {
   const { nodes, users } = context;
   const work = inlineWork(choice, () => false);
   const evaluations = new Evaluations(choice);
+  const isBeside = besides(choice);
   const readings = new Map<Node, Reading>();
   for (const node of [...nodes].reverse()) {
     if (opDef(node.op).kind === 'leaf') continue;
     const evaluated = evaluations.visit(node, stored.has(node));
     if (stored.has(node) || owners.has(node) || !isComputed(node, users.get(node)!)) continue;
-    const reading = { work: work.get(node)!, evaluated, size: sizeOf(node.type.shape) };
+    const reading = { work: work.get(node)!, evaluated, size: sizeOf(node.type.shape), isBeside: isBeside(node) };
     // Who reads a concatenation evaluates all its parts. An operation or two beside a load are hidden by it.
     if (reading.work < MEMORY + CHEAP) continue;
     readings.set(node, reading);
