@@ -141,7 +141,8 @@ describe('the plan', () => {
     for (const share of [0.9, 0.7, 0.5, 0.4]) {
       const { less, budget } = shrunk(graph, share);
       expect(less.memory.peakBytes, `${share}`).toBeLessThanOrEqual(budget);
-      expect(less.recomputedMacs, `${share}`).toBeGreaterThan(cost);
+      // One plan may keep to two budgets.
+      expect(less.recomputedMacs, `${share}`).toBeGreaterThanOrEqual(Math.max(1, cost));
       cost = less.recomputedMacs;
       // Not even the whole forward pass is done twice.
       if (share >= 0.5) expect(cost, `${share}`).toBeLessThan(2 * 16 * ROWS * WIDTH * WIDTH);
