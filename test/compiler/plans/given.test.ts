@@ -71,7 +71,7 @@ const GEOMETRIES: Readonly<Record<string, Readonly<Record<string, readonly unkno
   'product-tiled-vec4': { down: [2, 4, 8], across: [4, 8], rows: [4, 6, 8], columns: [4, 8], depth: [4, 6, 8] },
   'product-fragments': {
     ...{ of: ['f32'], m: [8], n: [8], k: [8], lanes: [16, 32], sized: [false] },
-    ...{ down: [1, 2], across: [1, 2], rows: [1, 2], columns: [1, 2], depth: [8, 12, 16] },
+    ...{ down: [1, 2], across: [1, 2], rows: [1, 2, 4], columns: [2, 4], depth: [12, 16] },
   },
   attention: { lanes: [6, 8, 64], rows: [4, 6, 12], keys: [8, 12, 64], columns: [1, 2], rolled: [false] },
   'attention-subgroup': { lanes: [4, 8], rows: [4, 8, 12], keys: [1, 2] },
