@@ -2,6 +2,8 @@
 import { PORTABLE, type DeviceSpec } from '../../compiler/device.ts';
 import lavapipe from '../../compiler/specs/lavapipe.json' with { type: 'json' };
 import lavapipe512 from '../../compiler/specs/lavapipe-512.json' with { type: 'json' };
+import appleM from '../../compiler/specs/apple-m.json' with { type: 'json' };
+import rdna3 from '../../compiler/specs/rdna3.json' with { type: 'json' };
 import swiftshader from '../../compiler/specs/swiftshader.json' with { type: 'json' };
 import { without } from '../../compiler/fusion/passes.ts';
 import { passesFor, type CompileOptions } from '../../compiler/pipeline.ts';
@@ -50,4 +52,7 @@ export const TARGETS: readonly Target[] = [
   portable('sums in one order whatever the batch', {}, { steady: true }),
   halves(PORTABLE),
   halves(lavapipe as DeviceSpec),
+  // Matrix units of f16, and of f32.
+  halves(rdna3 as DeviceSpec),
+  { name: appleM.name, device: appleM as DeviceSpec },
 ];

@@ -5,8 +5,10 @@ import { splitDepth } from '../../../compiler/fusion/split-depth.ts';
 import { nodesOf, Remarks, type Graph } from '../../../compiler/ir/index.ts';
 import { interpret, Random } from '../../../compiler/ops/index.ts';
 import { pipeline } from '../../../compiler/pipeline.ts';
+import { specOf } from '../../../cli/device.ts';
 import { graphOf } from '../../helpers/build-graph.ts';
 import { HARDWARE } from '../../helpers/devices.ts';
+import { productGraph } from '../../helpers/fragment-products.ts';
 import { relativeError } from '../../helpers/gpu.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';
 import { drawValues } from '../../helpers/samples.ts';
@@ -45,6 +47,14 @@ describe('the depth', () => {
     expect(partsOf(linear([], 64, 64, 1025), HARDWARE)).toBe(1);
     expect(partsOf(linear([], 256, 1152, 1152), PORTABLE)).toBe(1);
     expect(partsOf(linear([], 256, 1152, 1152), { ...HARDWARE, steady: true })).toBe(1);
+  });
+
+  it('is cut on matrix units where its parts are long, and f16 is added up in f32', () => {
+    const product = (k: number) => productGraph({ m: 256, n: 384, k }, 'f16');
+    const parts = (k: number) => partsOf(product(k), specOf('rdna3'));
+    expect([512, 1536, 2048, 4096].map(parts)).toEqual([1, 1, 2, 4]);
+    const cut = splitDepth(product(2048), { device: specOf('rdna3'), remarks: new Remarks() });
+    expect(nodesOf(cut).flatMap(({ op, type }) => (op === 'matmul' ? type.dtype : []))).toEqual(['f32']);
   });
 
   it('and the reason is given', () => {
