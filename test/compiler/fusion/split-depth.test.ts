@@ -5,7 +5,7 @@ import { splitDepth } from '../../../compiler/fusion/split-depth.ts';
 import { nodesOf, Remarks, type Graph } from '../../../compiler/ir/index.ts';
 import { interpret, Random } from '../../../compiler/ops/index.ts';
 import { pipeline } from '../../../compiler/pipeline.ts';
-import { specOf } from '../../../cli/device.ts';
+import { specOf } from '../../../library/device.ts';
 import { graphOf } from '../../helpers/build-graph.ts';
 import { HARDWARE } from '../../helpers/devices.ts';
 import { productGraph } from '../../helpers/fragment-products.ts';
