@@ -49,6 +49,7 @@ export const planning: Planning<FragmentProductPlan> = {
   provides: ['row sums'],
   propose,
   refuses,
+  candidates,
   cost: (plan, group) => tiledCost(group, tileOf(plan)),
   describe(plan) {
     const { rows, columns } = tileOf(plan);
@@ -111,6 +112,12 @@ function propose(group: Group, device: DeviceSpec): FragmentProductPlan | Reject
   };
   const plan = among(LAYOUTS) ?? among(SMALL_LAYOUTS);
   return plan ?? { rejected: `${m}×${n} over ${k} fills no tile of fragments` };
+}
+
+/** All layouts, in fragments of all shapes that the device has for the operands. */
+function candidates({ anchor }: Group, device: DeviceSpec): FragmentProductPlan[] {
+  const shapes = fragmentShapes(device, anchor!.inputs[0].type.dtype);
+  return [...LAYOUTS, ...SMALL_LAYOUTS].flatMap((layout) => shapes.flatMap((shape) => planIn(layout, shape) ?? []));
 }
 
 /** A layout in fragments of a shape; undefined where it is not of whole ones, or lanes have no registers for it. */
