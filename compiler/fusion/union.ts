@@ -3,7 +3,7 @@
  * share the scores of an attention, or the rows of a product's left operand.
  */
 import { sameShape, sizeOf, type Node } from '../ir/index.ts';
-import { isBijection, isProduct, opDef, shareScores } from '../ops/index.ts';
+import { isAttention, isBijection, isProduct, opDef, shareScores } from '../ops/index.ts';
 import { domainOf, fullShape, samePlaces, type FusionGroup, type Result } from './group.ts';
 import { isSumOfRows } from './row-sums.ts';
 import { sameRows } from './rows.ts';
@@ -48,7 +48,7 @@ const startOf = ({ node, views }: Pick<Result, 'node' | 'views'>): Node => views
 /** Two contractions over the same scores; the attention itself is what the kernel is for. */
 function scoreUnion(first: FusionGroup, second: FusionGroup): FusionGroup | undefined {
   if (first.kind !== 'contraction' || !shareScores(first.anchor!, second.anchor!)) return undefined;
-  const [main, added] = second.anchor!.op === 'attention' ? [second, first] : [first, second];
+  const [main, added] = isAttention(second.anchor!) ? [second, first] : [first, second];
   const more = added.results.map((result) => ({ ...result, anchor: result.anchor ?? added.anchor }));
   return withMore(main, { ...added, epilogue: [added.anchor!, ...added.epilogue] }, more);
 }
