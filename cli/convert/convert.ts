@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, realpathSync, renameSync, rmdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fixedIn } from '../../compiler/compile.ts';
-import type { CheckpointLayout, Model } from '../../compiler/dsl/model.ts';
+import type { CheckpointLayout, Model } from '../../compiler/dsl/index.ts';
 import { DTYPE_BYTES, elementCount, type DType } from '../../runtime/checkpoint/dtype.ts';
 import { planConversion, type Conversion, type ConvertedModel } from '../../runtime/checkpoint/convert.ts';
 import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts';

@@ -119,6 +119,15 @@ export const init = (name: string) =>
     INITS.includes((value as { kind?: unknown } | null | undefined)?.kind),
   );
 
+const RESIZE = "{ kind: 'rows', last: a number of rows } or { kind: 'grid' }";
+
+function isResize(value: unknown): boolean {
+  const { kind, last = 0 } = (value ?? {}) as { kind?: unknown; last?: unknown };
+  return (kind === 'rows' || kind === 'grid') && Number.isSafeInteger(last) && (last as number) >= 0;
+}
+
+export const resize = (name: string) => argument(name, RESIZE, isResize);
+
 /** An object of options, each of which may be left out, as may all. */
 export const options = (name: string, known: readonly Argument[]): Argument => ({
   name,

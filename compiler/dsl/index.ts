@@ -8,13 +8,13 @@ export * from './resize.ts';
 export * from './rotary.ts';
 export * from './scans.ts';
 export { fixed, normal, ones, uniform, xavierUniform, zeros, type Init } from './init.ts';
+export type { CheckpointLayout } from './checkpoint-layout.ts';
 export {
   defineModel,
   Entry,
   Scope,
   type EntryFunction,
   type EntryOptions,
-  type CheckpointLayout,
   type Model,
   type Parameter,
 } from './model.ts';

@@ -20,12 +20,14 @@ import {
   methodsTake,
   options,
   optional,
+  resize,
   rest,
   shape,
   tensor,
   text,
   whole,
 } from './arguments.ts';
+import type { CheckpointLayout } from './checkpoint-layout.ts';
 import { xavierUniform, zeros, type Init } from './init.ts';
 import { linear } from './functions.ts';
 import { outputsOf } from './outputs.ts';
@@ -83,21 +85,9 @@ export class Scope {
   }
 }
 
-const RESIZE = "{ kind: 'rows', last: a number of rows } or { kind: 'grid' }";
-
-function isResize(value: unknown): boolean {
-  const { kind, last = 0 } = (value ?? {}) as { kind?: unknown; last?: unknown };
-  return (kind === 'rows' || kind === 'grid') && Number.isSafeInteger(last) && (last as number) >= 0;
-}
-
 methodsTake(Scope, {
   at: [rest(argument('names', 'a name or a number', (n) => typeof n === 'string' || Number.isSafeInteger(n)))],
-  param: [
-    text('name'),
-    shape('shape'),
-    optional(init('init')),
-    options('options', [flag('frozen'), argument('resize', RESIZE, isResize)]),
-  ],
+  param: [text('name'), shape('shape'), optional(init('init')), options('options', [flag('frozen'), resize('resize')])],
   linear: [
     text('name'),
     tensor('x'),
@@ -280,23 +270,6 @@ const updateError = (what: string, why: string | undefined, fix: string, code = 
 
 /** Computes an entry's outputs, by name; what only updates state may return nothing. */
 export type EntryFunction = (entry: Entry) => Record<string, Tensor> | void;
-
-/** How another tool's checkpoints hold the parameters of a model. */
-export interface CheckpointLayout {
-  /**
-   * The tensors that a parameter is stored as: its parts along the first axis, each by the names of its equal copies. No parts: the
-   * layout leaves it out, and the model computes it.
-   */
-  readonly stored: (parameter: string) => readonly (readonly string[])[];
-  /** What whoever writes it should know. */
-  readonly remark?: string;
-  /** What the tool calls the file of the weights in a folder; its `config.json`, and those of its keys that tensors' shapes do not show. */
-  readonly folder?: {
-    readonly weights: string;
-    readonly config: Readonly<Record<string, unknown>>;
-    readonly telling: readonly string[];
-  };
-}
 
 /** What a model file exports: its entries, and what commands and programs should know of it. */
 export interface Model {

@@ -81,6 +81,7 @@ export const WRONG = {
   values: [...NOTHING, [1, 2], [1, '2', 3], [1, [2], 3], [1, undefined, 3], [1, 2n, 3], foreign],
   source: [...NOTHING, ...NUMBERS, { key: [], counter: [] }, { key: [1, 2], counter: [1, 2, 3] }, foreign],
   lane: [...NOTHING, -1, 4, 1.5, NaN, Infinity, foreign],
+  callback: [...NOTHING.filter((value) => typeof value !== 'function'), ...NUMBERS, foreign],
   count: [...NOTHING, 0, -1, 1.5, NaN, Infinity, 2 ** 31, foreign],
 } as const satisfies Record<string, readonly unknown[]>;
 export type Kind = keyof typeof WRONG;
@@ -217,6 +218,7 @@ export const ENTRY: Record<string, Case> = {
   state: on(e, ['name', 'shape', 'dtype?', 'init?'], () => ['fresh', [2], 'f32', zeros]),
   counter: on(e, ['name', 'count'], () => ['fresh', 3]),
   parameters: on(e, []),
+  adapt: on(e, ['callback'], () => [(_name: string, value: Tensor) => value]),
   update: on(e, ['tensor', 'tensor'], ({ n }) => [n, n.add(1)]),
 };
 const p = ({ p }: Given) => p;
