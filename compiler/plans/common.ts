@@ -135,11 +135,11 @@ export function storeFour(
   [row, rows]: readonly [Index, number],
   [column, columns]: readonly [Index, number],
   four: Expr,
+  anchor = site.region.anchor!,
 ): void {
   const { b, inline, region } = site;
   const { ix } = inline;
-  const { anchor } = region;
-  const own = site.outputs.filter((output) => (output.anchor ?? anchor) === anchor);
+  const own = site.outputs.filter((output) => (output.anchor ?? region.anchor) === anchor);
   if (!own.length) return;
   const m = ix.clamp(row, rows - 1, 'row');
   const [raw] = ix.divmod(column, 4);
@@ -148,7 +148,7 @@ export function storeFour(
     ...(maxOf(column) >= columns ? [b.binary('<', ix.expr(column), b.u32(columns))] : []),
     ...(m !== row ? [b.binary('<', ix.expr(row), b.u32(rows))] : []),
   ];
-  const given = (u: number) => inline.given.set(anchor!, () => b.component(four, u));
+  const given = (u: number) => inline.given.set(anchor, () => b.component(four, u));
   const store = () => storeFours(site, own, (u) => [...batch, m, ix.offset(n, u)], given);
   if (isInside.length)
     b.when(

@@ -86,12 +86,15 @@ export function zeroSums({ b }: Site, { shape, rows }: FragmentBlock, isWanted: 
   return { isWanted, ones, sums: range(rows).map((r) => b.variable(`row_sum_${r}`, zero)) };
 }
 
+/** What fragments are loaded from. */
+export type Operand = Pick<FragmentTile, 'array' | 'stride' | 'depth'>;
+
 /** Adds the product of two staged tiles, left by its rows and right by its columns, to the block; and the left one's rows to their sums. */
 export function multiplyTiles(
   site: Site,
   block: FragmentBlock,
-  left: FragmentTile,
-  right: FragmentTile,
+  left: Operand,
+  right: Operand,
   rowSums?: FragmentSums,
 ): void {
   const { b, inline } = site;
@@ -100,7 +103,7 @@ export function multiplyTiles(
   const steps = left.depth / k;
   b.loop('step', steps, (step) => {
     const along = ix.scale(ix.atom(step, steps - 1), k / 4);
-    const place = ({ array, stride }: FragmentTile, row: Index) => ({
+    const place = ({ array, stride }: Operand, row: Index) => ({
       array,
       offset: b.bind('at', ix.expr(ix.add(ix.scale(row, stride), along))),
       stride: b.u32(stride),

@@ -90,7 +90,7 @@ export interface Staged {
 
 /** Rows of so many vectors, as they lie in memory. */
 export const rowsOf = (
-  { site: { inline } }: Team,
+  { inline }: Site,
   { start, stride }: Place,
   [rows, vectors]: readonly [number, number],
   at: (row: Index, four: Index) => Expr,
@@ -105,7 +105,7 @@ export const rowsOf = (
 
 /** Columns of what `at` has row by row: vectors over four rows. */
 export const columnsOf = (
-  { site: { b, inline } }: Team,
+  { b, inline }: Site,
   { start, stride }: Place,
   [rows, columns]: readonly [number, number],
   at: (row: Index, four: Index) => Expr,
@@ -130,10 +130,13 @@ export const columnsOf = (
  * Loads the tiles, all before the first is stored, so that the loads wait together. A barrier is to follow. Whole lines are dealt out in
  * each round: rounds then differ by a constant, not by an address of their own.
  */
-export function stage({ site, down, across, memory }: Team, tiles: readonly Staged[]): void {
+export function stage(
+  site: Site,
+  { lanes, memory }: { lanes: number; memory: SharedArray },
+  tiles: readonly Staged[],
+): void {
   const { b, inline } = site;
   const { ix } = inline;
-  const lanes = down * across;
   const lane = ix.atom(builtins(b).lane, lanes - 1);
   const loaded = tiles.map(({ lines, pieces, piece }) => {
     const atOnce = Math.floor(lanes / pieces);
@@ -142,7 +145,11 @@ export function stage({ site, down, across, memory }: Team, tiles: readonly Stag
     const rounds = range(Math.ceil(lines / atOnce)).map((s) => {
       const line = ix.offset(own, s * atOnce);
       const vectors = piece(ix.clamp(line, lines - 1, 'line'), i);
-      return { line, vectors: vectors.map(({ place, value }) => ({ place, value: b.bind('next', value) })) };
+      const asHeld = ({ place, value }: (typeof vectors)[number]) => ({
+        place,
+        value: b.bind('next', b.convert(value, memory.type)),
+      });
+      return { line, vectors: vectors.map(asHeld) };
     });
     return { lines, busy: atOnce * pieces, rounds };
   });

@@ -5,6 +5,7 @@
 import { DitcError, labelOf, type Node, type Remarks } from '../ir/index.ts';
 import type { DeviceSpec } from '../device.ts';
 import attention from './attention/index.ts';
+import attentionFragments from './attention-fragments/index.ts';
 import attentionGradient from './attention-gradient/index.ts';
 import attentionGradientTiled from './attention-gradient-tiled/index.ts';
 import attentionSubgroup from './attention-subgroup/index.ts';
@@ -32,6 +33,7 @@ export const FAMILIES: readonly Family[] = [
   productTiledVec4,
   productTiled,
   productSimple,
+  attentionFragments,
   attentionTiled,
   attentionSubgroup,
   attention,

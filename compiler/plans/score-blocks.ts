@@ -121,13 +121,17 @@ export function badBlocks(blocks: ScoreBlocks, held: number, vectors: number, de
   return badRegisters(held, MOST_HELD) ?? badMemory(16 * vectors, device);
 }
 
-/** The walk of a workgroup. */
-export interface Walk {
+/** A workgroup and the matrices of its batch. */
+export interface Matrices {
   readonly site: Site;
+  readonly batch: readonly Index[];
+}
+
+/** The walk of a workgroup. */
+export interface Walk extends Matrices {
   readonly team: Team;
   readonly blocks: ScoreBlocks;
   readonly layout: Layout;
-  readonly batch: readonly Index[];
 }
 
 /** Rows of a matrix from one on. */
@@ -136,16 +140,18 @@ export interface Stretch {
   readonly from: Index;
 }
 
-export const valueAt = ({ site: { inline } }: Walk, node: Node, index: readonly Index[]): Expr =>
+export const valueAt = ({ site: { inline } }: Matrices, node: Node, index: readonly Index[]): Expr =>
   inline.value(node, broadcastIndex(index, node.type.shape));
 
 /** Four elements of a row, 0 beyond its end; of a row beyond the last, that one's. */
-export function rowFour(walk: Walk, node: Node, row: Index, four: Index): Expr {
+export function rowFour(walk: Matrices, node: Node, row: Index, four: Index): Expr {
   const { site, batch } = walk;
   const [rows, width] = node.type.shape.slice(-2);
   const inside = site.inline.ix.clamp(row, rows - 1, 'row');
   return fourOf(site, width, four, (column) => valueAt(walk, node, [...batch, inside, column]));
 }
+
+const crewOf = ({ down, across, memory }: Team) => ({ lanes: down * across, memory });
 
 /** Rolled: written out, the addresses of all chunks would be kept in registers beside the blocks. */
 const eachChunk = ({ b }: Site, chunks: number, body: (c: Expr) => void): void => b.loop('chunk', chunks, body, true);
@@ -163,9 +169,9 @@ export function addProducts(walk: Walk, block: Block, own: Stretch, other: Stret
       ({ node, from }: Stretch) =>
       (row: Index, four: Index) =>
         rowFour(walk, node, ix.add(from, row), ix.add(first, four));
-    stage(team, [
-      rowsOf(team, layout.own, [tall(blocks), fours], load(own)),
-      rowsOf(team, layout.other, [wide(blocks), fours], load(other)),
+    stage(site, crewOf(team), [
+      rowsOf(site, layout.own, [tall(blocks), fours], load(own)),
+      rowsOf(site, layout.other, [wide(blocks), fours], load(other)),
     ]);
     b.barrier();
     multiply(team, block, fours, stagedRows(team, layout.own), layout.other);
@@ -193,7 +199,7 @@ export function addWeighted(walk: Walk, sums: Block, weights: Block, { node, fro
       // A row that is not there weighs 0, but 0 · ∞ is NaN.
       return presentOr(site, row, count, value, zeros(site));
     };
-    stage(team, [columnsOf(team, layout.values, [blocks.span, blocks.across * sums.length], load)]);
+    stage(site, crewOf(team), [columnsOf(site, layout.values, [blocks.span, blocks.across * sums.length], load)]);
     b.barrier();
     multiply(team, sums, blocks.span / 4, sharedRows(team, layout.weights, first), layout.values);
     b.barrier();

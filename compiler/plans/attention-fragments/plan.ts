@@ -1,0 +1,78 @@
+import { sizeOf } from '../../ir/index.ts';
+import type { DeviceSpec } from '../../device.ts';
+import { badGrid, type Group, type Planning, type Rejection } from '../family.ts';
+import { onlineCost, sizesOf } from '../online-attention.ts';
+import { mostBytes } from '../score-blocks.ts';
+import {
+  badFragments,
+  bytesOf,
+  handsOut,
+  scoreFragments,
+  tall,
+  wide,
+  type ScoreFragments,
+} from '../score-fragments.ts';
+
+/** Attention on matrix units: own rows are queries, the others keys. */
+export interface FragmentAttentionPlan extends ScoreFragments {
+  readonly family: 'attention-fragments';
+}
+
+export const planning: Planning<FragmentAttentionPlan> = {
+  name: 'attention-fragments',
+  doc: 'Attention on matrix units: a walk over the keys for the statistics of the rows, and one for the output.',
+  computes: ['attention'],
+  provides: ['further contractions'],
+  propose,
+  refuses,
+  cost(plan, group) {
+    const { d, e } = sizesOf(group);
+    const { macs, loads } = onlineCost(group, tall(plan));
+    const twice = loads.map((count, i) => (i === 1 || i > 2 ? 2 * count : count));
+    return { macs: (macs * (2 * d + e)) / (d + e), loads: twice };
+  },
+  describe: (plan) =>
+    `${tall(plan)} queries × ${wide(plan)} keys at a time, fragments of ${plan.m}×${plan.n}×${plan.k} ${plan.of}, keys twice`,
+  byFours: () => true,
+  storesFours: true,
+};
+
+/** Workgroups that keep most GPUs busy: two for each of some thirty cores. */
+const ENOUGH_WORKGROUPS = 64;
+
+export function widthsOf(group: Group) {
+  const { d, e } = sizesOf(group);
+  return { own: [d], products: [d], sums: [e] };
+}
+
+/** A vector of f32 for four rows. */
+const factsOf = (plan: ScoreFragments): number => Math.ceil(tall(plan) / 4);
+
+function propose(group: Group, device: DeviceSpec): FragmentAttentionPlan | Rejection {
+  const { m, n } = sizesOf(group);
+  const operands = group.anchor!.inputs.slice(0, 3);
+  const workgroups = (rows: number) => sizeOf(group.anchor!.type.shape.slice(0, -2)) * Math.ceil(m / rows);
+  const plans = [...scoreFragments(device, operands, n)]
+    .map((plan) => ({ family: 'attention-fragments' as const, ...plan }))
+    .filter((plan) => m >= plan.m && !refuses(plan, group, device));
+  if (!plans.length)
+    return {
+      rejected: `no fragments of ${device.name} hold ${m} queries of ${operands.map(({ type }) => type.dtype)}`,
+    };
+  // Sums are in the same order however many rows a workgroup has.
+  const isFilled = (plan: ScoreFragments) => m > tall(plan) / 2 && workgroups(tall(plan)) >= ENOUGH_WORKGROUPS;
+  const isLight = (plan: ScoreFragments) => bytesOf(plan, widthsOf(group), factsOf(plan)) <= mostBytes(device);
+  // Subgroups of a workgroup share the keys that pass by: one alone would spend its time on staging them.
+  const shared = plans.filter(({ down }) => down > 1);
+  const light = shared.filter(isLight);
+  return light.find(isFilled) ?? light.find(({ down }) => down === 2) ?? light.at(-1) ?? plans.at(-1)!;
+}
+
+function refuses(plan: FragmentAttentionPlan, group: Group, device: DeviceSpec): string | undefined {
+  const widths = widthsOf(group);
+  const bad = badFragments(plan, group.anchor!.inputs.slice(0, 3), widths, factsOf(plan), device);
+  if (bad) return bad;
+  if (!handsOut(plan, widths.sums))
+    return `${wide(plan)} scores of a row are too few to hand out ${widths.sums[0]} columns`;
+  return badGrid(group.anchor!, { rows: tall(plan), columns: Infinity }, device);
+}

@@ -1,0 +1,275 @@
+/**
+ * Scores on matrix units, what attention and its derivatives share: a subgroup owns a fragment of rows, a workgroup walks over the
+ * other ones in blocks. Products of both go through workgroup memory to the invocations, which make weights of them; these go back
+ * as fragments to be multiplied. Nothing of a fragment is rescaled: rows' largest scores are known before weights are computed.
+ */
+import type { Node } from '../ir/index.ts';
+import type { DeviceSpec } from '../device.ts';
+import { ZERO, type Index } from '../kernel/index-map.ts';
+import type { Expr, SharedArray } from '../kernel/ir.ts';
+import { vec } from '../kernel/types.ts';
+import { builtins, range, storeElement, storeFour } from './common.ts';
+import { badCount, badMemory, badWorkgroup } from './family.ts';
+import { strideOf } from './fragment-tiles.ts';
+import {
+  eachFour,
+  fragmentShapes,
+  handoutOf,
+  multiplyTiles,
+  sameFragments,
+  zeroBlock,
+  type FragmentBlock,
+  type FragmentShape,
+  type Operand,
+} from './fragments.ts';
+import { columnsOf, rowsOf, splat, stage } from './register-blocks.ts';
+import { presentOr, rowFour, type Matrices, type Stretch } from './score-blocks.ts';
+
+/** `down` subgroups own a fragment of rows each, and score them with `others` fragments of the others at a time. */
+export interface ScoreFragments extends FragmentShape {
+  readonly down: number;
+  readonly others: number;
+}
+
+export const tall = ({ down, m }: ScoreFragments): number => down * m;
+export const wide = ({ others, n }: ScoreFragments): number => others * n;
+const invocations = ({ down, lanes }: ScoreFragments): number => down * lanes;
+
+const upTo = (size: number, by: number): number => Math.ceil(size / by) * by;
+
+/** Fragments of a sum so wide, those that complete its last part as it is handed out among them (fragments.ts). */
+function fragmentsOf(plan: ScoreFragments, width: number): number {
+  let count = Math.ceil(width / plan.n);
+  while (handoutOf(plan, count) % plan.lanes) count++;
+  return count;
+}
+
+/** Vectors of each array: of own rows of each width, of the tile that others pass through, of scores and weights. */
+function sizesOf(plan: ScoreFragments, own: readonly number[], products: readonly number[], sums: readonly number[]) {
+  const { of, k, n } = plan;
+  const stride = (width: number) => strideOf(upTo(width, k), of);
+  const passing = [
+    ...products.map((width) => wide(plan) * stride(width)),
+    ...sums.map((width) => fragmentsOf(plan, width) * n * strideOf(wide(plan), of)),
+  ];
+  return {
+    own: own.map((width) => tall(plan) * stride(width)),
+    passing: Math.max(...passing),
+    scores: tall(plan) * scoreStride(plan),
+    weights: tall(plan) * strideOf(wide(plan), of),
+  };
+}
+
+/** Rows of scores are kept out of each other's banks. */
+const scoreStride = (plan: ScoreFragments): number => wide(plan) / 4 + 1;
+
+/** What a walk holds, of which widths. */
+export interface Widths {
+  /** Own rows that stay in workgroup memory. */
+  readonly own: readonly number[];
+  /** Other rows that are multiplied by them. */
+  readonly products: readonly number[];
+  /** Sums of weighted other rows. */
+  readonly sums: readonly number[];
+}
+
+/** Bytes of workgroup memory, `facts` vectors of f32 among them. */
+export function bytesOf(plan: ScoreFragments, { own, products, sums }: Widths, facts: number): number {
+  const sizes = sizesOf(plan, own, products, sums);
+  const narrow = sizes.own.reduce((sum, vectors) => sum + vectors, 0) + sizes.passing + sizes.weights;
+  return narrow * (plan.of === 'f16' ? 8 : 16) + 16 * (sizes.scores + facts);
+}
+
+/** Numbers of sums that a lane has registers for beside operands. */
+const MOST_HELD = 160;
+
+/** Geometries for operands of a type, the better ones first. */
+export function* scoreFragments(device: DeviceSpec, operands: readonly Node[], others: number) {
+  const [type] = operands.map((node) => node.type.dtype);
+  const [shape] = operands.every((node) => node.type.dtype === type) ? fragmentShapes(device, type) : [];
+  if (!shape) return;
+  // Subgroups share the work of staging: the more, the less of it for each product.
+  for (const down of [4, 2, 1])
+    for (const width of others > 32 ? [64, 32] : [32]) yield { ...shape, down, others: width / shape.n };
+}
+
+/** Why no kernel walks so; undefined where one can. */
+export function badFragments(
+  plan: ScoreFragments,
+  operands: readonly Node[],
+  widths: Widths,
+  facts: number,
+  device: DeviceSpec,
+): string | undefined {
+  const { down, others, m, k, lanes } = plan;
+  const types = operands.map((node) => node.type.dtype);
+  const isOffered = types.every((type) => fragmentShapes(device, type).some((shape) => sameFragments(shape, plan)));
+  if (!isOffered) return `${device.name} has no such fragments for ${types.join('·')}`;
+  const bad = badCount({ down, others }) ?? badWorkgroup(invocations(plan), device);
+  if (bad) return bad;
+  if (wide(plan) % k) return `${k} does not divide ${wide(plan)} rows`;
+  if ((wide(plan) * m) % (4 * lanes) || lanes % m)
+    return `${lanes} lanes do not share ${m}×${wide(plan)} scores evenly`;
+  const columns = widths.sums.reduce((sum, width) => sum + fragmentsOf(plan, width) * plan.n, 0) + wide(plan);
+  const held = (columns * m) / lanes;
+  if (held > MOST_HELD) return `${held} numbers a lane: its registers hold ${MOST_HELD}`;
+  return badMemory(bytesOf(plan, widths, facts), device);
+}
+
+/** The walk of a workgroup on matrix units. */
+export interface FragmentWalk extends Matrices {
+  readonly plan: ScoreFragments;
+  readonly own: readonly Operand[];
+  readonly passing: SharedArray;
+  readonly scores: SharedArray;
+  readonly weights: Operand;
+  /** This invocation's subgroup, and its lane in it. */
+  readonly subgroup: Index;
+  readonly lane: Index;
+  /** The row of scores that the lane makes weights of, as the workgroup counts, with `parts − 1` others, and its number among them. */
+  readonly row: Index;
+  readonly part: Index;
+  readonly parts: number;
+}
+
+export function walkOf(matrices: Matrices, plan: ScoreFragments, { own, products, sums }: Widths): FragmentWalk {
+  const { b, inline } = matrices.site;
+  const { ix } = inline;
+  const { of, k, m, lanes } = plan;
+  const sizes = sizesOf(plan, own, products, sums);
+  const array = (hint: string, vectors: number) => b.sharedArray(hint, vectors, vec(of, 4));
+  const [subgroup, lane] = ix.divmod(ix.atom(builtins(b).lane, invocations(plan) - 1), lanes);
+  const parts = lanes / m;
+  const [row, part] = ix.divmod(lane, parts);
+  return {
+    ...matrices,
+    plan,
+    own: own.map((width, i) => {
+      const depth = upTo(width, k);
+      return { array: array('own', sizes.own[i]), stride: strideOf(depth, of), depth };
+    }),
+    passing: array('passing', sizes.passing),
+    scores: b.sharedArray('scores', sizes.scores, 'vec4f'),
+    weights: { array: array('weights', sizes.weights), stride: strideOf(wide(plan), of), depth: wide(plan) },
+    subgroup,
+    lane,
+    row: ix.add(ix.scale(subgroup, m), row),
+    part,
+    parts,
+  };
+}
+
+/** Stages rows, of a matrix from one on, into an array: `count` of them, as fragments of so many steps take them. */
+function stageRows(
+  walk: FragmentWalk,
+  { array, stride, depth }: Operand,
+  count: number,
+  { node, from }: Stretch,
+): void {
+  const { site, plan } = walk;
+  const at = (row: Index, four: Index) => rowFour(walk, node, site.inline.ix.add(from, row), four);
+  const rows = rowsOf(site, { start: 0, stride }, [count, depth / 4], at);
+  stage(site, { lanes: invocations(plan), memory: array }, [rows]);
+}
+
+/** Own rows stay where they are all along. A barrier is to follow. */
+export const stageOwn = (walk: FragmentWalk, which: number, rows: Stretch): void =>
+  stageRows(walk, walk.own[which], tall(walk.plan), rows);
+
+/** A block of fragments of the subgroup's own rows. */
+const blockOf = ({ site, plan, subgroup }: FragmentWalk, columns: number, hint: string): FragmentBlock =>
+  zeroBlock(site, { shape: plan, rows: 1, columns, row: site.inline.ix.scale(subgroup, plan.m), column: ZERO }, hint);
+
+export const sumsOf = (walk: FragmentWalk, width: number): FragmentBlock =>
+  blockOf(walk, fragmentsOf(walk.plan, width), 'sum');
+
+/**
+ * Products of own and other rows, handed to the invocations: `visit` gets four of the lane's row and the number of the first of the
+ * other rows. Nobody reads what passed through workgroup memory any more, and a barrier parts the walk from what was before.
+ */
+export function eachProduct(
+  walk: FragmentWalk,
+  which: number,
+  other: Stretch,
+  visit: (four: Index, products: Expr) => void,
+): void {
+  const { site, plan, passing, scores, own, row, part, parts } = walk;
+  const { b, inline } = site;
+  const { ix } = inline;
+  const tile = { ...own[which], array: passing };
+  stageRows(walk, tile, wide(plan), other);
+  b.barrier();
+  const block = blockOf(walk, plan.others, 'score');
+  multiplyTiles(site, block, own[which], tile);
+  const stride = scoreStride(plan);
+  block.sums[0].forEach((sum, c) => {
+    const offset = ix.expr(ix.offset(ix.scale(block.row, stride), (c * plan.n) / 4));
+    b.storeFragment(b.read(sum), { array: scores, offset, stride: b.u32(stride), by: 'rows' });
+  });
+  b.barrier();
+  range(wide(plan) / 4 / parts).forEach((i) => {
+    const four = ix.offset(part, i * parts);
+    visit(four, b.bind('products', b.loadShared(scores, ix.expr(ix.add(ix.scale(row, stride), four)))));
+  });
+}
+
+/** Hands in the weights of the lane's row with four of the other rows. */
+export function putWeights({ site: { b, inline }, weights, row }: FragmentWalk, four: Index, values: Expr): void {
+  const place = inline.ix.add(inline.ix.scale(row, weights.stride), four);
+  b.storeShared(weights.array, inline.ix.expr(place), b.convert(values, weights.array.type));
+}
+
+/** Adds to sums the other rows, each times its weight that was handed in; no barrier has come by since. */
+export function addWeighted(walk: FragmentWalk, sums: FragmentBlock, { node, from }: Stretch): void {
+  const { site, plan, passing, weights } = walk;
+  const { b, inline } = site;
+  const { ix } = inline;
+  const zero = splat(site, b.literal(0, 'f32'));
+  const load = (local: Index, four: Index) => {
+    const row = ix.add(from, local);
+    // A row that is not there weighs 0, but 0 · ∞ is NaN.
+    return presentOr(site, row, node.type.shape.at(-2)!, rowFour(walk, node, row, four), zero);
+  };
+  const { stride, depth } = weights;
+  const tile = columnsOf(site, { start: 0, stride }, [depth, sums.columns * plan.n], load);
+  stage(site, { lanes: invocations(plan), memory: passing }, [tile]);
+  b.barrier();
+  multiplyTiles(site, sums, weights, { array: passing, stride, depth });
+  b.barrier();
+}
+
+/** Stores sums as an anchor's result, from a row on, of so many rows and columns; `finish` has the last word on four of a row. */
+export function writeSums(
+  walk: FragmentWalk,
+  sums: FragmentBlock,
+  [row0, rows]: readonly [Index, number],
+  columns: number,
+  anchor: Node,
+  finish: (row: Index, four: Expr) => Expr = (_, four) => four,
+): void {
+  const { site, scores, batch, subgroup, lane } = walk;
+  const { b, inline } = site;
+  const { ix } = inline;
+  eachFour(site, sums, { array: scores, subgroup, lane }, (local, column, products) => {
+    const row = ix.add(row0, local);
+    const four = finish(local, products);
+    if (columns % 4 === 0) return storeFour(site, batch, [row, rows], [column, columns], four, anchor);
+    range(4).forEach((u) =>
+      storeElement(site, batch, [row, rows], [ix.offset(column, u), columns], b.component(four, u), anchor),
+    );
+  });
+}
+
+/** Whether results fit the memory of scores as they are handed out. */
+export const handsOut = (plan: ScoreFragments, sums: readonly number[]): boolean =>
+  sums.every((width) => handoutOf(plan, fragmentsOf(plan, width)) <= plan.m * scoreStride(plan));
+
+/** A number of each of the lanes of a row, combined. */
+export function acrossRow({ site: { b }, parts }: FragmentWalk, own: Expr, combine: (x: Expr, y: Expr) => Expr): Expr {
+  let all = own;
+  for (let apart = 1; apart < parts; apart *= 2) {
+    const before = b.bind('part', all);
+    all = combine(before, b.call('subgroupShuffleXor', [before, b.u32(apart)]));
+  }
+  return b.bind('all', all);
+}
