@@ -7,6 +7,7 @@ import type { DeviceSpec } from '../device.ts';
 import attention from './attention/index.ts';
 import attentionFragments from './attention-fragments/index.ts';
 import attentionGradient from './attention-gradient/index.ts';
+import attentionGradientFragments from './attention-gradient-fragments/index.ts';
 import attentionGradientTiled from './attention-gradient-tiled/index.ts';
 import attentionSubgroup from './attention-subgroup/index.ts';
 import attentionTiled from './attention-tiled/index.ts';
@@ -37,6 +38,7 @@ export const FAMILIES: readonly Family[] = [
   attentionTiled,
   attentionSubgroup,
   attention,
+  attentionGradientFragments,
   attentionGradientTiled,
   attentionGradient,
   scan,

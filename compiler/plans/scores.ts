@@ -59,3 +59,27 @@ export function adjustScore(
 export function rowShare({ b }: Site, total: Expr): Expr {
   return b.binary('/', total, b.binary('*', total, total));
 }
+
+/**
+ * P of a query and a key, of their product; and where it is given what dy gains by the value, the derivative by that product. Of
+ * the query are its largest score, one over its sum of exponentials, and Σ dy∘out.
+ */
+export function weightAndSlope(
+  site: Site,
+  operands: readonly Node[],
+  index: readonly Index[],
+  product: Expr,
+  gained: Expr | undefined,
+  [largest, share, spent]: readonly Expr[],
+): { weight: Expr; slope?: Expr } {
+  const { b, inline } = site;
+  const scaled = scaledScore(site, product);
+  const score = adjustScore(site, scaled, index, operands);
+  const weight = b.bind('p', b.binary('*', b.call('exp', [b.binary('-', score, largest)]), share));
+  if (!gained) return { weight };
+  const free = b.binary('*', b.binary('*', weight, scoreSlope(site, scaled)), b.binary('-', gained, spent));
+  const { mask } = scoreOperands(operands, (node) => node.type.dtype);
+  if (!mask) return { weight, slope: b.bind('slope', free) };
+  const holds = inline.value(mask, broadcastIndex(index, mask.type.shape));
+  return { weight, slope: b.bind('slope', b.call('select', [b.literal(0, 'f32'), free, holds])) };
+}

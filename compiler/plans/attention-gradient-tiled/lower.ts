@@ -3,13 +3,13 @@
  * for dq, others own keys and walk over the queries for dk and dv; both compute scores anew. Dao et al. 2022, algorithm 4.
  */
 import { sizeOf, type Node } from '../../ir/index.ts';
-import { gradientOperands, scoreOperands } from '../../ops/index.ts';
+import { gradientOperands } from '../../ops/index.ts';
 import type { Index } from '../../kernel/index-map.ts';
 import type { Expr } from '../../kernel/ir.ts';
 import { batchIndex, boundedGroup, range, type Launch, type Site } from '../common.ts';
 import { blockOf, columnOf, rowOf, teamOf, type Block } from '../register-blocks.ts';
-import { addProducts, addWeighted, layoutOf, presentOr, tall, valueAt, wide, writeBlock } from '../score-blocks.ts';
-import { adjustScore, scaledScore, scoreSlope } from '../scores.ts';
+import { addProducts, addWeighted, layoutOf, presentOr, tall, wide, writeBlock } from '../score-blocks.ts';
+import { weightAndSlope } from '../scores.ts';
 import { factsOf, shareFacts, type Facts, type Gradient } from './facts.ts';
 import { derivativesOf, gridOf, type TiledGradientPlan } from './plan.ts';
 
@@ -40,7 +40,7 @@ export function tiledAttentionGradient(site: Site, plan: TiledGradientPlan): Lau
   const operands = gradientOperands(region.anchor!.inputs);
   const batch = batchIndex(site, dims.batch);
   const gradient: Gradient = { site, team, blocks: plan, layout, batch, ...operands, queries: dims.m };
-  const [queries, keys] = gridOf(plan, region);
+  const [queries, keys] = gridOf(tall(plan), region);
   const group = boundedGroup(site, 'groupX', queries + keys);
   const { dy } = operands;
   const [q, k, v] = operands.own;
@@ -133,7 +133,14 @@ function differentiate(
         const [query, key] = own === 'queries' ? [row, inside] : [inside, row];
         const facts = range(3).map((i) => (shared ? b.component(shared, i) : b.component(ownFacts![j][i], r)));
         const gained = slopes && b.component(b.read(slopes[c][j]), r);
-        return derivative(gradient, [...batch, query, key], b.component(b.read(weight), r), gained, facts);
+        return weightAndSlope(
+          site,
+          gradient.own,
+          [...batch, query, key],
+          b.component(b.read(weight), r),
+          gained,
+          facts,
+        );
       });
       const present = (values: readonly Expr[]) =>
         presentOr(site, other, others, b.call('vec4f', values, 'vec4f'), nothing);
@@ -141,25 +148,4 @@ function differentiate(
       if (slopes) b.assign(slopes[c][j], present(parts.map((part) => part.slope!)));
     });
   });
-}
-
-/** P of a query and a key of their product, and the derivative by that. */
-function derivative(
-  gradient: Gradient,
-  index: readonly Index[],
-  product: Expr,
-  gained: Expr | undefined,
-  [largest, share, spent]: readonly Expr[],
-): { weight: Expr; slope?: Expr } {
-  const { site, own } = gradient;
-  const { b } = site;
-  const scaled = scaledScore(site, product);
-  const score = adjustScore(site, scaled, index, own);
-  const weight = b.bind('p', b.binary('*', b.call('exp', [b.binary('-', score, largest)]), share));
-  if (!gained) return { weight };
-  const free = b.binary('*', b.binary('*', weight, scoreSlope(site, scaled)), b.binary('-', gained, spent));
-  const { mask } = scoreOperands(own, (node) => node.type.dtype);
-  if (!mask) return { weight, slope: b.bind('slope', free) };
-  const holds = valueAt(gradient, mask, index);
-  return { weight, slope: b.bind('slope', b.call('select', [b.literal(0, 'f32'), free, holds])) };
 }

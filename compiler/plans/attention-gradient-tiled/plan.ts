@@ -16,7 +16,7 @@ export const planning: Planning<TiledGradientPlan> = {
   provides: ['further contractions'],
   propose,
   refuses,
-  cost,
+  cost: (plan, group) => walksCost(tall(plan), wide(plan), group),
   describe: (plan) =>
     `${tall(plan)} rows × ${wide(plan)} others at a time, ${plan.rows}×${plan.others} scores an invocation, computed anew`,
   byFours: () => true,
@@ -29,10 +29,10 @@ export function derivativesOf({ anchor, results = [] }: Group) {
   return { dq, dk, dv, dims: attentionDims(gradientOperands(anchor!.inputs).own.map(({ type }) => type)) };
 }
 
-/** Workgroups along x: those that own queries, then those that own keys. */
-export function gridOf(plan: ScoreBlocks, group: Group): readonly [queries: number, keys: number] {
+/** Workgroups along x, of so many rows each: those that own queries, then those that own keys. */
+export function gridOf(rows: number, group: Group): readonly [queries: number, keys: number] {
   const { dq, dk, dv, dims } = derivativesOf(group);
-  return [dq ? Math.ceil(dims.m / tall(plan)) : 0, dk || dv ? Math.ceil(dims.n / tall(plan)) : 0];
+  return [dq ? Math.ceil(dims.m / rows) : 0, dk || dv ? Math.ceil(dims.n / rows) : 0];
 }
 
 /** Fewer rows leave most of a block idle. */
@@ -62,20 +62,23 @@ function refuses(plan: TiledGradientPlan, group: Group, device: DeviceSpec): str
   const bad = badBlocks(plan, held, layoutOf(plan, Math.max(dims.d, dims.e), true).vectors, device);
   if (bad) return bad;
   if (wide(plan) % (4 * down)) return `${wide(plan)} rows do not divide into fours for ${down} invocations`;
-  const [queries, keys] = gridOf(plan, group);
-  return badDimensions([queries + keys, 1, sizeOf(dims.batch)], device);
+  return badRows(tall(plan), group, device);
+}
+
+/** Why workgroups of so many rows are too many for the device; undefined where they are not. */
+export function badRows(rows: number, group: Group, device: DeviceSpec): string | undefined {
+  const [queries, keys] = gridOf(rows, group);
+  return badDimensions([queries + keys, 1, sizeOf(derivativesOf(group).dims.batch)], device);
 }
 
 /** Rows pass by once for each block of the others, in each of the walks. */
-function cost(plan: TiledGradientPlan, group: Group): Cost {
+export function walksCost(rows: number, others: number, group: Group): Cost {
   const { dk, dv, dims } = derivativesOf(group);
-  const [queries, keys] = gridOf(plan, group);
+  const [queries, keys] = gridOf(rows, group);
   const { d, e } = dims;
-  const padded = (rows: number) => Math.ceil(rows / wide(plan)) * wide(plan);
+  const padded = (count: number) => Math.ceil(count / others) * others;
   const byQuery = queries * padded(dims.n) * (2 * d + e);
   const byKey = keys * padded(dims.m) * (d + (dv ? e : 0) + (dk ? d + e : 0));
-  return {
-    macs: sizeOf(dims.batch) * tall(plan) * (byQuery + byKey),
-    loads: group.anchor!.inputs.map(() => queries + keys),
-  };
+  const loads = group.anchor!.inputs.map(() => queries + keys);
+  return { macs: sizeOf(dims.batch) * rows * (byQuery + byKey), loads };
 }

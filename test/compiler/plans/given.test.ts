@@ -35,6 +35,12 @@ const BLOCKS = {
   sized: [false],
 };
 
+/** Of scores on matrix units. */
+const FRAGMENTS = {
+  ...{ of: ['f32'], m: [8], n: [8], k: [8], lanes: [16, 32], sized: [false] },
+  ...{ down: [1, 2], others: [2, 4] },
+};
+
 const GEOMETRIES: Readonly<Record<string, Readonly<Record<string, readonly unknown[]>>>> = {
   map: { workgroup: [0, 48, 64, 1024] },
   row: {
@@ -75,10 +81,8 @@ const GEOMETRIES: Readonly<Record<string, Readonly<Record<string, readonly unkno
   },
   attention: { lanes: [6, 8, 64], rows: [4, 6, 12], keys: [8, 12, 64], columns: [1, 2], rolled: [false] },
   'attention-subgroup': { lanes: [4, 8], rows: [4, 8, 12], keys: [1, 2] },
-  'attention-fragments': {
-    ...{ of: ['f32'], m: [8], n: [8], k: [8], lanes: [16, 32], sized: [false] },
-    ...{ down: [1, 2], others: [2, 4] },
-  },
+  'attention-fragments': FRAGMENTS,
+  'attention-gradient-fragments': FRAGMENTS,
   'attention-tiled': BLOCKS,
   'attention-gradient-tiled': BLOCKS,
   'attention-gradient': { lanes: [3, 64, 512], unrolled: [4, 6, 80], rolled: [false] },

@@ -112,7 +112,7 @@ export const CASES: readonly Case[] = [
     ),
   ),
   group('attention', attended(false), software(8)),
-  group('attention', attended(false), UNITS),
+  group('attention and its derivatives', attended(true), UNITS),
   group('attention and its derivatives', attended(true), subgroups(8)),
   group('elements', pointwise(), PORTABLE, PLAIN),
   group('long rows', rows([5, 70], 1), software(8), PLAIN),

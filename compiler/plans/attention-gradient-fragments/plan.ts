@@ -1,0 +1,65 @@
+import type { DeviceSpec } from '../../device.ts';
+import { gradientOperands } from '../../ops/index.ts';
+import { badRows, derivativesOf, walksCost } from '../attention-gradient-tiled/plan.ts';
+import type { Group, Planning, Rejection } from '../family.ts';
+import { mostBytes } from '../score-blocks.ts';
+import {
+  badFragments,
+  bytesOf,
+  handsOut,
+  scoreFragments,
+  tall,
+  wide,
+  type ScoreFragments,
+  type Widths,
+} from '../score-fragments.ts';
+
+/** Derivatives of attention on matrix units: own rows are queries in some workgroups, keys in others. */
+export interface FragmentGradientPlan extends ScoreFragments {
+  readonly family: 'attention-gradient-fragments';
+}
+
+export const planning: Planning<FragmentGradientPlan> = {
+  name: 'attention-gradient-fragments',
+  doc: 'Derivatives of attention on matrix units, by workgroups of their own for queries and for keys, weights computed anew.',
+  computes: ['attention-queries', 'attention-keys', 'attention-values'],
+  provides: ['further contractions'],
+  propose,
+  refuses,
+  cost: (plan, group) => walksCost(tall(plan), wide(plan), group),
+  describe: (plan) =>
+    `${tall(plan)} rows × ${wide(plan)} others at a time, fragments of ${plan.m}×${plan.n}×${plan.k} ${plan.of}`,
+  byFours: () => true,
+  storesFours: true,
+};
+
+/** Both walks have the same: own rows and others of scores, and of what dy gains by the values. */
+export function widthsOf(group: Group): Widths {
+  const { dk, dq, dv, dims } = derivativesOf(group);
+  const both = [dims.d, dims.e];
+  const byKey = [...(dv ? [dims.e] : []), ...(dk ? [dims.d] : [])];
+  return { own: both, products: both, sums: byKey.length || !dq ? byKey : [dims.d] };
+}
+
+const operandsOf = ({ anchor }: Group) => gradientOperands(anchor!.inputs).own.slice(0, 3);
+
+function propose(group: Group, device: DeviceSpec): FragmentGradientPlan | Rejection {
+  const { m, n } = derivativesOf(group).dims;
+  const operands = operandsOf(group);
+  const plans = [...scoreFragments(device, operands, Math.max(m, n))]
+    .map((plan) => ({ family: 'attention-gradient-fragments' as const, ...plan }))
+    .filter((plan) => Math.max(m, n) >= plan.m && !refuses(plan, group, device));
+  const shared = plans.filter(({ down }) => down > 1);
+  const light = shared.find((plan) => bytesOf(plan, widthsOf(group), wide(plan)) <= mostBytes(device));
+  const types = operands.map(({ type }) => type.dtype);
+  return light ?? shared.at(-1) ?? plans.at(-1) ?? { rejected: `no fragments of ${device.name} hold rows of ${types}` };
+}
+
+function refuses(plan: FragmentGradientPlan, group: Group, device: DeviceSpec): string | undefined {
+  const widths = widthsOf(group);
+  const bad = badFragments(plan, operandsOf(group), widths, wide(plan), device);
+  if (bad) return bad;
+  if (!handsOut(plan, [...widths.sums, ...widths.own]))
+    return `${wide(plan)} scores of a row are too few to hand out sums`;
+  return badRows(tall(plan), group, device);
+}
