@@ -45,17 +45,19 @@ function fragmentsOf(plan: ScoreFragments, width: number): number {
 }
 
 /** Vectors of each array: of own rows of each width, of the tile that others pass through, of scores and weights. */
-function sizesOf(plan: ScoreFragments, own: readonly number[], products: readonly number[], sums: readonly number[]) {
+function sizesOf(plan: ScoreFragments, { own, products, sums }: Widths) {
   const { of, k, n } = plan;
+  const counts = sums.flat().map((width) => fragmentsOf(plan, width));
   const stride = (width: number) => strideOf(upTo(width, k), of);
   const passing = [
     ...products.map((width) => wide(plan) * stride(width)),
-    ...sums.map((width) => fragmentsOf(plan, width) * n * strideOf(wide(plan), of)),
+    ...counts.map((count) => count * n * strideOf(wide(plan), of)),
   ];
   return {
     own: own.map((width) => tall(plan) * stride(width)),
     passing: Math.max(...passing),
-    scores: tall(plan) * scoreStride(plan),
+    // Sums are handed out through it too.
+    scores: plan.down * Math.max(plan.m * scoreStride(plan), ...counts.map((count) => handoutOf(plan, count))),
     weights: tall(plan) * strideOf(wide(plan), of),
   };
 }
@@ -69,19 +71,19 @@ export interface Widths {
   readonly own: readonly number[];
   /** Other rows that are multiplied by them. */
   readonly products: readonly number[];
-  /** Sums of weighted other rows. */
-  readonly sums: readonly number[];
+  /** Sums of weighted other rows, those of each walk. */
+  readonly sums: readonly (readonly number[])[];
 }
 
 /** Bytes of workgroup memory, `facts` vectors of f32 among them. */
-export function bytesOf(plan: ScoreFragments, { own, products, sums }: Widths, facts: number): number {
-  const sizes = sizesOf(plan, own, products, sums);
+export function bytesOf(plan: ScoreFragments, widths: Widths, facts: number): number {
+  const sizes = sizesOf(plan, widths);
   const narrow = sizes.own.reduce((sum, vectors) => sum + vectors, 0) + sizes.passing + sizes.weights;
   return narrow * (plan.of === 'f16' ? 8 : 16) + 16 * (sizes.scores + facts);
 }
 
 /** Numbers of sums that a lane has registers for beside operands. */
-const MOST_HELD = 160;
+const MOST_HELD = 140;
 
 /** Geometries for operands of a type, the better ones first. */
 export function* scoreFragments(device: DeviceSpec, operands: readonly Node[], others: number) {
@@ -90,7 +92,7 @@ export function* scoreFragments(device: DeviceSpec, operands: readonly Node[], o
   if (!shape) return;
   // Subgroups share the work of staging: the more, the less of it for each product.
   for (const down of [4, 2, 1])
-    for (const width of others > 32 ? [64, 32] : [32]) yield { ...shape, down, others: width / shape.n };
+    for (const width of others > 32 ? [64, 32, 16] : [32, 16]) yield { ...shape, down, others: width / shape.n };
 }
 
 /** Why no kernel walks so; undefined where one can. */
@@ -110,8 +112,9 @@ export function badFragments(
   if (wide(plan) % k) return `${k} does not divide ${wide(plan)} rows`;
   if ((wide(plan) * m) % (4 * lanes) || lanes % m)
     return `${lanes} lanes do not share ${m}×${wide(plan)} scores evenly`;
-  const columns = widths.sums.reduce((sum, width) => sum + fragmentsOf(plan, width) * plan.n, 0) + wide(plan);
-  const held = (columns * m) / lanes;
+  const columnsIn = (sums: readonly number[]) =>
+    sums.reduce((sum, width) => sum + fragmentsOf(plan, width) * plan.n, 0);
+  const held = ((Math.max(...widths.sums.map(columnsIn)) + wide(plan)) * m) / lanes;
   if (held > MOST_HELD) return `${held} numbers a lane: its registers hold ${MOST_HELD}`;
   return badMemory(bytesOf(plan, widths, facts), device);
 }
@@ -132,11 +135,11 @@ export interface FragmentWalk extends Matrices {
   readonly parts: number;
 }
 
-export function walkOf(matrices: Matrices, plan: ScoreFragments, { own, products, sums }: Widths): FragmentWalk {
+export function walkOf(matrices: Matrices, plan: ScoreFragments, widths: Widths): FragmentWalk {
   const { b, inline } = matrices.site;
   const { ix } = inline;
   const { of, k, m, lanes } = plan;
-  const sizes = sizesOf(plan, own, products, sums);
+  const sizes = sizesOf(plan, widths);
   const array = (hint: string, vectors: number) => b.sharedArray(hint, vectors, vec(of, 4));
   const [subgroup, lane] = ix.divmod(ix.atom(builtins(b).lane, invocations(plan) - 1), lanes);
   const parts = lanes / m;
@@ -144,7 +147,7 @@ export function walkOf(matrices: Matrices, plan: ScoreFragments, { own, products
   return {
     ...matrices,
     plan,
-    own: own.map((width, i) => {
+    own: widths.own.map((width, i) => {
       const depth = upTo(width, k);
       return { array: array('own', sizes.own[i]), stride: strideOf(depth, of), depth };
     }),
@@ -259,10 +262,6 @@ export function writeSums(
     );
   });
 }
-
-/** Whether results fit the memory of scores as they are handed out. */
-export const handsOut = (plan: ScoreFragments, sums: readonly number[]): boolean =>
-  sums.every((width) => handoutOf(plan, fragmentsOf(plan, width)) <= plan.m * scoreStride(plan));
 
 /** A number of each of the lanes of a row, combined. */
 export function acrossRow({ site: { b }, parts }: FragmentWalk, own: Expr, combine: (x: Expr, y: Expr) => Expr): Expr {

@@ -3,15 +3,7 @@ import type { DeviceSpec } from '../../device.ts';
 import { badGrid, type Group, type Planning, type Rejection } from '../family.ts';
 import { onlineCost, sizesOf } from '../online-attention.ts';
 import { mostBytes } from '../score-blocks.ts';
-import {
-  badFragments,
-  bytesOf,
-  handsOut,
-  scoreFragments,
-  tall,
-  wide,
-  type ScoreFragments,
-} from '../score-fragments.ts';
+import { badFragments, bytesOf, scoreFragments, tall, wide, type ScoreFragments } from '../score-fragments.ts';
 
 /** Attention on matrix units: own rows are queries, the others keys. */
 export interface FragmentAttentionPlan extends ScoreFragments {
@@ -42,7 +34,7 @@ const ENOUGH_WORKGROUPS = 64;
 
 export function widthsOf(group: Group) {
   const { d, e } = sizesOf(group);
-  return { own: [d], products: [d], sums: [e] };
+  return { own: [d], products: [d], sums: [[e]] };
 }
 
 /** A vector of f32 for four rows. */
@@ -72,7 +64,5 @@ function refuses(plan: FragmentAttentionPlan, group: Group, device: DeviceSpec):
   const widths = widthsOf(group);
   const bad = badFragments(plan, group.anchor!.inputs.slice(0, 3), widths, factsOf(plan), device);
   if (bad) return bad;
-  if (!handsOut(plan, widths.sums))
-    return `${wide(plan)} scores of a row are too few to hand out ${widths.sums[0]} columns`;
   return badGrid(group.anchor!, { rows: tall(plan), columns: Infinity }, device);
 }

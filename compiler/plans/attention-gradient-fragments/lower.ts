@@ -136,11 +136,13 @@ function factsOf(gradient: Gradient, query: Index): Expr[] {
   const inside = ix.clamp(query, queries - 1, 'query');
   const rounds = Math.ceil(width(dy) / 4 / parts);
   const spent = b.variable('spent', b.literal(0, 'f32'));
-  b.loop('round', rounds, (i) => {
+  const addRound = (i: Expr) => {
     const four = ix.add(part, ix.scale(ix.atom(i, rounds - 1), parts));
     const both = [dy, out].map((node) => b.bind('four', rowFour(gradient, node, inside, four)));
     b.assign(spent, b.binary('+', b.read(spent), b.call('dot', both, 'f32')));
-  });
+  };
+  // Unrolled, it would have all of its loads under way at once, in more registers than there are.
+  b.loop('round', rounds, addRound, true);
   const all = acrossRow(gradient, b.read(spent), (x, y) => b.binary('+', x, y));
   const known = range(2).map((i) => b.bind('stat', valueAt(gradient, stats, [...batch, inside, fixedIndex(i)])));
   return [...known, all];

@@ -6,7 +6,6 @@ import { mostBytes } from '../score-blocks.ts';
 import {
   badFragments,
   bytesOf,
-  handsOut,
   scoreFragments,
   tall,
   wide,
@@ -38,7 +37,7 @@ export function widthsOf(group: Group): Widths {
   const { dk, dq, dv, dims } = derivativesOf(group);
   const both = [dims.d, dims.e];
   const byKey = [...(dv ? [dims.e] : []), ...(dk ? [dims.d] : [])];
-  return { own: both, products: both, sums: byKey.length || !dq ? byKey : [dims.d] };
+  return { own: both, products: both, sums: [dq ? [dims.d] : [], byKey] };
 }
 
 const operandsOf = ({ anchor }: Group) => gradientOperands(anchor!.inputs).own.slice(0, 3);
@@ -59,7 +58,5 @@ function refuses(plan: FragmentGradientPlan, group: Group, device: DeviceSpec): 
   const widths = widthsOf(group);
   const bad = badFragments(plan, operandsOf(group), widths, wide(plan), device);
   if (bad) return bad;
-  if (!handsOut(plan, [...widths.sums, ...widths.own]))
-    return `${wide(plan)} scores of a row are too few to hand out sums`;
   return badRows(tall(plan), group, device);
 }
