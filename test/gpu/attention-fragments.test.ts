@@ -1,0 +1,54 @@
+/**
+ * Attention and its derivatives on matrix units, on a device that has some: a GPU, or the software one of the lab (`npm run lab -- run npx
+ * vitest run test/gpu/attention-fragments.test.ts`, bench/lab/README.md). Elsewhere the tests' machine runs such kernels
+ * (compiler/plans/score-fragments.test.ts).
+ */
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import type { DeviceSpec } from '../../compiler/device.ts';
+import { interpret } from '../../compiler/ops/index.ts';
+import { fragmentShapes } from '../../compiler/plans/fragments.ts';
+import { compileGraphs } from '../../compiler/compile.ts';
+import { attentionOf, drawnFor, type AttentionCase } from '../helpers/attention-graph.ts';
+import { relativeError, TestGpu } from '../helpers/gpu.ts';
+import { HALF_PASS } from '../helpers/tolerances.ts';
+
+/** A software GPU compiles such a kernel for a good while. */
+vi.setConfig({ testTimeout: 600_000 });
+
+let gpu: TestGpu;
+let device: DeviceSpec;
+beforeAll(async () => {
+  gpu = await TestGpu.open();
+  device = { ...gpu.spec, kind: 'hardware' };
+});
+afterAll(() => gpu?.close());
+
+const CASES: readonly AttentionCase[] = [
+  { batch: [1], m: 33, n: 70, d: 40, masked: true },
+  ...(process.env.DITC_SLOW
+    ? [
+        { batch: [2, 2], shared: [2, 1], m: 257, n: 257, d: 72 },
+        { batch: [1], m: 17, n: 33, d: 128 },
+        { batch: [1], m: 65, n: 257, d: 80, cap: 1.5, biased: true },
+        { batch: [1], m: 1025, n: 1025, d: 64 },
+      ]
+    : []),
+];
+const named = CASES.map((one) => [JSON.stringify(one).replaceAll('"', ''), one] as const);
+
+async function expectRight(one: AttentionCase, families: readonly string[], error: number) {
+  const graph = attentionOf(one, true);
+  const bindings = drawnFor(graph);
+  const artefact = compileGraphs([graph], { device, verify: true });
+  const used = Object.values(artefact.manifest.kernels).map(({ plan }) => plan.family);
+  for (const family of families) expect(used).toContain(family);
+  const { outputs } = await gpu.run(artefact, graph.name, bindings);
+  const want = interpret(graph, bindings).outputs;
+  for (const { name } of graph.outputs) expect(relativeError(outputs[name], want[name].data), name).toBeLessThan(error);
+}
+
+it.each(named)('%s on matrix units', async (_, one) => {
+  if (!fragmentShapes(device, 'f16').length) return;
+  const families = ['attention-fragments', 'attention-gradient-fragments'];
+  await expectRight({ ...one, dtype: 'f16' }, families, HALF_PASS);
+});
