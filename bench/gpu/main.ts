@@ -25,7 +25,7 @@ const HELP = `npx tsx bench/gpu/main.ts [options]   ditc beside PyTorch on this 
   --no-torch         ditc alone
   --no-verify        do not check the kernels before
   --verify-only      check the kernels and end
-  --out DIR          where results.json and results.md go (bench/gpu/results)
+  --out DIR          where results.json and table.txt go (bench/gpu/results)
   -h, --help`;
 
 const { values: given } = parseArgs({
@@ -198,7 +198,7 @@ async function main(): Promise<void> {
     const about = [...new Set(all.flatMap(({ processes }) => processes.map(({ device }) => device)))].join(', ');
     const text = markdown(rows, `${about}, Dawn ${dawnVersion()}`);
     // After each row: a machine that is lent may be taken back.
-    writeFileSync(join(given.out, 'results.md'), text);
+    writeFileSync(join(given.out, 'table.txt'), text);
     writeFileSync(
       join(given.out, 'results.json'),
       `${JSON.stringify(Object.fromEntries([...rows].map(([work, cells]) => [work, Object.fromEntries(cells)])), null, 2)}\n`,
