@@ -18,6 +18,8 @@ const NEEDED: Record<string, readonly string[]> = {
   merge: ['o'],
   eval: ['a'],
   verify: ['m.ts'],
+  tune: ['m.ts'],
+  profile: ['m.ts'],
   inspect: ['m.ts'],
   opt: ['f.ir'],
   doctor: [],

@@ -56,6 +56,7 @@ const GEOMETRIES: Readonly<Record<string, Readonly<Record<string, readonly unkno
     sized: [false, true],
     width: [1, 4],
   },
+  scan: { workgroup: [0, 3, 48, 1024] },
   'product-simple': { workgroup: [0.5, 48] },
   'product-dot-subgroup': {
     subgroups: [1, 2],

@@ -52,6 +52,13 @@ const attended = (isDerived: boolean) =>
 
 const pointwise = () => graphOf((f, input) => [f.exp(f.add(input('x', [9, 7]), input('y', [7])))]);
 
+/** Running sums of what is made element by element, and of whole numbers. */
+const sums = () =>
+  graphOf((f, input) => {
+    const x = input('x', [5, 9, 4]);
+    return [f.mul(f.op('scan', [f.exp(x)], { axis: 1 }), 2)];
+  });
+
 const rows = (shape: readonly number[], axis: number) =>
   graphOf((f, input) => {
     const x = input('x', shape);
@@ -115,6 +122,7 @@ export const CASES: readonly Case[] = [
   group('attention and its derivatives', attended(true), UNITS),
   group('attention and its derivatives', attended(true), subgroups(8)),
   group('elements', pointwise(), PORTABLE, PLAIN),
+  group('running sums', sums(), PORTABLE, PLAIN),
   group('long rows', rows([5, 70], 1), software(8), PLAIN),
   group('short rows', rows([9, 5], 1), PORTABLE, PLAIN),
   group('columns', rows([6, 70], 0), subgroups(8), PLAIN),
