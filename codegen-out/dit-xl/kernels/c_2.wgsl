@@ -3,7 +3,7 @@
 //   reads  hidden f32[500,1152] · mlp_2_weight f32[1152,1152] · mlp_2_bias f32[1152] · embedding_table_weight f32[1001,1152] · y i32[1]
 //   writes c f32[500,1152]
 //   cost   664 MMAC · 9.93 MB · plan: workgroup tile 64×64, 4×4 per invocation
-//   source models/dit.ts:203 linear · :232 add · :232 silu
+//   source models/dit.ts:60 linear · :101 add · :102 silu
 
 @group(0) @binding(0) var<storage, read> hidden: array<f32, 576000>;
 @group(0) @binding(1) var<storage, read> mlp_2_weight: array<f32, 1327104>;
@@ -100,9 +100,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       let concat = select(y_v, 1000i, inside);
       let row_2 = min(u32(max(concat, 0i)), 1000u);
       let embedding_table_weight_v = embedding_table_weight[base_8 + row_2 * 1152u];
-      let add = mlp + embedding_table_weight_v;
+      let sum = mlp + embedding_table_weight_v;
       if ((base_6 + r) < 500u) {
-        c[base_8 + row_1 * 1152u] = silu(add);
+        c[base_8 + row_1 * 1152u] = silu(sum);
       }
     }
   }

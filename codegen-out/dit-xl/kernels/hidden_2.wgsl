@@ -1,11 +1,11 @@
 // hidden_2 — linear → silu
 //   1 use: t_embedder.mlp.*
-//   reads  waves f32[250,1,256] · mlp_0_weight f32[1152,256] · mlp_0_bias f32[1152]
+//   reads  table f32[500,256] · mlp_0_weight f32[1152,256] · mlp_0_bias f32[1152]
 //   writes hidden f32[500,1152]
-//   cost   147 MMAC · 3.74 MB · plan: workgroup tile 64×64, 4×4 per invocation
-//   source models/dit.ts:202 linear · :202 silu
+//   cost   147 MMAC · 4.00 MB · plan: workgroup tile 64×64, 4×4 per invocation
+//   source models/dit.ts:59 linear · :59 silu
 
-@group(0) @binding(0) var<storage, read> waves: array<f32, 64000>;
+@group(0) @binding(0) var<storage, read> table: array<f32, 128000>;
 @group(0) @binding(1) var<storage, read> mlp_0_weight: array<f32, 294912>;
 @group(0) @binding(2) var<storage, read> mlp_0_bias: array<f32, 1152>;
 @group(0) @binding(3) var<storage, read_write> hidden: array<f32, 576000>;
@@ -42,8 +42,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     for (var s = 0u; s < 4u; s++) {
       let e = lane + s * 256u;
       let row = min(base + (e / 16u), 499u);
-      let waves_v = waves[base_1 + (e % 16u) + (row / 2u) * 256u];
-      left_tile[(e / 16u) + (e % 16u) * 65u] = waves_v;
+      let table_v = table[base_1 + (e % 16u) + row * 256u];
+      left_tile[(e / 16u) + (e % 16u) * 65u] = table_v;
     }
     let base_3 = base_2 + base_1;
     for (var s_1 = 0u; s_1 < 4u; s_1++) {
