@@ -30,7 +30,8 @@ export function norm(p: Scope, name: string, x: Tensor, cfg: DiTConfig, eps = 1e
 function attend(q: Tensor, k: Tensor, v: Tensor, mask?: Tensor): Tensor {
   const [N, h, T, hd] = q.shape;
   const scores = q.matmul(k.transpose()).mul(hd ** -0.5);
-  return softmax(mask ? where(mask, scores, -Infinity) : scores)
+  const weights = softmax(mask ? where(mask, scores, -Infinity) : scores);
+  return weights
     .matmul(v)
     .permute(0, 2, 1, 3)
     .reshape(N, T, h * hd);
