@@ -3,7 +3,7 @@
 //   reads  c f32[500,1152] · adaLN_modulation_1_weight f32[6912,1152] · adaLN_modulation_1_bias f32[6912]
 //   writes adaLN_modulation f32[250,2,6912]
 //   cost   3.98 GMAC · 48.0 MB · plan: workgroup tile 64×64, 4×4 per invocation
-//   source models/dit-blocks.ts:114 linear
+//   source models/dit-blocks.ts:115 linear
 
 @group(0) @binding(0) var<storage, read> c: array<f32, 576000>;
 @group(0) @binding(1) var<storage, read> adaLN_modulation_1_weight: array<f32, 7962624>;

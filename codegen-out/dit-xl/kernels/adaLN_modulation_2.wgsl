@@ -3,7 +3,7 @@
 //   reads  c f32[500,1152] · adaLN_modulation_1_weight f32[2304,1152] · adaLN_modulation_1_bias f32[2304]
 //   writes adaLN_modulation f32[250,2,2304]
 //   cost   1.33 GMAC · 17.5 MB · plan: workgroup tile 64×64, 4×4 per invocation
-//   source models/dit-blocks.ts:114 linear
+//   source models/dit-blocks.ts:115 linear
 
 @group(0) @binding(0) var<storage, read> c: array<f32, 576000>;
 @group(0) @binding(1) var<storage, read> adaLN_modulation_1_weight: array<f32, 2654208>;

@@ -3,7 +3,7 @@
 //   reads  x f32[1,256,1152] · scaleM f32[1,1,1152] · shiftM f32[1,1,1152] · fc1_weight f32[4608,1152] · fc1_bias f32[4608]
 //   writes gelu f32[256,4608]
 //   cost   1.36 GMAC · 27.2 MB · plan: workgroup tile 64×64, 4×4 per invocation
-//   source models/dit-blocks.ts:25 layer_norm · :21 add · :21 mul · :90 linear · :90 gelu
+//   source models/dit-blocks.ts:25 layer_norm · :21 add · :21 mul · :91 linear · :91 gelu
 
 @group(0) @binding(0) var<storage, read> x: array<f32, 294912>;
 @group(0) @binding(1) var<storage, read> scaleM: array<f32, 1152>;

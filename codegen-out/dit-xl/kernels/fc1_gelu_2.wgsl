@@ -3,7 +3,7 @@
 //   reads  x f32[2,256,1152] · sampleStep_adaLN_modulation f32[250,2,6912] · step i32[] · fc1_weight f32[4608,1152] · fc1_bias f32[4608]
 //   writes gelu f32[512,4608]
 //   cost   2.72 GMAC · 33.1 MB · plan: workgroup tile 64×64, 4×4 per invocation
-//   source models/dit-blocks.ts:25 layer_norm · :21 add · :21 mul · :90 linear · :90 gelu
+//   source models/dit-blocks.ts:25 layer_norm · :21 add · :21 mul · :91 linear · :91 gelu
 
 @group(0) @binding(0) var<storage, read> x: array<f32, 589824>;
 @group(0) @binding(1) var<storage, read> sampleStep_adaLN_modulation: array<f32, 3456000>;

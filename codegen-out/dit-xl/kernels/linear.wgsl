@@ -3,7 +3,7 @@
 //   reads  c f32[1,1152] · adaLN_modulation_1_weight_pack f32[27648,1152] · adaLN_modulation_1_bias_pack f32[27648]
 //   writes linear f32[24,1,1152]
 //   cost   31.9 MMAC · 128 MB · plan: 16 invocations per column along k
-//   source models/dit-blocks.ts:114 linear
+//   source models/dit-blocks.ts:115 linear
 
 @group(0) @binding(0) var<storage, read> c: array<f32, 1152>;
 @group(0) @binding(1) var<storage, read> adaLN_modulation_1_weight_pack: array<f32>;

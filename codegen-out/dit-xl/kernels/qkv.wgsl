@@ -3,7 +3,7 @@
 //   reads  tokens f32[1,256,1152] · scaleA f32[1,1,1152] · shiftA f32[1,1,1152] · qkv_weight f32[3456,1152] · qkv_bias f32[3456]
 //   writes qkv f32[3,1,16,256,72]
 //   cost   1.02 GMAC · 20.7 MB · plan: workgroup tile 64×64, 4×4 per invocation
-//   source models/dit-blocks.ts:25 layer_norm · :21 add · :21 mul · :55 linear
+//   source models/dit-blocks.ts:25 layer_norm · :21 add · :21 mul · :56 linear
 
 @group(0) @binding(0) var<storage, read> tokens: array<f32, 294912>;
 @group(0) @binding(1) var<storage, read> scaleA: array<f32, 1152>;

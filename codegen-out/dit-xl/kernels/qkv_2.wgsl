@@ -3,7 +3,7 @@
 //   reads  tokens f32[2,256,1152] · sampleStep_adaLN_modulation f32[250,2,6912] · step i32[] · qkv_weight f32[3456,1152] · qkv_bias f32[3456]
 //   writes qkv f32[3,2,16,256,72]
 //   cost   2.04 GMAC · 25.4 MB · plan: workgroup tile 64×64, 4×4 per invocation
-//   source models/dit-blocks.ts:25 layer_norm · :21 add · :21 mul · :55 linear
+//   source models/dit-blocks.ts:25 layer_norm · :21 add · :21 mul · :56 linear
 
 @group(0) @binding(0) var<storage, read> tokens: array<f32, 589824>;
 @group(0) @binding(1) var<storage, read> sampleStep_adaLN_modulation: array<f32, 3456000>;

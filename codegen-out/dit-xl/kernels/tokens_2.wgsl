@@ -3,7 +3,7 @@
 //   reads  gateM f32[1,1,1152] · gelu f32[256,4608] · fc2_weight f32[1152,4608] · fc2_bias f32[1152] · x f32[1,256,1152]
 //   writes tokens f32[1,256,1152], in place of x
 //   cost   1.36 GMAC · 28.3 MB · plan: workgroup tile 64×64, 4×4 per invocation
-//   source models/dit-blocks.ts:90 linear · :134 mul · :134 add
+//   source models/dit-blocks.ts:91 linear · :135 mul · :135 add
 
 @group(0) @binding(0) var<storage, read> gateM: array<f32, 1152>;
 @group(0) @binding(1) var<storage, read> gelu_1: array<f32, 1179648>;

@@ -3,7 +3,7 @@
 //   reads  sampleStep_adaLN_modulation f32[250,2,6912] · step i32[] · gelu f32[512,4608] · fc2_weight f32[1152,4608] · fc2_bias f32[1152] · x f32[2,256,1152]
 //   writes tokens f32[2,256,1152], in place of x
 //   cost   2.72 GMAC · 35.4 MB · plan: workgroup tile 64×64, 4×4 per invocation
-//   source models/dit-blocks.ts:90 linear · :134 mul · :134 add
+//   source models/dit-blocks.ts:91 linear · :135 mul · :135 add
 
 @group(0) @binding(0) var<storage, read> sampleStep_adaLN_modulation: array<f32, 3456000>;
 @group(0) @binding(1) var<storage, read> step_1: array<i32, 1>;

@@ -3,7 +3,7 @@
 //   reads  qkv f32[3,1,16,256,72]
 //   writes attention f32[256,1152]
 //   cost   151 MMAC · 4.72 MB · plan: online, 16 queries × 64 keys at a time, 64 lanes
-//   source models/dit-blocks.ts:34 attention
+//   source models/dit-blocks.ts:35 attention
 
 @group(0) @binding(0) var<storage, read> qkv: array<f32, 884736>;
 @group(0) @binding(1) var<storage, read_write> attention: array<f32, 294912>;

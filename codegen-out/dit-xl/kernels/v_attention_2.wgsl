@@ -3,7 +3,7 @@
 //   reads  qkv f32[3,2,16,256,72]
 //   writes attention f32[512,1152]
 //   cost   302 MMAC · 9.44 MB · plan: online, 16 queries × 64 keys at a time, 64 lanes
-//   source models/dit-blocks.ts:34 attention
+//   source models/dit-blocks.ts:35 attention
 
 @group(0) @binding(0) var<storage, read> qkv: array<f32, 1769472>;
 @group(0) @binding(1) var<storage, read_write> attention: array<f32, 589824>;

@@ -3,7 +3,7 @@
 //   reads  gateA f32[1,1,1152] · attention f32[256,1152] · proj_weight f32[1152,1152] · proj_bias f32[1152] · tokens f32[1,256,1152]
 //   writes x f32[1,256,1152], in place of tokens
 //   cost   340 MMAC · 8.86 MB · plan: workgroup tile 64×64, 4×4 per invocation
-//   source models/dit-blocks.ts:57 linear · :130 mul · :130 add
+//   source models/dit-blocks.ts:58 linear · :131 mul · :131 add
 
 @group(0) @binding(0) var<storage, read> gateA: array<f32, 1152>;
 @group(0) @binding(1) var<storage, read> attention: array<f32, 294912>;

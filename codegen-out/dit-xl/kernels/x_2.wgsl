@@ -3,7 +3,7 @@
 //   reads  sampleStep_adaLN_modulation f32[250,2,6912] · step i32[] · attention f32[512,1152] · proj_weight f32[1152,1152] · proj_bias f32[1152] · tokens f32[2,256,1152]
 //   writes x f32[2,256,1152], in place of tokens
 //   cost   679 MMAC · 12.4 MB · plan: workgroup tile 64×64, 4×4 per invocation
-//   source models/dit-blocks.ts:57 linear · :130 mul · :130 add
+//   source models/dit-blocks.ts:58 linear · :131 mul · :131 add
 
 @group(0) @binding(0) var<storage, read> sampleStep_adaLN_modulation: array<f32, 3456000>;
 @group(0) @binding(1) var<storage, read> step_1: array<i32, 1>;
