@@ -67,7 +67,7 @@ describe('an error', () => {
 });
 
 describe('docs/errors.md', () => {
-  const files = ['compiler', 'models', 'runtime', 'cli'].flatMap((folder) =>
+  const files = ['compiler', 'models', 'runtime', 'library', 'cli'].flatMap((folder) =>
     readdirSync(join(REPO, folder), { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('.ts'))
       .map((name) => readFileSync(join(REPO, folder, name), 'utf8')),

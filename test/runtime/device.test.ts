@@ -64,6 +64,7 @@ describe('DeviceSpec', () => {
       ...{ name: 'nvidia-h200', kind: 'hardware', vendor: 'nvidia', architecture: 'hopper', description: '550.1' },
       ...{ backend: 'vulkan', features: ['subgroups', 'timestamp-query'], subgroups: { min: 32, max: 32 } },
       ...{ limits: { maxBufferSize: 7 }, profile: 'fast' },
+      sources: { capabilities: 'adapter: what Dawn says of it' },
       subgroupMatrix: [
         { componentType: 'f16', resultComponentType: 'f16', M: 16, N: 8, K: 16 },
         { componentType: 'f16', resultComponentType: 'f32', M: 16, N: 16, K: 16 },
