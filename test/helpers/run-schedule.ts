@@ -9,7 +9,7 @@ import { byteSize, sizeOf, type Graph, type Node } from '../../compiler/ir/index
 import type { Kernel } from '../../compiler/kernel/ir.ts';
 import { lower } from '../../compiler/plans/lower.ts';
 import { interpret, type Bindings } from '../../compiler/ops/index.ts';
-import { schedule, type CompileOptions, type Scheduled } from '../../compiler/pipeline.ts';
+import { scheduleAll, type CompileOptions, type Scheduled } from '../../compiler/pipeline.ts';
 import { bindingsOf, boundType, isBundle, operandsOf, type Bound, type Region } from '../../compiler/fusion/regions.ts';
 import { runKernel } from './run-kernel.ts';
 
@@ -25,7 +25,24 @@ export interface Ran {
  * `kernels`: runs what is emitted, as kernel IR; else the graph of each region, by the interpreter. What nobody wrote is NaN.
  */
 export function runSchedule(graph: Graph, bindings: Bindings, options: CompileOptions, kernels = true): Ran {
-  const scheduled = schedule(graph, options);
+  const parts = scheduleAll([graph], options);
+  // What passes took out of it fills tables, and runs before.
+  const known = { ...bindings };
+  for (const part of parts.slice(0, -1)) {
+    for (const { state } of part.traced.updates)
+      known[String(state.attrs.name)] = new Float64Array(sizeOf(state.type.shape)).fill(NaN);
+    Object.assign(known, runPart(part, part.traced, known, options, kernels).updates);
+  }
+  return runPart(parts.at(-1)!, graph, known, options, kernels);
+}
+
+function runPart(
+  scheduled: Scheduled,
+  graph: Graph,
+  bindings: Bindings,
+  options: CompileOptions,
+  kernels: boolean,
+): Ran {
   const entry = { name: graph.name, ...scheduled, params: [], states: [] };
   const { manifest } = buildArtefact({ name: 'graph', source: '', device: options.device, entries: [entry] });
   const { dispatches, outputs, updates, memory } = manifest.entries[graph.name];
