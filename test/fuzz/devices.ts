@@ -52,6 +52,7 @@ export const TARGETS: readonly Target[] = [
   portable('sums in one order whatever the batch', {}, { steady: true }),
   halves(PORTABLE),
   halves(lavapipe as DeviceSpec),
+  { name: rdna3.name, device: rdna3 as DeviceSpec },
   // Matrix units of f16, and of f32.
   halves(rdna3 as DeviceSpec),
   { name: appleM.name, device: appleM as DeviceSpec },

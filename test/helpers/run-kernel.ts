@@ -8,7 +8,7 @@
 import type { DType } from '../../compiler/ir/index.ts';
 import { opDef } from '../../compiler/ops/index.ts';
 import type { Buffer, Expr, FragmentPlace, Intrinsic, Kernel, SharedArray, Stmt } from '../../compiler/kernel/ir.ts';
-import { shapeOf, type ValueType } from '../../compiler/kernel/types.ts';
+import { isFragment, shapeOf, withScalar, type ElementType, type ValueType } from '../../compiler/kernel/types.ts';
 import { verifyKernel } from '../../compiler/kernel/verify.ts';
 import { Scratch, Shared, Watched, type Memory } from './kernel-memory.ts';
 import {
@@ -33,23 +33,28 @@ import {
  * Throws where an access leaves its buffer or array, two invocations write one element, what nobody has written is read, or a barrier
  * is missing or not passed by all.
  */
-export function runKernel(kernel: Kernel, memory: readonly Float64Array[]): void {
+export function runKernel(
+  kernel: Kernel,
+  memory: readonly Float64Array[],
+  { exact = false }: { readonly exact?: boolean } = {},
+): void {
   verifyKernel(kernel);
   // A first run, on a copy, finds out who writes what.
   const trial = kernel.buffers.map((buffer, i) => new Watched(buffer, memory[i].slice()));
-  runOn(kernel, trial);
+  runOn(kernel, trial, exact);
   if (!trial.some((watched) => watched.isReadBack)) return trial.forEach(({ data }, i) => memory[i].set(data));
   runOn(
     kernel,
     kernel.buffers.map((buffer, i) => new Watched(buffer, memory[i], trial[i].writer)),
+    exact,
   );
 }
 
-function runOn(kernel: Kernel, memory: readonly Watched[]): void {
+function runOn(kernel: Kernel, memory: readonly Watched[], exact: boolean): void {
   const buffers = new Map(memory.map((watched) => [watched.buffer, watched]));
   const [x, y, z] = kernel.grid;
   for (let group = 0; group < x * y * z; group++)
-    new Workgroup(kernel, buffers, [group % x, Math.floor(group / x) % y, Math.floor(group / (x * y))]).run();
+    new Workgroup(kernel, buffers, [group % x, Math.floor(group / x) % y, Math.floor(group / (x * y))], exact).run();
 }
 
 class Workgroup {
@@ -67,6 +72,7 @@ class Workgroup {
     private readonly kernel: Kernel,
     private readonly buffers: ReadonlyMap<Buffer, Watched>,
     [x, y, z]: readonly number[],
+    private readonly exact: boolean,
   ) {
     this.lanes = kernel.workgroupSize;
     this.active = new Uint8Array(this.lanes).fill(1);
@@ -82,7 +88,13 @@ class Workgroup {
       this.all((lane) => lane),
     );
     for (const { name, elements, type } of kernel.shared)
-      this.shared.set(name, new Shared(name, elements, type, () => this.barriers));
+      this.shared.set(name, new Shared(name, elements, this.held(type), () => this.barriers));
+  }
+
+  /** What numbers of a type are held as: those of f16 as they are, where they are not to be rounded. */
+  private held<T extends ValueType>(type: T): T | ElementType {
+    if (!this.exact || isFragment(type) || shapeOf(type).of !== 'f16') return type;
+    return withScalar(type as ElementType, 'f32');
   }
 
   run(): void {
@@ -139,7 +151,7 @@ class Workgroup {
       case 'array': {
         const values = stmt.values.map((value) => partsOf(this.value(value)));
         const { name, elements, type } = stmt.array;
-        const own = Array.from({ length: this.lanes }, () => new Scratch(name, elements, type));
+        const own = Array.from({ length: this.lanes }, () => new Scratch(name, elements, this.held(type)));
         own.forEach((array, lane) =>
           values.flat().forEach((value, i) => array.store(i, value[lane], this.first + lane)),
         );
@@ -281,7 +293,7 @@ class Workgroup {
       case 'component':
         return partsOf(this.value(expr.of))[expr.lane];
       case 'convert':
-        return converted(this.value(expr.of), expr.type);
+        return converted(this.value(expr.of), this.held(expr.type));
       case 'fill': {
         const filled = this.fragments(expr.type);
         filled.data.forEach((data) => data.fill(expr.value));

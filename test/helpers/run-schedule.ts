@@ -21,10 +21,15 @@ export interface Ran {
   readonly updates: Readonly<Record<string, Float64Array>>;
 }
 
+export interface RunOptions extends CompileOptions {
+  /** Numbers that kernels round to f16 stay as they are. */
+  readonly exact?: boolean;
+}
+
 /**
  * `kernels`: runs what is emitted, as kernel IR; else the graph of each region, by the interpreter. What nobody wrote is NaN.
  */
-export function runSchedule(graph: Graph, bindings: Bindings, options: CompileOptions, kernels = true): Ran {
+export function runSchedule(graph: Graph, bindings: Bindings, options: RunOptions, kernels = true): Ran {
   const parts = scheduleAll([graph], options);
   // What passes took out of it fills tables, and runs before.
   const known = { ...bindings };
@@ -36,13 +41,7 @@ export function runSchedule(graph: Graph, bindings: Bindings, options: CompileOp
   return runPart(parts.at(-1)!, graph, known, options, kernels);
 }
 
-function runPart(
-  scheduled: Scheduled,
-  graph: Graph,
-  bindings: Bindings,
-  options: CompileOptions,
-  kernels: boolean,
-): Ran {
+function runPart(scheduled: Scheduled, graph: Graph, bindings: Bindings, options: RunOptions, kernels: boolean): Ran {
   const entry = { name: graph.name, ...scheduled, params: [], states: [] };
   const { manifest } = buildArtefact({ name: 'graph', source: '', device: options.device, entries: [entry] });
   const { dispatches, outputs, updates, memory } = manifest.entries[graph.name];
@@ -58,7 +57,7 @@ function runPart(
     const places = bindingsOf(region).map((binding, at) =>
       isBundle(binding) ? space.bundle(binding) : space.at(dispatch.resources[at], binding, boundType(binding, region)),
     );
-    if (kernels) runKernel(kernelFor(kernelOf(dispatch, i), dispatch, places), places);
+    if (kernels) runKernel(kernelFor(kernelOf(dispatch, i), dispatch, places), places, options);
     else runRegion(region, places);
     bindingsOf(region).forEach((binding, at) => {
       if (isBundle(binding)) space.unbundle(binding, places[at]);
