@@ -37,10 +37,16 @@ export async function readConditions(
     const path = files.get(spec.name)!;
     const array = await readRows(path, spec.name);
     const first = array.shape[0] === 1 ? 1 : count;
-    return [spec.name, inputValues({ ...spec, shape: [first, ...spec.shape.slice(1)] }, array, path, count)] as const;
+    return [
+      spec.name,
+      inputValues({ ...spec, shape: [first, ...spec.shape.slice(1)] }, array, path, NO_BATCH),
+    ] as const;
   });
   return Object.fromEntries(await Promise.all(rows));
 }
+
+/** Rows are pictures: another batch would not make them fit. */
+const NO_BATCH = 0;
 
 /** Of `.npy` and `.npz`, or the tensor of that name in a `.safetensors`. */
 async function readRows(path: string, name: string): Promise<NpyArray> {

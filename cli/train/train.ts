@@ -3,6 +3,7 @@ import { sameData, type Dataset } from '../../runtime/data/dataset.ts';
 import type { OpenDevice } from '../../runtime/device.ts';
 import type { Program } from '../../runtime/program.ts';
 import type { Artefact } from '../../compiler/emit/artefact.ts';
+import { optionsRead, type EntryOptions } from '../../compiler/dsl/model.ts';
 import { DitcError } from '../../compiler/ir/error.ts';
 import { UsageError } from '../errors.ts';
 import { fillProgram, startProgram, withWeights } from '../gpu.ts';
@@ -68,7 +69,8 @@ export async function train(
         const changed = checkpoint && (await changedSince(checkpoint, data));
         const options = { ...settings.options, batch: settings.batch, dtype: settings.dtype };
         const unread = unreadOptions(loaded, TRAINING_ENTRIES, options, Object.keys(request.given.options));
-        const told = [resumed.note, ...notes, ...data.notes, changed, unread, fewerClasses(data, classes)];
+        const slow = checkpoint ? undefined : slowAverage(loaded, options, request.steps);
+        const told = [resumed.note, ...notes, ...data.notes, changed, unread, fewerClasses(data, classes), slow];
         for (const note of told) if (note) terminal.err(`note: ${note}`);
         return await trainLasting(job, stopping);
       } finally {
@@ -84,6 +86,20 @@ function fewerClasses({ classes: { length } }: Dataset, known = 0): string | und
   const others = known - length > 1 ? `the other ${grouped(known - length)} are` : 'the other is';
   return `the data has ${plural(length, 'class', 'classes')}, the model ${grouped(known)}: ${others} not trained`;
 }
+
+/** What to say of an average of the weights that still is mostly of the first ones when training ends; it is what is written. */
+function slowAverage({ model }: LoadedModel, options: EntryOptions, steps: number): string | undefined {
+  // Of a model with an optimiser of its own nobody knows what it does unless told.
+  if (!optionsRead(model, options, TRAINING_ENTRIES).has('emas')) return undefined;
+  const decay = Number(options.ema ?? model.options?.ema ?? USUAL_DECAY);
+  const kept = Math.round(100 * decay ** steps);
+  if (kept < 10) return undefined;
+  const better = (1 - 10 / Math.max(steps, 20)).toPrecision(3);
+  return `what is written is an average that after ${plural(steps, 'step')} is ${kept} % the first weights: --ema ${better} follows sooner`;
+}
+
+/** Of the average, by the optimiser of models/. */
+const USUAL_DECAY = 0.9999;
 
 /** Trains on a device; where that is lost, on one opened anew, from the last step that a checkpoint kept. */
 async function trainLasting(job: Job, stopping: Stoppable): Promise<TrainResult> {

@@ -48,6 +48,8 @@ const OTHER_MODEL = 'the file belongs to another model: check which file and whi
 
 /** The most helpful single next step. */
 function chooseFix(missing: ParameterSpec[], extra: string[], wrong: WrongShape[], total: number): string {
+  if (extra.some((name) => /\.lora_[AB]\.weight$/.test(name)))
+    return 'it is an adapter: add it to the weights that it was trained beside, with ditc convert WEIGHTS OUT --lora ADAPTER';
   const prefix = commonPrefix(
     missing.map((p) => p.name),
     extra,
