@@ -12,8 +12,8 @@ export class Submits {
   readonly #device: GPUDevice;
   readonly #slices: Slices;
   readonly #inFlight: Promise<unknown>[] = [];
-  /** When the host last heard that a run was done. */
-  #lastDone = 0;
+  /** Runs that the host has not heard the end of. */
+  #pending = 0;
 
   constructor(device: GPUDevice, slices: Slices) {
     this.#device = device;
@@ -47,13 +47,15 @@ export class Submits {
   /** The end of what was submitted, however it ends: losing the device rejects what was under way, and is reported elsewhere. */
   async #measured(runs: readonly Named[]): Promise<void> {
     const submitted = performance.now();
+    // Of one that waits for others, a host that is late to hear of those does not know when it began.
+    const isAlone = !this.#pending++ && runs.length === 1;
     try {
       await this.#device.queue.onSubmittedWorkDone();
     } catch {
       return;
+    } finally {
+      this.#pending--;
     }
-    const began = Math.max(submitted, this.#lastDone);
-    this.#lastDone = performance.now();
-    if (runs.length === 1) this.#slices.took(runs[0][0], this.#lastDone - began);
+    if (isAlone) this.#slices.took(runs[0][0], performance.now() - submitted);
   }
 }

@@ -68,12 +68,21 @@ export const scan = defineOp({
     // After each pass h is the sum of twice as many: Hillis & Steele 1986.
     for (let by = 1; by < n; by *= 2) {
       const before = delayed(f, h, axis, by);
-      h = f.add(h, factors ? f.mul(factors, before) : before);
+      // Nothing comes before the first, whatever their factors: also where these are infinite.
+      h = f.add(h, factors ? f.mul(onward(f, factors, axis, by), before) : before);
       if (factors && by * 2 < n) factors = f.mul(factors, delayed(f, factors, axis, by));
     }
     return h;
   },
 });
+
+/** The elements from `by` on where they are, zeros before them. */
+function onward(f: Functional, x: Node, axis: number, by: number): Node {
+  const { shape } = x.type;
+  const none = shape.map(() => 0);
+  const kept = f.slice(x, none.with(axis, by), shape.with(axis, shape[axis] - by));
+  return f.pad(kept, none.with(axis, by), none);
+}
 
 /** Each element `by` places later, zeros before them. */
 function delayed(f: Functional, x: Node, axis: number, by: number): Node {

@@ -1,9 +1,9 @@
 /** The tuning table that a build uses: the one given, or one in the folder `tuning` beside the model's package.json (or itself). */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { PORTABLE, type DeviceSpec } from '../../compiler/device.ts';
 import { shapeClass } from '../../compiler/emit/shape-class.ts';
-import { labelOf } from '../../compiler/ir/index.ts';
+import { DitcError, labelOf } from '../../compiler/ir/index.ts';
 import type { CompileOptions } from '../../compiler/pipeline.ts';
 import { isRejected } from '../../compiler/plans/family.ts';
 import { planFor, planText } from '../../compiler/plans/registry.ts';
@@ -40,7 +40,7 @@ export function findTable(
     tell(`${given} is not used: it is ${differs(found.table, own)}`);
     return undefined;
   }
-  const tables = home === undefined ? [] : tablesIn(join(home, FOLDER));
+  const tables = home === undefined ? [] : tablesIn(join(home, FOLDER), tell);
   const found = tables.find(({ table }) => isFor(table, own));
   if (found) return found;
   const [other] = [...tables].sort(
@@ -55,10 +55,19 @@ const differs = (table: Adapter, own: Adapter): string =>
     ? `of the driver ${table.driver}, this is ${own.driver}`
     : `for ${table.device}, this is ${own.device}`;
 
-function tablesIn(folder: string): FoundTable[] {
-  if (!existsSync(folder)) return [];
+/** The tables of a folder; what is no table is told, and left out: nobody gave it. */
+function tablesIn(folder: string, tell: (line: string) => void): FoundTable[] {
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return [];
   const names = readdirSync(folder).filter((name) => name.endsWith('.txt'));
-  return names.sort().map((name) => readTable(join(folder, name)));
+  return names.sort().flatMap((name) => {
+    try {
+      return [readTable(join(folder, name))];
+    } catch (error) {
+      if (!(error instanceof DitcError)) throw error;
+      tell(`${shownPath(join(folder, name))} is not used: ${error.why ?? error.what}`);
+      return [];
+    }
+  });
 }
 
 export function readTable(path: string): FoundTable {

@@ -71,7 +71,7 @@ function parsePlan(text: string, wrong: (why: string) => DitcError): Plan {
   if (!FAMILIES.some(({ name }) => name === family)) throw wrong(`there is no plan family ${family}`);
   const geometry = pairs.map((pair) => {
     const [, key, value] = /^(\w+)=(.+)$/.exec(pair) ?? [];
-    if (!key) throw wrong(`${pair} is not KEY=VALUE`);
+    if (!key || key === 'family') throw wrong(`${pair} is not KEY=VALUE`);
     return [key, valueOf(value)] as const;
   });
   return { family, ...Object.fromEntries(geometry) };

@@ -126,6 +126,8 @@ export function mergeAdapter(
   adapter: TensorFile,
   scale: number,
 ): { readonly file: TensorFile; readonly merged: number } {
+  const odd = [...adapter.tensors.keys()].find((name) => !/\.lora_[AB]\.weight$/.test(name));
+  if (odd !== undefined) throw unfit(adapter, `it also has ${quote(odd)}, which is no part of a step B·A`);
   const layers = [...adapter.tensors.keys()].flatMap((name) => /^(.*)\.lora_A\.weight$/.exec(name)?.[1] ?? []);
   const steps = new Map<string, () => Promise<LowRank>>();
   for (const layer of layers) {
@@ -134,6 +136,7 @@ export function mergeAdapter(
     const bare = layer.replace(/^base_model\.model\./, '');
     const name = [`${bare}.weight`, bare].find((candidate) => file.tensors.has(candidate));
     if (name === undefined) throw unfit(adapter, `${quote(a)} is of a layer that ${file.name} has not`);
+    if (steps.has(name)) throw unfit(adapter, `it has two steps for ${name}`);
     checkParts(adapter, [a, b], file.tensors.get(name)!);
     steps.set(name, () => readStep(adapter, a, b, scale));
   }

@@ -44,6 +44,8 @@ const MANY_ROWS = 32;
 const MOST_ROWS = 8;
 const SUBGROUPS = 4;
 
+const STEADY = 'how it adds up depends on the number of rows';
+
 function propose(group: Group, device: DeviceSpec): SubgroupDotPlan | Rejection {
   if (!isHardware(device)) return { rejected: `${device.name} is not hardware alone` };
   const { inputs, type } = group.anchor!;
@@ -52,7 +54,7 @@ function propose(group: Group, device: DeviceSpec): SubgroupDotPlan | Rejection 
   const depth = x.type.shape.at(-1)!;
   if (m >= MANY_ROWS) return { rejected: `${m} rows fill tiles` };
   // The rows may be those of the whole batch.
-  if (device.steady) return { rejected: 'how it adds up depends on the number of rows' };
+  if (device.steady) return { rejected: STEADY };
   const can = subgroupsOf(device);
   if (!can) return { rejected: `kernels cannot ask ${device.name} for subgroups of a size` };
   if (contiguousAxis(x) !== 'last' || contiguousAxis(y) === 'last')
@@ -70,6 +72,7 @@ function refuses(plan: SubgroupDotPlan, group: Group, device: DeviceSpec): strin
     badWorkgroup(subgroups * lanes, device) ??
     badRegisters(rows * columns + width * (rows + columns));
   if (bad) return bad;
+  if (device.steady) return STEADY;
   const can = subgroupsOf(device);
   if (can?.lanes !== lanes || can.sized !== sized)
     return `subgroups of ${lanes}: ${device.name} has ${can?.lanes ?? 'none of a size'}`;

@@ -140,6 +140,8 @@ function refuses(plan: FragmentProductPlan, group: Group, device: DeviceSpec): s
   if (bad) return bad;
   const held = badRegisters((rows * plan.m * columns * plan.n) / plan.lanes);
   if (held) return held;
+  if (group.sums?.length && plan.m > plan.lanes)
+    return `${plan.m} rows have no lane each of ${plan.lanes} to sum them up`;
   if (depth % k) return `${k} does not divide a depth of ${depth}`;
   const tile = tileOf(plan);
   const along = alongK(group);

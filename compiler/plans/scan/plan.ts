@@ -1,5 +1,6 @@
 import { sizeOf } from '../../ir/index.ts';
 import { attrNumber } from '../../ops/index.ts';
+import type { DeviceSpec } from '../../device.ts';
 import { badLine, badWorkgroup, type Group, type Planning, type Rejection } from '../family.ts';
 
 /** One invocation per line along the axis. */
@@ -22,9 +23,11 @@ export const planning: Planning<ScanPlan> = {
   describe: () => 'one invocation per line',
 };
 
-function propose(group: Group): ScanPlan | Rejection {
+function propose(group: Group, device: DeviceSpec): ScanPlan | Rejection {
   const { count, length } = linesOf(group);
-  if (length > LONGEST * count) return { rejected: `${count} lines of ${length} elements: passes over all are faster` };
+  // The lines may be those of the whole batch, and their number must not matter to the order of adding.
+  if (!device.steady && length > LONGEST * count)
+    return { rejected: `${count} lines of ${length} elements: passes over all are faster` };
   return { family: 'scan', workgroup: 64 };
 }
 
