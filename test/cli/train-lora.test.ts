@@ -87,6 +87,12 @@ it('merges an adapter into weights, and says what does not go together', async (
   expect(err).toMatch(/the adapter does not fit the weights\s+"blocks\.0\.attn\.qkv\.lora_A\.weight" is of a layer/);
 });
 
+it('refuses an adapter of more than steps: what would be left out is part of it', async () => {
+  const more = ['convert', 'base/weights.safetensors', 'x.safetensors', '--lora', 'merged.safetensors'];
+  const { code, err } = await ditc(more, cwd);
+  expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining('which is no part of a step B·A') });
+});
+
 it('draws the same from a checkpoint as from the weights', async () => {
   const sample = (weights: string, out: string) =>
     run('sample', 'small.ts', '--weights', weights, '--classes', '0-4', '--steps', '2', '--out', out);

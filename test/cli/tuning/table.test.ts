@@ -49,6 +49,11 @@ describe('a table', () => {
     expect(() => parseTable(`${head}\n${line}`, 't')).toThrow(expect.objectContaining({ code: 'tuning', where, why }));
   });
 
+  it('names the family once', () => {
+    const written = `${text}map elements<=4 f32 => map family=row workgroup=64\n`;
+    expect(() => parseTable(written, 't')).toThrow(/family=row is not KEY=VALUE/);
+  });
+
   it('must say what it is of', () => {
     expect(() => parseTable('device x\n', 't')).toThrow(expect.objectContaining({ code: 'tuning' }));
   });
@@ -84,6 +89,15 @@ describe('the table of a build', () => {
   it('is none where that is asked for, and none for a build that runs anywhere', () => {
     expect([found(GPU, 'off'), found(PORTABLE)]).toEqual([undefined, undefined]);
     expect(notes).toEqual([]);
+  });
+
+  it('is found beside files that are none, which are told, and where there is no folder', () => {
+    writeFileSync(join(home, 'tuning', 'a-note.txt'), 'to do: measure again');
+    expect(found(GPU)).toBe(join(home, 'tuning', 'gpu-9.txt'));
+    expect(notes).toEqual([expect.stringMatching(/a-note.txt is not used: /)]);
+    rmSync(join(home, 'tuning'), { recursive: true });
+    writeFileSync(join(home, 'tuning'), '');
+    expect(found(GPU)).toBeUndefined();
   });
 
   it('that is given must be there', () => {
