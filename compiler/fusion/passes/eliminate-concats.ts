@@ -45,10 +45,11 @@ function chooseConcats(
   const { context, anchored } = choice;
   const concats = new Map<Node, readonly Node[]>();
   const taken = new Set<Node>();
-  for (const node of context.nodes.filter(mayBeEliminated)) {
+  for (const node of context.nodes.filter(startsWhereBindingsCan)) {
     const written = node.inputs.map((input) => writtenFor(input, anchored));
     // More than a kernel reads: views that no kernel writes are copied to their places, one by one.
     const isWide = new Set(written).size > context.maxReads;
+    if (!node.inputs.every((input) => isComputed(input) || (isWide && isView(input)))) continue;
     const isLoose = (part: Node) => !anchored.has(part) && opDef(part.op).kind === 'view';
     const parts = isWide ? written.map((part, i) => (isLoose(part) ? node.inputs[i] : part)) : written;
     if (!isWide && !stored.has(node) && !parts.every((part) => stored.has(part))) continue;
@@ -68,11 +69,9 @@ function chooseConcats(
   return concats;
 }
 
-/** Whether its parts are computed, and each starts where a binding can. */
-const mayBeEliminated = (node: Node): boolean =>
-  joinedAxis(node) === 0 &&
-  node.inputs.every(isComputed) &&
-  node.inputs.slice(0, -1).every(({ type }) => byteSize(type) % ALIGNMENT === 0);
+/** Of what is joined along the first axis: whether each part starts where a binding can. */
+const startsWhereBindingsCan = (node: Node): boolean =>
+  joinedAxis(node) === 0 && node.inputs.slice(0, -1).every(({ type }) => byteSize(type) % ALIGNMENT === 0);
 
 /** Whether there is something to compute, behind views that keep all of it: what is in memory already would have to be copied. */
 const isComputed = (node: Node): boolean =>
@@ -99,6 +98,9 @@ function keepsApart(
   const inner = parts.find((part) => !anchored.has(part) && (!kinds.includes(opDef(part.op).kind) || owners.has(part)));
   return inner && `no kernel writes ${labelOf(inner)}`;
 }
+
+/** A view of one value, which a kernel can copy. */
+const isView = ({ op, inputs }: Node): boolean => opDef(op).kind === 'view' && inputs.length === 1;
 
 /** The value that a kernel can write for a part: behind reshapes, which leave it as it lies. */
 const writtenFor = (node: Node, anchored: ReadonlySet<Node>): Node =>

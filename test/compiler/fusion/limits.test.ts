@@ -1,7 +1,7 @@
 /** Kernels bind no more buffers than the device allows, however many values meet in one expression. */
 import { expect, it } from 'vitest';
 import type { KernelSpec } from '../../../compiler/emit/artefact.ts';
-import { GraphBuilder } from '../../../compiler/ir/index.ts';
+import { GraphBuilder, type Node } from '../../../compiler/ir/index.ts';
 import { Functional, opTable } from '../../../compiler/ops/index.ts';
 import { compileGraphs } from '../../../compiler/compile.ts';
 import { PORTABLE } from '../../../compiler/device.ts';
@@ -24,10 +24,20 @@ it.each(['matmul', 'softmax', 'input'])('%s plus twelve parameters', (kind) => {
   expect(mostBound(kernels)).toBeLessThanOrEqual(PORTABLE.limits.maxStorageBuffersPerShaderStage);
 });
 
-it('a product of twelve values laid side by side', () => {
+/** What is laid side by side, turned: computed, in memory already, or joined of what products make. */
+const TURNED: Readonly<Record<string, (f: Functional, x: Node) => Node>> = {
+  'twelve values': (f, x) => f.exp(x),
+  'twelve parameters': (_, x) => x,
+  'twelve pairs of products': (f, x) => {
+    const square = f.matmul(f.transpose(x), x);
+    return f.concat([f.matmul(x, square), f.op('softmax', [f.matmul(x, f.exp(square))])], 0);
+  },
+};
+
+it.each(Object.entries(TURNED))('a product of %s laid side by side', (_, made) => {
   const f = new Functional(new GraphBuilder(opTable));
   const pieces = Array.from({ length: SUMMANDS }, (_, i) =>
-    f.transpose(f.exp(f.op('param', [], { name: `p${i}`, dtype: 'f32', shape: [64, 2] }))),
+    f.transpose(made(f, f.op('param', [], { name: `p${i}`, dtype: 'f32', shape: [64, 2] }))),
   );
   const all = f.concat(pieces, 0);
   const graph = {
