@@ -101,6 +101,10 @@ export function* scoreBlocks(device: DeviceSpec, depths: number, columns: number
         if (down * across <= 256) yield { down, across, rows: 4, others: width / across, depth, span, ...subgroups };
 }
 
+/** What the sums of a row depend on: which of the others it meets at a time, and whose parts of it are combined how. */
+export const scoreOrder = ({ across, others, depth, span, subgroup }: ScoreBlocks): string =>
+  `${across}×${others} others, ${depth} deep, by ${span}, combined by ${subgroup}`;
+
 /** The workgroup memory that a geometry may be given unless told. */
 export const mostBytes = (device: DeviceSpec): number =>
   Math.min(MOST_BYTES, limit(device, 'maxComputeWorkgroupStorageSize'));

@@ -95,6 +95,10 @@ export function* scoreFragments(device: DeviceSpec, operands: readonly Node[], o
     for (const width of others > 32 ? [64, 32, 16] : [32, 16]) yield { ...shape, down, others: width / shape.n };
 }
 
+/** What the sums of a row depend on: the fragments that add them up, and how many others it meets at a time. */
+export const scoreOrder = ({ of, m, n, k, lanes, others }: ScoreFragments): string =>
+  `${others} others in ${m}×${n}×${k} of ${of} by ${lanes}`;
+
 /** Why no kernel walks so; undefined where one can. */
 export function badFragments(
   plan: ScoreFragments,

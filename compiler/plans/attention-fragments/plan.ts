@@ -3,7 +3,15 @@ import type { DeviceSpec } from '../../device.ts';
 import { badGrid, type Group, type Planning, type Rejection } from '../family.ts';
 import { onlineCost, sizesOf } from '../online-attention.ts';
 import { mostBytes } from '../score-blocks.ts';
-import { badFragments, bytesOf, scoreFragments, tall, wide, type ScoreFragments } from '../score-fragments.ts';
+import {
+  badFragments,
+  bytesOf,
+  scoreFragments,
+  scoreOrder,
+  tall,
+  wide,
+  type ScoreFragments,
+} from '../score-fragments.ts';
 
 /** Attention on matrix units: own rows are queries, the others keys. */
 export interface FragmentAttentionPlan extends ScoreFragments {
@@ -17,6 +25,8 @@ export const planning: Planning<FragmentAttentionPlan> = {
   provides: ['further contractions'],
   propose,
   refuses,
+  candidates: allPlans,
+  order: scoreOrder,
   cost(plan, group) {
     const { d, e } = sizesOf(group);
     const { macs, loads } = onlineCost(group, tall(plan));
@@ -40,13 +50,17 @@ export function widthsOf(group: Group) {
 /** A vector of f32 for four rows. */
 const factsOf = (plan: ScoreFragments): number => Math.ceil(tall(plan) / 4);
 
+/** The better ones first. */
+function allPlans(group: Group, device: DeviceSpec): FragmentAttentionPlan[] {
+  const plans = [...scoreFragments(device, group.anchor!.inputs.slice(0, 3), sizesOf(group).n)];
+  return plans.map((plan) => ({ family: 'attention-fragments', ...plan }));
+}
+
 function propose(group: Group, device: DeviceSpec): FragmentAttentionPlan | Rejection {
-  const { m, n } = sizesOf(group);
+  const { m } = sizesOf(group);
   const operands = group.anchor!.inputs.slice(0, 3);
   const workgroups = (rows: number) => sizeOf(group.anchor!.type.shape.slice(0, -2)) * Math.ceil(m / rows);
-  const plans = [...scoreFragments(device, operands, n)]
-    .map((plan) => ({ family: 'attention-fragments' as const, ...plan }))
-    .filter((plan) => m >= plan.m && !refuses(plan, group, device));
+  const plans = allPlans(group, device).filter((plan) => m >= plan.m && !refuses(plan, group, device));
   if (!plans.length)
     return {
       rejected: `no fragments of ${device.name} hold ${m} queries of ${operands.map(({ type }) => type.dtype)}`,

@@ -25,6 +25,7 @@ export const planning: Planning<FragmentGradientPlan> = {
   provides: ['further contractions'],
   propose,
   refuses,
+  candidates: allPlans,
   cost: (plan, group) => walksCost(tall(plan), wide(plan), group),
   describe: (plan) =>
     `${tall(plan)} rows × ${wide(plan)} others at a time, fragments of ${plan.m}×${plan.n}×${plan.k} ${plan.of}`,
@@ -42,12 +43,17 @@ export function widthsOf(group: Group): Widths {
 
 const operandsOf = ({ anchor }: Group) => gradientOperands(anchor!.inputs).own.slice(0, 3);
 
+/** The better ones first. */
+function allPlans(group: Group, device: DeviceSpec): FragmentGradientPlan[] {
+  const { m, n } = derivativesOf(group).dims;
+  const plans = [...scoreFragments(device, operandsOf(group), Math.max(m, n))];
+  return plans.map((plan) => ({ family: 'attention-gradient-fragments', ...plan }));
+}
+
 function propose(group: Group, device: DeviceSpec): FragmentGradientPlan | Rejection {
   const { m, n } = derivativesOf(group).dims;
   const operands = operandsOf(group);
-  const plans = [...scoreFragments(device, operands, Math.max(m, n))]
-    .map((plan) => ({ family: 'attention-gradient-fragments' as const, ...plan }))
-    .filter((plan) => Math.max(m, n) >= plan.m && !refuses(plan, group, device));
+  const plans = allPlans(group, device).filter((plan) => Math.max(m, n) >= plan.m && !refuses(plan, group, device));
   const shared = plans.filter(({ down }) => down > 1);
   const light = shared.find((plan) => bytesOf(plan, widthsOf(group), wide(plan)) <= mostBytes(device));
   const types = operands.map(({ type }) => type.dtype);

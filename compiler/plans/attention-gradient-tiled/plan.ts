@@ -16,6 +16,7 @@ export const planning: Planning<TiledGradientPlan> = {
   provides: ['further contractions'],
   propose,
   refuses,
+  candidates,
   cost: (plan, group) => walksCost(tall(plan), wide(plan), group),
   describe: (plan) =>
     `${tall(plan)} rows × ${wide(plan)} others at a time, ${plan.rows}×${plan.others} scores an invocation, computed anew`,
@@ -51,6 +52,14 @@ function propose(group: Group, device: DeviceSpec): TiledGradientPlan | Rejectio
     if (fits && !refuses(plan, group, device)) return plan;
   }
   return { rejected: `no block of rows of width ${columns} fits ${mostBytes(device)} bytes` };
+}
+
+function candidates(group: Group, device: DeviceSpec): TiledGradientPlan[] {
+  if (!isHardware(device)) return [];
+  const { m, n, d, e } = derivativesOf(group).dims;
+  const columns = Math.max(d, e);
+  const blocks = [...scoreBlocks(device, columns, columns, Math.max(m, n))];
+  return blocks.map((one) => ({ family: 'attention-gradient-tiled', ...one }));
 }
 
 function refuses(plan: TiledGradientPlan, group: Group, device: DeviceSpec): string | undefined {

@@ -2,7 +2,16 @@ import { sizeOf } from '../../ir/index.ts';
 import { isHardware, type DeviceSpec } from '../../device.ts';
 import { badGrid, type Group, type Planning, type Rejection } from '../family.ts';
 import { onlineCost, sizesOf } from '../online-attention.ts';
-import { badBlocks, layoutOf, mostBytes, scoreBlocks, tall, wide, type ScoreBlocks } from '../score-blocks.ts';
+import {
+  badBlocks,
+  layoutOf,
+  mostBytes,
+  scoreBlocks,
+  scoreOrder,
+  tall,
+  wide,
+  type ScoreBlocks,
+} from '../score-blocks.ts';
 
 /** Online attention by blocks in registers: own rows are queries, the others keys. */
 export interface TiledAttentionPlan extends ScoreBlocks {
@@ -16,6 +25,8 @@ export const planning: Planning<TiledAttentionPlan> = {
   provides: ['further contractions'],
   propose,
   refuses,
+  candidates,
+  order: scoreOrder,
   cost(plan, group) {
     const cost = onlineCost(group, tall(plan));
     // Queries pass by once for each block of keys: workgroup memory is better spent on larger blocks.
@@ -44,6 +55,12 @@ function propose(group: Group, device: DeviceSpec): TiledAttentionPlan | Rejecti
     if (fits && !refuses(plan, group, device)) return plan;
   }
   return { rejected: `no block of queries and values of width ${e} fits ${mostBytes(device)} bytes` };
+}
+
+function candidates(group: Group, device: DeviceSpec): TiledAttentionPlan[] {
+  if (!isHardware(device)) return [];
+  const { n, d, e } = sizesOf(group);
+  return [...scoreBlocks(device, d, e, n)].map((blocks) => ({ family: 'attention-tiled', ...blocks }));
 }
 
 function refuses(plan: TiledAttentionPlan, group: Group, device: DeviceSpec): string | undefined {

@@ -6,6 +6,8 @@ import {
   badGrid,
   badRegisters,
   badWorkgroup,
+  combinations,
+  isRejected,
   tiledCost,
   type Group,
   type Planning,
@@ -33,6 +35,7 @@ export const planning: Planning<SubgroupDotPlan> = {
   computes: ['product'],
   propose,
   refuses,
+  candidates,
   cost: (plan, group) => tiledCost(group, tileOf(plan)),
   describe: ({ lanes, rows, columns }) => `a subgroup of ${lanes} along k of ${rows}×${columns} elements`,
   byFours: ({ width }) => width === 4,
@@ -63,6 +66,15 @@ function propose(group: Group, device: DeviceSpec): SubgroupDotPlan | Rejection 
   const rows = Math.min(m, MOST_ROWS);
   const width = depth % 4 ? 1 : 4;
   return { family: 'product-dot-subgroup', subgroups: SUBGROUPS, rows, columns: rows < 3 ? 8 : 4, width, ...can };
+}
+
+function candidates(group: Group, device: DeviceSpec): SubgroupDotPlan[] {
+  const own = propose(group, device);
+  if (isRejected(own)) return [];
+  const { family, rows, width, lanes, sized } = own;
+  const same = { family: [family], width: [width], lanes: [lanes], sized: [sized] };
+  const fewer = rows > 2 ? [rows, Math.ceil(rows / 2)] : [rows];
+  return combinations({ ...same, subgroups: [1, 2, SUBGROUPS, 2 * SUBGROUPS], rows: fewer, columns: [2, 4, 8] });
 }
 
 function refuses(plan: SubgroupDotPlan, group: Group, device: DeviceSpec): string | undefined {

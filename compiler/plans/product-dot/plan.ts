@@ -22,6 +22,8 @@ export interface DotProductPlan {
 /** From so many rows on, tiles read the weights as rarely. */
 const MANY_ROWS = 8;
 
+const STEADY = 'how it adds up depends on the number of rows';
+
 const rowsOf = ({ anchor }: Group): number => anchor!.type.shape.at(-2)!;
 
 const tileOf = ({ lanes, share }: DotProductPlan, group: Group): Tile => ({
@@ -40,7 +42,7 @@ export const planning: Planning<DotProductPlan> = {
     const rows = rowsOf(group);
     if (rows >= MANY_ROWS) return { rejected: `${rows} rows, not a handful` };
     // The rows may be those of the whole batch.
-    if (device.steady) return { rejected: 'how it adds up depends on the number of rows' };
+    if (device.steady) return { rejected: STEADY };
     return { family: 'product-dot', lanes: 64, share: 16 };
   },
   refuses,
@@ -63,6 +65,7 @@ function refuses(plan: DotProductPlan, group: Group, device: DeviceSpec): string
   const rows = rowsOf(group);
   const bad = badCount({ lanes, share }) ?? badWorkgroup(lanes, device) ?? badRegisters(rows);
   if (bad) return bad;
+  if (device.steady) return STEADY;
   if (lanes % share) return `${lanes} lanes do not divide into columns of ${share}`;
   // The last step has an invocation for each element.
   if (rows > share) return `${rows} rows, more than the ${share} invocations of a column`;

@@ -1,7 +1,16 @@
 import { sizeOf } from '../../ir/index.ts';
 import { isHardware, type DeviceSpec } from '../../device.ts';
 import { rowAxes } from '../../fusion/regions.ts';
-import { badCount, badLine, badMemory, badWorkgroup, type Group, type Planning, type Rejection } from '../family.ts';
+import {
+  badCount,
+  badLine,
+  badMemory,
+  badWorkgroup,
+  combinations,
+  type Group,
+  type Planning,
+  type Rejection,
+} from '../family.ts';
 import { subgroupsOf } from '../fragments.ts';
 
 /**
@@ -25,6 +34,10 @@ export const planning: Planning<RowVectorsPlan> = {
   computes: ['row'],
   propose,
   refuses,
+  candidates,
+  // An invocation that has rows of its own adds up each as it lies.
+  order: ({ lanes, subgroup, width }) =>
+    lanes === 1 ? 'one by one' : `${lanes} by subgroups of ${subgroup}, ${width} at a time`,
   cost: () => ({ macs: 0, loads: [] }),
   describe: ({ lanes, subgroup, width }) =>
     lanes === 1
@@ -71,6 +84,27 @@ function propose(group: Group, device: DeviceSpec): RowVectorsPlan | Rejection {
   let lanes = subgroup;
   while (length > EACH * width * lanes && lanes < MOST_LANES) lanes *= 2;
   return { family: 'row-vectors', lanes, rowsPerWorkgroup: lanes === subgroup ? ROWS : 1, subgroup, sized, width };
+}
+
+/** Rows by one invocation, by a subgroup of several, and by several subgroups; one by one and by fours. */
+function candidates(_: Group, device: DeviceSpec): RowVectorsPlan[] {
+  const subgroups = subgroupsOf(device);
+  if (!isHardware(device)) return [];
+  const both = { family: ['row-vectors'], width: [1, 4] } as const;
+  const own = { ...both, lanes: [1], rowsPerWorkgroup: [64, 128, 256, 512], subgroup: [0], sized: [false] };
+  if (!subgroups) return combinations<RowVectorsPlan>(own);
+  const { lanes, sized } = subgroups;
+  const size = { subgroup: [lanes], sized: [sized] };
+  return [
+    ...combinations<RowVectorsPlan>(own),
+    ...combinations<RowVectorsPlan>({ ...both, ...size, lanes: [lanes], rowsPerWorkgroup: [1, 2, ROWS, 2 * ROWS] }),
+    ...combinations<RowVectorsPlan>({
+      ...both,
+      ...size,
+      lanes: [2, 4, 8].map((n) => n * lanes),
+      rowsPerWorkgroup: [1],
+    }),
+  ];
 }
 
 /** Invocations of a workgroup. */

@@ -19,6 +19,8 @@ export const planning: Planning<ScanPlan> = {
   propose,
   refuses: ({ workgroup }, group, device) =>
     badWorkgroup(workgroup, device) ?? badLine(linesOf(group).count, workgroup, device),
+  candidates: () => [32, 64, 128, 256].map((workgroup) => ({ family: 'scan', workgroup })),
+  order: () => 'along the line',
   cost: (_, group) => ({ macs: 0, loads: group.anchor!.inputs.map(() => 1) }),
   describe: () => 'one invocation per line',
 };

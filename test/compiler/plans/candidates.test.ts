@@ -3,11 +3,13 @@ import { expect, it } from 'vitest';
 import { Random } from '../../../compiler/ops/index.ts';
 import { schedule } from '../../../compiler/pipeline.ts';
 import { isRejected } from '../../../compiler/plans/family.ts';
-import { candidatesFor, planFor, planText } from '../../../compiler/plans/registry.ts';
+import { candidatesFor, FAMILIES, planFor, planText } from '../../../compiler/plans/registry.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';
 import { drawValues } from '../../helpers/samples.ts';
 import { CASES } from './groups.ts';
 
+/** Plans of each family that were offered for some group, at most. */
+const offered = new Map<string, number>();
 let tried = 0;
 
 it.each(CASES.map((one) => [one.name, one] as const))('plans to choose from for %s', async (_, { graph, options }) => {
@@ -26,6 +28,10 @@ it.each(CASES.map((one) => [one.name, one] as const))('plans to choose from for 
     expect(plans[0]).toBe(own);
     expect(new Set(plans.map(planText)).size).toBe(plans.length);
     for (const plan of plans) expect(isRejected(planFor(region, device, plan)), planText(plan)).toBe(false);
+    for (const { name } of FAMILIES) {
+      const count = plans.filter(({ family }) => family === name).length;
+      offered.set(name, Math.max(count, offered.get(name) ?? 0));
+    }
     const steady = candidatesFor(region, { ...device, steady: true }, own);
     expect(plans).toEqual(expect.arrayContaining(steady));
     const want = outputsBy(which, own);
@@ -37,4 +43,7 @@ it.each(CASES.map((one) => [one.name, one] as const))('plans to choose from for 
   }
 });
 
-it('there were some', () => expect(tried).toBeGreaterThan(20));
+it('every family names several, and there were some of the same bits', () => {
+  for (const { name } of FAMILIES) expect(offered.get(name), name).toBeGreaterThan(1);
+  expect(tried).toBeGreaterThan(20);
+});

@@ -42,11 +42,11 @@ const derivatives = (k: number, m: number, n: number) =>
     return [f.matmul(f.transpose(d), input('x', [k, n])), f.sum(d, [0])];
   });
 
-const attended = (isDerived: boolean) =>
+const attended = (isDerived: boolean, m = 11, n = 13) =>
   graphOf((f, input) => {
-    const [q, k, v] = [input('q', [2, 11, 12]), input('k', [2, 13, 12]), input('v', [2, 13, 20])];
+    const [q, k, v] = [input('q', [2, m, 12]), input('k', [2, n, 12]), input('v', [2, n, 20])];
     const out = f.op('attention', [q, k, v], { scale: 0.4 });
-    const loss = () => f.sum(f.mul(out, input('dy', [2, 11, 20])), [0, 1, 2]);
+    const loss = () => f.sum(f.mul(out, input('dy', [2, m, 20])), [0, 1, 2]);
     return [out, ...(isDerived ? gradients(f, loss(), [q, k, v]) : [])];
   });
 
@@ -120,6 +120,8 @@ export const CASES: readonly Case[] = [
   ),
   group('attention', attended(false), software(8)),
   group('attention and its derivatives', attended(true), UNITS),
+  group('attention of many', attended(false, 18, 40), GPU),
+  group('attention of many and its derivatives', attended(true, 18, 40), GPU),
   group('attention and its derivatives', attended(true), subgroups(8)),
   group('elements', pointwise(), PORTABLE, PLAIN),
   group('running sums', sums(), PORTABLE, PLAIN),
