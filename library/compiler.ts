@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { writeArtefactFolder } from './artefact-folder.ts';
 import { checkSpec, findDevice } from './device.ts';
 import { checkMemory, compileWithin, needOf } from './memory.ts';
-import { compiledOnce, loadModel, notesOn, type LoadedModel } from './model.ts';
+import { compiledOnce, inMemory, loadModel, notesOn, type LoadedModel } from './model.ts';
 import type { Model } from '../compiler/dsl/index.ts';
 import { optionsRead } from '../compiler/dsl/model.ts';
 import type { Artefact } from '../compiler/emit/artefact.ts';
@@ -148,14 +148,3 @@ function check(name: string, value: unknown, isRight: boolean, wanted: string): 
   const shown = typeof value === 'string' ? JSON.stringify(value) : String(value);
   throw new DitcError({ code: 'argument', what: `compile: ${name} is ${shown}`, fix: `give ${wanted}` });
 }
-
-/** A model that no file has: its values have no names or lines. */
-const inMemory = (model: Model, name: string): LoadedModel => ({
-  model,
-  name,
-  source: '',
-  files: [],
-  sourceText: () => undefined,
-  units: new Map(),
-  checked() {},
-});

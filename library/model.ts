@@ -1,8 +1,8 @@
 /** Model files on their way through the compiler, as programs and commands need it. */
 import { existsSync, realpathSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { guard, loadModel as load, type LoadedModel } from '../compiler/frontend/index.ts';
-import { defaultEntries, traceEntry, type EntryOptions } from '../compiler/dsl/model.ts';
+import { defaultEntries, traceEntry, type EntryOptions, type Model } from '../compiler/dsl/model.ts';
 import type { Fusion } from '../compiler/fusion/group.ts';
 import type { Artefact, InputSpec, TensorSpec } from '../compiler/emit/artefact.ts';
 import { inputSpecs } from '../compiler/emit/input-range.ts';
@@ -17,6 +17,7 @@ import type { DeviceSpec } from '../compiler/device.ts';
 import { nearest } from '../runtime/checkpoint/suggest.ts';
 import { keep, remembered } from './cache.ts';
 import { nanConstants } from '../compiler/report/nan-constants.ts';
+import { onnxModel, onnxName, readOnnx } from './onnx/load.ts';
 import { findTable, Tuning, type FoundTable } from './tuning/find.ts';
 import { shownPath } from './tuning/path.ts';
 
@@ -43,10 +44,29 @@ function opened(path: string): LoadedModel {
   if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return load(path);
   const file = realpathSync(path);
   const home = packageFolder(dirname(file)) ?? dirname(file);
-  const loaded = load(file, { cwd: home, keep });
+  const loaded = isOnnx(file) ? network(file) : load(file, { cwd: home, keep });
   homes.set(loaded, home);
   return loaded;
 }
+
+/** Whether a model is a network that others wrote, with its weights. */
+export const isOnnx = (path: string): boolean => /\.onnx$/i.test(path);
+
+function network(file: string): LoadedModel {
+  const source = basename(file);
+  return { ...inMemory(onnxModel(readOnnx(file, source)), onnxName(file), source), weights: file };
+}
+
+/** A model that no TypeScript file has: its values have no lines. */
+export const inMemory = (model: Model, name: string, source = ''): LoadedModel => ({
+  model,
+  name,
+  source,
+  files: [],
+  sourceText: () => undefined,
+  units: new Map(),
+  checked() {},
+});
 
 const homes = new WeakMap<LoadedModel, string>();
 

@@ -105,10 +105,10 @@ async function run(path: string, options: Options, { terminal }: Context): Promi
   (await import('../unread.ts')).checkBeside(options, 'weights', ['part', 'onMismatch']);
   checkOutputFolder(options.out);
   const names = options.entry;
-  const artefactFor = await source(path, options, terminal);
+  const { artefactFor, weights: own } = await source(path, options, terminal);
   const [inputs, states] = [await readArrays(options.input), await readArrays(options.state)];
 
-  const written = await gpu.withWeights({ path: options.weights, part: options.part }, (weights) =>
+  const written = await gpu.withWeights({ path: options.weights ?? own, part: options.part }, (weights) =>
     gpu.withDevice(async (open) => {
       const artefact = await artefactFor(open);
       const { manifest } = artefact;
@@ -210,17 +210,19 @@ const builtFor = (device: string, own: string): string =>
 /** A float32 has seven digits. */
 const rounded = (value: number): number => Number(value.toPrecision(7));
 
+interface Source {
+  artefactFor(open: OpenDevice): Promise<Artefact>;
+  /** The checkpoint that comes with a model. */
+  readonly weights?: string;
+}
+
 /** What `path` is, opened and checked as far as it can be without a device. */
-async function source(
-  path: string,
-  { entry, batch, dtype, tuning }: Options,
-  terminal: Terminal,
-): Promise<(open: OpenDevice) => Promise<Artefact>> {
+async function source(path: string, { entry, batch, dtype, tuning }: Options, terminal: Terminal): Promise<Source> {
   const { checkEntry, compileArtefact, loadModel } = await import('../model.ts');
   if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) {
     const loaded = loadModel(path, terminal);
     for (const name of entry) checkEntry(name, Object.keys(loaded.model.entries), loaded.source);
-    return async ({ spec }) =>
+    const artefactFor = async ({ spec }: OpenDevice) =>
       compileArtefact(loaded, {
         terminal,
         device: spec,
@@ -229,6 +231,7 @@ async function source(
         dtype,
         tuning,
       });
+    return { artefactFor, weights: loaded.weights };
   }
   const given = batch !== undefined ? '--batch' : dtype !== undefined ? '--dtype' : undefined;
   if (given)
@@ -240,5 +243,5 @@ async function source(
   const { readArtefact } = await import('../../runtime/node/artefact.ts');
   const artefact = await readArtefact(path);
   for (const name of entry) checkEntry(name, Object.keys(artefact.manifest.entries), path);
-  return async () => artefact;
+  return { artefactFor: async () => artefact };
 }

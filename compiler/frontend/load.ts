@@ -30,6 +30,8 @@ export interface LoadedModel {
   readonly files: readonly string[];
   /** The text of one of `files`. */
   sourceText(file: string): string | undefined;
+  /** The checkpoint that comes with it: it is loaded unless another is given. */
+  readonly weights?: string;
   /** The compiled files, for mapping stack frames (guard). */
   readonly units: Units;
   /**

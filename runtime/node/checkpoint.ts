@@ -41,7 +41,8 @@ async function openOne(path: string, part?: Part): Promise<TensorFile> {
   let isKept = false;
   try {
     if (await isJson(source)) return await openSharded(source, part);
-    const file = await openCheckpoint(source, { prefer: part });
+    const beside = (location: string) => openFile(join(dirname(path), location));
+    const file = await openCheckpoint(source, { prefer: part, beside });
     isKept = true;
     return file;
   } finally {
