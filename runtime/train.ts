@@ -7,7 +7,8 @@ import { addStep, type LowRank } from './checkpoint/low-rank.ts';
 import { checkLabels, type Dataset } from './data/dataset.ts';
 import { givenDataset, type GivenExamples } from './data/given.ts';
 import { START, type Position } from './data/order.ts';
-import { prefetch, type Batches } from './data/prefetch.ts';
+import { prefetch, type Batch, type Batches } from './data/prefetch.ts';
+import { toldInputs } from './data/told.ts';
 import { RuntimeError } from './error.ts';
 import { checkCount, checkEntries, checkOptions, type OptionNames } from './needs.ts';
 import type { Program } from './program.ts';
@@ -20,13 +21,25 @@ export const TRAINING_ENTRIES = ['trainStart', 'trainStep'] as const;
 export const takesLabels = ({ manifest }: Program): boolean =>
   manifest.entries.trainStep.inputs.some(({ name }) => name === 'labels');
 
-/** Throws where a step takes what no data gives: it would be zeros. */
-function checkInputs({ manifest: { entries } }: Program): void {
-  const other = entries.trainStep.inputs.find(({ name }) => !['images', 'labels', 'seed'].includes(name));
+/** Throws where a step takes what the data does not give: it would be zeros. */
+function checkInputs({ manifest: { entries } }: Program, told: readonly string[]): void {
+  const given = ['images', 'labels', 'seed', ...told];
+  const { inputs } = entries.trainStep;
+  const other = inputs.find(({ name }) => !given.includes(name));
   if (!other) return;
-  const why = 'data gives images and labels';
-  const fix = 'train it by runs of its entries (ditc run, or model.run), which take any input';
+  const why = `data gives ${given.filter((name) => name !== 'seed').join(', ')}`;
+  const fix = toldInputs(inputs).includes(other)
+    ? `give a row of it for each example: --input ${other.name}=FILE of ditc train, or data.inputs.${other.name}`
+    : 'train it by runs of its entries (ditc run, or model.run), which take any input';
   throw new RuntimeError({ code: 'entry', what: `trainStep also takes ${other.name}`, why, fix });
+}
+
+/** Writes what a run of `trainStep` reads, and gives the batch's memory back. */
+export function writeBatch(program: Program, batches: Batches, batch: Batch): void {
+  program.write('images', batch.x);
+  if (takesLabels(program)) program.write('labels', batch.y);
+  for (const [name, values] of Object.entries(batch.told)) program.write(name, values);
+  batches.recycle(batch);
 }
 
 /** Queues steps: `accumulate` batches, and runs of `trainStep`, make one. */
@@ -34,14 +47,12 @@ export class TrainingSteps {
   readonly #program: Program;
   readonly #batches: Batches;
   readonly #accumulate: number;
-  readonly #labels: boolean;
 
   constructor(program: Program, batches: Batches, { seed, accumulate }: { seed: number; accumulate: number }) {
-    checkInputs(program);
+    checkInputs(program, batches.told);
     this.#program = program;
     this.#batches = batches;
     this.#accumulate = accumulate;
-    this.#labels = takesLabels(program);
     program.write('seed', Uint32Array.of(seed, Math.floor(seed / 2 ** 32)));
   }
 
@@ -50,9 +61,7 @@ export class TrainingSteps {
     let position: Position = START;
     for (let part = 0; part < this.#accumulate; part++) {
       const { value: batch } = await this.#batches.next();
-      this.#program.write('images', batch.x);
-      if (this.#labels) this.#program.write('labels', batch.y);
-      this.#batches.recycle(batch);
+      writeBatch(this.#program, this.#batches, batch);
       await this.#program.run('trainStep');
       position = batch.next;
     }
@@ -186,14 +195,14 @@ function dataFor({ entries }: Manifest, { data, flip }: TrainOptions): [batch: n
   const labels = inputs.find(({ name, range }) => name === 'labels' && range);
   checkGiven(data, inputs);
   const classes = labels?.range?.[1];
-  const opened = 'read' in data ? data : givenDataset(data, shape, { flip, classes });
+  const opened = 'read' in data ? data : givenDataset(data, shape, { flip, classes, takes: inputs });
   if (labels) checkLabels(opened.labels, { classes }, opened.name, opened.nameOf);
   if (opened.shape.join() === shape.join()) return [batch, opened];
   const [what, why] = [`an example is [${opened.shape.join(', ')}]`, `the model takes [${shape.join(', ')}]`];
   throw new RuntimeError({ code: 'mismatch', what, why, fix: 'open the data with the shape of the model' });
 }
 
-const EXAMPLES: OptionNames<GivenExamples> = { images: true, labels: true };
+const EXAMPLES: OptionNames<GivenExamples> = { images: true, labels: true, inputs: true };
 
 /** Throws unless there is data, with labels where the model learns them. */
 function checkGiven(data: TrainOptions['data'] | undefined, inputs: readonly TensorSpec[]): void {

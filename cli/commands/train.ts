@@ -5,6 +5,7 @@ import { parseClasses } from '../classes.ts';
 import { examples, type Context } from '../context.ts';
 import {
   CHECKPOINT,
+  collectInput,
   ON_MISMATCH,
   onMismatch,
   MAX_SEED,
@@ -25,6 +26,7 @@ import type { OnMismatch } from '../../runtime/weights.ts';
 interface Options extends Omit<Hyperparameters, 'ema' | 'emas'> {
   ema?: number[];
   data: string;
+  input: ReadonlyMap<string, string>;
   steps: number;
   batch?: number;
   out: string;
@@ -66,6 +68,13 @@ export const trainCommand = (context: Context): Command =>
     .requiredOption(
       '--data <path>',
       'a folder of images by class, MNIST files, tensors, or an npm package: docs/data.md',
+    )
+    .option(
+      '--input <name=file>',
+      'what the model is told of each example besides, such as context=texts.npy: .npy, .npz or .safetensors, a row for each in the order of ' +
+        'the data, or one for all; once for each',
+      collectInput,
+      new Map(),
     )
     .requiredOption(
       '--steps <n>',
@@ -188,7 +197,7 @@ async function trainModel(path: string, options: Options, { terminal }: Context)
     import('../train/train.ts'),
     import('../train/settings.ts'),
   ]);
-  const { batch, seed, flip, val, dtype, sampleEvery, sampleClasses, sampleSteps, ...request } = options;
+  const { batch, seed, flip, val, dtype, input, sampleEvery, sampleClasses, sampleSteps, ...request } = options;
   const [ema, ...others] = options.ema ?? [];
   const flags = { ...options, ema, emas: others.length ? others.join() : undefined };
   const hyperparameters = HYPERPARAMETERS.filter((name) => flags[name] !== undefined);
@@ -196,6 +205,7 @@ async function trainModel(path: string, options: Options, { terminal }: Context)
     path,
     {
       ...request,
+      inputs: input,
       given: {
         batch,
         seed,

@@ -5,6 +5,7 @@ import { wantedOf, type Given } from '../../runtime/conditions.ts';
 import { openFile } from '../../runtime/node/file.ts';
 import type { NpyArray } from '../../runtime/checkpoint/npy.ts';
 import { UsageError } from '../errors.ts';
+import { checkInputFiles } from '../input-files.ts';
 import { inputValues, readNpy } from '../npy.ts';
 
 /** The rows of the files, of so many pictures. `inputs` are those of a step of batch 1. */
@@ -14,25 +15,7 @@ export async function readConditions(
   count: number,
 ): Promise<Given> {
   const wanted = wantedOf(inputs);
-  const list = wanted
-    .map(({ name, shape }) => `${name}=FILE with [${[count, ...shape.slice(1)].join(', ')}]`)
-    .join(' and --input ');
-  const unknown = [...files.keys()].find((name) => !wanted.some((input) => input.name === name));
-  if (unknown !== undefined) {
-    const why = wanted.length ? undefined : 'it is told the class alone';
-    throw new UsageError({
-      what: `--input: the model has no input ${unknown} of pictures`,
-      why,
-      fix: list ? `give --input ${list}` : 'leave it out',
-    });
-  }
-  const missing = wanted.filter(({ name }) => !files.has(name)).map(({ name }) => name);
-  if (missing.length)
-    throw new UsageError({
-      what: `the model is also told ${missing.join(' and ')}`,
-      why: 'nothing is given',
-      fix: `give --input ${list}`,
-    });
+  checkInputFiles(wanted, files, count);
   const rows = wanted.map(async (spec) => {
     const path = files.get(spec.name)!;
     const array = await readRows(path, spec.name);

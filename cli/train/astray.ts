@@ -10,7 +10,7 @@ import type { Position } from '../../runtime/data/order.ts';
 import type { Program } from '../../runtime/program.ts';
 import { checkDispatch, type Check, type Job } from '../verify/check.ts';
 import { originOf, traceRun, type Trace } from '../verify/trace.ts';
-import { takesLabels } from '../../runtime/train.ts';
+import { writeBatch } from '../../runtime/train.ts';
 import type { Place } from './loop.ts';
 import type { NotFinite } from './not-finite.ts';
 
@@ -147,9 +147,7 @@ class Steps {
     this.repeat.stop.throwIfAborted();
     const { value: batch } = await this.#batches!.next();
     const { program } = this.repeat;
-    program.write('images', batch.x);
-    if (takesLabels(program)) program.write('labels', batch.y);
-    this.#batches!.recycle(batch);
+    writeBatch(program, this.#batches!, batch);
     await run();
     return batch.next;
   }

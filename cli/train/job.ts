@@ -16,6 +16,8 @@ import type { OnMismatch } from '../../runtime/weights.ts';
 
 export interface TrainRequest {
   readonly data: string;
+  /** Files of what the model is told of each example, by the input's name. */
+  readonly inputs: ReadonlyMap<string, string>;
   readonly steps: number;
   readonly out: string;
   readonly given: GivenSettings;

@@ -1,6 +1,8 @@
 /** What a training draws on the way: samples of a model that makes pictures, reconstructions of an autoencoder, or nothing. */
 import { DitcError } from '../../compiler/ir/error.ts';
+import { writeTold } from '../../runtime/data/told.ts';
 import { drawSamples, SAMPLING_ENTRIES } from '../../runtime/sample.ts';
+import type { Values } from '../../runtime/transfer.ts';
 import { checkClasses } from '../classes.ts';
 import type { LoadedModel } from '../model.ts';
 import { toPictures, type Picture } from '../pictures.ts';
@@ -61,9 +63,13 @@ function sampled(
     every,
     entries: SAMPLING_ENTRIES,
     compile: (device) => compileSampler(loaded, device, settings, classes.length, { tuning: request.tuning }),
-    async draw(program, _data, onStep) {
+    async draw(program, { told, count }, onStep) {
       const pictures: Picture[] = [];
-      for await (const { first, shape, values } of drawSamples(program, { classes, seed, cfg, onStep }))
+      // The first examples' texts, or whatever else there is to be told.
+      const given: Record<string, Values> = {};
+      for (const place of told ? classes.keys() : [])
+        writeTold(given, classes.length, place, await told!.read(place % count));
+      for await (const { first, shape, values } of drawSamples(program, { classes, seed, cfg, given, onStep }))
         pictures.push(...toPictures(values, shape, range, { first }));
       return { pictures };
     },

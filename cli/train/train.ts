@@ -14,6 +14,7 @@ import { checkMemory, compileWithin, needOf, recomputed, type Need } from '../..
 import type { Terminal } from '../terminal.ts';
 import { bytes, grouped, plural } from '../text.ts';
 import { checkApart } from '../out-path.ts';
+import { checkInputFiles } from '../input-files.ts';
 import { loadCheckpoint } from './checkpoint.ts';
 import { TRAINING_ENTRIES } from '../../runtime/train.ts';
 import { checkTrainer } from './entries.ts';
@@ -46,7 +47,7 @@ export async function train(
       const record = checkpoint?.record;
       if (checkpoint) checkResumable(loaded, checkpoint, request);
       const { settings, notes } = settle(request.given, record?.settings);
-      const { shape, classes } = checkTrainer(loaded, {
+      const { shape, classes, told } = checkTrainer(loaded, {
         ...settings.options,
         batch: settings.batch,
         dtype: settings.dtype,
@@ -59,19 +60,32 @@ export async function train(
       const { flip, seed, val } = settings;
       const { onBad, latentScale, valData } = request;
       const opened = { shape, classes, labels: record?.data.classes, flip, onBad, latentScale };
-      const split = await openSplit(request.data, opened, { share: val, path: valData, seed }, loaded);
-      const { data, held } = split;
+      checkInputFiles(told, request.inputs, 'N');
+      const held = { share: val, path: valData, seed };
+      const split = await openSplit(request.data, opened, { inputs: told, paths: request.inputs }, held, loaded);
+      const { data } = split;
       try {
         checkData(data, checkpoint);
-        const job = { request, loaded, folder, settings, data, held, preview, checkpoint, weights, terminal };
+        const job = {
+          request,
+          loaded,
+          folder,
+          settings,
+          data,
+          held: split.held,
+          preview,
+          checkpoint,
+          weights,
+          terminal,
+        };
         const finished = await finishedBefore(job);
         if (finished) return finished;
         const changed = checkpoint && (await changedSince(checkpoint, data));
         const options = { ...settings.options, batch: settings.batch, dtype: settings.dtype };
         const unread = unreadOptions(loaded, TRAINING_ENTRIES, options, Object.keys(request.given.options));
         const slow = checkpoint ? undefined : slowAverage(loaded, options, request.steps);
-        const told = [resumed.note, ...notes, ...data.notes, changed, unread, fewerClasses(data, classes), slow];
-        for (const note of told) if (note) terminal.err(`note: ${note}`);
+        const remarks = [resumed.note, ...notes, ...data.notes, changed, unread, fewerClasses(data, classes), slow];
+        for (const note of remarks) if (note) terminal.err(`note: ${note}`);
         return await trainLasting(job, stopping);
       } finally {
         await split.close();

@@ -1,5 +1,6 @@
 /** What training reads: examples by number, each a tensor and a label. Where they come from is the opener's matter. */
 import { RuntimeError, quote } from '../error.ts';
+import type { ToldOfExamples } from './told.ts';
 
 /** Bytes are pixels, 0 … 255 standing for −1 … 1; floats are taken as they are. */
 export type Example = Uint8Array | Float32Array;
@@ -36,6 +37,8 @@ export interface Dataset {
   readonly onBad: OnBad;
   /** Changes when examples are added, removed, renamed or labelled otherwise. */
   readonly fingerprint: string;
+  /** What the model is told of each example besides its label. */
+  readonly told?: ToldOfExamples;
   /** Remarks for the user: files that were left out, and the like. */
   readonly notes: readonly string[];
   /** The files that examples first … first + count − 1 are read from. */
@@ -51,6 +54,14 @@ export interface Dataset {
   /** Gives back the files and threads that it holds. */
   close(): Promise<void>;
 }
+
+/** The data, with what is told of it. Closing it closes both. */
+export const withTold = (data: Dataset, told: ToldOfExamples): Dataset => ({
+  ...data,
+  told,
+  fingerprint: `${data.fingerprint}, told ${told.fingerprint}`,
+  close: async () => void (await Promise.all([data.close(), told.close()])),
+});
 
 export function badExample(where: string, why: string, cause?: unknown): RuntimeError {
   const fix = 'remove or replace it, or let training leave such examples out';

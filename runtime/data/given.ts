@@ -1,8 +1,10 @@
 /** Examples that a program holds in memory, as a dataset. */
+import type { InputSpec } from '../../compiler/emit/artefact.ts';
 import { RuntimeError } from '../error.ts';
 import { keyOf } from '../random.ts';
 import { findNonFinite, shown } from '../values.ts';
 import { checkLabels, mirrored, type Dataset } from './dataset.ts';
+import { toldInMemory } from './told.ts';
 
 /** Examples in memory, [n, C, H, W] row by row, of the shape that the model takes. */
 export interface GivenExamples {
@@ -10,15 +12,17 @@ export interface GivenExamples {
   readonly images: Float32Array | Uint8Array;
   /** The class of each, where the model has classes: whole numbers from 0. */
   readonly labels?: ArrayLike<number>;
+  /** Of what the model is told of examples besides, by the input's name: a row for each, one after the other, or one for all. */
+  readonly inputs?: Readonly<Record<string, ArrayLike<number>>>;
 }
 
 const wrong = (what: string, why: string, fix: string) => new RuntimeError({ code: 'bad-argument', what, why, fix });
 
 /** @throws RuntimeError `bad-argument`, `bad-example`, `labels` unless they are whole, finite examples, and their labels classes. */
 export function givenDataset(
-  { images, labels: given }: GivenExamples,
+  { images, labels: given, inputs = {} }: GivenExamples,
   shape: readonly number[],
-  { flip = false, classes }: { flip?: boolean; classes?: number } = {},
+  { flip = false, classes, takes = [] }: { flip?: boolean; classes?: number; takes?: readonly InputSpec[] } = {},
 ): Dataset {
   const size = shape.reduce((a, b) => a * b, 1);
   const count = images.length / size;
@@ -41,6 +45,7 @@ export function givenDataset(
     labels,
     flip,
     onBad: 'refuse',
+    told: toldInMemory(takes, inputs, count),
     fingerprint: String(keyOf(count, 'examples')),
     notes: [],
     filesOf: () => [],

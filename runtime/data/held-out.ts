@@ -2,6 +2,7 @@
 import { RuntimeError } from '../error.ts';
 import type { Dataset } from './dataset.ts';
 import { shuffled } from './order.ts';
+import { toldOfPart } from './told.ts';
 
 /** @throws RuntimeError `bad-argument` for a share that leaves one of both without an example. */
 export function heldOut(
@@ -23,9 +24,10 @@ export function heldOut(
 
 /** Some examples of a dataset, by their numbers there. Closing it leaves the whole open. */
 function partOf(data: Dataset, numbers: Uint32Array, name: string): Dataset {
-  const { classes, content, shape, flip, onBad, notes } = data;
+  const { classes, content, shape, flip, onBad, notes, told } = data;
   return {
     ...{ name: data.name, classes, content, shape, flip, onBad, notes },
+    told: told && toldOfPart(told, numbers),
     count: numbers.length,
     labels: Int32Array.from(numbers, (number) => data.labels[number]),
     fingerprint: `${data.fingerprint}, ${name}`,

@@ -4,14 +4,18 @@
  * `ahead` batches of examples are being read or wait, and one batch is put together in advance.
  */
 import { RuntimeError } from '../error.ts';
+import type { Values } from '../transfer.ts';
 import { isBadExample, writeValues, type Dataset, type Example } from './dataset.ts';
 import { after, checkPosition, examplesFrom, START, type Position } from './order.ts';
+import { writeTold, type Told } from './told.ts';
 
 export interface Batch {
   /** [N, …shape of an example]. */
   readonly x: Float32Array;
   /** Labels [N]. */
   readonly y: Int32Array;
+  /** What the model is told of them besides, [N, …] each. */
+  readonly told: Record<string, Values>;
   /** Numbers of the examples [N]. */
   readonly examples: Int32Array;
   /** Where the next batch begins: what a checkpoint taken after this one keeps. */
@@ -32,7 +36,15 @@ export interface PrefetchOptions {
 interface Pending {
   readonly at: Position;
   readonly example: number;
-  readonly values: Promise<Example>;
+  readonly values: Promise<Read>;
+}
+
+type Read = readonly [values: Example, told: Told];
+
+/** The memory of a batch. */
+interface Buffers {
+  readonly x: Float32Array;
+  readonly told: Record<string, Values>;
 }
 
 /** Batches without end: `for await`, or `next()`. Closing it leaves the dataset open. */
@@ -42,7 +54,7 @@ export class Batches implements AsyncIterableIterator<Batch> {
   readonly #size: number;
   readonly #source: ReturnType<typeof examplesFrom>;
   readonly #window: Pending[] = [];
-  readonly #spare: Float32Array[] = [];
+  readonly #spare: Buffers[] = [];
   #upcoming: Promise<Batch> | undefined;
   #position: Position;
   #skippedInARow = 0;
@@ -58,6 +70,11 @@ export class Batches implements AsyncIterableIterator<Batch> {
     this.#position = position;
     this.#size = dataset.shape.reduce((a, b) => a * b, 1);
     this.#source = examplesFrom(seed, dataset.count, position);
+  }
+
+  /** Names of the inputs that batches hold values of. */
+  get told(): readonly string[] {
+    return this.#dataset.told?.names ?? [];
   }
 
   [Symbol.asyncIterator](): this {
@@ -104,8 +121,8 @@ export class Batches implements AsyncIterableIterator<Batch> {
   }
 
   /** Gives a batch's memory back, to be filled again. A batch that is not given back stays as it is. */
-  recycle({ x }: Batch): void {
-    if (!this.#spare.includes(x)) this.#spare.push(x);
+  recycle({ x, told }: Batch): void {
+    if (!this.#spare.some((spare) => spare.x === x)) this.#spare.push({ x, told });
   }
 
   #close(): void {
@@ -119,7 +136,11 @@ export class Batches implements AsyncIterableIterator<Batch> {
     const most = batch * Math.max(1, ahead);
     while (this.#window.length < most) {
       const { at, example, flip } = this.#source.next().value;
-      const values = this.#dataset.read(example, flip && this.#dataset.flip, { seed, epoch: at.epoch });
+      const draw = { seed, epoch: at.epoch };
+      const values = Promise.all([
+        this.#dataset.read(example, flip && this.#dataset.flip, draw),
+        this.#dataset.told?.read(example) ?? {},
+      ]);
       values.catch(() => {}); // told when its turn comes
       this.#window.push({ at, example, values });
     }
@@ -127,7 +148,7 @@ export class Batches implements AsyncIterableIterator<Batch> {
 
   async #assemble(): Promise<Batch> {
     const { batch } = this.#options;
-    const x = this.#spare.pop() ?? new Float32Array(batch * this.#size);
+    const { x, told } = this.#spare.pop() ?? { x: new Float32Array(batch * this.#size), told: {} };
     const y = new Int32Array(batch);
     const examples = new Int32Array(batch);
     for (let filled = 0; filled < batch;) {
@@ -137,15 +158,16 @@ export class Batches implements AsyncIterableIterator<Batch> {
       this.#position = after(at, this.#dataset.count);
       const found = await this.#orSkip(values);
       if (!found) continue;
-      writeValues(x, filled * this.#size, found);
+      writeValues(x, filled * this.#size, found[0]);
+      writeTold(told, batch, filled, found[1]);
       y[filled] = this.#dataset.labels[example];
       examples[filled++] = example;
     }
-    return { x, y, examples, next: this.#position };
+    return { x, y, told, examples, next: this.#position };
   }
 
   /** The values, or undefined for an example that is to be left out. */
-  async #orSkip(values: Promise<Example>): Promise<Example | undefined> {
+  async #orSkip(values: Promise<Read>): Promise<Read | undefined> {
     try {
       const found = await values;
       this.#skippedInARow = 0;

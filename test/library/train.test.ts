@@ -171,7 +171,7 @@ it.each<[string, TrainOptions, RegExp]>([
   [
     'a key of the data that is none',
     { data: { images, lables: labels }, steps: 1 } as TrainOptions,
-    /data: there is no key "lables": its keys are images, labels; did you mean labels\?/,
+    /data: there is no key "lables": its keys are images, labels, inputs; did you mean labels\?/,
   ],
   [
     'opened data with labels of no class',

@@ -44,7 +44,8 @@ interface Rows {
   readonly flipped: string | undefined;
 }
 
-async function openTensorFile(path: string): Promise<TensorFile> {
+/** A file of tensors of any kind that data may be in. */
+export async function openTensorFile(path: string): Promise<TensorFile> {
   const source = await openFile(path);
   try {
     return await byFormat(path, source);
