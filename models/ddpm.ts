@@ -3,11 +3,11 @@
  * step back. Ho et al. 2020, Nichol & Dhariwal 2021.
  */
 import type { EntryOptions } from '../compiler/dsl/index.ts';
-import { oneOf, realNumber } from './config.ts';
+import { misconfigured, oneOf, realNumber } from './config.ts';
 import { coefficientsAt, lossTerms, minSnrWeight } from './loss.ts';
 import type { Objective } from './objective.ts';
-import { reverseColumns, type Coefficients } from './reverse.ts';
-import { samplers } from './samplers.ts';
+import { inverseColumns, reverseColumns, type Coefficients } from './reverse.ts';
+import { inverters, samplers } from './samplers.ts';
 import { processOf, SCHEDULES, TRAIN_STEPS } from './schedule.ts';
 
 /** Options of the entries. */
@@ -25,14 +25,22 @@ export const ddpmDefaults: DdpmOptions = { schedule: 'linear', eta: 0, minSnr: 0
 const scheduleOf = (given: EntryOptions) => oneOf('schedule', given.schedule ?? ddpmDefaults.schedule, SCHEDULES);
 
 /** Noise prediction with learned variance: Ho et al. 2020, Nichol & Dhariwal 2021. */
-export const ddpm: Objective<keyof Coefficients> = {
+export const ddpm: Objective<keyof Coefficients, keyof ReturnType<typeof inverseColumns>> = {
   told: 'predicts the noise of DDPM',
   samplers,
+  inverters,
   defaults: { sampler: 'ddpm', steps: 250, schedule: ddpmDefaults.schedule, eta: ddpmDefaults.eta },
   wayBack(steps, given) {
     const eta = realNumber('eta', given.eta ?? ddpmDefaults.eta, 0, 1);
     const process = processOf(scheduleOf(given), steps);
     return { columns: reverseColumns(process, eta), shares: process.timesteps.map((t) => t / TRAIN_STEPS) };
+  },
+  wayToNoise(steps, given) {
+    const eta = realNumber('eta', given.eta ?? ddpmDefaults.eta, 0, 1);
+    if (eta)
+      throw misconfigured(`eta is ${eta}`, 'noise that is drawn on the way leads back to no picture', 'leave it 0');
+    const process = processOf(scheduleOf(given), steps);
+    return { columns: inverseColumns(process), shares: process.timesteps.map((t) => t / TRAIN_STEPS) };
   },
   trainer(given) {
     const process = processOf(scheduleOf(given));

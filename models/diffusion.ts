@@ -15,7 +15,7 @@ import { misconfigured, oneOf, realNumber, wholeNumber } from './config.ts';
 import { ddpm, type DdpmOptions } from './ddpm.ts';
 import { completeFlow, flow, type FlowConfig } from './flow.ts';
 import { asked, conditionsOf, hasNothing, sidesOf, type Network } from './guidance.ts';
-import type { Objective } from './objective.ts';
+import type { Objective, WayBack } from './objective.ts';
 import { lookUp } from './table.ts';
 
 export * from './ddpm.ts';
@@ -62,7 +62,7 @@ export const objectiveOf = (model: Pick<Denoiser, 'flow'>): Objective =>
   model.flow ? flow(completeFlow(model.flow)) : ddpm;
 
 /** The options of an entry, checked. @throws DitcError `config`. */
-function samplingOptions(given: EntryOptions, objective: Objective, model: Network) {
+export function samplingOptions(given: EntryOptions, objective: Objective, model: Network) {
   const defaults = { ...samplingDefaults, ...objective.defaults };
   const read = (key: keyof typeof defaults): unknown => given[key] ?? defaults[key];
   const options = {
@@ -91,6 +91,26 @@ function interval(name: string, given: unknown): [number, number] {
   throw misconfigured(`${name} is ${JSON.stringify(given)}`, undefined, 'give two numbers in order, from 0 to 1');
 }
 
+/** A step of a way: its table there, and the model as it is asked, guided where the options say so. */
+export function askedAt(
+  e: Entry,
+  model: Denoiser,
+  { columns, shares }: WayBack<string>,
+  {
+    y,
+    step,
+    options,
+  }: { y: Tensor; step: Tensor; options: Pick<SamplingOptions, 'cfg' | 'cfgChannels' | 'cfgInterval'> },
+) {
+  const scale = e.input('cfgScale', []);
+  const [from, to] = options.cfgInterval;
+  const { guided, ...k } = lookUp({ ...columns, guided: shares.map((s) => Number(s >= from && s <= to)) }, step);
+  const everywhere = from === 0 && to === 1;
+  const strength = everywhere ? scale : scale.sub(1).mul(guided).add(1);
+  const guidance = options.cfg === 1 ? undefined : { strength, channels: options.cfgChannels };
+  return { k, predict: asked(model, e.params, y, conditionsOf(e, model), guidance) };
+}
+
 /** Stands for the step in the random numbers of the first x: no process is so long. */
 const START = 0xffffffff;
 
@@ -116,31 +136,25 @@ export function samplingEntries(model: Denoiser): Record<'sampleStart' | 'sample
   const objective = objectiveOf(model);
   const setUp = (e: Entry) => {
     const options = samplingOptions(e.options, objective, model);
-    const { columns, shares } = objective.wayBack(options.steps, e.options);
+    const way = objective.wayBack(options.steps, e.options);
     const image = [e.batch, channels, ...sidesOf(size)];
     const sampler = objective.samplers[options.sampler];
     const x = e.state('x', image);
     const before = sampler.remembers ? e.state('x0', image) : undefined;
-    return { options, columns, shares, sampler, x, before, step: e.counter('step', shares.length) };
+    return { options, way, sampler, x, before, step: e.counter('step', way.shares.length) };
   };
   return {
     sampleStart(e) {
-      const { shares, x, before, step } = setUp(e);
+      const { way, x, before, step } = setUp(e);
       e.update(x, imageNoise(e, x.shape, constant(START, [], 'u32')));
       if (before) e.update(before, constant(0, x.shape));
-      e.update(step, constant(shares.length - 1, [], 'i32'));
+      e.update(step, constant(way.shares.length - 1, [], 'i32'));
     },
     sampleStep(e) {
-      const { options, columns, shares, sampler, x, before, step } = setUp(e);
+      const { options, way, sampler, x, before, step } = setUp(e);
       const y = e.input('y', [e.batch], 'i32', { classes: model.classes });
       const z = imageNoise(e, x.shape, step.cast('u32'));
-      const scale = e.input('cfgScale', []);
-      const [from, to] = options.cfgInterval;
-      const { guided, ...k } = lookUp({ ...columns, guided: shares.map((s) => Number(s >= from && s <= to)) }, step);
-      const everywhere = from === 0 && to === 1;
-      const strength = everywhere ? scale : scale.sub(1).mul(guided).add(1);
-      const guidance = options.cfg === 1 ? undefined : { strength, channels: options.cfgChannels };
-      const predict = asked(model, e.params, y, conditionsOf(e, model), guidance);
+      const { k, predict } = askedAt(e, model, way, { y, step, options });
       const stepped = sampler.step({ k, x, z, predict, before, eta: Number(e.options.eta ?? 0), clip: options.clip });
       e.update(x, stepped.x);
       if (before) e.update(before, stepped.x0!);

@@ -24,6 +24,7 @@ import { objectiveOf, samplingDefaults, samplingEntries } from './diffusion.ts';
 import { blocks, modulate, modulation, norm, type Conditioning } from './dit-blocks.ts';
 import { complete, gridOf, outChannels, type DiTConfig } from './dit-config.ts';
 import { diffusersLayout } from './dit-diffusers.ts';
+import { inversionEntries } from './inversion.ts';
 import { conditionsOf, hasNothing, sidesOf, type Condition, type Conditions } from './guidance.ts';
 import { positionTable, sinusoids } from './sinusoids.ts';
 import { trainingEntries } from './training.ts';
@@ -161,10 +162,11 @@ export function dit(config: Partial<DiTConfig> = {}): Model {
   };
   const diffusers = diffusersLayout(cfg);
   const objective = objectiveOf(network);
+  const inversion = inversionEntries(network);
   const training = trainingEntries({ ...network, labelDropout: hasNothing(network) ? cfg.classDropoutProb : 0 });
   return defineModel({
     config: cfg,
-    onDemand: Object.keys(training),
+    onDemand: Object.keys({ ...training, ...inversion }),
     choices: { sampler: Object.keys(objective.samplers) },
     layouts: diffusers && { diffusers },
     options: {
@@ -180,6 +182,7 @@ export function dit(config: Partial<DiTConfig> = {}): Model {
         return { out: network.predict(e.params, x, t, y, conditionsOf(e, network)) };
       },
       ...samplingEntries(network),
+      ...inversion,
       ...training,
     },
   });

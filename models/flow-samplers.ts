@@ -7,7 +7,7 @@
  */
 import type { Tensor } from '../compiler/dsl/index.ts';
 import { turning, type Point } from './interpolant.ts';
-import type { Sampler, Step } from './objective.ts';
+import type { Inverter, Sampler, Step } from './objective.ts';
 import { TRAIN_STEPS } from './schedule.ts';
 
 type Weight = (point: Point<number>) => number;
@@ -19,6 +19,14 @@ export interface Path {
   readonly x0: { readonly ofX: Weight; readonly ofOut: Weight };
   /** The time at which sampling begins. */
   readonly first: number;
+}
+
+/** A path, as steps along it towards noise see it. */
+export interface PathToNoise extends Path {
+  /** dx/dt as a sum of x and the model's output. */
+  readonly velocity: { readonly ofX: Weight; readonly ofOut: Weight };
+  /** The time that the picture is taken for: 0, but where what the model says there is no direction. */
+  readonly last: number;
 }
 
 /** v = velocity.ofX·x − velocity.ofX0·x̂₀. */
@@ -61,6 +69,26 @@ export function flowColumns(path: Path, steps: number) {
   };
 }
 
+/** What steps towards noise multiply by, as `flowColumns`: a step j leads to the time at which step j back begins. */
+export function inverseFlowColumns(path: PathToNoise, steps: number) {
+  const { at, velocity, last } = path;
+  const ends = timesOf(path, steps);
+  const begins = ends.map((_, j) => ends[j - 1] ?? last);
+  /** A velocity's weight times the length of the step. */
+  const ahead = (times: readonly number[], weight: Weight) =>
+    times.map((t, j) => (ends[j] - begins[j]) * weight(at(t)));
+  return {
+    timestep: begins.map((t) => t * TRAIN_STEPS),
+    timestepNext: ends.map((t) => t * TRAIN_STEPS),
+    aheadOfX: ahead(begins, velocity.ofX),
+    aheadOfOut: ahead(begins, velocity.ofOut),
+    aheadNextOfX: ahead(ends, velocity.ofX),
+    aheadNextOfOut: ahead(ends, velocity.ofOut),
+  };
+}
+
+export type InverseFlowColumn = keyof ReturnType<typeof inverseFlowColumns>;
+
 export type FlowColumn = keyof ReturnType<typeof flowColumns>;
 
 /** a·x + b·y. */
@@ -102,5 +130,23 @@ const eulerMaruyama: Sampler<FlowColumn> = {
     return { x: sum(k.sdeOfX, x, k.sdeOfX0, denoised(at)).add(z.mul(k.sdeOfZ)) };
   },
 };
+
+/** The ODE followed towards noise, by Euler's method. */
+const eulerInverter: Inverter<InverseFlowColumn> = {
+  step: ({ k, x, predict }) => x.add(sum(k.aheadOfX, x, k.aheadOfOut, predict(x, k.timestep).out)),
+};
+
+/** By Heun's: with the mean of the velocities at both ends. */
+const heunInverter: Inverter<InverseFlowColumn> = {
+  step({ k, x, predict }) {
+    const first = sum(k.aheadOfX, x, k.aheadOfOut, predict(x, k.timestep).out);
+    const there = x.add(first);
+    const second = sum(k.aheadNextOfX, there, k.aheadNextOfOut, predict(there, k.timestepNext).out);
+    return x.add(first.add(second).mul(0.5));
+  },
+};
+
+/** The ways to noise, by the names of the samplers that come back from it. */
+export const flowInverters = { euler: eulerInverter, heun: heunInverter };
 
 export const flowSamplers = { euler, heun, 'euler-maruyama': eulerMaruyama };

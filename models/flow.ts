@@ -4,45 +4,64 @@
  *
  * Pictures and latents are [N,C,I,I]. A time t runs from 0, the picture, to 1, the noise; the model is told the timestep 1000·t.
  */
-import { sigmoid, type Tensor } from '../compiler/dsl/index.ts';
+import { sigmoid, type EntryOptions, type Tensor } from '../compiler/dsl/index.ts';
 import { oneOf, rejectUnknownKeys, wholeNumber } from './config.ts';
-import { flowColumns, flowSamplers, timesOf, type FlowColumn, type Path } from './flow-samplers.ts';
+import {
+  flowColumns,
+  flowInverters,
+  flowSamplers,
+  inverseFlowColumns,
+  timesOf,
+  type FlowColumn,
+  type InverseFlowColumn,
+  type PathToNoise,
+} from './flow-samplers.ts';
 import { interpolants, turning, type Point } from './interpolant.ts';
 import { refuseOptions, type Objective, type TimeDraws } from './objective.ts';
 import { TRAIN_STEPS } from './schedule.ts';
 
-interface Predicted extends Omit<Path, 'at'> {
+interface Predicted extends Omit<PathToNoise, 'at'> {
   /** How far the output is from what it should be, weighted where it would not be finite at all times. */
   error(out: Tensor, point: Point<Tensor>, x0: Tensor, noise: Tensor): Tensor;
 }
 
 /** At t = 1 itself x is noise alone, and noise or score, known there from x, say nothing of the picture. */
 const NEARLY_NOISE = 0.999;
+/** At t = 0 x is the picture alone: x₀ is known there, and σ·score is 0, whatever the noise. */
+const NEARLY_PICTURE = 0.001;
 
 /** The velocity dx/dt = α'x₀ + σ'ε. */
 const velocity: Predicted = {
   x0: { ofX: (p) => p.sigmaSlope / turning(p), ofOut: (p) => -p.sigma / turning(p) },
+  velocity: { ofX: () => 0, ofOut: () => 1 },
   error: (out, p, x0, noise) => out.sub(x0.mul(p.alphaSlope).add(noise.mul(p.sigmaSlope))),
   first: 1,
+  last: 0,
 };
 
 /** ∇log p_t(x) = −ε/σ; its error counts σ times. */
 const score: Predicted = {
   x0: { ofX: (p) => 1 / p.alpha, ofOut: (p) => p.sigma ** 2 / p.alpha },
+  velocity: { ofX: (p) => p.alphaSlope / p.alpha, ofOut: (p) => (-turning(p) * p.sigma) / p.alpha },
   error: (out, p, _x0, noise) => out.mul(p.sigma).add(noise),
   first: NEARLY_NOISE,
+  last: NEARLY_PICTURE,
 };
 
 const noise: Predicted = {
   x0: { ofX: (p) => 1 / p.alpha, ofOut: (p) => -p.sigma / p.alpha },
+  velocity: { ofX: (p) => p.alphaSlope / p.alpha, ofOut: (p) => turning(p) / p.alpha },
   error: (out, _p, _x0, noise) => out.sub(noise),
   first: NEARLY_NOISE,
+  last: 0,
 };
 
 const x0: Predicted = {
   x0: { ofX: () => 0, ofOut: () => 1 },
+  velocity: { ofX: (p) => p.sigmaSlope / p.sigma, ofOut: (p) => -turning(p) / p.sigma },
   error: (out, _p, x0) => out.sub(x0),
   first: 1,
+  last: NEARLY_PICTURE,
 };
 
 const predictions = { velocity, score, noise, x0 };
@@ -81,18 +100,26 @@ export function completeFlow(given: Partial<FlowConfig>): FlowConfig {
 const FOREIGN = ['schedule', 'eta', 'minSnr'];
 
 /** Flow matching: training regresses what the path asks for, sampling integrates it from noise to data. @throws DitcError `config`. */
-export function flow(config: FlowConfig): Objective<FlowColumn> {
+export function flow(config: FlowConfig): Objective<FlowColumn, InverseFlowColumn> {
   const [interpolant, predicted] = [interpolants[config.interpolant], predictions[config.prediction]];
   const told = 'is one of flow matching';
+  const path = { at: interpolant.at, ...predicted };
+  const stepsOf = (given: number | string, options: EntryOptions): number => {
+    refuseOptions(options, FOREIGN, { told });
+    return wholeNumber('steps', given);
+  };
   return {
     told,
     samplers: flowSamplers,
+    inverters: flowInverters,
     defaults: { sampler: 'euler', steps: 50 },
     wayBack(given, options) {
-      refuseOptions(options, FOREIGN, { told });
-      const steps = wholeNumber('steps', given);
-      const path = { at: interpolant.at, ...predicted };
+      const steps = stepsOf(given, options);
       return { columns: flowColumns(path, steps), shares: timesOf(path, steps) };
+    },
+    wayToNoise(given, options) {
+      const steps = stepsOf(given, options);
+      return { columns: inverseFlowColumns(path, steps), shares: timesOf(path, steps) };
     },
     trainer(given) {
       refuseOptions(given, FOREIGN, { told });

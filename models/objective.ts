@@ -41,7 +41,12 @@ export interface Sampler<K extends string> {
   step(at: Step<K>): Stepped;
 }
 
-/** The way from noise to picture in steps j = T'−1 … 0. */
+/** A step towards noise, along the path that a sampler comes back by. K are the columns of the objective's table for it. */
+export interface Inverter<K extends string> {
+  step(at: Pick<Step<K>, 'k' | 'x' | 'predict'>): Tensor;
+}
+
+/** The way from noise to picture in steps j = T'−1 … 0, or from picture to noise in steps j = 0 … T'−1. */
 export interface WayBack<K extends string> {
   /** A column of numbers each, one for each step. */
   readonly columns: Record<K, ArrayLike<number>>;
@@ -76,15 +81,19 @@ export interface Trainer {
   part(t: Tensor, parts: number): Tensor;
 }
 
-/** What a model predicts, the loss of that, and the samplers that follow. K are the columns of its table. */
-export interface Objective<K extends string = string> {
+/** What a model predicts, the loss of that, and the samplers that follow. K and I are the columns of its tables, back and to noise. */
+export interface Objective<K extends string = string, I extends string = string> {
   /** Said of a model that has it: "the model …". */
   readonly told: string;
   readonly samplers: Readonly<Record<string, Sampler<K>>>;
+  /** The samplers whose path leads to noise as well: those that draw none on the way. */
+  readonly inverters: Readonly<Record<string, Inverter<I>>>;
   /** What sampling does unless told. */
   readonly defaults: Readonly<Record<string, unknown>> & { readonly sampler: string; readonly steps: number };
   /** @throws DitcError `config` when it has no such way. */
   wayBack(steps: number | string, options: EntryOptions): WayBack<K>;
+  /** As `wayBack`, from picture to noise. */
+  wayToNoise(steps: number | string, options: EntryOptions): WayBack<I>;
   /** @throws DitcError `config`. */
   trainer(options: EntryOptions): Trainer;
 }

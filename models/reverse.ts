@@ -53,6 +53,15 @@ function extrapolations({ alphaBar }: Process): Float64Array {
   return lambda.map((l, j) => (j > 0 && j < last ? (lambda[j - 1] - l) / (2 * (l - lambda[j + 1])) : 0));
 }
 
+/** What the steps of DDIM towards noise multiply by, as `reverseColumns`: from ᾱ to ᾱ_next, which is 0 after the last. */
+export function inverseColumns({ timesteps, sqrtRecipAlphaBar, sqrtRecipM1AlphaBar, alphaBarNext }: Process) {
+  return {
+    ...{ timestep: timesteps, sqrtRecipAlphaBar, sqrtRecipM1AlphaBar },
+    sqrtAlphaBarNext: alphaBarNext.map((a) => Math.sqrt(a)),
+    directionNext: alphaBarNext.map((a) => Math.sqrt(1 - a)),
+  };
+}
+
 /** The columns of `reverseColumns` at one step. */
 export type Coefficients = Record<keyof ReturnType<typeof reverseColumns>, Tensor>;
 

@@ -3,8 +3,16 @@
  * is state on the device.
  */
 import type { Tensor } from '../compiler/dsl/index.ts';
-import type { Sampler as SamplerOf } from './objective.ts';
-import { logVariance, posteriorMean, predictEps, predictX0, type At, type Coefficients } from './reverse.ts';
+import type { Inverter, Sampler as SamplerOf } from './objective.ts';
+import {
+  type inverseColumns,
+  logVariance,
+  posteriorMean,
+  predictEps,
+  predictX0,
+  type At,
+  type Coefficients,
+} from './reverse.ts';
 
 type Sampler = SamplerOf<keyof Coefficients>;
 
@@ -63,6 +71,17 @@ const dpmSolver: Sampler = {
     return { x: x.mul(k.sigmaRatio).add(ahead.mul(k.dataWeight)), x0 };
   },
 };
+
+/** √ᾱ_next·x̂₀ + √(1−ᾱ_next)·ε̂: the same flow, followed towards noise. The picture is taken for x of the first timestep. Song et al. 2021, section 4.3. */
+const ddimInverter: Inverter<keyof ReturnType<typeof inverseColumns>> = {
+  step({ k, x, predict }) {
+    const eps = predict(x, k.timestep).out;
+    return predictX0(k, x, eps).mul(k.sqrtAlphaBarNext).add(eps.mul(k.directionNext));
+  },
+};
+
+/** The ways to noise, by the names of the samplers that come back from it. */
+export const inverters = { ddim: ddimInverter };
 
 /** The ways back from noise of a DDPM, by the names that `--sampler` takes. */
 export const samplers = { ddpm, ddim, heun, 'dpm++': dpmSolver };

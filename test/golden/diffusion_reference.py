@@ -121,6 +121,11 @@ class Process:
         sigma = eta * np.sqrt((1 - prev) / (1 - ac)) * np.sqrt(1 - ac / prev)
         return np.sqrt(prev) * x0 + np.sqrt(1 - prev - sigma**2) * eps + (j != 0) * sigma * noise
 
+    def ddim_reverse_sample(self, eps, x, j):
+        """One DDIM step towards noise: x_j -> x_{j+1}. Of data itself j is 0, and after the last step there is noise alone."""
+        next_ac = self.alphas_cumprod_next[j]
+        return np.sqrt(next_ac) * self.predict_x0(x, j, eps) + np.sqrt(1 - next_ac) * eps
+
     def half_log_snr(self, j):
         """λ = log(α/σ) at step j; of the data itself, j = -1, infinite."""
         return np.inf if j < 0 else 0.5 * np.log(self.alphas_cumprod[j] / (1 - self.alphas_cumprod[j]))

@@ -75,6 +75,37 @@ def step(sampler, name, prediction, ask, x, t, s, noise, clip=False):
     raise ValueError(sampler)
 
 
+NEARLY_PICTURE = 0.001  # where score and x0 predictions begin on the way to noise
+
+
+def times_to_noise(steps, prediction):
+    """The steps + 1 times that are visited from picture to noise."""
+    visited = times(steps, prediction)[::-1].copy()
+    visited[0] = NEARLY_PICTURE if prediction in ("score", "x0") else 0.0
+    return visited
+
+
+def velocity(name, prediction, out, x, t):
+    """dx/dt from what a model says; at t = 0 too, where x is the picture."""
+    if prediction == "velocity":
+        return out
+    x0, eps = picture_and_noise(name, prediction, out, x, t)
+    _, _, alpha_slope, sigma_slope = interpolant(name, float(t))
+    return alpha_slope * x0 + sigma_slope * eps
+
+
+def step_to_noise(sampler, name, prediction, ask, x, t, s):
+    """x at t -> x at s > t, along the ODE."""
+    h = s - t
+    v = velocity(name, prediction, ask(x, t), x, t)
+    if sampler == "euler":
+        return x + h * v
+    if sampler == "heun":
+        there = x + h * v
+        return x + h * (v + velocity(name, prediction, ask(there, s), there, s)) / 2
+    raise ValueError(sampler)
+
+
 def error(name, prediction, out, x0, noise, t):
     """What the loss squares, torch [N,...]; t [N]."""
     alpha, sigma, alpha_slope, sigma_slope = (a.reshape(-1, 1, 1, 1) for a in interpolant(name, t))
