@@ -5,7 +5,7 @@ import type { Compiled, LoadedModel, Watch } from '../library/model.ts';
 import { phase } from './progress.ts';
 import type { Terminal } from './terminal.ts';
 
-export { checkEntry, compilationRecord, homeOf, notesOn, signatureOf } from '../library/model.ts';
+export { checkEntry, compilationRecord, homeOf, inMemory, isOnnx, notesOn, signatureOf } from '../library/model.ts';
 export type { Compiled, LoadedModel } from '../library/model.ts';
 
 export interface CompileOptions extends Omit<library.CompileOptions, 'watch'> {

@@ -58,7 +58,7 @@ export function oneOf<T extends string>(option: string, choices: readonly T[]) {
 export const precision = oneOf('--dtype', ['f32', 'f16']);
 
 /** What `--weights` and `ditc convert` read. */
-export const CHECKPOINT = '.safetensors, PyTorch .pt, an index of shards, or the folder of one';
+export const CHECKPOINT = '.safetensors, PyTorch .pt, .onnx, an index of shards, or the folder of one';
 
 /** `--part`: which weights of a checkpoint that has several. */
 export const PART = [

@@ -30,7 +30,7 @@ interface Options {
 export const buildCommand = (context: Context): Command =>
   new Command('build')
     .description('Compiles a model file to WGSL kernels and a manifest that says how to run them.')
-    .argument('<model>', 'the model file, MODEL.ts')
+    .argument('<model>', 'the model file, MODEL.ts or NET.onnx')
     .option(
       '-o, --out <dir>',
       'folder to write; what an earlier build wrote there is replaced (default: codegen-out/NAME)',

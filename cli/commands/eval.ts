@@ -7,6 +7,7 @@ import { seconds, table } from '../text.ts';
 import type { TensorFile } from '../../runtime/checkpoint/source.ts';
 import type { OpenDevice } from '../../runtime/device.ts';
 import type { Known, Measures } from '../eval/measure.ts';
+import type { Named, OnnxFeatures, Pixels } from '../eval/onnx.ts';
 import type { OpenSet } from '../eval/open.ts';
 import type { PictureSet } from '../eval/pictures.ts';
 import type { LoadedModel } from '../model.ts';
@@ -14,6 +15,8 @@ import type { Terminal } from '../terminal.ts';
 
 interface Options {
   features: string;
+  output: Named;
+  pixels?: Pixels;
   weights?: string;
   num?: number;
   batch: number;
@@ -29,8 +32,23 @@ export const evalCommand = (context: Context): Command =>
     )
     .argument('<samples>', 'the pictures to be measured')
     .argument('[reference]', 'what they are measured against; without it, the inception score alone')
-    .option('--features <model>', 'the network to compare by: docs/eval.md', 'models/inception.ts')
-    .option('--weights <file>', `its weights: ${CHECKPOINT}; needed for pictures`)
+    .option(
+      '--features <model>',
+      'the network to compare by, MODEL.ts or NET.onnx: docs/eval.md',
+      'models/inception.ts',
+    )
+    .option(
+      '--output <name>',
+      'of an ONNX network: the value that is the features, or pool=NAME, spatial=NAME, logits=NAME; once for each',
+      collectOutput,
+      {},
+    )
+    .option(
+      '--pixels <range>',
+      `of an ONNX network: what pixels are to it, one of ${PIXELS.join(' ')} (default: 0,255)`,
+      pixels,
+    )
+    .option('--weights <file>', `its weights: ${CHECKPOINT}; needed for pictures, but by an ONNX network`)
     .option('--num <n>', 'the first N of the samples (default: all)', wholeNumber('--num', 2))
     .option('--batch <n>', 'pictures at once', wholeNumber('--batch', 1, 65535), 8)
     .option('--save <file>', 'write the statistics of the samples to FILE.npz')
@@ -40,12 +58,33 @@ export const evalCommand = (context: Context): Command =>
       examples(
         'ditc eval samples/ VIRTUAL_imagenet256_labeled.npz --weights pt_inception-2015-12-05.pth',
         'ditc eval samples.npz train/ --weights pt_inception-2015-12-05.pth --num 10000',
+        'ditc eval samples/ train/ --features resnet.onnx --output /avgpool/GlobalAveragePool_output_0 --pixels imagenet',
         'ditc eval train/ --weights pt_inception-2015-12-05.pth --save train.npz',
       ),
     )
     .action((samples: string, reference: string | undefined, options: Options) =>
       evaluate(samples, reference, options, context),
     );
+
+const OUTPUTS: readonly (keyof Named)[] = ['pool', 'spatial', 'logits'];
+
+/** `pool` unless told; names of ONNX's own may have a = too. */
+function collectOutput(given: string, known: Named): Named {
+  const name = OUTPUTS.find((output) => given.startsWith(`${output}=`)) ?? 'pool';
+  const value = given.startsWith(`${name}=`) ? given.slice(name.length + 1) : given;
+  const fix = `give --output ${name}=NAME once`;
+  if (!value) throw new UsageError({ what: `--output ${given} names no value`, fix });
+  if (known[name] !== undefined) throw new UsageError({ what: `--output names ${name} twice`, fix });
+  return { ...known, [name]: value };
+}
+
+const PIXELS: readonly Pixels[] = ['0,255', '0,1', '-1,1', 'imagenet'];
+
+function pixels(given: string): Pixels {
+  const found = PIXELS.find((range) => range === given);
+  if (found) return found;
+  throw new UsageError({ what: `--pixels is ${given}`, fix: `give one of ${PIXELS.join(' ')}` });
+}
 
 async function evaluate(
   samples: string,
@@ -86,26 +125,47 @@ async function evaluate(
 /** Statistics as they were saved; pictures through the network, on the device. */
 async function knownOf(sets: readonly OpenSet[], options: Options, terminal: Terminal): Promise<Known[]> {
   if (sets.every(({ pictures }) => !pictures)) return sets.map(({ statistics }) => ({ statistics: statistics! }));
-  if (options.weights === undefined) {
+  const { loaded, batch } = await featuresOf(options, terminal);
+  const path = options.weights ?? loaded.weights;
+  if (path === undefined) {
     const fix =
       'give --weights FILE, such as pytorch-fid’s pt_inception-2015-12-05.pth, or statistics in place of pictures';
     throw new UsageError({ what: 'pictures are compared by a network, and it has no weights', fix });
   }
-  const [gpu, { loadModel }] = await Promise.all([import('../gpu.ts'), import('../model.ts')]);
-  const loaded = loadModel(options.features);
+  const gpu = await import('../gpu.ts');
   const known: Known[] = [];
   await gpu.withDevice(async (open) => {
     for (const { pictures, statistics } of sets) {
       known.push(
         pictures
-          ? await gpu.withWeights(options.weights, (weights) => {
-              return seen(pictures, { open, loaded, weights: weights!, batch: options.batch, terminal });
-            })
+          ? await gpu.withWeights(path, (weights) =>
+              seen(pictures, {
+                open,
+                loaded,
+                weights: weights!,
+                batch: batch ?? Math.min(options.batch, pictures.count),
+                terminal,
+              }),
+            )
           : { statistics: statistics! },
       );
     }
   });
   return known;
+}
+
+/** The network, and how many pictures it takes at once where that is its own. */
+async function featuresOf(options: Options, terminal: Terminal): Promise<OnnxFeatures> {
+  const { isOnnx, loadModel } = await import('../model.ts');
+  const { features, output, pixels } = options;
+  if (!isOnnx(features)) {
+    const given = pixels !== undefined ? '--pixels' : Object.keys(output).length ? '--output' : undefined;
+    if (!given) return { loaded: loadModel(features, terminal) };
+    const why = `${features} has an entry that says it`;
+    throw new UsageError({ what: `${given} is for ONNX networks`, why, fix: 'leave it out' });
+  }
+  const { onnxFeatures } = await import('../eval/onnx.ts');
+  return onnxFeatures(features, output, pixels);
 }
 
 interface Setup {
@@ -122,8 +182,7 @@ async function seen(pictures: PictureSet, setup: Setup): Promise<Known> {
     import('../eval/measure.ts'),
     import('../progress.ts'),
   ]);
-  const { open, loaded, weights, terminal } = setup;
-  const batch = Math.min(setup.batch, pictures.count);
+  const { open, loaded, weights, batch, terminal } = setup;
   const network = await Network.open(open, loaded, { weights, batch, size: pictures.size }, terminal);
   const bar = startProgress(terminal, 'looking at pictures', pictures.count, 'pictures');
   try {

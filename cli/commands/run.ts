@@ -56,13 +56,13 @@ export const runCommand = (context: Context): Command =>
       'Runs an entry of a model, or several in turn: inputs from .npy or .npz files, outputs to .npy files. What they leave in states is ' +
         'written too, and, where they change weights, weights.safetensors: --weights takes it.',
     )
-    .argument('<model>', 'the model file, MODEL.ts, or a folder that `ditc build` wrote')
+    .argument('<model>', 'the model file, MODEL.ts or NET.onnx, or a folder that `ditc build` wrote')
     .requiredOption(
       '--entry <name>',
       'the entry to run; given several times, they run in that order on the same states and weights',
       collect,
     )
-    .option('--weights <file>', `checkpoint: ${CHECKPOINT}; without one the weights are random`)
+    .option('--weights <file>', `checkpoint: ${CHECKPOINT}; without one the weights are those of NET.onnx, or random`)
     .option(...PART, part)
     .option(...ON_MISMATCH, onMismatch)
     .option('--batch <n>', 'images per run, for a model file (default: 1)', wholeNumber('--batch', 1, 65535))

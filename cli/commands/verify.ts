@@ -14,7 +14,7 @@ export const verifyCommand = (context: Context): Command =>
       'Checks the kernels of a model one by one on this GPU: each result is compared with a float64 reference computed from the same values. ' +
         'The first kernel that differs is named, and saved with all that it read and wrote.',
     )
-    .argument('<model>', 'the model file, MODEL.ts')
+    .argument('<model>', 'the model file, MODEL.ts or NET.onnx')
     .option('--entry <name>', 'check this entry only (default: all)')
     .option('--batch <n>', 'images per run (default: 1)', wholeNumber('--batch', 1, 65535))
     .option('--dtype <type>', 'f32 or f16: as of ditc build (default: f32)', precision)
@@ -66,7 +66,7 @@ async function verify(path: string, options: VerifyOptions, context: Context): P
   const entries = options.entry === undefined ? undefined : [options.entry];
 
   const { verdicts, failure, adapter } = await gpu.withWeights(
-    { path: options.weights, part: options.part },
+    { path: options.weights ?? loaded.weights, part: options.part },
     (weights) =>
       gpu.withDevice(async (open) => {
         const entryOptions = { batch: options.batch ?? 1 };

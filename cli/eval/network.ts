@@ -12,7 +12,7 @@ import type { PictureSet } from './pictures.ts';
 export const ENTRY = 'features';
 
 /** What a network may give, of which `pool` must be there: features, features by place, and logits of classes. */
-const OUTPUTS = ['pool', 'spatial', 'logits'] as const;
+export const OUTPUTS = ['pool', 'spatial', 'logits'] as const;
 export type Output = (typeof OUTPUTS)[number];
 
 /** Of one batch, by output: [n,d], row-major. */

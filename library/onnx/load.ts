@@ -6,7 +6,8 @@ import { setPlace } from '../../compiler/dsl/trace.ts';
 import { DitcError } from '../../compiler/ir/index.ts';
 import { isWeight, modelNames } from '../../runtime/onnx/names.ts';
 import { parseOnnx, type OnnxFile } from '../../runtime/onnx/parse.ts';
-import type { TensorProto } from '../../runtime/onnx/messages.ts';
+import { nearestName } from '../../runtime/checkpoint/suggest.ts';
+import type { GraphProto, TensorProto } from '../../runtime/onnx/messages.ts';
 import { externalRange, numbersOf, tensorOf, type External, type OnnxTensor } from '../../runtime/onnx/tensor.ts';
 import { inputSpecs, inputValue, type InputSpec } from './inputs.ts';
 import { Writer } from './network.ts';
@@ -27,7 +28,12 @@ const MOST_BYTES = 2 ** 31 - 1;
 
 /** @throws DitcError or RuntimeError naming the file. */
 export function readOnnx(path: string, where = path): OnnxNetwork {
-  const { size } = statSync(path);
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (!found?.isFile()) {
+    const what = found ? 'it is no file' : 'there is no such file';
+    throw new DitcError({ code: 'no-file', where, what, fix: 'give the path of an .onnx file' });
+  }
+  const { size } = found;
   if (size > MOST_BYTES) {
     const fix = 'export it with external_data=True';
     throw new DitcError({ code: 'limit', where, what: `it has ${size} bytes, and an ONNX file fewer than 2^31`, fix });
@@ -55,6 +61,7 @@ export function networkOf({ graph, opsetImport, functions }: OnnxFile, where: st
     outputs,
     write(e, inputs, wanted) {
       setPlace(where, undefined);
+      for (const name of wanted) checkComputed(name, graph, where);
       const values: Values = new Map(graph.initializer.map((proto) => [proto.name, valueOf(e, proto)]));
       for (const [name, tensor] of inputs) values.set(name, inputValue(tensor));
       new Writer({ where, opsets: opsetImport, functions, read }).write(graph.node, values, wanted);
@@ -63,13 +70,20 @@ export function networkOf({ graph, opsetImport, functions }: OnnxFile, where: st
   };
 }
 
+/** Throws unless a node makes the value, or it is given. */
+function checkComputed(name: string, { node, input, initializer }: GraphProto, where: string): void {
+  const all = [...input, ...initializer].map((given) => given.name).concat(node.flatMap(({ output }) => output));
+  if (all.includes(name)) return;
+  const near = nearestName(name, all);
+  const fix = `${near ? `did you mean ${near}? ` : ''}give the name of an output of the network, or of one of its nodes`;
+  throw new DitcError({ code: 'not-found', where, what: `no node computes ${name}`, fix });
+}
+
 function resultOf(name: string, values: Values, where: string): Tensor {
   const found = values.get(name);
   if (found) return found.tensor();
-  const near = [...values.keys()].filter((other) => other.toLowerCase().includes(name.toLowerCase())).slice(0, 4);
-  const why = near.length ? `there are ${near.join(', ')}` : undefined;
-  const fix = 'give the name of an output of the network, or of one of its nodes';
-  throw new DitcError({ code: 'not-found', where, what: `no node computes ${name}`, why, fix });
+  const what = `${name} is a result of its node that ditc does not compute`;
+  throw new DitcError({ code: 'unsupported', where, what, fix: 'take its first output, or another value' });
 }
 
 function knownOf(tensor: OnnxTensor, where: string, folder: string): Known {

@@ -176,19 +176,40 @@ def write(name, net, inputs, outputs, dynamic=None, dynamo=False, opset=17):
     print(f"{name}: {len(model)} bytes, {', '.join(ops)}")
 
 
+def distance(a, b):
+    """Of Gaussians with the means and covariances of two sets of features; Heusel et al. 2017."""
+    (m, s), (n, t) = [(x.mean(0), np.cov(x, rowvar=False)) for x in (a, b)]
+    root = np.sqrt(np.maximum(np.linalg.eigvals(s @ t).real, 0)).sum()
+    return ((m - n) ** 2).sum() + np.trace(s) + np.trace(t) - 2 * root
+
+
+def evaluation(net):
+    """Two sets of pictures, and what is between them by the network's features."""
+    rng = np.random.default_rng(1)
+    sets = {"samples": rng.integers(0, 200, (41, 19, 22, 3)), "reference": rng.integers(20, 256, (37, 19, 22, 3))}
+    pools = []
+    for pictures in sets.values():
+        x = torch.from_numpy(pictures).permute(0, 3, 1, 2).double()
+        pools.append(copy.deepcopy(net).double()(x)[0].detach().numpy())
+    tensors = {key: value.astype(np.uint8) for key, value in sets.items()}
+    save_file({**tensors, "fid": np.float64([distance(*pools)])}, DATA / "evaluation.safetensors")
+
+
 def main():
     DATA.mkdir(exist_ok=True)
     torch.manual_seed(0)
     batch = torch.export.Dim("n")
     pictures = torch.randint(0, 256, (3, 3, 37, 29)).float()
     axes = {"x": {0: "batch", 2: "height", 3: "width"}, "pool": {0: "batch"}, "logits": {0: "batch"}}
-    write("inception", Inception(), {"x": pictures}, ["pool", "logits"], axes)
+    inception = Inception()
+    write("inception", inception, {"x": pictures}, ["pool", "logits"], axes)
     write("resnet", ResNet(), {"x": torch.randn(2, 3, 33, 30)}, ["logits"], ({0: batch},), True, 18)
     write("vit", ViT(), {"x": torch.randn(2, 3, 16, 16)}, ["pool"], ({0: batch},), True, 20)
     write("decoder", Decoder(), {"x": torch.randn(2, 6, 3, 4)}, ["picture", "line"])
     tokens = torch.tensor([[3, 7, 29, 0, 0, 0, 0, 0, 0], [5, 1, 4, 1, 9, 2, 6, 28, 0]])
     write("text", Text(), {"tokens": tokens}, ["features"], {"tokens": {0: "n"}}, opset=14)
     external(nn.Sequential(nn.Linear(32, 48), nn.ReLU(), nn.Linear(48, 8)).eval())
+    evaluation(inception)
 
 
 def external(net):
@@ -197,9 +218,13 @@ def external(net):
     onnx.save(plain(onnx.load(DATA / "external.onnx", load_external_data=False)), DATA / "external.onnx")
     y = copy.deepcopy(net).double()(x.double()).detach().float()
     save_file({"input.x": x.numpy(), "output.y": y.numpy()}, DATA / "external.safetensors")
+
+
+def tidy():
     for path in DATA.iterdir():
         path.chmod(0o644)
 
 
 if __name__ == "__main__":
     main()
+    tidy()

@@ -2,6 +2,7 @@
 import type { Ops } from '../call.ts';
 import { activation } from './activation.ts';
 import { convolution } from './convolution.ts';
+import { sums } from './einsum.ts';
 import { elementwise } from './elementwise.ts';
 import { indexing } from './indexing.ts';
 import { known } from './known.ts';
@@ -17,6 +18,7 @@ export const ops: Ops = {
   ...elementwise,
   ...activation,
   ...matrix,
+  ...sums,
   ...convolution,
   ...pooling,
   ...norm,
