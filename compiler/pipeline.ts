@@ -40,6 +40,7 @@ import { bytesBeside, bytesOfAll, leafBytes } from './memory/leaves.ts';
 import { planMemory, type MemoryPlan } from './memory/plan.ts';
 import { isRejected } from './plans/family.ts';
 import { choosePlan, hasKernel, planFor, type Plan } from './plans/registry.ts';
+import { channelsLast } from './fusion/channels-last.ts';
 import { packScalars } from './fusion/scalars.ts';
 import { normsInPieces } from './fusion/pieces.ts';
 import { splitDepth } from './fusion/split-depth.ts';
@@ -83,6 +84,11 @@ export const pipeline: readonly Pass[] = [
     },
   ),
   pass('canonical', 'canonical form of what the expansion left', canonicalise),
+  pass(
+    'channels-last',
+    'what matrix units take windows of lies in memory with its channels side by side',
+    channelsLast,
+  ),
   pass('tile', 'values that no binding can hold are computed and read in parts', tile),
   pass('join-products', 'rules: sums of products are one product', joinProducts),
   pass('pieces', 'statistics between products: one gives them in pieces, the other adds these up', normsInPieces),

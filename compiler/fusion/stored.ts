@@ -43,8 +43,9 @@ export function paysToStore(reading: Reading): boolean {
 
 /** The stored values: what groups give, results of the graph, and what is cheaper to store than to recompute. */
 export function chooseStored(choice: Choice): Set<Node> {
-  const { context, anchored, concats, remarks } = choice;
-  const stored = new Set<Node>([...anchored, ...context.returned, ...[...concats].flat(2)]);
+  const { context, anchored, owners, concats, remarks } = choice;
+  const laidOut = context.nodes.filter((node) => opDef(node.op).inMemory && !owners.has(node));
+  const stored = new Set<Node>([...anchored, ...context.returned, ...laidOut, ...[...concats].flat(2)]);
   for (const node of context.returned) {
     if (!anchored.has(node)) remarks?.missed('materialize', [node], `${labelOf(node)} is a result of the graph`);
   }

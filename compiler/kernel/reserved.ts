@@ -57,6 +57,6 @@ export const MATRIX_WORDS = words(`
 const OWN = words(`
   main lane group zero nought
   sine cosine sine_quadrant tanh_ sigmoid silu gelu erf philox mul_hi infinity infinity_bits not_a_number not_a_number_bits
-  is_nan maximum minimum relu clamped softplus to_i32 to_u32 exp_ log_ power`);
+  is_nan maximum minimum relu clamped softplus to_i32 to_u32 exp_ log_ power select_words`);
 
 export const RESERVED: ReadonlySet<string> = new Set([KEYWORDS, RESERVED_WORDS, PREDECLARED, MATRIX_WORDS, OWN].flat());

@@ -1,7 +1,8 @@
 /** Where the axes of a view lead: the index map of its record, run on symbols. */
 import { sizeOf, type Node, type Shape } from '../ir/index.ts';
 import { IndexAlgebra, keyOf, maxOf, ZERO, type Affine, type Atom, type Part } from './affine.ts';
-import { viewOf } from './define.ts';
+import { opDef, viewOf } from './define.ts';
+import { broadcastIndex, type Source } from './view.ts';
 
 interface Symbol extends Atom {
   /** Of an index that is data: where in the data. */
@@ -25,7 +26,9 @@ const SYMBOLS = new Symbols();
 const symbol = (key: string, max: number, times = 1, at?: readonly Index[]): Index =>
   max === 0 ? ZERO : { base: 0, terms: [{ atom: { key, max, at }, times }] };
 
-const symbolsOf = (shape: Shape): Index[] => shape.map((n, axis) => symbol(`axis ${axis}`, n - 1));
+const nameOf = (axis: number): string => `axis ${axis}`;
+
+const symbolsOf = (shape: Shape): Index[] => shape.map((n, axis) => symbol(nameOf(axis), n - 1));
 
 const dependsOn = ({ terms }: Index, key: string): boolean =>
   terms.some(
@@ -50,7 +53,7 @@ const isInOrder = (part: Part<Symbol> | undefined, key: string): boolean =>
 export function axesBehind(view: Node, axis: number): number[] | undefined {
   const [{ operand, index }, ...others] = viewOf(view.op).sources(SYMBOLS, symbolsOf(view.type.shape), view);
   if (others.length) return undefined;
-  const key = `axis ${axis}`;
+  const key = nameOf(axis);
   const axes = [...index.keys()].filter((a) => dependsOn(index[a], key));
   const { shape } = view.inputs[operand].type;
   const isWhole = sizeOf(axes.map((a) => shape[a])) === view.type.shape[axis];
@@ -60,7 +63,7 @@ export function axesBehind(view: Node, axis: number): number[] | undefined {
 /** The axis of a view's operand along which its own neighbours along `axis` are neighbours too, if there is one. */
 export function axisBehind(view: Node, axis: number): Axis | undefined {
   const [{ operand, index }] = viewOf(view.op).sources(SYMBOLS, symbolsOf(view.type.shape), view);
-  const key = `axis ${axis}`;
+  const key = nameOf(axis);
   const [along, ...others] = [...index.keys()].filter((a) => dependsOn(index[a], key));
   if (along === undefined || others.length) return undefined;
   const isStep = index[along].terms.every(({ atom, times }) => (atom.key === key ? times === 1 : !atom.part));
@@ -116,4 +119,53 @@ export function partedAxis(view: Node, axis: number, count: number): number | un
     });
   });
   return found;
+}
+
+/** How long the axes are that meet one of a view in an axis of its operand: those of the places of windows, for one of their elements. */
+export function axesBeside(view: Node, axis: number): number[] {
+  const { shape } = view.type;
+  const found = viewOf(view.op).sources(SYMBOLS, symbolsOf(shape), view);
+  const meeting = found.flatMap(({ index }) => index.filter((ix) => dependsOn(ix, nameOf(axis))));
+  const others = [...shape.keys()].filter((a) => a !== axis && meeting.some((ix) => dependsOn(ix, nameOf(a))));
+  return others.map((a) => shape[a]);
+}
+
+/**
+ * Whether each four of a value's elements along `axis`, from a multiple of 4 on, is such a four along the last axis of the one behind it,
+ * or lies beside all of that. `behind`: what a value that is no view is of, element by element.
+ */
+export function isFourBehind(value: Node, axis: number, behind: (node: Node) => Node | undefined): boolean {
+  const { shape } = value.type;
+  if (shape[axis] % 4) return false;
+  const four = SYMBOLS.add(symbol('four', shape[axis] / 4 - 1, 4), symbol('place', 3));
+  let [node, index]: [Node, Index[] | undefined] = [value, symbolsOf(shape).with(axis, four)];
+  for (let next: Node | undefined = node; next && index;) {
+    node = next;
+    if (opDef(node.op).kind === 'view') [next, index] = [node.inputs[0], throughView(node, index)];
+    else next = behind(node);
+    if (next && index && opDef(node.op).kind !== 'view') index = broadcastIndex(index, next.type.shape);
+  }
+  const [last, ...others] = [...(index ?? [])].reverse();
+  if (!last || others.some((ix) => dependsOn(ix, 'place'))) return false;
+  const isFour = last.terms.every(({ atom, times }) => (atom.key === 'place' ? times === 1 : times % 4 === 0));
+  return isFour && dependsOn(last, 'place') && last.base % 4 === 0 && node.type.shape.at(-1)! % 4 === 0;
+}
+
+/** The index of a view's only operand; undefined where there are several, or where a four would be cut. */
+function throughView(view: Node, index: readonly Index[]): Index[] | undefined {
+  const [only, ...others] = viewOf(view.op).sources(SYMBOLS, index, view);
+  if (others.length || view.inputs.length > 1) return undefined;
+  const { shape } = view.inputs[0].type;
+  return inside(view, only, shape);
+}
+
+/** An index within an operand that something surrounds: what that is of is of no matter, unless it cuts a four. */
+function inside(view: Node, { index, bounds = [] }: Source<Symbol>, shape: Shape): Index[] | undefined {
+  const inner = [...index];
+  for (const { axis, from } of bounds) {
+    if (view.type.shape[axis] === shape[axis]) continue;
+    if (dependsOn(inner[axis], 'place')) return undefined;
+    inner[axis] = symbol(`${view.id} ${axis} from ${from}`, shape[axis] - 1);
+  }
+  return inner;
 }

@@ -68,6 +68,8 @@ interface OpFields {
   /** Gradients of the operands (null: none flows). They may have the broadcast shape; autodiff sums them back. */
   gradient: ((context: GradientContext) => (Node | null)[]) | 'none';
   cost(inputs: readonly TensorType[], attrs: Attrs, type: TensorType): Cost;
+  /** Whether its value always lies in memory, however cheap it is to compute where it is read. */
+  readonly inMemory?: true;
   /** Contractions: how many of the operands, from the first, are multiplied. These may be f16 where the result is f32. */
   readonly factors?: number;
   sample(random: Random): Sample;

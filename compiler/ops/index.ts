@@ -12,6 +12,7 @@ export * as leaves from './leaves.ts';
 export * as pointwise from './pointwise.ts';
 export * as views from './views.ts';
 export * from './view.ts';
+export * from './windows.ts';
 export * as reductions from './reduce.ts';
 export { matmul, matmulDims } from './contract.ts';
 export * as composites from './composite.ts';

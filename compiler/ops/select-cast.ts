@@ -146,3 +146,19 @@ export const copy = defineOp({
   sample: (random) => ({ inputs: [{ dtype: 'f32', shape: random.shape(0, 3) }], attrs: {} }),
   wgsl: { expression: ([x]) => x },
 });
+
+export const layOut = defineOp({
+  name: 'lay_out',
+  doc: 'The same values, in memory in just this order: neighbours along the last axis lie side by side.',
+  kind: 'pointwise',
+  inMemory: true,
+  type: (inputs) => {
+    expectArity('lay_out', inputs, 1);
+    return inputs[0];
+  },
+  reference: elementwise((x) => x),
+  gradient: ({ dy }) => [dy],
+  cost: perElement(0),
+  sample: (random) => ({ inputs: [{ dtype: 'f32', shape: random.shape(0, 3) }], attrs: {} }),
+  wgsl: { expression: ([x]) => x },
+});

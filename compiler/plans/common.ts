@@ -265,9 +265,23 @@ export function byDepth({ members: all }: Pick<Region, 'members'>, reductions: r
 }
 
 /** Four values as a vector; the components of one vector, in order, are that vector. */
-export function asVector({ b }: Site, four: readonly Expr[]): Expr {
+export const asVector = ({ b }: Site, four: readonly Expr[]): Expr =>
+  vectorOf(b, four) ?? b.call('vec4f', four, 'vec4f');
+
+/** The vector that four values are: its components in order, or these where one condition holds, and one number elsewhere. */
+function vectorOf(b: KernelBuilder, four: readonly Expr[]): Expr | undefined {
   const [first] = four;
-  const whole =
-    first.kind === 'component' && four.every((x, i) => x.kind === 'component' && x.of === first.of && x.lane === i);
-  return whole ? first.of : b.call('vec4f', four, 'vec4f');
+  if (first.kind === 'component') {
+    const { of } = first;
+    return four.every((x, i) => x.kind === 'component' && x.of === of && x.lane === i) ? of : undefined;
+  }
+  const chosen = four.flatMap((x) => (x.kind === 'call' && x.fn === 'select' ? [x.args] : []));
+  const [[none, , holds] = []] = chosen;
+  const isAlike = chosen.length === 4 && chosen.every((args) => args[0] === none && args[2] === holds);
+  if (!isAlike || none.kind !== 'literal') return undefined;
+  const inside = vectorOf(
+    b,
+    chosen.map(([, x]) => x),
+  );
+  return inside && b.call('select', [b.call('vec4f', [none], 'vec4f'), inside, holds]);
 }

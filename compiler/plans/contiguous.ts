@@ -1,6 +1,6 @@
 /** Along which axis an operand of a product lies in memory. */
 import type { Node } from '../ir/index.ts';
-import { axisBehind, opDef, type Axis } from '../ops/index.ts';
+import { axisBehind, isFourBehind, opDef, type Axis } from '../ops/index.ts';
 
 /** Whether the last axis of an operand is the one contiguous in memory, seen through views and pointwise ops. */
 export function contiguousAxis(operand: Node): 'last' | 'other' {
@@ -11,8 +11,17 @@ export function contiguousAxis(operand: Node): 'last' | 'other' {
 
 /** The same axis of what a value is computed of, element by element. */
 function behind({ node, axis }: Axis): Axis | undefined {
-  const { kind } = opDef(node.op);
-  if (kind === 'view') return axisBehind(node, axis);
-  const next = kind === 'pointwise' && node.inputs.find((n) => n.type.shape.length === node.type.shape.length);
-  return next ? { node: next, axis } : undefined;
+  if (opDef(node.op).kind === 'view') return axisBehind(node, axis);
+  const next = elementwise(node);
+  return next && { node: next, axis };
+}
+
+/** Whether each four of an operand's elements along an axis, from a multiple of 4 on, is such a four in memory, or lies beside all that is there. */
+export const isInFours = (operand: Node, axis: number): boolean => isFourBehind(operand, axis, elementwise);
+
+/** What a value that is not in memory is of, element by element. */
+function elementwise({ op, type, inputs }: Node): Node | undefined {
+  const { kind, inMemory } = opDef(op);
+  if (inMemory || kind !== 'pointwise') return undefined;
+  return inputs.find((x) => x.type.shape.length === type.shape.length);
 }

@@ -72,6 +72,8 @@ export interface Planning<P extends Geometry> {
   readonly leastDepth?: number;
   /** Whether it stores them by fours too. */
   readonly storesFours?: boolean;
+  /** Whether it multiplies so fast that gathering elements one by one costs it more than a copy in which they lie side by side. */
+  readonly wantsRuns?: boolean;
 }
 
 export interface Family<P extends Geometry = Geometry> extends Planning<P> {

@@ -2,17 +2,7 @@
 import type { SubgroupMatrixShape } from '../device.ts';
 import type { DType } from '../ir/index.ts';
 import { literal, opDef, SPECIAL_NUMBERS } from '../ops/index.ts';
-import type {
-  Buffer,
-  ElementType,
-  Expr,
-  FragmentPlace,
-  Intrinsic,
-  Kernel,
-  SharedArray,
-  Stmt,
-  ValueType,
-} from '../kernel/ir.ts';
+import type { Buffer, ElementType, Expr, FragmentPlace, Kernel, SharedArray, Stmt, ValueType } from '../kernel/ir.ts';
 import { isFragment, shapeOf, vec } from '../kernel/types.ts';
 import { forEachExpr } from '../kernel/walk.ts';
 
@@ -205,7 +195,7 @@ function print(expr: Expr): string {
     case 'binary':
       return printBinary(expr.op, expr.a, expr.b);
     case 'call':
-      return `${functionOf(expr.fn)}(${expr.args.map(top).join(', ')})`;
+      return `${functionOf(expr)}(${expr.args.map(top).join(', ')})`;
     case 'op': {
       // Each operand is printed once: twice would double the work at every level of a long chain.
       const args = expr.args.map((arg) => printOperand(expr.op, arg));
@@ -229,7 +219,16 @@ function print(expr: Expr): string {
   }
 }
 
-const functionOf = (fn: Intrinsic): string => (fn === 'multiplyAccumulate' ? 'subgroupMatrixMultiplyAccumulate' : fn);
+function functionOf({ fn, type }: Extract<Expr, { kind: 'call' }>): string {
+  if (fn === 'multiplyAccumulate') return 'subgroupMatrixMultiplyAccumulate';
+  return fn === 'select' && type === 'vec4h' ? 'select_words' : fn;
+}
+
+/** Drivers take halves apart to choose one by one: 64 instructions of a convolution's loop of 240, on RDNA 3. */
+const SELECT_WORDS = `fn select_words(x: vec4h, y: vec4h, holds: bool) -> vec4h {
+  return bitcast<vec4h>(select(bitcast<vec2u>(x), bitcast<vec2u>(y), holds));
+}
+`;
 
 /** Products bind tighter than sums and sums of one kind associate, so index sums read without nested parentheses. */
 function printBinary(op: string, a: Expr, b: Expr): string {
@@ -254,7 +253,7 @@ function printOperand(op: string, arg: Expr): string {
 function helpersOf(kernel: Kernel, body: string): string[] {
   const functions = new Map<string, string>();
   const offer = (text: string) => splitFunctions(text).forEach((fn) => functions.set(/fn (\w+)/.exec(fn)![1], fn));
-  offer(SPECIAL_NUMBERS);
+  offer(SPECIAL_NUMBERS + SELECT_WORDS);
   forEachExpr(kernel.body, (expr) => {
     if (expr.kind === 'op') offer(opDef(expr.op).wgsl!.helper ?? '');
   });

@@ -61,6 +61,7 @@ class Growth {
     const { returned, users, maxReads, remarks } = this.context;
     const stop = (why: string, ...others: Node[]) => void remarks?.missed('fuse-epilogues', [root, ...others], why);
     if (returned.has(root)) return stop(`${labelOf(root)} is a result of the graph`);
+    if (isLaidOut(root)) return stop(`${labelOf(root)} lies in memory in an order of its own`);
     const next = this.ipdom.get(root);
     const readers = users.get(root)!;
     if (!next)
@@ -70,6 +71,8 @@ class Growth {
     const path = between(root, next, users);
     const leaves = path.find((node) => returned.has(node) && node !== next);
     if (leaves) return stop(`${labelOf(leaves)}, on the way to ${labelOf(next)}, is a result of the graph`, leaves);
+    const laidOut = path.find((node) => isLaidOut(node) && node !== next);
+    if (laidOut) return stop(`${labelOf(laidOut)} lies in memory in an order of its own`, laidOut);
     const barrier = weightiest(path.filter((node) => obstacle(group, node) !== undefined));
     if (barrier) return stop(meeting(readers, next) + obstacle(group, barrier)!, barrier, next);
     const owners = new Set(path.flatMap((node) => this.owner.get(node) ?? []));
@@ -95,6 +98,8 @@ class Growth {
     return group.kind === 'row' && group.reductions.length > 1 ? whyNotPlanned(group, this.context.device) : undefined;
   }
 }
+
+const isLaidOut = ({ op }: Node): boolean => opDef(op).inMemory ?? false;
 
 /** A group with more values, and the last of them its root. */
 function endingIn(root: Node, group: FusionGroup, more: readonly Node[]): FusionGroup {

@@ -1,7 +1,7 @@
-import { sizeOf } from '../../ir/index.ts';
+import { sizeOf, type Node } from '../../ir/index.ts';
 import type { DeviceSpec } from '../../device.ts';
 import type { Tile } from '../../fusion/group.ts';
-import { contiguousAxis } from '../contiguous.ts';
+import { contiguousAxis, isInFours } from '../contiguous.ts';
 import { bytesOfTile, sharesTile } from '../fragment-tiles.ts';
 import { fragmentShapes, handoutOf, sameFragments, type FragmentShape } from '../fragments.ts';
 import {
@@ -39,7 +39,12 @@ export const invocationsOf = ({ down, across, lanes }: FragmentProductPlan): num
 /** Whether vectors of the operands lie along k in memory. */
 export function alongK({ anchor }: Group): { left: boolean; right: boolean } {
   const [x, y] = anchor!.inputs;
-  return { left: contiguousAxis(x) === 'last', right: contiguousAxis(y) !== 'last' };
+  const isAlong = (operand: Node, depth: number, other: number) => {
+    const rank = operand.type.shape.length;
+    if (isInFours(operand, rank + depth)) return true;
+    return !isInFours(operand, rank + other) && (contiguousAxis(operand) === 'last') === (depth === -1);
+  };
+  return { left: isAlong(x, -1, -2), right: isAlong(y, -2, -1) };
 }
 
 export const planning: Planning<FragmentProductPlan> = {
@@ -59,6 +64,7 @@ export const planning: Planning<FragmentProductPlan> = {
   tile: tileOf,
   byFours: () => true,
   storesFours: true,
+  wantsRuns: true,
   // Matrix units do 1,024 steps in the time of a dispatch.
   leastDepth: 1024,
 };

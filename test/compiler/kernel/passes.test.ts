@@ -105,10 +105,10 @@ describe('simplify', () => {
 
 describe('narrow-loads', () => {
   const half = { name: 'h', dtype: 'f16', elements: 16, access: 'read', fours: true } as const;
-  const read = (buffer: Buffer): string[] => {
+  const read = (buffer: Buffer, wanted = b.name('v', 'vec4f', 0)): string[] => {
     const kernel = { ...kernelOf([]), buffers: [buffer, x, y], shared: [tile] };
     const loaded = b.load(buffer, lane);
-    const narrow = b.convert(b.name('v', 'vec4f', 0), 'vec4h');
+    const narrow = b.convert(wanted, 'vec4h');
     const body = [bind('v', loaded), { kind: 'storeShared', array: tile, index: lane, value: narrow } as const];
     const made = KERNEL_PASSES.find(({ name }) => name === 'narrow-loads')!.run(verifyKernel({ ...kernel, body }));
     return printIr(verifyKernel(made)).split('\n').slice(-4, -2);
@@ -117,6 +117,21 @@ describe('narrow-loads', () => {
 
   it('reads what memory holds as f16 as f16, where that is wanted', () => {
     expect(read(half)[1]).toBe('  tile[lane] = h[lane]');
+  });
+
+  it('and where a condition says whether it is that or zeros', () => {
+    const zeros = b.call('vec4f', [b.literal(0, 'f32')], 'vec4f');
+    const either = b.call('select', [zeros, b.name('v', 'vec4f', 0), b.binary('<', lane, b.u32(4))], 'vec4f');
+    expect(read(half, either)[1]).toBe('  tile[lane] = select(vec4h(0), h[lane], (lane < 4))');
+  });
+
+  it('not where f16 may not have the number', () => {
+    const either = b.call(
+      'select',
+      [b.call('vec4f', [b.literal(0.1, 'f32')], 'vec4f'), b.name('v', 'vec4f', 0), b.binary('<', lane, b.u32(4))],
+      'vec4f',
+    );
+    expect(read(half, either)[1]).toBe('  tile[lane] = vec4h(select(vec4f(0.1), v, (lane < 4)))');
   });
 
   it('leaves what somebody writes, who may come between', () => {
