@@ -55,7 +55,7 @@ export const MATRIX_WORDS = words(`
   subgroupMatrixMultiply subgroupMatrixMultiplyAccumulate row_major col_major`);
 
 const OWN = words(`
-  main lane group zero nought
+  main lane group subgroup place zero nought
   sine cosine sine_quadrant tanh_ sigmoid silu gelu erf philox mul_hi infinity infinity_bits not_a_number not_a_number_bits
   is_nan maximum minimum relu clamped softplus to_i32 to_u32 exp_ log_ power select_words`);
 

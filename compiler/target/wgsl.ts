@@ -18,7 +18,8 @@ export function printKernel(kernel: Kernel, header: readonly string[]): string {
     ...helpersOf(kernel, body.join('\n')),
     '',
     `@compute @workgroup_size(${kernel.workgroupSize})${kernel.subgroupSized ? ` @subgroup_size(${kernel.subgroupSize})` : ''}`,
-    `fn main(@builtin(workgroup_id) group: vec3u, @builtin(${laneBuiltin(kernel)}) lane: u32) {`,
+    `fn main(@builtin(workgroup_id) group: vec3u, ${laneParameters(kernel)}) {`,
+    ...(isDealt(kernel) ? [laneOf(kernel)] : []),
     // Unrolled, an epilogue of 48 elements takes lavapipe's LLVM nine times longer to compile (4.0 s against 0.45 s).
     ...(hasRolledLoop(kernel.body)
       ? ['  let zero = group.z >> 31u;  // unknown to the driver: loops stay rolled']
@@ -38,9 +39,18 @@ export function printKernel(kernel: Kernel, header: readonly string[]): string {
 const hasRolledLoop = (stmts: readonly Stmt[]): boolean =>
   stmts.some((s) => (s.kind === 'for' && s.rolled) || ('body' in s && hasRolledLoop(s.body)));
 
+/** Whether a workgroup has several subgroups. WGSL does not say which invocations, by their number, make one: subgroups are asked which they are. */
+const isDealt = ({ usesSubgroups, subgroupSize }: Kernel): boolean => usesSubgroups && subgroupSize !== undefined;
+
 /** A kernel of one subgroup numbers its lanes as the subgroup does: broadcasts address them by that number. */
-const laneBuiltin = (kernel: Kernel) =>
-  kernel.usesSubgroups && !kernel.subgroupSize ? 'subgroup_invocation_id' : 'local_invocation_index';
+function laneParameters(kernel: Kernel): string {
+  if (isDealt(kernel)) return '@builtin(subgroup_id) subgroup: u32, @builtin(subgroup_invocation_id) place: u32';
+  return `@builtin(${kernel.usesSubgroups ? 'subgroup_invocation_id' : 'local_invocation_index'}) lane: u32`;
+}
+
+/** The invocation's number, by which subgroup i has those from i·size on. Compilers are told how large it is: they then know that what it indexes is inside. */
+const laneOf = ({ workgroupSize, subgroupSize }: Kernel): string =>
+  `  let lane = min(subgroup * ${subgroupSize}u + place, ${workgroupSize - 1}u);`;
 
 export function featuresOf(kernel: Kernel): string[] {
   const features: string[] = [];
@@ -73,6 +83,7 @@ function enabled(kernel: Kernel): string[] {
   const hasFragments = features.includes('chromium-experimental-subgroup-matrix');
   return [
     ...words.map((word) => `enable ${word};`),
+    ...(isDealt(kernel) ? ['requires subgroup_id;'] : []),
     ...(hasFragments ? ['diagnostic(off, chromium.subgroup_matrix_uniformity);'] : []),
   ];
 }

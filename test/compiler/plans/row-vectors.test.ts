@@ -99,6 +99,13 @@ it('rows and columns are loaded and stored by fours', () => {
   }
 });
 
+it('where a workgroup has several subgroups, its invocations are numbered as these are: WGSL does not say which of them make one', () => {
+  const [text] = compileGraphs([norm(4, 64)], OPTIONS).wgsl.values();
+  expect(text).toContain('requires subgroup_id;');
+  expect(text).toContain('let lane = min(subgroup * 32u + place, 127u);');
+  expect(text).not.toContain('local_invocation_index');
+});
+
 it('are those of the family without subgroups where a device has none, or rows are shorter', () => {
   const familyOf = (graph: Graph, device = GPU) => schedule(graph, { ...OPTIONS, device }).regions[0].plan.family;
   expect(familyOf(norm(64, 36), { ...GPU, features: [], subgroups: null })).toBe('row');
