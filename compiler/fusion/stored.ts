@@ -36,6 +36,9 @@ const estimate = ({ work, evaluated, size, isBeside }: Reading): Estimate => ({
   store: (work + MEMORY) * size + evaluated.paid(MEMORY) + (isBeside ? BESIDE : DISPATCH),
 });
 
+/** An operation or two beside a load are hidden by it. */
+const isHidden = ({ work }: Pick<Reading, 'work'>): boolean => work < MEMORY + CHEAP;
+
 export function paysToStore(reading: Reading): boolean {
   const { recompute, store } = estimate(reading);
   return recompute > store;
@@ -73,8 +76,8 @@ function storeDear(choice: Choice, stored: Set<Node>): Map<Node, Reading> {
     const evaluated = evaluations.visit(node, stored.has(node));
     if (stored.has(node) || owners.has(node) || !isComputed(node, users.get(node)!)) continue;
     const reading = { work: work.get(node)!, evaluated, size: sizeOf(node.type.shape), isBeside: isBeside(node) };
-    // Who reads a concatenation evaluates all its parts. An operation or two beside a load are hidden by it.
-    if (reading.work < MEMORY + CHEAP) continue;
+    // Who reads a concatenation evaluates all its parts.
+    if (isHidden(reading)) continue;
     readings.set(node, reading);
     if (!paysToStore(reading)) continue;
     stored.add(node);
@@ -93,7 +96,7 @@ function spareKernels(choice: Choice, stored: Set<Node>, readings: Map<Node, Rea
     const reading = stored.has(node) ? readings.get(node) : undefined;
     if (!reading || isBeside(node)) return stored.has(node);
     readings.set(node, { ...reading, work });
-    if (!paysToStore({ ...reading, work })) stored.delete(node);
+    if (isHidden({ work }) || !paysToStore({ ...reading, work })) stored.delete(node);
     return stored.has(node);
   });
 }

@@ -1,7 +1,8 @@
 /** The view whose index is data: rows of a table. */
-import { formatType, isInteger, sizeOf } from '../ir/index.ts';
+import { formatType, isInteger, sizeOf, type Node } from '../ir/index.ts';
 import { defineOp, expectArity, free, shapeError } from './define.ts';
 import { dense } from './dense.ts';
+import type { Functional } from './functional.ts';
 import type { Random } from './random.ts';
 
 export const gather = defineOp({
@@ -35,17 +36,14 @@ export const gather = defineOp({
   },
   // Tables of tables have no rule.
   many: (_original, [table, rows], { apply }) => (table.many ? undefined : apply([table.node, rows.node])),
-  // Row r of the table's gradient sums dy over the positions that read row r: a fixed order, no atomics.
+  // Row r of the table's gradient is the sum of dy over the positions that read it, in their order.
   gradient: ({ f, inputs: [table, index], dy }) => {
-    const rows = table.type.shape[0];
-    const count = sizeOf(index.type.shape);
-    const rest = table.type.shape.slice(1);
-    const flat = f.reshape(index, [1, count]);
-    const bounded = f.max(f.min(flat, rows - 1), 0);
-    const hit = f.compare('eq', bounded, f.iota(index.type.dtype, [rows, count], 0));
-    const oneHot = f.cast(hit, dy.type.dtype);
-    const grad = f.matmul(oneHot, f.reshape(dy, [count, sizeOf(rest)]));
-    return [f.reshape(grad, table.type.shape), null];
+    const { shape } = table.type;
+    const [rows, count, rest] = [shape[0], sizeOf(index.type.shape), sizeOf(shape.slice(1))];
+    const read = f.max(f.min(f.reshape(index, [count, 1]), rows - 1), 0);
+    const updates = f.reshape(dy, [count, rest]);
+    const sums = rows > FEW ? f.scatterAdd(read, updates, 0, rows) : byProduct(f, read, updates, rows);
+    return [f.reshape(sums, shape), null];
   },
   cost: free,
   sample: (random: Random) => {
@@ -61,3 +59,13 @@ export const gather = defineOp({
     };
   },
 });
+
+/** So many rows are a tile of a product, which reads an update once for all of them. */
+const FEW = 64;
+
+/** The same sums as a product: [rows, count] of 0 and 1, one for each column, with the updates. */
+function byProduct(f: Functional, read: Node, updates: Node, rows: number): Node {
+  const [count] = read.type.shape;
+  const hit = f.compare('eq', f.reshape(read, [1, count]), f.iota(read.type.dtype, [rows, count], 0));
+  return f.matmul(f.cast(hit, updates.type.dtype), updates);
+}

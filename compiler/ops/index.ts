@@ -1,6 +1,7 @@
 /** The op set. Importing it registers every op. */
 export * from './affine.ts';
 export * from './axes.ts';
+export * from './counted.ts';
 export * from './define.ts';
 export * from './dense.ts';
 export * from './functional.ts';

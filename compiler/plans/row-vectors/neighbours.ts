@@ -3,8 +3,9 @@ import { sizeOf, type Node } from '../../ir/index.ts';
 import { combinerOf } from '../../ops/index.ts';
 import { rowAxes } from '../../fusion/regions.ts';
 import { ZERO, type Index } from '../../kernel/index-map.ts';
-import { reducer } from '../../kernel/inline.ts';
+import { broadcastIndex, reducer } from '../../kernel/inline.ts';
 import type { Expr } from '../../kernel/ir.ts';
+import { askedFirst, whereCounted } from '../asked.ts';
 import {
   byDepth,
   byLength,
@@ -37,21 +38,31 @@ export function neighbouringRows(site: Site, plan: RowVectorsPlan): Launch {
     return shape.map((_, axis) => (kept.includes(axis) ? outer[u][kept.indexOf(axis)] : inner[reduced.indexOf(axis)]));
   };
   const length = sizeOf(reducedShape);
-  const eachElement = (body: (e: Index) => void) => b.loop('step', length, (step) => body(ix.atom(step, length - 1)));
+  const eachElement = (body: (element: () => Index) => void) =>
+    b.loop('step', length, (step) => body(() => ix.atom(step, length - 1)));
   for (const group of byDepth(region, region.reductions)) {
     const partials = group.map((node) => {
       const name = node.name ?? `partial_${combinerOf(node.op).noun}`;
       return range(width).map(() => b.variable(name, reducer(b, node).neutral));
     });
-    eachElement((e) =>
-      range(width).forEach((u) => {
-        select(u);
+    const add = (i: number, value: Node, u: number, e: Index) => {
+      select(u);
+      const x = inline.value(value, broadcastIndex(at(u, e), value.type.shape));
+      b.assign(partials[i][u], reducer(b, group[i]).combine(b.read(partials[i][u]), x));
+    };
+    const asked = group.map((node) => askedFirst(site, node));
+    eachElement((element) => {
+      range(width).forEach((u) =>
         group.forEach((node, i) => {
-          const x = inline.value(node.inputs[0], at(u, e));
-          b.assign(partials[i][u], reducer(b, node).combine(b.read(partials[i][u]), x));
-        });
-      }),
-    );
+          if (!asked[i]) add(i, node.inputs[0], u, element());
+        }),
+      );
+      asked.forEach((counted, i) => {
+        if (!counted) return;
+        const each = (e: Index) => range(width).forEach((u) => add(i, counted.value, u, e));
+        whereCounted(site, counted, (e) => at(0, e), element, each);
+      });
+    });
     group.forEach((node, i) => {
       const name = node.name ?? `row_${combinerOf(node.op).noun}`;
       results.set(
@@ -66,7 +77,7 @@ export function neighbouringRows(site: Site, plan: RowVectorsPlan): Launch {
     select(0);
     storeResults(site, at(0, e), which);
   };
-  if (long.length) eachElement((e) => store(long, e));
+  if (long.length) eachElement((element) => store(long, element()));
   if (short.length) store(short, ZERO);
   return { workgroupSize: invocations, grid: foldGrid(Math.ceil(runs / invocations)) };
 }

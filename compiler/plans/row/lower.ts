@@ -7,8 +7,9 @@ import { combinerOf } from '../../ops/index.ts';
 import type { RowPlan } from './plan.ts';
 import { rowAxes } from '../../fusion/regions.ts';
 import { ZERO, type Index } from '../../kernel/index-map.ts';
-import { reducer } from '../../kernel/inline.ts';
+import { broadcastIndex, reducer } from '../../kernel/inline.ts';
 import type { Expr } from '../../kernel/ir.ts';
+import { askedFirst, whereCounted } from '../asked.ts';
 import {
   builtins,
   byDepth,
@@ -75,12 +76,18 @@ function reduceTogether(site: Site, plan: RowPlan, row: Row, group: readonly Nod
     const { neutral } = reducer(b, node);
     return b.variable(node.name ?? `partial_${combinerOf(node.op).noun}`, neutral);
   });
-  eachElement(site, row, (index, inside) => {
+  const add = (i: number, value: Node, index: readonly Index[], inside?: Expr) => {
+    const { neutral, combine } = reducer(b, group[i]);
+    const x = inline.value(value, broadcastIndex(index, value.type.shape));
+    const counted = inside ? b.call('select', [neutral, x, inside]) : x;
+    b.assign(partials[i], combine(b.read(partials[i]), counted));
+  };
+  const asked = group.map((node) => (plan.combine === 'serial' ? askedFirst(site, node) : undefined));
+  eachElement(site, row, (element, inside) => {
     group.forEach((node, i) => {
-      const { neutral, combine } = reducer(b, node);
-      const x = inline.value(node.inputs[0], index);
-      const counted = inside ? b.call('select', [neutral, x, inside]) : x;
-      b.assign(partials[i], combine(b.read(partials[i]), counted));
+      const counted = asked[i];
+      if (!counted) return add(i, node.inputs[0], row.at(element()), inside);
+      whereCounted(site, counted, row.at, element, (e) => add(i, counted.value, row.at(e)));
     });
   });
   group.forEach((node, i) => {
@@ -90,7 +97,7 @@ function reduceTogether(site: Site, plan: RowPlan, row: Row, group: readonly Nod
 }
 
 /** Calls `body` for this invocation's elements; `inside` is false past the row's end in the last, partial stride. */
-function eachElement({ b, inline }: Site, row: Row, body: (index: Index[], inside?: Expr) => void): void {
+function eachElement({ b, inline }: Site, row: Row, body: (element: () => Index, inside?: Expr) => void): void {
   const strides = Math.ceil(row.length / row.lanes);
   b.loop(
     'step',
@@ -98,9 +105,10 @@ function eachElement({ b, inline }: Site, row: Row, body: (index: Index[], insid
     (step) => {
       const { ix } = inline;
       const raw = ix.add(ix.scale(ix.atom(step, strides - 1), row.lanes), ix.atom(row.lane, row.lanes - 1));
-      const e = ix.clamp(ix.atom(b.bind('e', ix.expr(raw)), strides * row.lanes - 1), row.length - 1, 'e_inside');
+      const element = () =>
+        ix.clamp(ix.atom(b.bind('e', ix.expr(raw)), strides * row.lanes - 1), row.length - 1, 'e_inside');
       const partial = row.length % row.lanes !== 0;
-      body(row.at(e), partial ? b.binary('<', ix.expr(raw), b.u32(row.length)) : undefined);
+      body(element, partial ? b.binary('<', ix.expr(raw), b.u32(row.length)) : undefined);
     },
     row.rolled,
   );
@@ -130,7 +138,8 @@ function writeResults(site: Site, row: Row): void {
   const { b, region, outputs } = site;
   const { long, short } = byLength(outputs, region);
   if (long.length) {
-    eachElement(site, row, (index, inside) => {
+    eachElement(site, row, (element, inside) => {
+      const index = row.at(element());
       if (inside) b.when(inside, () => storeResults(site, index, long));
       else storeResults(site, index, long);
     });
