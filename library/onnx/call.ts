@@ -12,6 +12,9 @@ export type Ops = Readonly<Record<string, Op>>;
 
 const decoder = new TextDecoder();
 
+/** More is no network that can be computed. */
+const MOST_NUMBERS = 2 ** 20;
+
 export class Call {
   readonly op: string;
   /** Of the set of ops that the node's is from: what it means changed over time. */
@@ -63,7 +66,9 @@ export class Call {
     return this.maybe(i)?.tensor();
   }
 
+  /** All operands, of which there is one at least. */
   tensors(): Tensor[] {
+    this.value(0);
     return this.#inputs.map((_, i) => this.tensor(i));
   }
 
@@ -151,6 +156,13 @@ export class Call {
   /** A list that has no elements is not on the wire. */
   #list(name: string, kind: 'ints' | 'floats'): number[] | undefined {
     return this.#attributes.has(name) ? (this.#attributes.get(name)![kind] ?? []) : undefined;
+  }
+
+  /** A length of which a table is written out while the network is read: bounded, for files may ask for anything. */
+  table(length: number): number {
+    if (length <= MOST_NUMBERS) return Math.max(length, 0);
+    const fix = 'export the network for smaller sizes';
+    throw this.fail(`it would take a table of ${length} numbers`, `${MOST_NUMBERS} are the most`, fix, 'limit');
   }
 
   /** An axis from the front. */

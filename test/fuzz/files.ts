@@ -2,7 +2,7 @@
  * Damaged files: every format that ditc reads, mutated, and read whole. A try ends well when it gives the original values or
  * a named error. What a format can detect must be detected: members of a ZIP (.pt, .npz) and the parts of a PNG carry
  * checksums, so a value that differs is counted as silent. safetensors, legacy .pt, .npy, IDX, JPEG, TIFF and WebP carry none: there a
- * changed byte is another value, which is counted apart and is no fault.
+ * changed byte is another value, which is counted apart and is no fault. ONNX has none either; its networks are traced too.
  *
  *     npx tsx test/fuzz/files.ts --count 20000 --seed 1
  */
@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import sharp from 'sharp';
+import { DitcError } from '../../compiler/ir/index.ts';
 import { Random } from '../../compiler/ops/index.ts';
 import { openNpy, openNpz } from '../../runtime/checkpoint/npz.ts';
 import { openSafetensors } from '../../runtime/checkpoint/safetensors.ts';
@@ -22,7 +23,10 @@ import { RuntimeError } from '../../runtime/error.ts';
 import { openCheckpointFile } from '../../runtime/node/checkpoint.ts';
 import { decodeImage } from '../../runtime/node/data/decode.ts';
 import { idxPairs, openIdx } from '../../runtime/node/data/idx.ts';
+import { parseOnnx } from '../../runtime/onnx/parse.ts';
+import { openOnnx } from '../../runtime/checkpoint/onnx.ts';
 import { mutateBytes } from './mutate.ts';
+import { networks, traced } from './onnx.ts';
 
 /** A file's values by name; what is not there is no value. */
 type Values = Map<string, ArrayLike<number>>;
@@ -108,6 +112,18 @@ function index(scratch: string): Subject {
   };
 }
 
+const onnx = async (): Promise<Subject[]> =>
+  (await networks()).map(({ name, bytes }) => ({
+    format: 'ONNX',
+    file: name,
+    bytes,
+    checked: false,
+    async read(changed) {
+      traced(parseOnnx(changed, name), name);
+      return tensorsOf(await openOnnx(new MemorySource(name, changed)));
+    },
+  }));
+
 async function idx(scratch: string): Promise<Subject> {
   const labels = Uint8Array.of(0, 0, 8, 1, 0, 0, 0, 3, 0, 1, 2);
   const images = Uint8Array.of(
@@ -158,6 +174,7 @@ async function subjects(scratch: string): Promise<Subject[]> {
     ...tensors('.npz', ['stored.npz', 'deflated.npz'], true, openNpz),
     ...tensors('.npy', ['f4.npy', 'big_fortran.npy', 'u1.npy'], false, (source) => openNpy(source, 'x')),
     await idx(scratch),
+    ...(await onnx()).slice(0, 5),
     pictures('PNG', 'same.png', picture('same.png'), scratch),
     pictures('JPEG', 'grey.jpg', picture('grey.jpg'), scratch),
     pictures('TIFF', 'same.tiff', tiff, scratch),
@@ -209,7 +226,7 @@ export async function fuzzFiles(
         else if (subject.checked) fault('silent', `${wrong[0]} has other values`);
         else counts.changed++;
       } catch (error) {
-        if (error instanceof RuntimeError && error.what !== '') counts.refused++;
+        if ((error instanceof RuntimeError || error instanceof DitcError) && error.what !== '') counts.refused++;
         else fault('crashed', error instanceof Error ? (error.stack ?? error.message) : String(error));
       }
       if (performance.now() - start > SLOW_MS) fault('slow', `${Math.round(performance.now() - start)} ms`);

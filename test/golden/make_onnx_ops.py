@@ -106,6 +106,7 @@ def resizing():
         case(f"linear-{mode}", "Resize", x, None, scales, mode="linear", coordinate_transformation_mode=mode, first=0)
     case("cubic", "Resize", x, None, None, sizes, mode="cubic", cubic_coeff_a=-0.5, exclude_outside=1)
     case("linear-smooth", "Resize", x, None, None, ints(1, 2, 3, 4), mode="linear", antialias=1)
+    case("linear-far", "Resize", normal(1, 2, 25, 6), None, None, ints(1, 2, 3, 6), mode="linear", antialias=1)
     for mode in ("floor", "ceil", "round_prefer_floor", "round_prefer_ceil"):
         case(f"nearest-{mode}", "Resize", x, None, scales, nearest_mode=mode, coordinate_transformation_mode="asymmetric")
     case("resize-axes", "Resize", x, None, None, ints(7, 9), axes=[3, 2], mode="linear")

@@ -74,8 +74,7 @@ function padNear(
   const n = x.shape[axis];
   const near = Object.hasOwn(NEAR, mode) ? NEAR[mode] : undefined;
   if (!near) throw call.fail(`mode ${mode} is not read`, undefined, 'pad with constant, edge, reflect or wrap');
-  if (before > 2 ** 20 || after > 2 ** 20) throw call.damaged(`${Math.max(before, after)} elements are too many`);
-  const places = Array.from({ length: Math.max(n + before + after, 0) }, (_, i) => near(i - before, n));
+  const places = Array.from({ length: call.table(n + before + after) }, (_, i) => near(i - before, n));
   if (!places.length || places.some((place) => place < 0 || place >= n)) {
     const why = `${before} and ${after} around ${n} elements`;
     throw call.fail('it reaches over more than there is', why, 'pad less', 'shape');

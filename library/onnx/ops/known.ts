@@ -52,13 +52,9 @@ function converted(call: Call, dtype: DType): Made {
   return { dtype, shape, data: Array.from(data, to) };
 }
 
-/** More are a table, which a network has as a weight. */
-const MOST_RANGE = 2 ** 20;
-
 function range(call: Call): Known {
   const [start = 0, limit = 0, delta = 1] = [0, 1, 2].map((i) => call.number(i, 'bounds'));
-  const length = Math.max(Math.ceil((limit - start) / delta), 0);
-  if (!(length <= MOST_RANGE)) throw call.fail(`it has ${length} numbers`, undefined, undefined, 'limit');
+  const length = call.table(Math.ceil((limit - start) / delta));
   const { dtype } = call.value(0);
   return { dtype, shape: [length], data: Array.from({ length }, (_, i) => start + i * delta) };
 }
@@ -69,7 +65,9 @@ function eyeLike(call: Call): Tensor {
   const [rows, columns] = shape;
   const named = call.int('dtype');
   const own = named === undefined ? dtype : computedAs(dtypeOf(named) ?? 'f32');
-  const data = Array.from({ length: rows * columns }, (_, i) => Number((i % columns) - Math.floor(i / columns) === k));
+  const data = Array.from({ length: call.table(rows * columns) }, (_, i) =>
+    Number((i % columns) - Math.floor(i / columns) === k),
+  );
   return constant(data, [rows, columns], own);
 }
 

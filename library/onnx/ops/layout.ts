@@ -68,7 +68,7 @@ function split(call: Call): Made[] {
 
 function sizesOf(call: Call, length: number): number[] {
   const given = call.numbersSince(13, 1, 'split');
-  const count = given?.length ?? call.int('num_outputs', call.outputs.length);
+  const count = call.table(given?.length ?? call.int('num_outputs', call.outputs.length));
   const each = Math.ceil(length / count);
   const sizes = given ?? [...Array<number>(Math.max(count - 1, 0)).fill(each), length - each * (count - 1)];
   const isRight = sizes.every((n) => Number.isInteger(n) && n >= 0) && sizes.reduce((a, b) => a + b, 0) === length;

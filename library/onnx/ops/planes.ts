@@ -26,6 +26,7 @@ export function axesOf(call: Call, plane: readonly number[], kernel: readonly nu
     const own = { size, kernel: kernel[i], stride: strides[i], dilation: dilations[i] };
     const [before, after] =
       auto === 'NOTSET' ? [pads[i] ?? 0, pads[i + plane.length] ?? 0] : automatic(call, auto, own);
+    call.table(Math.max(before, after, span(own)));
     return { ...own, before, after };
   });
 }

@@ -54,7 +54,7 @@ function averagePool(call: Call): Tensor {
   return asPicture(call, call.tensor(), (x) => {
     const pool = poolOf(call, call.tensor().shape.slice(2));
     const [down, across] = pool.axes.map((axis, i) =>
-      elements(axis, pool.counts[i], call.int('count_include_pad', 0) !== 0),
+      elements(axis, call.table(pool.counts[i]), call.int('count_include_pad', 0) !== 0),
     );
     const sum = windowsOf(x, pool, 0).sum([4, 5]);
     const all = down.flatMap((n) => across.map((m) => n * m));

@@ -3,6 +3,7 @@ import { abs, argmax, argmin, cumsum, flip, logSumExp, topK, type Tensor } from 
 import type { Call, Made, Op, Ops } from '../call.ts';
 
 interface Reduction {
+  readonly call: Call;
   readonly x: Tensor;
   readonly axes: number[];
 }
@@ -15,7 +16,7 @@ const over =
     const given = call.numbersSince(since, 1, 'axes');
     if (!given?.length && call.int('noop_with_empty_axes', 0)) return x;
     const axes = given?.length ? given.map((axis) => call.axis(axis, x.rank)) : x.shape.map((_, i) => i);
-    const kept = of({ x, axes });
+    const kept = of({ call, x, axes });
     if (call.int('keepdims', 1)) return kept;
     return kept.reshape(...x.shape.filter((_, i) => !axes.includes(i)));
   };
@@ -24,8 +25,8 @@ const keepDims = { keepDims: true } as const;
 const sum = ({ x, axes }: Reduction): Tensor => x.sum(axes, keepDims);
 
 /** Products of all, one by one: for the few sizes of a shape. */
-const product = ({ x, axes }: Reduction): Tensor =>
-  axes.reduce((y, axis) => y.split(y.shape[axis], axis).reduce((a, b) => a.mul(b)), x);
+const product = ({ call, x, axes }: Reduction): Tensor =>
+  axes.reduce((y, axis) => y.split(call.table(y.shape[axis]), axis).reduce((a, b) => a.mul(b)), x);
 
 const flag = (name: 'max' | 'min') => (call: Call) => {
   return over(18, ({ x, axes }) =>

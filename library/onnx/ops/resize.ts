@@ -27,7 +27,7 @@ function resize(call: Call): Tensor {
     }
     return places.reduce((y, line) => at(y, line.axis, line.places), x);
   }
-  return lines.reduce((y, line) => weighted(y, line.axis, tapsOf(call, line)), x);
+  return lines.reduce((y, line) => weighted(call, y, line.axis, tapsOf(call, line)), x);
 }
 
 /** Whether it takes what PyTorch’s does, along a picture's own axes. */
@@ -111,6 +111,7 @@ function tapsOf(call: Call, line: Axis): Taps[] {
   const place = placeOf(call, line);
   const isCut = call.int('exclude_outside', 0) !== 0;
   const radius = (isCubic ? 2 : 1) * reach;
+  call.table(line.to * radius);
   return Array.from({ length: line.to }, (_, i) => {
     const centre = place(i);
     const first = Math.floor(centre - radius) + 1;
@@ -126,14 +127,31 @@ function tapsOf(call: Call, line: Axis): Taps[] {
 const at = (x: Tensor, axis: number, places: readonly number[]): Tensor =>
   take(x, constant(places, [places.length], 'i32'), axis);
 
-function weighted(x: Tensor, axis: number, taps: readonly Taps[]): Tensor {
+/** More terms than these are a product with a matrix that is mostly zeros. */
+const MOST_TERMS = 8;
+
+function weighted(call: Call, x: Tensor, axis: number, taps: readonly Taps[]): Tensor {
   const most = taps.reduce((n, { length }) => Math.max(n, length), 0);
+  if (most > MOST_TERMS)
+    return x
+      .transpose(axis, -1)
+      .matmul(matrixOf(call, x.shape[axis], taps))
+      .transpose(axis, -1);
   const along = x.shape.map((_, i) => (i === axis ? taps.length : 1));
   const terms = Array.from({ length: most }, (_, k) => {
     const weights = taps.map((own) => own[k]?.weight ?? 0);
     return at(x, axis, taps.map((own) => own[k]?.at ?? 0)).mul(constant(weights, along)); // prettier-ignore
   });
   return terms.reduce((sum, term) => sum.add(term));
+}
+
+/** [from, to]: what each element gives to each of the result. */
+function matrixOf(call: Call, from: number, taps: readonly Taps[]): Tensor {
+  const matrix = new Float64Array(call.table(from * taps.length));
+  taps.forEach((own, to) => {
+    for (const { at, weight } of own) matrix[at * taps.length + to] += weight;
+  });
+  return constant(matrix, [from, taps.length]);
 }
 
 export const resizing: Ops = { Resize: resize, Upsample: resize };
