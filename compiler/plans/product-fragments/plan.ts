@@ -34,6 +34,8 @@ const tileOf = ({ down, across, rows, columns, m, n }: FragmentProductPlan): Til
   columns: across * columns * n,
 });
 
+const areaOf = (plan: FragmentProductPlan): number => tileOf(plan).rows * tileOf(plan).columns;
+
 export const invocationsOf = ({ down, across, lanes }: FragmentProductPlan): number => down * across * lanes;
 
 /** Whether vectors of the operands lie along k in memory. */
@@ -81,12 +83,25 @@ const LAYOUTS = [
   { height: 32, width: 64, down: 2, across: 1, depth: 32 },
 ];
 
-/** For narrow products, and where lanes are few: they read workgroup memory more than matrix units can wait for. */
+/**
+ * For narrow products, and where lanes are few: they read workgroup memory more than matrix units can wait for. Those that few
+ * subgroups compute of blocks of their own come before those that more of them do of smaller ones.
+ */
 const SMALL_LAYOUTS = [
   { height: 32, width: 32, down: 2, across: 2, depth: 32 },
+  { height: 64, width: 32, down: 1, across: 1, depth: 32 },
+  { height: 32, width: 64, down: 1, across: 1, depth: 32 },
   { height: 32, width: 32, down: 2, across: 1, depth: 32 },
   { height: 16, width: 32, down: 2, across: 2, depth: 32 },
 ];
+
+/** For a few rows of very many columns, and the other way round: most of what they multiply is padding. */
+const THIN_LAYOUTS = [
+  { height: 16, width: 64, down: 1, across: 2, depth: 32 },
+  { height: 64, width: 16, down: 2, across: 1, depth: 32 },
+];
+/** Multiply-adds for one that counts, at most: matrix units do so many and more in the time that others take to load operands. */
+const MOST_PADDING = 8;
 
 const LEAST_DEPTH = 32;
 /** Tiles of more steps than that are for products of so many: drivers write out loops of fewer rounds, and all that is in them. */
@@ -110,20 +125,33 @@ function propose(group: Group, device: DeviceSpec): FragmentProductPlan | Reject
     // The rows may be those of the whole batch, and where their number must not matter they decide nothing.
     return (device.steady || m >= rows) && n >= columns && k >= plan.depth && isDeep;
   };
+  const smaller = (a: FragmentProductPlan, b: FragmentProductPlan) => (areaOf(b) < areaOf(a) ? b : a);
   const among = (layouts: typeof LAYOUTS) => {
     const filled = layouts.flatMap((layout) => planIn(layout, shape) ?? []).filter((plan) => fills(plan));
-    const plans = filled.filter((plan) => !refuses(plan, group, device));
-    const enough = plans.find((plan) => workgroups(tileOf(plan)) >= ENOUGH_WORKGROUPS);
-    return (device.steady ? undefined : enough) ?? plans.at(-1);
+    const [first, ...others] = filled.filter((plan) => !refuses(plan, group, device));
+    if (!first) return undefined;
+    const enough = [first, ...others].find((plan) => workgroups(tileOf(plan)) >= ENOUGH_WORKGROUPS);
+    return (device.steady ? undefined : enough) ?? others.reduce(smaller, first);
   };
-  const plan = among(LAYOUTS) ?? among(SMALL_LAYOUTS);
+  const thin = () => {
+    const plans = THIN_LAYOUTS.flatMap((layout) => planIn(layout, shape) ?? []);
+    return plans.find((plan) => {
+      const { rows, columns } = tileOf(plan);
+      const padded = (Math.ceil(m / rows) * rows * Math.ceil(n / columns) * columns) / (m * n);
+      const isBusy = workgroups({ rows, columns }) >= ENOUGH_WORKGROUPS;
+      return !device.steady && padded <= MOST_PADDING && isBusy && k >= plan.depth && !refuses(plan, group, device);
+    });
+  };
+  const plan = among(LAYOUTS) ?? among(SMALL_LAYOUTS) ?? thin();
   return plan ?? { rejected: `${m}×${n} over ${k} fills no tile of fragments` };
 }
 
 /** All layouts, in fragments of all shapes that the device has for the operands. */
 function candidates({ anchor }: Group, device: DeviceSpec): FragmentProductPlan[] {
   const shapes = fragmentShapes(device, anchor!.inputs[0].type.dtype);
-  return [...LAYOUTS, ...SMALL_LAYOUTS].flatMap((layout) => shapes.flatMap((shape) => planIn(layout, shape) ?? []));
+  return [...LAYOUTS, ...SMALL_LAYOUTS, ...THIN_LAYOUTS].flatMap((layout) =>
+    shapes.flatMap((shape) => planIn(layout, shape) ?? []),
+  );
 }
 
 /** A layout in fragments of a shape; undefined where it is not of whole ones, or lanes have no registers for it. */

@@ -54,6 +54,15 @@ describe.each(CASES)('%s of %s', (_, dtype, device) => {
     },
   );
 
+  it.each([
+    { m: 65, n: 36, k: 64 },
+    { m: 36, n: 65, k: 64 },
+  ])('of few rows or columns, %j, to the bit', (sizes) => {
+    const { outputs, want, plans } = run(productGraph(sizes, dtype), device);
+    expect(plans.map(({ family }) => family)).toEqual(['product-fragments']);
+    expect([...outputs.out0]).toEqual([...want.out0.data]);
+  });
+
   it('with what follows it', () => {
     const graph = productGraph({ m: 65, n: 70, k: 33 }, dtype, [false, true], (f, product, input) => {
       const bent = f.op('gelu', [f.add(product, input('bias', [70]))]);
@@ -94,13 +103,24 @@ describe('whole numbers stay whole', () => {
   const [device] = MATRIX_DEVICES;
 
   it.each([1, 2, 3, 5, 8, 16, 33, 64])('over %i tiles of k', (tiles) => {
-    const { outputs, want, plans } = run(productGraph({ m: 64, n: 64, k: 32 * tiles }, 'f16'), device);
+    const { outputs, want, plans } = run(productGraph({ m: 64, n: 36, k: 32 * tiles }, 'f16'), device);
     expect(plans).toMatchObject([{ family: 'product-fragments', depth: 32 }]);
     expect([...outputs.out0]).toEqual([...want.out0.data]);
   });
 
   it.each([17, 33, 257, 1025])('over %i rows', (m) => {
     const { outputs, want } = run(productGraph({ m, n: 64, k: 32 }, 'f16'), device);
+    expect([...outputs.out0]).toEqual([...want.out0.data]);
+  });
+});
+
+describe('products that are mostly padding', () => {
+  it.each([
+    { m: 3, n: 8201, k: 37 },
+    { m: 8197, n: 3, k: 37 },
+  ])('%j, to the bit', (sizes) => {
+    const { outputs, want, plans } = run(productGraph(sizes, 'f16'), MATRIX_DEVICES[0]);
+    expect(plans.map(({ family }) => family)).toEqual(['product-fragments']);
     expect([...outputs.out0]).toEqual([...want.out0.data]);
   });
 });
@@ -132,6 +152,31 @@ describe('matrix units', () => {
       features: specOf('rdna3').features.filter((f) => f !== 'subgroup-size-control'),
     };
     expect(planOf(square, varying).family).not.toBe('product-fragments');
+  });
+
+  it('multiply few rows or columns where they are not a matter of one in eight, and of the other are very many', () => {
+    const device = specOf('rdna3');
+    expect(planOf({ m: 3, n: 65536, k: 1152 }, device)).toMatchObject({
+      family: 'product-fragments',
+      rows: 1,
+      columns: 4,
+    });
+    expect(planOf({ m: 65536, n: 3, k: 1152 }, device)).toMatchObject({
+      family: 'product-fragments',
+      rows: 4,
+      columns: 1,
+    });
+    expect(planOf({ m: 1, n: 65536, k: 1152 }, device).family).not.toBe('product-fragments');
+    expect(planOf({ m: 8, n: 2304, k: 384 }, device).family).not.toBe('product-fragments');
+  });
+
+  it('have blocks of a subgroup as large as its registers are, for products of one tile in width', () => {
+    expect(planOf({ m: 256, n: 32, k: 384 }, specOf('rdna3'))).toMatchObject({
+      rows: 4,
+      columns: 2,
+      down: 1,
+      across: 1,
+    });
   });
 
   it('have large tiles where these are many', () => {
