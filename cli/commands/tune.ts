@@ -1,6 +1,7 @@
 /** `ditc tune`: measures the plans of a model's kernels on this adapter, and writes the fastest as a table that builds use. */
 import { Command } from 'commander';
 import type { Precision } from '../../compiler/pipeline.ts';
+import { EXIT, errorJson, reportError } from '../errors.ts';
 import { examples, type Context } from '../context.ts';
 import { collect, precision, wholeNumber } from '../options.ts';
 
@@ -48,12 +49,13 @@ export const tuneCommand = (context: Context): Command =>
     )
     .action((path: string, options: Options) => tune(path, options, context));
 
-async function tune(path: string, options: Options, { terminal }: Context): Promise<void> {
+async function tune(path: string, options: Options, context: Context): Promise<void> {
+  const { terminal } = context;
   const start = performance.now();
   const [
     { loadModel },
     { tuneModel },
-    { tuneText },
+    { tuneText, wrongError },
     { withDevice },
     { stoppable },
     { checkWritable },
@@ -79,6 +81,12 @@ async function tune(path: string, options: Options, { terminal }: Context): Prom
   const loaded = loadModel(path, terminal);
   const result = await withDevice((open) => stoppable((stop) => tuneModel(loaded, open, options, terminal, stop)));
   const seconds = Math.round(performance.now() - start) / 1000;
-  if (options.json) terminal.out(JSON.stringify({ model: loaded.name, ...result, seconds }, null, 2));
-  else terminal.out(tuneText(result, terminal));
+  const failure = wrongError(result.tuned, path);
+  if (failure) context.exitCode = EXIT.failed;
+  if (options.json) {
+    const error = failure && errorJson(failure);
+    return terminal.out(JSON.stringify({ model: loaded.name, ...result, error, seconds }, null, 2));
+  }
+  terminal.out(tuneText(result, terminal));
+  if (failure) await reportError(failure, terminal, false);
 }

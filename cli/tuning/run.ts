@@ -20,6 +20,7 @@ import { readTable, usualTable } from '../../library/tuning/find.ts';
 import { OFF } from '../../library/tuning/option.ts';
 import { shownPath } from '../../library/tuning/path.ts';
 import { adapterOf, isFor, tableText } from '../../library/tuning/table.ts';
+import { wrongText } from './text.ts';
 import { jobsFor, tuneEntries, type Tuned } from './tune.ts';
 
 export interface TuneRequest {
@@ -36,7 +37,7 @@ export interface TuneResult {
   readonly tuned: readonly Tuned[];
   /** Classes that the table had already, or has of others. */
   readonly kept: number;
-  /** Classes there were to measure. */
+  /** Classes there were to measure, those that an end came before too. */
   readonly total: number;
   readonly stopped: boolean;
 }
@@ -75,29 +76,31 @@ export async function tuneModel(
   const kept = plans.size;
   const known = new Set(request.again ? [] : plans.keys());
   const tuned: Tuned[] = [];
-  let total = 0;
-  for (const build of buildsOf(loaded, open.spec, request)) {
-    if (stop.aborted) break;
+  const builds = buildsOf(loaded, open.spec, request).map((build) => {
     const compiled = compile(loaded, { terminal, ...build, dtype: request.dtype, tuning: OFF });
-    const { artefact, entries } = compiled;
-    const jobs = jobsFor(artefact, entries, build.device, (kind) => known.has(kind));
-    total += jobs.length;
+    const jobs = jobsFor(compiled.artefact, compiled.entries, build.device, (kind) => known.has(kind));
+    return { ...build, ...compiled, jobs };
+  });
+  const total = builds.reduce((sum, { jobs }) => sum + jobs.length, 0);
+  for (const { device, artefact, entries, jobs } of builds) {
+    if (stop.aborted) break;
     if (!jobs.length) continue;
     const names = entries.map(({ name }) => name);
     const program = await startProgram(open, { artefact, entries: names, seed: 0 }, terminal);
-    const bar = startProgress(terminal, 'tuning', jobs.length, 'kernels');
+    const bar = startProgress(terminal, 'tuning', total, 'kernels');
     try {
       await fillConstants(program, 0, { params: true });
       await tuneEntries(program, jobs, {
-        device: build.device,
+        device,
         stop,
-        onClass(done, all, kernel, count) {
-          bar.update(done, all);
+        onClass(kernel, count) {
+          bar.update(tuned.length, total);
           bar.note(`${kernel}, ${count} plans`);
         },
         async onTuned(made) {
           tuned.push(made);
-          known.add(made.kind);
+          if (made.ownWrong !== undefined) terminal.err(wrongText(made));
+          if (!made.best) return;
           plans.set(made.kind, made.best);
           mkdirSync(dirname(out), { recursive: true });
           await writeAtomically(out, (write) => write(Buffer.from(tableText(adapter, plans))));

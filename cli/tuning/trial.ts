@@ -15,7 +15,7 @@ import type { Step } from '../../runtime/replay.ts';
 import type { Stepper } from '../../runtime/stepper.ts';
 import type { Repeated } from '../../runtime/timing.ts';
 import type { Values } from '../../runtime/transfer.ts';
-import { judge, reference, specOf, type Job } from '../verify/check.ts';
+import { asValues, judge, reference, specOf, type Job } from '../verify/check.ts';
 import { compare, toleranceOf } from '../verify/compare.ts';
 import { resourcesOf } from '../verify/resources.ts';
 
@@ -34,7 +34,7 @@ export class Trial {
   readonly #device: DeviceSpec;
   readonly #graph: Graph;
   readonly #inputs: Readonly<Record<string, Values>>;
-  #want: readonly ArrayLike<number>[] = [];
+  #want: readonly (Float64Array | Values)[] = [];
 
   private constructor(stepper: Stepper, job: Job, device: DeviceSpec, graph: Graph, inputs: Record<string, Values>) {
     this.#stepper = stepper;
@@ -87,9 +87,15 @@ export class Trial {
     return this.#stepper.time(repeated);
   }
 
-  /** Leaves behind what a run would have. */
+  /** Leaves behind what a run should have: the reference's results, where it has them, so that what follows is judged by itself. */
   async end(): Promise<void> {
-    await this.#results(this.own);
+    if (this.judge === 'own plan') return void (await this.#results(this.own));
+    const { region, dispatch } = this.#job;
+    const lies = resourcesOf(region, dispatch);
+    for (const [i, { name, node }] of this.#graph.outputs.entries()) {
+      const spec = specOf(name, node.type);
+      this.#stepper.write(spec, lies.get(region.results[i].node)!, asValues(spec.dtype, this.#want[i]));
+    }
   }
 
   async #judged(difference: ReturnType<typeof compare>, i: number): Promise<{ agrees: boolean; tolerance: number }> {

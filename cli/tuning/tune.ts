@@ -31,12 +31,14 @@ export interface Tuned {
   readonly kind: string;
   readonly kernel: string;
   readonly uses: number;
-  /** The compiler's own plan, and the one that won. */
+  /** The compiler's own plan, and the one that won: none where no plan computes what it should. */
   readonly own: Plan;
-  readonly best: Plan;
-  /** Median milliseconds of a dispatch by either. */
-  readonly ownMs: number;
-  readonly bestMs: number;
+  readonly best?: Plan;
+  /** Median milliseconds of a dispatch by either; what computes something else is not timed. */
+  readonly ownMs?: number;
+  readonly bestMs?: number;
+  /** Why the compiler's own plan is not right. */
+  readonly ownWrong?: string;
   /** Plans that were timed. */
   readonly tried: number;
   readonly rejected: readonly Rejected[];
@@ -48,7 +50,7 @@ export interface TuneOptions {
   readonly stop: AbortSignal;
   readonly seed?: number;
   /** Told before each class, with how many plans it has. */
-  onClass(done: number, total: number, kernel: string, plans: number): void;
+  onClass(kernel: string, plans: number): void;
   /** Told of each class as soon as it is decided. */
   onTuned(tuned: Tuned): Promise<void>;
 }
@@ -81,7 +83,6 @@ const work = ({ macs, bytesRead, bytesWritten }: Job['dispatch']): number => mac
 /** Runs each entry up to its jobs, in order. The program has its weights. */
 export async function tuneEntries(program: Program, jobs: readonly TuningJob[], options: TuneOptions): Promise<void> {
   const { stop, seed = 0, onClass, onTuned, device } = options;
-  let done = 0;
   for (const entry of program.entries) {
     const own = jobs.filter((job) => job.entry === entry).sort((a, b) => a.index - b.index);
     if (!own.length) continue;
@@ -93,7 +94,7 @@ export async function tuneEntries(program: Program, jobs: readonly TuningJob[], 
       stepper.run(next, job.index);
       await program.sync();
       const plans = candidatesFor(job.region, device, job.plan);
-      onClass(done++, jobs.length, job.dispatch.kernel, plans.length);
+      onClass(job.dispatch.kernel, plans.length);
       const tuned = await tuneOne(stepper, job, plans, options);
       // What was broken off in the middle says nothing.
       if (stop.aborted) return;
@@ -112,34 +113,45 @@ async function tuneOne(
   const trial = await Trial.of(stepper, job, device);
   const rejected: Rejected[] = [];
   const runners: { plan: Plan; step: Step }[] = [];
-  const wrong = await trial.wrong(trial.own);
-  if (wrong) rejected.push({ plan: own, why: wrong });
+  const ownWrong = await trial.wrong(trial.own);
+  if (ownWrong === undefined) runners.push({ plan: own, step: trial.own });
+  else rejected.push({ plan: own, why: ownWrong });
   // Drivers compile side by side.
-  const steps = await Promise.allSettled(wrong ? [] : others.map((plan) => trial.stepFor(plan)));
+  const steps = await Promise.allSettled(others.map((plan) => trial.stepFor(plan)));
   for (const [i, made] of steps.entries()) {
     if (stop.aborted) break;
     const why = made.status === 'rejected' ? unable(made.reason) : await trial.wrong(made.value);
     if (why !== undefined) rejected.push({ plan: others[i], why });
     else if (made.status === 'fulfilled') runners.push({ plan: others[i], step: made.value });
   }
-  const all = [{ plan: own, step: trial.own }, ...runners];
-  const sample: Sample = (turns) => trial.time(turns.map(({ at, times }) => [all[at].step, times]));
-  const { winner, medians } = await race(all.length, sample, { stop });
+  const timed = await timedBest(trial, runners, stop);
   await trial.end();
-  const ms = (i: number) => medians[i] / 1e6;
   const { kind, dispatch, uses } = job;
   return {
     kind,
     kernel: dispatch.kernel,
     uses,
     own,
-    best: all[winner].plan,
-    ownMs: ms(0),
-    bestMs: ms(winner),
-    tried: all.length,
+    best: timed && runners[timed.winner].plan,
+    ownMs: ownWrong === undefined ? timed!.ms[0] : undefined,
+    bestMs: timed?.ms[timed.winner],
+    ownWrong,
+    tried: runners.length,
     rejected,
     judge: trial.judge,
   };
+}
+
+/** Which of those that are right is fastest, and what each takes; undefined where none is. */
+async function timedBest(
+  trial: Trial,
+  runners: readonly { readonly step: Step }[],
+  stop: AbortSignal,
+): Promise<{ winner: number; ms: number[] } | undefined> {
+  if (!runners.length) return undefined;
+  const sample: Sample = (turns) => trial.time(turns.map(({ at, times }) => [runners[at].step, times]));
+  const { winner, medians } = await race(runners.length, sample, { stop });
+  return { winner, ms: medians.map((ns) => ns / 1e6) };
 }
 
 /** A kernel that does not compile is out; a device that is lost ends all. */

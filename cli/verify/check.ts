@@ -226,7 +226,8 @@ export const specOf = (name: unknown, type: Omit<TensorSpec, 'name'>): TensorSpe
   shape: type.shape,
 });
 
-function asValues(dtype: TensorSpec['dtype'], data: Float64Array): Values {
+/** Numbers as a buffer of the type takes them. */
+export function asValues(dtype: TensorSpec['dtype'], data: ArrayLike<number>): Values {
   if (dtype === 'f32' || dtype === 'f16') return Float32Array.from(data);
   return dtype === 'i32' ? Int32Array.from(data) : Uint32Array.from(data);
 }

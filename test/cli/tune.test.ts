@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compile, loadModel } from '../../cli/model.ts';
 import type { Terminal } from '../../cli/terminal.ts';
 import { tuneModel } from '../../cli/tuning/run.ts';
+import { tuneText } from '../../cli/tuning/text.ts';
 import { jobsFor, tuneEntries, type Tuned } from '../../cli/tuning/tune.ts';
 import type { Manifest } from '../../compiler/emit/artefact.ts';
 import { family, type Family, type Geometry } from '../../compiler/plans/family.ts';
@@ -96,12 +97,51 @@ describe('a kernel that computes something else', () => {
       const wrong = product.rejected.filter(({ plan }) => plan.family === 'nothing');
       expect(wrong.map(({ plan }) => plan.value)).toEqual([0, 1, NaN]);
       for (const { why } of wrong) expect(why).toMatch(/is off by .* from the interpreter$/);
-      expect(product.best.family).not.toBe('nothing');
+      expect(product.best!.family).not.toBe('nothing');
       expect(product.tried).toBeGreaterThan(1);
-      for (const { ownMs, bestMs } of tuned) expect(bestMs).toBeLessThanOrEqual(ownMs);
+      for (const { ownMs, bestMs } of tuned) expect(bestMs).toBeLessThanOrEqual(ownMs!);
     } finally {
       families.splice(families.indexOf(nothing), 1);
       gpu.close();
+    }
+  });
+});
+
+/** That family as the compiler's own choice for products. */
+const chosen: Family = {
+  ...nothing,
+  admits: (group, device, wanted) =>
+    nothing.admits(group, device, wanted ?? ({ family: 'nothing', value: 0 } as Nothing)),
+};
+
+describe("a plan of the compiler's own that computes something else", () => {
+  const tune = (...args: string[]) => ditc(['tune', 'model.ts', '--out', 'own.txt', '--json', ...args], folder);
+
+  it('is told and fails the command, the best right one is written, and the rest is measured', async () => {
+    const families = FAMILIES as Family[];
+    families.unshift(chosen);
+    try {
+      const { code, out, err } = await tune('--entry', 'forward');
+      expect(code, err).toBe(1);
+      expect(err).toMatch(
+        /^wrong: \w+ by the compiler's own plan \(nothing, a number\): .* from the interpreter; product-/m,
+      );
+      const { tuned, error } = JSON.parse(out) as { tuned: Tuned[]; error: { code: string } };
+      expect(error.code).toBe('kernel-differs');
+      const product = tuned.find(({ kind }) => kind.startsWith('product'))!;
+      expect(product).toMatchObject({ own: { family: 'nothing' }, ownWrong: expect.any(String) as string });
+      expect(product.ownMs).toBeUndefined();
+      expect(product.best!.family).not.toBe('nothing');
+      // What reads the product is judged by values that are right.
+      const others = tuned.filter((each) => each !== product);
+      expect(others.length).toBeGreaterThan(0);
+      for (const { ownWrong } of others) expect(ownWrong).toBeUndefined();
+      const table = readFileSync(join(folder, 'own.txt'), 'utf8');
+      expect(table).toContain(`${product.kind} => ${product.best!.family}`);
+      expect(table).not.toContain('nothing');
+    } finally {
+      families.splice(families.indexOf(chosen), 1);
+      rmSync(join(folder, 'own.txt'), { force: true });
     }
   });
 });
@@ -155,9 +195,13 @@ describe('ditc tune', () => {
       expect(first).toMatchObject({ stopped: true, kept: 0 });
       expect(kept).toHaveLength(first.tuned.length);
       expect(kept.length).toBeLessThan(first.total);
+      const text = tuneText(first, SILENT);
+      expect(text).toContain(`stopped; wrote`);
+      expect(text).toContain(`${kept.length} of ${first.total} classes: the same command goes on`);
       const second = await tuneModel(loaded, gpu.opened, { out }, SILENT, new AbortController().signal);
       expect(second).toMatchObject({ stopped: false, kept: kept.length });
       expect(second.tuned.length + kept.length).toBe(lines().length);
+      expect(first.total).toBe(lines().length);
       expect(lines()).toEqual(expect.arrayContaining(kept));
     } finally {
       gpu.close();
