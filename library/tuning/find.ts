@@ -43,9 +43,8 @@ export function findTable(
   const tables = home === undefined ? [] : tablesIn(join(home, FOLDER), tell);
   const found = tables.find(({ table }) => isFor(table, own));
   if (found) return found;
-  const [other] = [...tables].sort(
-    (a, b) => Number(b.table.device === own.device) - Number(a.table.device === own.device),
-  );
+  // Tables of other devices lie beside it as a rule; one of another driver is worth making anew.
+  const other = tables.find(({ table }) => table.device === own.device);
   if (other) tell(`no tuning table is used: ${shownPath(other.path)} is ${differs(other.table, own)}`);
   return undefined;
 }
