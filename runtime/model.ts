@@ -10,11 +10,12 @@ import { START } from './data/order.ts';
 import { quote, RuntimeError } from './error.ts';
 import { checkOptions, type OptionNames } from './needs.ts';
 import type { Program } from './program.ts';
-import { allSamples, sampleJob, type SampleOptions } from './sample.ts';
+import { LastingProgram, type Again, type Started } from './lasting.ts';
+import { AllSamples, sampleJob, type SampleOptions } from './sample.ts';
 import type { AnySignature, Given, InputsOf, NameIn, OutputsOf, Signature } from './signature.ts';
 import { tensorOf, typeText, valuesOf, type Tensor } from './tensor.ts';
 import { checkTraining, readAverage, takeSteps } from './train.ts';
-import type { TrainingPlace, TrainOptions, TrainResult } from './train.ts';
+import type { Course, TrainingPlace, TrainOptions, TrainResult } from './train.ts';
 import { checkRange, shown } from './values.ts';
 
 /** How a run is made. */
@@ -29,20 +30,22 @@ const RUN_OPTIONS: OptionNames<RunOptions> = { outputs: true };
 export class RunnableModel<S extends Signature = AnySignature> {
   /** What the build says of it: entries, shapes, costs. */
   readonly manifest: Manifest;
-  /** What it runs on, for what this face does not offer. */
-  readonly program: Program;
-  readonly #release: () => void;
+  readonly #lasting: LastingProgram;
   #last: Promise<unknown> = Promise.resolve();
   /** Done once all is freed; undefined while it is in use. */
   #disposed: Promise<void> | undefined;
   /** How far training is. */
   #place: TrainingPlace | undefined;
 
-  /** `release` frees what was opened for it, once. */
-  constructor(program: Program, artefact: Artefact, release: () => void) {
-    this.program = program;
+  /** `started` was opened for it, and is closed with it; where its device is lost, `again` opens another. */
+  constructor(started: Started, artefact: Artefact, again?: Again) {
+    this.#lasting = new LastingProgram(started, again);
     this.manifest = artefact.manifest;
-    this.#release = release;
+  }
+
+  /** What it runs on, for what this face does not offer: another one once a device was lost. */
+  get program(): Program {
+    return this.#lasting.program;
   }
 
   /** The entries that can be run, with their inputs and outputs. */
@@ -71,6 +74,7 @@ export class RunnableModel<S extends Signature = AnySignature> {
       const wanted = wantedOutputs(entry, spec, options.outputs);
       for (const [name, data] of values) this.program.write(name, data);
       await checkCounters(this.program, entry);
+      if (spec.changes.length) this.#lasting.changed();
       await this.program.run(entry);
       const read = wanted.map(
         async (output) => [output.name, tensorOf(output, await this.program.readOutput(entry, output.name))] as const,
@@ -88,7 +92,10 @@ export class RunnableModel<S extends Signature = AnySignature> {
   /** Gives a state another value. */
   async setState<K extends NameIn<S['states']>>(name: K, value: Given<S['states'][K]>): Promise<void> {
     const values = valuesOf(find('state', this.program.states, name), value, `state ${name}`);
-    return this.#exclusively(() => this.program.setState(name, values));
+    return this.#exclusively(() => {
+      this.#lasting.changed();
+      return this.program.setState(name, values);
+    });
   }
 
   /** The present value of a weight. */
@@ -100,7 +107,10 @@ export class RunnableModel<S extends Signature = AnySignature> {
   /** Gives a weight another value. */
   async setParam<K extends NameIn<S['params']>>(name: K, value: Given<S['params'][K]>): Promise<void> {
     const values = valuesOf(find('weight', this.manifest.params, name), value, `weight ${name}`);
-    return this.#exclusively(() => this.program.setParam(name, values));
+    return this.#exclusively(() => {
+      this.#lasting.changed();
+      return this.program.setParam(name, values);
+    });
   }
 
   /**
@@ -110,7 +120,12 @@ export class RunnableModel<S extends Signature = AnySignature> {
    */
   async sample(options: SampleOptions): Promise<Tensor<'f32'>> {
     const job = sampleJob(this.program, options);
-    return this.#exclusively(() => allSamples(this.program, job));
+    return this.#exclusively(() => {
+      const samples = new AllSamples(this.program, job);
+      const draw = () => samples.draw(this.program);
+      const resume = () => ({ from: fromPicture(samples.done), work: draw });
+      return this.#lasting.through(draw, resume);
+    });
   }
 
   /**
@@ -121,10 +136,32 @@ export class RunnableModel<S extends Signature = AnySignature> {
   train(options: TrainOptions): Promise<TrainResult> {
     return this.#exclusively(async () => {
       checkTraining(this.program, options);
-      if (!this.#place) await this.program.run('trainStart');
-      this.#place ??= { step: 0, position: START };
-      return takeSteps(this.program, this.#place, options, (place) => void (this.#place = place));
+      if (options.keepEvery && !this.#lasting.isKept) await this.#lasting.keep();
+      const began = this.#place?.step ?? 0;
+      let kept = this.#place;
+      const keep = async (place: TrainingPlace) => {
+        await this.#lasting.keep();
+        kept = place;
+      };
+      const told = { ...options, onStep: onceEach(options.onStep) };
+      const work = () => this.#takeSteps(began, told, keep);
+      const resume = () => {
+        this.#place = kept;
+        return { from: fromStep(kept?.step), work };
+      };
+      try {
+        return await this.#lasting.through(work, resume);
+      } finally {
+        if (kept?.step !== this.#place?.step) this.#lasting.changed();
+      }
     });
+  }
+
+  async #takeSteps(began: number, options: TrainOptions, keep: Course['keep']): Promise<TrainResult> {
+    if (!this.#place) await this.program.run('trainStart');
+    this.#place ??= { step: 0, position: START };
+    const reached = (place: TrainingPlace) => void (this.#place = place);
+    return takeSteps(this.program, { from: this.#place, began, reached, keep }, options);
   }
 
   /** All weights by name, as `load` takes them: of a model that averages them in training, the averages. */
@@ -140,8 +177,7 @@ export class RunnableModel<S extends Signature = AnySignature> {
   /** Frees what it holds on the device, once what runs has ended. Anything asked of it later is refused. */
   dispose(): Promise<void> {
     this.#disposed ??= this.#last.then(() => {
-      this.program.close();
-      this.#release();
+      this.#lasting.close();
     });
     return this.#disposed;
   }
@@ -166,6 +202,21 @@ export class RunnableModel<S extends Signature = AnySignature> {
     throw unknown('entry', name, this.program.entries);
   }
 }
+
+/** Steps that are taken again are not told again. */
+function onceEach(onStep: TrainOptions['onStep']): TrainOptions['onStep'] {
+  let last = 0;
+  return (measured) => {
+    if (measured.step > last) onStep?.(measured);
+    last = Math.max(last, measured.step);
+  };
+}
+
+const fromPicture = (done: number): string =>
+  done ? `and sampling goes on from picture ${done}, the first that is not there` : 'and sampling begins anew';
+
+const fromStep = (step: number | undefined): string =>
+  step ? `and training goes on from step ${step}, the last that was kept` : 'and training begins anew';
 
 /** The inputs' values by name. */
 function inputValues(entry: string, { inputs }: EntrySpec, given: Readonly<Record<string, unknown>>) {

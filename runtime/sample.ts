@@ -55,9 +55,9 @@ export function sampleShape(states: readonly TensorSpec[]): readonly number[] {
 /**
  * Samples all classes, a batch at a time. A picture depends on the seed, its class and its place in the list alone: its noise is
  * drawn for that place. Between builds of other batches that holds to the last bit where they are `steady` (DeviceSpec), as those
- * of `ditc sample` are, or for a software device.
+ * of `ditc sample` are, or for a software device. Whole batches that are `done` are passed over.
  */
-export async function* drawSamples(program: Program, job: SampleJob): AsyncGenerator<Samples> {
+export async function* drawSamples(program: Program, job: SampleJob, done = 0): AsyncGenerator<Samples> {
   const { classes, first: start = 0, seed, cfg, given = {}, onStep, signal } = job;
   const inputs = stepInputs(program);
   checkGiven(inputs, given, classes.length);
@@ -66,7 +66,8 @@ export async function* drawSamples(program: Program, job: SampleJob): AsyncGener
   const batches = Math.ceil(classes.length / batch);
   program.write('seed', Uint32Array.of(seed, Math.floor(seed / 2 ** 32)));
   program.write('cfgScale', Float32Array.of(cfg));
-  for (let b = 0; b < batches; b++) {
+  const begin = Math.ceil(done / batch);
+  for (let b = begin; b < batches; b++) {
     const first = start + b * batch;
     const labels = classes.slice(b * batch, (b + 1) * batch);
     program.write('first', Uint32Array.of(first));
@@ -83,7 +84,7 @@ export async function* drawSamples(program: Program, job: SampleJob): AsyncGener
       signal?.throwIfAborted();
       await program.run('sampleStep');
       // Runs are queued ahead; the first one is waited for, so that the time it takes to compile kernels is told apart.
-      if (b + i === 0) await program.sync();
+      if (b === begin && i === 0) await program.sync();
       onStep?.(b * steps + i + 1, batches * steps);
     }
     const values = (await program.readState('x')) as Float32Array;
@@ -163,11 +164,27 @@ function givenOf(inputs: readonly InputSpec[], given: NonNullable<SampleOptions[
   );
 }
 
-/** All samples of a job in one array [n, C, I, I]. */
-export async function allSamples(program: Program, job: SampleJob): Promise<Tensor<'f32'>> {
-  const [, ...image] = sampleShape(program.states);
-  const size = image.reduce((a, b) => a * b);
-  const data = new Float32Array(job.classes.length * size);
-  for await (const { first, values } of drawSamples(program, job)) data.set(values, first * size);
-  return { data, shape: [job.classes.length, ...image], dtype: 'f32' };
+/** All samples of a job in one array [n, C, I, I]: what is drawn stays, and another program draws the rest. */
+export class AllSamples {
+  readonly #job: SampleJob;
+  readonly #size: number;
+  readonly #all: Tensor<'f32'>;
+  /** Pictures that are there. */
+  done = 0;
+
+  constructor(program: Program, job: SampleJob) {
+    const [, ...image] = sampleShape(program.states);
+    this.#job = job;
+    this.#size = image.reduce((a, b) => a * b);
+    const count = job.classes.length;
+    this.#all = { data: new Float32Array(count * this.#size), shape: [count, ...image], dtype: 'f32' };
+  }
+
+  async draw(program: Program): Promise<Tensor<'f32'>> {
+    for await (const { first, shape, values } of drawSamples(program, this.#job, this.done)) {
+      this.#all.data.set(values, first * this.#size);
+      this.done = first + shape[0];
+    }
+    return this.#all;
+  }
 }

@@ -123,6 +123,11 @@ export interface TrainOptions {
   readonly every?: number;
   /** Called with what each `every`-th step measured, and the last; what it throws ends the training. */
   readonly onStep?: (measured: Measured) => void;
+  /**
+   * Steps from one copy of all values in the host's memory to the next: where the device is lost, training goes on from the last. Without,
+   * it begins anew from the weights as they were loaded, or ends with the loss, if they are others by now.
+   */
+  readonly keepEvery?: number;
   /** Ends the training after the step under way: the promise is fulfilled with what was reached. */
   readonly signal?: AbortSignal;
 }
@@ -140,30 +145,42 @@ const OPTIONS: OptionNames<TrainOptions> = {
   flip: true,
   every: true,
   onStep: true,
+  keepEvery: true,
   signal: true,
 };
 
 /** Throws unless the program can be trained, and so. @throws RuntimeError `entry`, `bad-argument`. */
 export function checkTraining(program: Program, options: TrainOptions): void {
   checkOptions('train', options, OPTIONS);
-  const { steps, seed = 0, every = 1 } = options;
+  const { steps, seed = 0, every = 1, keepEvery = 1 } = options;
   checkEntries(program, TRAINING_ENTRIES);
   checkCount('steps', steps, 0);
   checkCount('every', every, 1);
+  checkCount('keepEvery', keepEvery, 1);
   checkCount('seed', seed, 0);
 }
 
+/** Steps that are taken. */
+export interface Course {
+  readonly from: TrainingPlace;
+  /** The step that they are counted from: before `from` where some were taken, and a device lost. */
+  readonly began: number;
+  /** Told each place, also where something fails later. */
+  reached(place: TrainingPlace): void;
+  /** Copies what there is, at each `keepEvery`-th step and the last. */
+  keep(place: TrainingPlace): Promise<void>;
+}
+
 /**
- * Takes steps from a place on; `reached` is told each place, also where something fails later.
+ * Takes the steps of a course that are left.
  * @throws RuntimeError `mismatch`, `labels`; `not-finite` as soon as it shows; what `onStep` throws.
  */
 export async function takeSteps(
   program: Program,
-  from: TrainingPlace,
+  { from, began, reached, keep }: Course,
   options: TrainOptions,
-  reached: (place: TrainingPlace) => void,
 ): Promise<TrainResult> {
-  const { steps, seed = 0, every = 1, onStep, signal } = options;
+  const { steps, seed = 0, every = 1, keepEvery, onStep, signal } = options;
   const [batch, data] = dataFor(program.manifest, options);
   const batches = prefetch(data, { batch, seed, position: from.position });
   const accumulate = Number(program.manifest.options?.accumulate ?? 1);
@@ -171,13 +188,16 @@ export async function takeSteps(
   let last: Measured | undefined;
   try {
     const training = new TrainingSteps(program, batches, { seed, accumulate });
-    for (let taken = 1; taken <= steps && !signal?.aborted; taken++) {
+    for (let taken = from.step - began + 1; taken <= steps && !signal?.aborted; taken++) {
       position = await training.take();
       step++;
       reached({ step, position });
-      if (taken % every && taken < steps && !signal?.aborted) continue;
-      last = await measured(program, step);
-      onStep?.(last);
+      const isLast = taken === steps || signal?.aborted;
+      if (isLast || taken % every === 0) {
+        last = await measured(program, step);
+        onStep?.(last);
+      }
+      if (keepEvery && (isLast || taken % keepEvery === 0)) await keep({ step, position });
     }
     return { step, position, last };
   } finally {

@@ -132,7 +132,7 @@ async function run(path: string, options: Options, { terminal }: Context): Promi
         onMismatch: options.onMismatch,
       };
       const program = await gpu.startProgram(open, setup, terminal);
-      const model = new RunnableModel(program, artefact, () => {});
+      const model = new RunnableModel({ program, release() {} }, artefact);
       try {
         for (const [name, values] of begun) await model.setState(name, values);
         const inputsOf = new Map(names.map((name, i) => [name, given[i]]));

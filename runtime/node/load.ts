@@ -6,6 +6,7 @@ import type { TensorFile } from '../checkpoint/source.ts';
 import type { Part } from '../checkpoint/trained.ts';
 import { openDevice, type OpenDevice } from '../device.ts';
 import { RuntimeError } from '../error.ts';
+import type { Started } from '../lasting.ts';
 import { RunnableModel } from '../model.ts';
 import { checkCount, checkOptions, type OptionNames } from '../needs.ts';
 import { Program } from '../program.ts';
@@ -38,7 +39,7 @@ export interface LoadOptions {
   readonly device?: OpenDevice | AdapterChoice;
   /** Is told how far it is: of kernels, and of weights, side by side. */
   readonly onProgress?: (progress: LoadProgress) => void;
-  /** Is told what was chosen or passed over in a checkpoint. */
+  /** Is told what was chosen or passed over in a checkpoint, and of a device that was lost and opened anew. */
   readonly onNote?: (note: string) => void;
 }
 
@@ -67,6 +68,13 @@ export async function load<S extends Signature = AnySignature>(
   checkCount('seed', options.seed ?? 0, 0);
   const artefact = isPath(from) ? await readArtefact(pathOf(from)) : from;
   if (!artefact?.manifest) throw noArtefact(from);
+  const start = () => started(artefact, options);
+  // A device that is the caller's cannot be opened anew for it.
+  const again = typeof options.device === 'object' ? undefined : { start, onNote: options.onNote };
+  return new RunnableModel<S>(await start(), artefact, again);
+}
+
+async function started(artefact: Artefact, options: LoadOptions): Promise<Started> {
   const [open, release] = await deviceFor(options.device);
   try {
     const { entries, onProgress } = options;
@@ -75,7 +83,7 @@ export async function load<S extends Signature = AnySignature>(
       onProgress: ({ done, total }) => onProgress?.({ phase: 'kernels', done, total }),
       meanwhile: (program) => fill(program, artefact, options),
     });
-    return new RunnableModel<S>(program, artefact, release);
+    return { program, release };
   } catch (error) {
     release();
     throw error;

@@ -3,8 +3,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { readMetrics } from '../../cli/metrics.ts';
-import { findAdapter } from '../../runtime/node/adapter.ts';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';
+import { losing } from '../helpers/losing.ts';
 import { ditc, SMALL_DIT } from './cli.ts';
 import { LINEAR, writeStripes } from './linear-denoiser.ts';
 
@@ -14,33 +14,6 @@ beforeAll(async () => {
   cwd = folder({ 'linear.ts': LINEAR, 'small.ts': SMALL_DIT });
   await writeStripes(join(cwd, 'stripes.safetensors'));
 });
-
-/** Has each device that is opened during `work` lost at its submit of that number, as far as there are numbers. */
-async function losing<T>(at: readonly number[], work: () => Promise<T>): Promise<T> {
-  // Dawn's classes are global once it is loaded.
-  (await findAdapter()).close();
-  const { requestDevice } = GPUAdapter.prototype;
-  const { submit } = GPUQueue.prototype;
-  const devices: GPUDevice[] = [];
-  let submits = 0;
-  GPUAdapter.prototype.requestDevice = async function (...args) {
-    const device = await requestDevice.apply(this, args);
-    devices.push(device);
-    submits = 0;
-    return device;
-  };
-  GPUQueue.prototype.submit = function (...args) {
-    submit.apply(this, args);
-    if (++submits === at[devices.length - 1]) devices.at(-1)!.destroy();
-    return undefined;
-  };
-  try {
-    return await work();
-  } finally {
-    GPUAdapter.prototype.requestDevice = requestDevice;
-    GPUQueue.prototype.submit = submit;
-  }
-}
 
 describe('ditc train', () => {
   const ARGS = ['train', 'linear.ts', '--data', 'stripes.safetensors', '--batch', '4', '--log-every', '5', '--steps', '40']; // prettier-ignore
