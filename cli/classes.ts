@@ -27,6 +27,17 @@ export function parseClasses(text: string): number[] {
   return classes;
 }
 
+/** As `--classes` spells them, the shorter the more alike neighbours are: 0x3,5. */
+export function writtenClasses(classes: readonly number[]): string {
+  const runs: [id: number, count: number][] = [];
+  for (const id of classes) {
+    const last = runs.at(-1);
+    if (last?.[0] === id) last[1]++;
+    else runs.push([id, 1]);
+  }
+  return runs.map(([id, count]) => (count > 1 ? `${id}x${count}` : id)).join();
+}
+
 /** How many classes a model has, as far as it tells: by its input of labels, or by its configuration. */
 export function classesOf({ config }: Model, labels?: InputSpec): number | undefined {
   const counts = [labels?.classes, config?.numClasses, labels?.range?.[1]];

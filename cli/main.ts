@@ -11,6 +11,7 @@ import { doctorCommand } from './commands/doctor.ts';
 import { encodeCommand } from './commands/encode.ts';
 import { evalCommand } from './commands/eval.ts';
 import { inspectCommand } from './commands/inspect.ts';
+import { invertCommand } from './commands/invert.ts';
 import { mergeCommand } from './commands/merge.ts';
 import { optCommand } from './commands/opt.ts';
 import { profileCommand } from './commands/profile.ts';
@@ -30,6 +31,7 @@ const COMMANDS = [
   buildCommand,
   runCommand,
   sampleCommand,
+  invertCommand,
   mergeCommand,
   trainCommand,
   encodeCommand,

@@ -21,10 +21,11 @@ export function compileSampler(
   count: number,
   {
     batch: given,
+    entries = SAMPLING_ENTRIES,
     dtype,
     tuning,
     terminal,
-  }: { batch?: number; dtype?: Precision; tuning?: string; terminal?: Terminal } = {},
+  }: { batch?: number; entries?: readonly string[]; dtype?: Precision; tuning?: string; terminal?: Terminal } = {},
 ): Artefact {
   // As even as can be: ten pictures are two fives, not an eight and a two that is filled up.
   let batch = given ?? Math.ceil(count / Math.ceil(count / DEFAULT_BATCH));
@@ -32,7 +33,7 @@ export function compileSampler(
     try {
       const entryOptions = { ...settings, batch };
       const steady = { ...device, steady: true };
-      const options = { device: steady, entries: SAMPLING_ENTRIES, entryOptions, dtype, tuning, terminal };
+      const options = { device: steady, entries, entryOptions, dtype, tuning, terminal };
       return compileArtefact(loaded, options);
     } catch (error) {
       const tooLarge = error instanceof DitcError && error.code === 'limit';

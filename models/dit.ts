@@ -167,7 +167,7 @@ export function dit(config: Partial<DiTConfig> = {}): Model {
   return defineModel({
     config: cfg,
     onDemand: Object.keys({ ...training, ...inversion }),
-    choices: { sampler: Object.keys(objective.samplers) },
+    choices: { sampler: Object.keys(objective.samplers), inverter: Object.keys(objective.inverters) },
     layouts: diffusers && { diffusers },
     options: {
       ...samplingDefaults,

@@ -41,6 +41,16 @@ export function checkGiven(inputs: readonly InputSpec[], given: Given, count: nu
   }
 }
 
+/** The rows of pictures `first` and after. */
+export function givenFrom(inputs: readonly InputSpec[], given: Given, first: number): Given {
+  const sizes = new Map(wantedOf(inputs).map((input) => [input.name, sizeOf(input)]));
+  const rest = (name: string, values: Values): Values => {
+    const each = sizes.get(name) ?? 0;
+    return values.length === each ? values : values.subarray(first * each);
+  };
+  return Object.fromEntries(Object.entries(given).map(([name, values]) => [name, rest(name, values)]));
+}
+
 /** Writes the rows of pictures `from` … as those of the batch; pictures past the last are told what the last is. */
 export function writeGiven(program: Program, inputs: readonly InputSpec[], given: Given, from: number): void {
   for (const input of wantedOf(inputs)) {

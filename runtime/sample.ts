@@ -8,7 +8,7 @@ import { RuntimeError } from './error.ts';
 import { checkCount, checkEntries, checkOptions, type OptionNames } from './needs.ts';
 import type { Program } from './program.ts';
 import type { Tensor } from './tensor.ts';
-import { checkRange } from './values.ts';
+import { allFinite, checkRange } from './values.ts';
 
 /** What a model must have to be sampled. */
 export const SAMPLING_ENTRIES = ['sampleStart', 'sampleStep'] as const;
@@ -22,6 +22,8 @@ export interface SampleJob {
   readonly cfg: number;
   /** Of what the model is told of each picture besides, the rows (conditions.ts). */
   readonly given?: Given;
+  /** What each picture is drawn from, one after the other: instead of noise of the seed. */
+  readonly noise?: Float32Array;
   /** Called after each step has been submitted. */
   readonly onStep?: (done: number, total: number) => void;
   /** Ends the sampling after the step under way, with the signal's reason. */
@@ -58,8 +60,8 @@ export function sampleShape(states: readonly TensorSpec[]): readonly number[] {
  * of `ditc sample` are, or for a software device. Whole batches that are `done` are passed over.
  */
 export async function* drawSamples(program: Program, job: SampleJob, done = 0): AsyncGenerator<Samples> {
-  const { classes, first: start = 0, seed, cfg, given = {}, onStep, signal } = job;
-  const inputs = stepInputs(program);
+  const { classes, first: start = 0, seed, cfg, given = {}, noise, onStep, signal } = job;
+  const inputs = loopInputs(program, 'sampleStep');
   checkGiven(inputs, given, classes.length);
   const [batch, ...image] = sampleShape(program.states);
   const size = image.reduce((a, b) => a * b);
@@ -71,13 +73,14 @@ export async function* drawSamples(program: Program, job: SampleJob, done = 0): 
     const first = start + b * batch;
     const labels = classes.slice(b * batch, (b + 1) * batch);
     program.write('first', Uint32Array.of(first));
-    // The last batch is filled up with class 0; those pictures are dropped.
-    program.write(
-      'y',
-      Int32Array.from({ length: batch }, (_, i) => labels[i] ?? 0),
-    );
+    writeLabels(program, labels, batch);
     writeGiven(program, inputs, given, b * batch);
     await program.run('sampleStart');
+    if (noise) {
+      const x = new Float32Array(batch * size);
+      x.set(noise.subarray(b * batch * size, (b * batch + labels.length) * size));
+      program.writeState('x', x);
+    }
     const [last] = await program.readState('step');
     const steps = last + 1;
     for (let i = 0; i < steps; i++) {
@@ -92,9 +95,17 @@ export async function* drawSamples(program: Program, job: SampleJob, done = 0): 
   }
 }
 
-/** Of `sampleStep`, and of what is computed before it. */
-function stepInputs({ manifest: { entries } }: Program): InputSpec[] {
-  const [step, { prelude }] = ['sampleStep', entries.sampleStep];
+/** Sets the labels of a batch. The last is filled up with class 0; those pictures are dropped. */
+export function writeLabels(program: Program, labels: readonly number[], batch: number): void {
+  program.write(
+    'y',
+    Int32Array.from({ length: batch }, (_, i) => labels[i] ?? 0),
+  );
+}
+
+/** Of the body of a loop, and of what is computed before it. */
+export function loopInputs({ manifest: { entries } }: Program, step: string): InputSpec[] {
+  const { prelude } = entries[step];
   return [step, prelude ?? []].flat().flatMap((name) => entries[name].inputs);
 }
 
@@ -104,6 +115,8 @@ export interface SampleOptions {
   readonly classes: ArrayLike<number>;
   /** Of what the model is told of pictures besides, by the input's name: a row for each picture, one after the other, or one for all. */
   readonly inputs?: Readonly<Record<string, ArrayLike<number>>>;
+  /** What pictures are drawn from instead of noise of the seed, as `invertStep` finds it: f32 [n, C, H, W], one after the other. */
+  readonly noise?: ArrayLike<number>;
   /** The same seed gives the same pictures; 0 unless told. */
   readonly seed?: number;
   /** Strength of classifier-free guidance; what the model was built with unless told. */
@@ -120,6 +133,7 @@ export interface SampleOptions {
 const OPTIONS: OptionNames<SampleOptions> = {
   classes: true,
   inputs: true,
+  noise: true,
   seed: true,
   cfg: true,
   steps: true,
@@ -143,14 +157,20 @@ export function sampleJob(program: Program, asked: SampleOptions): SampleJob {
   const argument = (what: string, fix: string) => new RuntimeError({ code: 'bad-argument', what, fix });
   if (!classes.length || !classes.every((label) => Number.isInteger(label) && label >= 0))
     throw argument('classes is not a list of classes', 'give whole numbers from 0, one for each picture');
-  const inputs = stepInputs(program);
+  const inputs = loopInputs(program, 'sampleStep');
   const labels = inputs.find(({ name, range }) => name === 'y' && range);
   if (labels) checkRange({ ...labels, name: 'classes', shape: [classes.length] }, classes, model);
   checkCount('seed', seed, 0);
   if (!(cfg >= 0 && cfg < Infinity)) throw argument(`cfg is ${cfg}`, 'give a number from 0; 1 is no guidance');
   const given = givenOf(inputs, asked.inputs ?? {});
   checkGiven(inputs, given, classes.length);
-  return { classes, seed, cfg, given, onStep, signal };
+  const noise = asked.noise && Float32Array.from(asked.noise);
+  const size = sampleShape(program.states)
+    .slice(1)
+    .reduce((a, b) => a * b);
+  if (noise && (noise.length !== classes.length * size || !allFinite(noise)))
+    throw argument('noise is none of the pictures', `give ${classes.length} times ${size} finite numbers`);
+  return { classes, seed, cfg, given, noise, onStep, signal };
 }
 
 /** Arrays of numbers as values of the inputs' types. */

@@ -43,8 +43,8 @@ interface Options {
   tuning?: string;
   seed: number;
   runs: number;
-  input: ReadonlyMap<string, string>;
-  state: ReadonlyMap<string, string>;
+  input?: ReadonlyMap<string, string>;
+  state?: ReadonlyMap<string, string>;
   out: string;
   overwrite?: true;
   json?: boolean;
@@ -79,9 +79,8 @@ export const runCommand = (context: Context): Command =>
       '--input <name=file>',
       'an input of the entries: .npy, or .npz with an array of that name; any type that holds its values exactly (fractions are rounded to float32); once for each',
       collectInput,
-      new Map(),
     )
-    .option('--state <name=file>', 'first value of a state, as .npy or .npz; once for each', collectState, new Map())
+    .option('--state <name=file>', 'first value of a state, as .npy or .npz; once for each', collectState)
     .requiredOption('-o, --out <dir>', 'folder for the outputs: OUTPUT.npy for each')
     .option('--overwrite', 'replace what a former run left there by the same names')
     .option('--json', 'print what was written as JSON')
@@ -106,7 +105,7 @@ async function run(path: string, options: Options, { terminal }: Context): Promi
   checkOutputFolder(options.out);
   const names = options.entry;
   const { artefactFor, weights: own } = await source(path, options, terminal);
-  const [inputs, states] = [await readArrays(options.input), await readArrays(options.state)];
+  const [inputs, states] = [await readArrays(options.input ?? new Map()), await readArrays(options.state ?? new Map())];
 
   const written = await gpu.withWeights({ path: options.weights ?? own, part: options.part }, (weights) =>
     gpu.withDevice(async (open) => {

@@ -20,7 +20,8 @@ import { UsageError } from '../errors.ts';
 import { COLUMNS, columns, OVERWRITE, PICTURES_AT_ONCE, picturesAtOnce, SCALE, scale } from '../picture-options.ts';
 import type { Part } from '../../runtime/checkpoint/trained.ts';
 import type { OnMismatch } from '../../runtime/weights.ts';
-import { channels, SETTINGS, settingsOf, shares, type Settings } from '../sample/settings.ts';
+import { processOptions } from '../sample/process-options.ts';
+import { SETTINGS, settingsOf, type Settings } from '../sample/settings.ts';
 import { plural, seconds } from '../text.ts';
 import { TUNING } from '../../library/tuning/option.ts';
 import type { Artefact } from '../../compiler/emit/artefact.ts';
@@ -38,9 +39,10 @@ interface Options extends Settings {
   vae?: string;
   vaeWeights?: string;
   classes?: number[];
-  input: ReadonlyMap<string, string>;
+  input?: ReadonlyMap<string, string>;
   num?: number;
   shard?: string;
+  noise?: string;
   seed: number;
   batch?: number;
   columns?: number;
@@ -52,58 +54,45 @@ interface Options extends Settings {
   json?: boolean;
 }
 
-/** Guidance beyond any use: what is drawn is white and black long before. */
-const MOST_GUIDANCE = 100;
-/** The longest process: what models are trained with. */
-const MAX_STEPS = 1000;
-
 export const sampleCommand = (context: Context): Command =>
-  new Command('sample')
-    .description('Draws pictures of the classes asked for. Settings left out are the model file’s own.')
-    .argument('<model>', 'the model file, MODEL.ts')
-    .option(
-      '--classes <list>',
-      'class of each picture: 1,2,3 or 0-9, or 0-9x20 for twenty of each; with --num, over and over',
-      parseClasses,
-    )
-    .option(
-      '--input <name=file>',
-      'what the model is told of each picture besides, such as context=texts.npy: .npy, .npz or .safetensors, a row for each picture, or one ' +
-        'for all; once for each',
-      collectInput,
-      new Map(),
-    )
-    .requiredOption('-o, --out <path>', 'FILE.png for a grid, FILE.npy for raw samples, or a folder for a PNG each')
-    .option(
-      '--num <n>',
-      'so many pictures, of classes drawn from the seed unless given, as bytes into the folder OUT: it goes on where it was ' +
-        'broken off, and ditc merge makes PNGs or the evaluators’ .npz of it',
-      wholeNumber('--num', 1, 10_000_000),
-    )
-    .option(
-      '--shard <i/n>',
-      'of --num, only part i of n, from 0, into a folder that all share; the pictures are the same for any n. auto or auto/n: i from the ' +
-        'job (SLURM_ARRAY_TASK_ID, JOB_COMPLETION_INDEX)',
-    )
-    .option('--weights <file>', `checkpoint: ${CHECKPOINT}; without one the weights are random`)
-    .option(...PART, part)
-    .option(...ON_MISMATCH, onMismatch)
-    .option('--vae <model>', 'the model file of the autoencoder that decodes what a latent model makes')
-    .option('--vae-weights <file>', `its weights: ${CHECKPOINT} (default: MODEL.safetensors beside it)`)
-    .option('--steps <n>', 'reverse steps, 1 to 1000', wholeNumber('--steps', 1, MAX_STEPS))
-    .option(
-      '--sampler [name]',
-      'one that the model has; without a name: which these are. Of this package’s models: ddpm, ddim, heun (two evaluations a step) or dpm++ ' +
-        '(good in few steps), of those of flow matching euler, heun or euler-maruyama',
-    )
+  processOptions(
+    new Command('sample')
+      .description('Draws pictures of the classes asked for. Settings left out are the model file’s own.')
+      .argument('<model>', 'the model file, MODEL.ts')
+      .option(
+        '--classes <list>',
+        'class of each picture: 1,2,3 or 0-9, or 0-9x20 for twenty of each; with --num, over and over',
+        parseClasses,
+      )
+      .option(
+        '--input <name=file>',
+        'what the model is told of each picture besides, such as context=texts.npy: .npy, .npz or .safetensors, a row for each picture, or one ' +
+          'for all; once for each',
+        collectInput,
+      )
+      .requiredOption('-o, --out <path>', 'FILE.png for a grid, FILE.npy for raw samples, or a folder for a PNG each')
+      .option(
+        '--num <n>',
+        'so many pictures, of classes drawn from the seed unless given, as bytes into the folder OUT: it goes on where it was ' +
+          'broken off, and ditc merge makes PNGs or the evaluators’ .npz of it',
+        wholeNumber('--num', 1, 10_000_000),
+      )
+      .option(
+        '--shard <i/n>',
+        'of --num, only part i of n, from 0, into a folder that all share; the pictures are the same for any n. auto or auto/n: i from the ' +
+          'job (SLURM_ARRAY_TASK_ID, JOB_COMPLETION_INDEX)',
+      )
+      .option('--weights <file>', `checkpoint: ${CHECKPOINT}; without one the weights are random`)
+      .option(...PART, part)
+      .option(...ON_MISMATCH, onMismatch)
+      .option('--vae <model>', 'the model file of the autoencoder that decodes what a latent model makes')
+      .option('--vae-weights <file>', `its weights: ${CHECKPOINT} (default: MODEL.safetensors beside it)`),
+    'Of this package’s models: ddpm, ddim, heun (two evaluations a step) or dpm++ (good in few steps), of those of flow matching euler, heun or ' +
+      'euler-maruyama',
+    '1.5 to 8 is usual',
+  )
     .option('--eta <x>', 'noise of ddim, 0 to 1', realNumber('--eta', 0, 1))
-    .option(
-      '--cfg <scale>',
-      `strength of classifier-free guidance: 1 is none, 1.5 to 8 is usual, ${MOST_GUIDANCE} the most`,
-      realNumber('--cfg', 0, MOST_GUIDANCE),
-    )
-    .option('--cfg-channels <n>', 'channels that are guided: the first 3 as the released code does, or all', channels)
-    .option('--cfg-interval <from-to>', 'share of the process in which guidance acts, such as 0.1-0.8', shares)
+    .option('--noise <file>', 'FILE.npy to draw from instead of noise of the seed, as ditc invert writes it')
     .option('--seed <n>', 'the same seed gives the same pictures', wholeNumber('--seed', 0, MAX_SEED), 0)
     .option(...PICTURES_AT_ONCE, picturesAtOnce)
     .option(...COLUMNS, columns)
@@ -149,14 +138,19 @@ async function sampleModel(path: string, options: Options, { terminal }: Context
   const labels = inputs.find((input) => input.name === 'y');
   const classes = drawing.classes(classesOf(model, labels));
   checkClasses(options.classes ?? [], classesOf(model, labels), name);
-  if (options.num !== undefined && options.input.size)
+  const ofPictures = options.input?.size ? '--input' : options.noise !== undefined ? '--noise' : undefined;
+  if (options.num !== undefined && ofPictures)
     throw new UsageError({
-      what: '--input and --num exclude each other',
+      what: `${ofPictures} and --num exclude each other`,
       fix: 'leave --num out, and give --classes 0xN for N pictures',
     });
   const { readConditions } = await import('../sample/conditions.ts');
-  const conditions = await readConditions(inputs, options.input, classes.length);
+  const { readNoise } = await import('../sample/noise.ts');
+  const { givenFrom } = await import('../../runtime/conditions.ts');
+  const conditions = await readConditions(inputs, options.input ?? new Map(), classes.length);
   const [, ...image] = sampler.sampleShape(states);
+  const size = image.reduce((a, b) => a * b);
+  const noise = options.noise === undefined ? undefined : await readNoise(options.noise, image, classes.length);
   const { LatentDecoder } = await import('../vae/decoding-sink.ts');
   const decoder = options.vae === undefined ? undefined : LatentDecoder.load(options.vae, options.vaeWeights, terminal);
   if (decoder) decoder.check(sink, name, image);
@@ -190,7 +184,8 @@ async function sampleModel(path: string, options: Options, { terminal }: Context
     try {
       const wanted = classes.slice(first, first + count);
       const cfg = Number(settings.cfg ?? 1);
-      const job = { classes: wanted, first, seed, cfg, given: conditions, onStep };
+      const given = givenFrom(inputs, conditions, first);
+      const job = { classes: wanted, first, seed, cfg, given, noise: noise?.subarray(first * size), onStep };
       const draw = async (add: (samples: Samples) => Promise<void>) => {
         for await (const samples of sampler.drawSamples(program, job)) await add(samples);
       };

@@ -26,7 +26,7 @@ import type { OnMismatch } from '../../runtime/weights.ts';
 interface Options extends Omit<Hyperparameters, 'ema' | 'emas'> {
   ema?: number[];
   data: string;
-  input: ReadonlyMap<string, string>;
+  input?: ReadonlyMap<string, string>;
   steps: number;
   batch?: number;
   out: string;
@@ -74,7 +74,6 @@ export const trainCommand = (context: Context): Command =>
       'what the model is told of each example besides, such as context=texts.npy: .npy, .npz or .safetensors, a row for each in the order of ' +
         'the data, or one for all; once for each',
       collectInput,
-      new Map(),
     )
     .requiredOption(
       '--steps <n>',
@@ -197,7 +196,18 @@ async function trainModel(path: string, options: Options, { terminal }: Context)
     import('../train/train.ts'),
     import('../train/settings.ts'),
   ]);
-  const { batch, seed, flip, val, dtype, input, sampleEvery, sampleClasses, sampleSteps, ...request } = options;
+  const {
+    batch,
+    seed,
+    flip,
+    val,
+    dtype,
+    input = new Map(),
+    sampleEvery,
+    sampleClasses,
+    sampleSteps,
+    ...request
+  } = options;
   const [ema, ...others] = options.ema ?? [];
   const flags = { ...options, ema, emas: others.length ? others.join() : undefined };
   const hyperparameters = HYPERPARAMETERS.filter((name) => flags[name] !== undefined);

@@ -8,6 +8,7 @@ const COMMANDS = [
   'build',
   'run',
   'sample',
+  'invert',
   'train',
   'encode',
   'decode',

@@ -1,6 +1,7 @@
 /** A folder of class folders of image files as a dataset. What has been decoded is kept, up to a budget. */
 import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
+import { basename } from 'node:path';
 import { checkLabels, mirrored, type Dataset } from '../../data/dataset.ts';
 import { DecodePool } from './decode-pool.ts';
 import { below, listImages } from './listing.ts';
@@ -38,7 +39,7 @@ export async function openImages(root: string, options: DataOptions): Promise<Da
     flip,
     onBad,
     notes,
-    fingerprint: fingerprintOf(files.map((file, i) => `${labels[i]} ${below(root, file)}`)),
+    fingerprint: fingerprintOf(files.map((file, i) => `${labels[i]} ${below(root, file) || basename(file)}`)),
     filesOf: (first, count) => files.slice(first, first + count),
     nameOf,
     read: async (index, mirror) => {

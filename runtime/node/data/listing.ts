@@ -7,7 +7,8 @@ import { readdir, realpath, stat } from 'node:fs/promises';
 import { extname, join, relative } from 'node:path';
 import { RuntimeError, quote } from '../../error.ts';
 
-const IMAGE = /\.(png|jpe?g|jpe|jfif|webp|gif|tiff?|avif)$/i;
+/** A picture by its name. */
+export const IMAGE = /\.(png|jpe?g|jpe|jfif|webp|gif|tiff?|avif)$/i;
 
 export interface Listing {
   readonly classes: readonly string[];
@@ -68,10 +69,12 @@ async function imagesBelow(folder: string, others: Map<string, number>, seen = n
 
 /**
  * The pictures below `root` with their labels. `fixed` are the class names to number by, such as a checkpoint's; without
- * it every folder is a class. A folder with pictures and no folders is one class.
+ * it every folder is a class. A folder with pictures and no folders is one class, and so is a picture alone.
  * @throws RuntimeError `no-data` when there is no picture, `labels` when folders and classes disagree.
  */
 export async function listImages(root: string, fixed?: readonly string[]): Promise<Listing> {
+  if (IMAGE.test(root) && (await stat(root)).isFile())
+    return { classes: fixed ?? ['all'], files: [root], labels: Int32Array.of(0), notes: [] };
   const top = await look(root);
   const others = new Map(top.others);
   const perClass = new Map<string, string[]>();

@@ -8,6 +8,7 @@ import { shardOf } from '../../data/encoded.ts';
 import { RuntimeError } from '../../error.ts';
 import { idxPairs, openIdx } from './idx.ts';
 import { openImages } from './images.ts';
+import { IMAGE } from './listing.ts';
 import type { DataOptions } from './options.ts';
 import { openTensors, TENSOR_FILE } from './tensors.ts';
 
@@ -29,7 +30,8 @@ export async function openData(path: string, options: DataOptions): Promise<Data
   const info = await stat(found);
   if (info.isFile()) {
     if (TENSOR_FILE.test(found)) return openTensors(found, [found], options);
-    throw unknown(path, 'a single file that is not safetensors, .npz, .npy or .pt');
+    if (IMAGE.test(found)) return openImages(found, options);
+    throw unknown(path, 'a single file that is neither a picture nor safetensors, .npz, .npy or .pt');
   }
   if (!info.isDirectory()) throw unknown(path, 'neither a file nor a folder');
   const pairs = await idxPairs(found);

@@ -127,7 +127,7 @@ describe('openData', () => {
       /no such file, folder or installed package.*npm install no-such-data/,
     );
     expect(await message('./no/such/data')).toMatch(/no such file, folder or installed package.*check the path$/);
-    expect(await message(join(folder, 'a.zip'))).toMatch(/a single file that is not safetensors/);
+    expect(await message(join(folder, 'a.zip'))).toMatch(/a single file that is neither a picture nor safetensors/);
     expect(await message(folder)).toMatch(/tensors of several formats: x\.npy, y\.npz/);
     expect(await message('/dev/null')).toMatch(/neither a file nor a folder/);
   });
