@@ -17,6 +17,7 @@ import type { DeviceSpec } from '../compiler/device.ts';
 import { nearest } from '../runtime/checkpoint/suggest.ts';
 import { keep, remembered } from './cache.ts';
 import { nanConstants } from '../compiler/report/nan-constants.ts';
+import { sizesFrom } from './onnx/inputs.ts';
 import { onnxModel, onnxName, readOnnx } from './onnx/load.ts';
 import { findTable, Tuning, type FoundTable } from './tuning/find.ts';
 import { shownPath } from './tuning/path.ts';
@@ -54,7 +55,9 @@ export const isOnnx = (path: string): boolean => /\.onnx$/i.test(path);
 
 function network(file: string): LoadedModel {
   const source = basename(file);
-  return { ...inMemory(onnxModel(readOnnx(file, source)), onnxName(file), source), weights: file };
+  const read = readOnnx(file, source);
+  const loaded = inMemory(onnxModel(read), onnxName(file), source);
+  return { ...loaded, weights: file, optionsFor: (shapes) => sizesFrom(read.inputs, shapes) };
 }
 
 /** A model that no TypeScript file has: its values have no lines. */

@@ -109,7 +109,7 @@ async function run(path: string, options: Options, { terminal }: Context): Promi
 
   const written = await gpu.withWeights({ path: options.weights ?? own, part: options.part }, (weights) =>
     gpu.withDevice(async (open) => {
-      const artefact = await artefactFor(open);
+      const artefact = await artefactFor(open, shapesOf(inputs));
       const { manifest } = artefact;
       entries.checkInputs(manifest, names, inputs);
       entries.checkStarted(manifest, names, states);
@@ -209,8 +209,12 @@ const builtFor = (device: string, own: string): string =>
 /** A float32 has seven digits. */
 const rounded = (value: number): number => Number(value.toPrecision(7));
 
+/** Of the inputs that are given. */
+type Shapes = ReadonlyMap<string, readonly number[]>;
+const shapesOf = (inputs: Arrays): Shapes => new Map([...inputs].map(([name, { array }]) => [name, array.shape]));
+
 interface Source {
-  artefactFor(open: OpenDevice): Promise<Artefact>;
+  artefactFor(open: OpenDevice, shapes: Shapes): Promise<Artefact>;
   /** The checkpoint that comes with a model. */
   readonly weights?: string;
 }
@@ -221,12 +225,12 @@ async function source(path: string, { entry, batch, dtype, tuning }: Options, te
   if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) {
     const loaded = loadModel(path, terminal);
     for (const name of entry) checkEntry(name, Object.keys(loaded.model.entries), loaded.source);
-    const artefactFor = async ({ spec }: OpenDevice) =>
+    const artefactFor = async ({ spec }: OpenDevice, shapes: Shapes) =>
       compileArtefact(loaded, {
         terminal,
         device: spec,
         entries: [...new Set(entry)],
-        entryOptions: { batch: batch ?? 1 },
+        entryOptions: { batch: batch ?? 1, ...loaded.optionsFor?.(shapes) },
         dtype,
         tuning,
       });

@@ -32,6 +32,8 @@ export interface LoadedModel {
   sourceText(file: string): string | undefined;
   /** The checkpoint that comes with it: it is loaded unless another is given. */
   readonly weights?: string;
+  /** The options that follow from the shapes of what it is to be given, by the inputs' names. */
+  optionsFor?(shapes: ReadonlyMap<string, readonly number[]>): Readonly<Record<string, number>>;
   /** The compiled files, for mapping stack frames (guard). */
   readonly units: Units;
   /**

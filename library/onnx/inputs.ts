@@ -31,7 +31,7 @@ function specOf({ name: file, type }: ValueInfoProto, name: string, where: strin
   if (!dtype) throw fail(`is of ${dtypeName(elemType)}`, 'export it with inputs of float32 or int64');
   if (!shape) throw fail('has no shape', 'export it with one, if need be with open sizes');
   const sizes = shape.dim.map(({ dimValue, dimParam }, i) =>
-    dimValue && dimValue > 0 ? dimValue : dimParam || `axis ${i}`,
+    dimValue && dimValue > 0 ? dimValue : dimParam || `${name}[${i}]`,
   );
   return {
     name,
@@ -47,6 +47,20 @@ function specOf({ name: file, type }: ValueInfoProto, name: string, where: strin
         throw fail(`leaves ${size} open`, `export it with a size for it, or compile it with the option ${size}`, why);
       }),
   };
+}
+
+/** Options that open sizes take from arrays for inputs, by the inputs' names. */
+export function sizesFrom(
+  inputs: readonly InputSpec[],
+  shapes: ReadonlyMap<string, readonly number[]>,
+): Record<string, number> {
+  const found = inputs.flatMap(({ name, sizes }) =>
+    sizes.flatMap((size, i) => {
+      const given = shapes.get(name)?.[i];
+      return typeof size === 'string' && given !== undefined ? [[size, given] as const] : [];
+    }),
+  );
+  return Object.fromEntries(found);
 }
 
 /** The size that is given for an open one: by its own name, or as the batch, height or width that it is. */

@@ -2,10 +2,11 @@
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { encodeNpy } from '../../runtime/checkpoint/npy.ts';
+import { encodeNpy, parseNpy } from '../../runtime/checkpoint/npy.ts';
 import { openSafetensors } from '../../runtime/checkpoint/safetensors.ts';
 import { MemorySource, type TensorFile } from '../../runtime/checkpoint/source.ts';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';
+import { relativeError } from '../models/golden.ts';
 import { ditc } from './cli.ts';
 
 const DATA = join(import.meta.dirname, '../golden/data/onnx');
@@ -100,6 +101,21 @@ describe('eval by an ONNX network', () => {
   });
 });
 
+it('runs for the sizes that it is given, where the file leaves them open', async () => {
+  const cwd = folder({ 'none.ts': '' });
+  writeFileSync(join(cwd, 'inception.onnx'), await bytesOf('inception'));
+  const file = await golden('inception');
+  const { shape } = file.tensors.get('input.x')!;
+  writeFileSync(join(cwd, 'x.npy'), encodeNpy({ dtype: 'f32', shape, data: await file.readF32('input.x') }));
+  const { code } = await ditc(['run', 'inception.onnx', '--entry', 'forward', '--input', 'x=x.npy', '--out', 'o'], cwd);
+  expect(code).toBe(0);
+  const pool = parseNpy(readFileSync(join(cwd, 'o', 'pool.npy')), 'pool');
+  expect(relativeError(pool.data as Float32Array, await file.readF32('output.pool'))).toBeLessThan(1e-5);
+  const built = await ditc(['build', 'inception.onnx', '--out', 'b'], cwd);
+  expect(built).toMatchObject({ code: 1 });
+  expect(built.err).toMatch(/inception\.onnx.*its input x leaves height open.*\[batch,3,height,width\]/s);
+});
+
 it('runs and builds a network as any model, with its weights', async () => {
   const cwd = folder({ 'none.ts': '' });
   writeFileSync(join(cwd, 'vit.onnx'), await bytesOf('vit'));
@@ -107,7 +123,7 @@ it('runs and builds a network as any model, with its weights', async () => {
   const { shape } = vit.tensors.get('input.x')!;
   writeFileSync(join(cwd, 'x.npy'), encodeNpy({ dtype: 'f32', shape, data: await vit.readF32('input.x') }));
   const run = (...model: string[]) => ditc(['run', ...model, '--entry', 'forward', '--input', 'x=x.npy'], cwd);
-  const first = await run('vit.onnx', '--batch', '2', '--out', 'a');
+  const first = await run('vit.onnx', '--out', 'a');
   expect(first).toMatchObject({ code: 0 });
   expect(first.err).not.toMatch(/random/);
   expect((await ditc(['build', 'vit.onnx', '--batch', '2', '--device', 'here', '--out', 'built'], cwd)).code).toBe(0);
