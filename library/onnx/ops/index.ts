@@ -9,6 +9,7 @@ import { known } from './known.ts';
 import { layout } from './layout.ts';
 import { matrix } from './matrix.ts';
 import { norm } from './norm.ts';
+import { places } from './places.ts';
 import { pooling } from './pooling.ts';
 import { reduce } from './reduce.ts';
 import { resizing } from './resize.ts';
@@ -25,5 +26,6 @@ export const ops: Ops = {
   ...reduce,
   ...layout,
   ...indexing,
+  ...places,
   ...resizing,
 };

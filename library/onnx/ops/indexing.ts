@@ -3,7 +3,7 @@ import { constant, iota, take, takeAlong, where, type Tensor } from '../../../co
 import type { Call, Ops } from '../call.ts';
 
 /** Indices from the front: negative ones count from the end. */
-function fromFront(index: Tensor, size: number): Tensor {
+export function fromFront(index: Tensor, size: number): Tensor {
   return where(index.lt(0), index.add(size), index);
 }
 
