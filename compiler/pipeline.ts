@@ -41,6 +41,7 @@ import { planMemory, type MemoryPlan } from './memory/plan.ts';
 import { isRejected } from './plans/family.ts';
 import { choosePlan, hasKernel, planFor, type Plan } from './plans/registry.ts';
 import { channelsLast } from './fusion/channels-last.ts';
+import { nest } from './fusion/nest.ts';
 import { packScalars } from './fusion/scalars.ts';
 import { normsInPieces } from './fusion/pieces.ts';
 import { splitDepth } from './fusion/split-depth.ts';
@@ -99,6 +100,7 @@ export const pipeline: readonly Pass[] = [
   pass('tables', 'what depends on nothing and takes work is computed now', tables),
   pass('scalars', 'numbers that many kernels read lie side by side in one buffer', packScalars),
   together('packs', 'joins of parameters that cannot be laid out at load are computed', packs),
+  pass('nest', 'of more values than a kernel binds, runs are joined before all are', nest),
   pass('snapshot', 'outputs that show state before its update get a copy', snapshot),
 ];
 

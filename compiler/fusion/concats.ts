@@ -4,6 +4,7 @@
  * fill. Who reads it binds that stretch, or a window of it (windows.ts).
  */
 import { byteSize, type Node } from '../ir/index.ts';
+import { joinedAxis } from '../ops/index.ts';
 import type { Fusion, FusionGroup } from './group.ts';
 import { readsOf } from './slice.ts';
 import { buffersOf, storedIn } from './windows.ts';
@@ -32,13 +33,17 @@ export function partsIn(kernels: readonly Kernel[]): Map<Node, Part> {
   const parts = new Map<Node, Part>();
   for (const whole of new Set(wholes)) {
     let offset = 0;
-    for (const input of whole.inputs) {
-      for (const part of storedIn(input, isBuffer)) parts.set(part, { whole, offset });
-      offset += byteSize(input.type);
+    for (const piece of piecesOf(whole, isBuffer)) {
+      for (const part of storedIn(piece, isBuffer)) parts.set(part, { whole, offset });
+      offset += byteSize(piece.type);
     }
   }
   return parts;
 }
+
+/** What a value joins along the first axis, in order: behind what is joined likewise on the way (nest.ts). */
+export const piecesOf = ({ inputs }: Node, isPiece: (node: Node) => boolean): Node[] =>
+  inputs.flatMap((node) => (joinedAxis(node) === 0 && !isPiece(node) ? piecesOf(node, isPiece) : [node]));
 
 /** The whole that a kernel reads all or a window of. */
 const wholeBehind = (read: Node, isBuffer: (node: Node) => boolean): Node | undefined =>

@@ -337,6 +337,25 @@ const crowd: Layer = (net, x) => {
   );
 };
 
+/** More values side by side, or added up, than a kernel binds: each as it lies in memory, turned, or computed. */
+const wide: Layer = (net, x) => {
+  const { f, random } = net;
+  const [batch, tokens, width] = x.type.shape;
+  const axis = random.int(0, 2);
+  const count = random.int(6, 18);
+  const side = (): Node => {
+    const shape = random.next() < 0.7 ? [batch, tokens, width].with(axis, 1) : [batch, tokens, width];
+    const leaf = net.leaf(random.pick(['input', 'param']), 'piece', random.next() < 0.5 ? shape : shape.toReversed());
+    const turned = String(leaf.type.shape) === String(shape) ? leaf : f.permute(leaf, [2, 1, 0]);
+    return random.next() < 0.3 ? net.activated(turned) : turned;
+  };
+  const all = f.concat([x, ...Array.from({ length: count }, side)], axis);
+  const { shape } = all.type;
+  if (sizeOf(shape) <= MOST_ELEMENTS && random.next() < 0.5) return all;
+  const mixed = f.sum(f.mul(all, Math.fround(1 / shape[axis])), [axis]);
+  return f.add(f.mul(x, 0.5), mixed);
+};
+
 const LAYERS: readonly Layer[] = [
   ...[mlp, mlp, project, modulated, attention, attention, attention, convolution, convolution, groupNorm, groupNorm],
   ...[
@@ -354,5 +373,6 @@ const LAYERS: readonly Layer[] = [
     plain,
     normalised,
     crowd,
+    wide,
   ],
 ];

@@ -6,11 +6,11 @@ import { ALIGNMENT } from '../../device.ts';
 import { byteSize, labelOf, labelsOf, type Node } from '../../ir/index.ts';
 import { opDef, isBijection, joinedAxis, keepsOrder } from '../../ops/index.ts';
 import { choiceFor, type Choice } from '../choice.ts';
-import { tornBy } from '../concats.ts';
+import { piecesOf, tornBy } from '../concats.ts';
 import type { FusionContext } from '../context.ts';
 import type { Fusion } from '../group.ts';
+import { isStored } from '../storage.ts';
 import { chooseStored } from '../stored.ts';
-
 import { withMaps } from './materialize.ts';
 
 type Concats = Fusion['concats'];
@@ -45,13 +45,16 @@ function chooseConcats(
   const { context, anchored } = choice;
   const concats = new Map<Node, readonly Node[]>();
   const taken = new Set<Node>();
-  for (const node of context.nodes.filter(startsWhereBindingsCan)) {
-    const written = node.inputs.map((input) => writtenFor(input, anchored));
+  const isPiece = (node: Node) => isRead(node, context);
+  for (const node of context.nodes.filter((joined) => joinedAxis(joined) === 0 && isPiece(joined))) {
+    const pieces = piecesOf(node, isPiece);
+    if (!startWhereBindingsCan(pieces)) continue;
+    const written = pieces.map((input) => writtenFor(input, anchored));
     // More than a kernel reads: views that no kernel writes are copied to their places, one by one.
     const isWide = new Set(written).size > context.maxReads;
-    if (!node.inputs.every((input) => isComputed(input) || (isWide && isView(input)))) continue;
+    if (!pieces.every((input) => isComputed(input) || (isWide && isView(input)))) continue;
     const isLoose = (part: Node) => !anchored.has(part) && opDef(part.op).kind === 'view';
-    const parts = isWide ? written.map((part, i) => (isLoose(part) ? node.inputs[i] : part)) : written;
+    const parts = isWide ? written.map((part, i) => (isLoose(part) ? pieces[i] : part)) : written;
     if (!isWide && !stored.has(node) && !parts.every((part) => stored.has(part))) continue;
     const kinds = isWide ? ['pointwise', 'view'] : ['pointwise'];
     const why = torn.has(node)
@@ -69,9 +72,15 @@ function chooseConcats(
   return concats;
 }
 
-/** Of what is joined along the first axis: whether each part starts where a binding can. */
-const startsWhereBindingsCan = (node: Node): boolean =>
-  joinedAxis(node) === 0 && node.inputs.slice(0, -1).every(({ type }) => byteSize(type) % ALIGNMENT === 0);
+/** Whether each of the values that lie one after the other starts where a binding can. */
+const startWhereBindingsCan = (pieces: readonly Node[]): boolean =>
+  pieces.slice(0, -1).every(({ type }) => byteSize(type) % ALIGNMENT === 0);
+
+/** Whether a value is wanted for anything but to be joined along the first axis with more, by one reader. */
+function isRead(node: Node, { users, returned }: FusionContext): boolean {
+  const [reader, ...others] = users.get(node)!;
+  return returned.has(node) || !reader || others.length > 0 || joinedAxis(reader) !== 0 || isStored(reader);
+}
 
 /** Whether there is something to compute, behind views that keep all of it: what is in memory already would have to be copied. */
 const isComputed = (node: Node): boolean =>
