@@ -1,24 +1,21 @@
 /** The pass `packs`: joins of parameters that cannot be laid out at load (packs.ts) are computed. */
 import { rebuild, type Graph, type Node } from '../ir/index.ts';
 import { opTable } from '../ops/index.ts';
-import { limit } from '../device.ts';
 import { packConflicts } from './pack-conflicts.ts';
-import { isPack, packKey, type Apart } from './packs.ts';
-import type { ModelContext } from './pass.ts';
+import { isApart, isPack, NONE_APART, type Apart } from './packs.ts';
 
-export function packs(graphs: readonly Graph[], { device }: ModelContext): readonly Graph[] {
-  const alignment = limit(device, 'minStorageBufferOffsetAlignment');
-  let apart: Apart = new Set();
+export function packs(graphs: readonly Graph[]): readonly Graph[] {
+  let apart: Apart = NONE_APART;
   // It ends: each round but the last adds to `apart`, which holds packs of the graphs.
   for (;;) {
-    const more = packConflicts(graphs, apart, alignment);
-    if (more.size === apart.size) return graphs.map((graph) => withoutPacks(graph, apart));
+    const more = packConflicts(graphs, apart);
+    if (more.packs.size === apart.packs.size) return graphs.map((graph) => withoutPacks(graph, apart));
     apart = more;
   }
 }
 
 function withoutPacks(graph: Graph, apart: Apart): Graph {
-  const isLoose = (params: readonly Node[]) => new Set(params).size < params.length || apart.has(packKey(params));
+  const isLoose = (params: readonly Node[]) => new Set(params).size < params.length || isApart(params, apart);
   return rebuild(graph, opTable, (node, inputs, builder) => {
     if (!isPack(node) || !isLoose(inputs)) return undefined;
     const computed = inputs.map((param) => builder.apply('copy', [param], {}, param));

@@ -5,7 +5,8 @@
  */
 import { byteSize, nodesOf, type Graph, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
-import { isPack, nameOf, offsetsIn, packKey, type Apart } from './packs.ts';
+import { ALIGNMENT } from '../device.ts';
+import { isApart, isPack, nameOf, offsetsIn, packKey, type Apart } from './packs.ts';
 
 /** Where a parameter lies. */
 interface Place {
@@ -15,23 +16,26 @@ interface Place {
 
 /**
  * `apart`, and besides, of packs that share a parameter, all but the largest, and those of which a parameter cannot be bound by itself
- * as the graphs do.
+ * as the graphs do. What reads a parameter by itself does so in whichever pack it is: no other that has it where no binding starts is
+ * tried.
  */
-export function packConflicts(graphs: readonly Graph[], apart: Apart, alignment: number): Apart {
-  const all = new Set(apart);
+export function packConflicts(graphs: readonly Graph[], apart: Apart): Apart {
+  const [packs, alone] = [new Set(apart.packs), new Set(apart.alone)];
   const places = new Map<string, Place>();
   for (const pack of packsOf(graphs)) {
     const key = packKey(pack.inputs);
     const others = pack.inputs.flatMap((param) => places.get(nameOf(param))?.pack ?? []);
-    if (all.has(key) || others.includes(key)) continue;
-    if (others.length || !layOut(pack, places)) all.add(key);
+    if (isApart(pack.inputs, { packs, alone }) || others.includes(key)) continue;
+    if (others.length || !layOut(pack, places)) packs.add(key);
   }
-  for (const param of graphs.flatMap((graph) => boundAlone(graph, all))) {
-    const place = places.get(nameOf(param));
-    if (place && place.offset % alignment !== 0) all.add(place.pack);
-  }
-  return all;
+  const displaced = (all: Apart) =>
+    graphs.flatMap((graph) => boundAlone(graph, all)).filter((param) => isDisplaced(places.get(nameOf(param))));
+  displaced(apart).forEach((param) => alone.add(nameOf(param)));
+  displaced({ packs, alone }).forEach((param) => packs.add(places.get(nameOf(param))!.pack));
+  return { packs, alone };
 }
+
+const isDisplaced = (place?: Place): boolean => place !== undefined && place.offset % ALIGNMENT !== 0;
 
 /** Largest first: it spares the most reads of its input. */
 const packsOf = (graphs: readonly Graph[]): Node[] =>
@@ -48,7 +52,7 @@ function layOut({ inputs }: Node, places: Map<string, Place>): boolean {
 
 /** Parameters that a graph updates, or reads otherwise than in a pack. A derivative by a parameter does not read it. */
 function boundAlone(graph: Graph, apart: Apart): Node[] {
-  const isLaidOut = (node: Node) => isPack(node) && !apart.has(packKey(node.inputs));
+  const isLaidOut = (node: Node) => isPack(node) && !isApart(node.inputs, apart);
   const readers = nodesOf(graph).filter((node) => !isLaidOut(node));
   const read = readers.flatMap(({ op, inputs }) => (opDef(op).kind === 'request' ? inputs.slice(0, 1) : inputs));
   const values = [

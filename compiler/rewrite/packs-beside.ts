@@ -1,15 +1,13 @@
 /** Joins of parameters of one shape along another axis than their first: views of a pack, which costs nothing (packs.ts). */
 import { rebuild, sameShape, type Graph, type Node, type Shape } from '../ir/index.ts';
 import { attrNumber, Functional, opTable } from '../ops/index.ts';
-import { packKey, type Apart } from './packs.ts';
+import { isApart, type Apart } from './packs.ts';
 
 /** Those of them that no graph of the model rules out, and whose parameters the graph does not update. */
 export function withPacksBeside(graph: Graph, apart: Apart): Graph {
   const updated = new Set(graph.updates.map(({ state }) => state));
   const isFree = (params: readonly Node[]) =>
-    new Set(params).size === params.length &&
-    !apart.has(packKey(params)) &&
-    !params.some((param) => updated.has(param));
+    new Set(params).size === params.length && !isApart(params, apart) && !params.some((param) => updated.has(param));
   return rebuild(graph, opTable, (node, inputs, builder) => {
     if (!areBeside(node) || !isFree(node.inputs)) return undefined;
     const f = new Functional(builder);

@@ -4,10 +4,23 @@
  * where it is read: one of its parameters comes twice, or another pack of the model needs it elsewhere (pack-conflicts.ts). What
  * updates a parameter of a pack writes to its place in there.
  */
+import { ALIGNMENT } from '../device.ts';
 import { byteSize, nodesOf, type Graph, type Node } from '../ir/index.ts';
 
-/** Packs that are not to be, by `packKey`. */
-export type Apart = ReadonlySet<string>;
+/** Packs that are not to be. */
+export interface Apart {
+  /** By `packKey`. */
+  readonly packs: ReadonlySet<string>;
+  /** Parameters, by name, that are bound by themselves as well: where they lie in a pack, a binding has to start. */
+  readonly alone: ReadonlySet<string>;
+}
+
+export const NONE_APART: Apart = { packs: new Set(), alone: new Set() };
+
+/** Whether these parameters, in this order, are no pack. */
+export const isApart = (params: readonly Node[], { packs, alone }: Apart): boolean =>
+  packs.has(packKey(params)) ||
+  offsetsIn(params).some((offset, i) => offset % ALIGNMENT !== 0 && alone.has(nameOf(params[i])));
 
 export const isPack = (node: Node): boolean =>
   node.op === 'concat' && node.attrs.axis === 0 && node.inputs.every((n) => n.op === 'param');

@@ -10,10 +10,8 @@
  */
 import { isFloat, nodesOf, rebuild, results, usersOf, type Graph, type GraphBuilder, type Node } from '../ir/index.ts';
 import { attrNumber, opDef, opTable, isSum } from '../ops/index.ts';
-import { limit } from '../device.ts';
 import { packConflicts } from './pack-conflicts.ts';
-import { isPack, nameOf, packKey } from './packs.ts';
-import type { ModelContext } from './pass.ts';
+import { isApart, isPack, nameOf, NONE_APART } from './packs.ts';
 
 const MAX_F16 = 65504;
 /** What models are made of: other contractions are gradients, of weights too, and sums of exponentials. */
@@ -35,14 +33,13 @@ const leavesBehind = (node: Node): Node[] => {
  * The pass. What the graphs of a model read is of one dtype in all of them; a pack that could not be laid out as f16 stays f32. It ends:
  * each round but the last takes names out of `halves`.
  */
-export function lowerAll(graphs: readonly Graph[], { device }: ModelContext): readonly Graph[] {
-  const alignment = limit(device, 'minStorageBufferOffsetAlignment');
-  const known = packConflicts(graphs, new Set(), alignment);
+export function lowerAll(graphs: readonly Graph[]): readonly Graph[] {
+  const known = packConflicts(graphs, NONE_APART);
   let halves = halfParams(graphs);
   for (;;) {
     const lowered = graphs.map((graph) => lowerPrecision(graph, halves));
-    const lost = packConflicts(lowered, known, alignment);
-    const inLost = ({ inputs }: Node) => lost.has(packKey(inputs)) && !known.has(packKey(inputs));
+    const lost = packConflicts(lowered, known);
+    const inLost = ({ inputs }: Node) => isApart(inputs, lost) && !isApart(inputs, known);
     const packs = lowered.flatMap((graph) => nodesOf(graph).filter((node) => isPack(node) && inLost(node)));
     const wide = new Set(packs.flatMap(({ inputs }) => inputs.map(nameOf)));
     const kept = new Set([...halves].filter((name) => !wide.has(name)));

@@ -1,7 +1,7 @@
 /** The conditions that rules may ask for, by name. They say where a rewrite pays; that it is right, the proof test shows. */
 import { byteSize, formatShape, labelOf, labelsOf, sameShape, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
-import { offsetsIn, packKey, type Apart } from './packs.ts';
+import { isApart, offsetsIn, type Apart } from './packs.ts';
 
 /** What conditions may look at. */
 export interface Surroundings {
@@ -98,7 +98,7 @@ export const PREDICATES: Readonly<Record<string, Predicate>> = {
       if (value) return `${labelOf(value)} is no parameter`;
       const params = values.flatMap(paramsOf);
       if (new Set(params).size < params.length) return `a parameter comes twice in ${labelsOf(values)}`;
-      if (apart.has(packKey(params))) return `the model needs one of ${labelsOf(values)} elsewhere`;
+      if (isApart(params, apart)) return `the model needs one of ${labelsOf(values)} elsewhere`;
       const trained = params.filter((param) => updated.has(param));
       if (!trained.length) return undefined;
       // Precision too is one for all: what no graph updates may be stored as f16 (precision.ts).

@@ -2,10 +2,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { once, Remarks, type Graph } from '../ir/index.ts';
-import { limit } from '../device.ts';
 import { packConflicts } from './pack-conflicts.ts';
 import { withPacksBeside } from './packs-beside.ts';
-import type { Apart } from './packs.ts';
+import { NONE_APART, type Apart } from './packs.ts';
 import type { ModelContext } from './pass.ts';
 import { applyRules, type RewriteStats } from './engine.ts';
 import { parseRules } from './rule-parse.ts';
@@ -75,14 +74,13 @@ export const recogniseAttention = applying(once(() => rulesIn('attention.rules')
  * last adds to `apart`, which holds lists of parameters of the model, none of them twice.
  */
 export function recogniseAll(graphs: readonly Graph[], { device, remarksOn }: ModelContext): readonly Graph[] {
-  const alignment = limit(device, 'minStorageBufferOffsetAlignment');
-  for (let apart: Apart = new Set(); ;) {
+  for (let apart: Apart = NONE_APART; ;) {
     const told = graphs.map(() => new Remarks());
     const recognised = graphs.map((graph, i) =>
       withPacksBeside(recognise(graph, { device, apart, remarks: told[i] }), apart),
     );
-    const conflicts = packConflicts(recognised, apart, alignment);
-    if (conflicts.size === apart.size) {
+    const conflicts = packConflicts(recognised, apart);
+    if (conflicts.packs.size === apart.packs.size) {
       graphs.forEach((graph, i) => remarksOn?.(graph).list.push(...told[i].list));
       return recognised;
     }

@@ -50,6 +50,13 @@ const WIDE: Readonly<Record<string, Wide>> = {
       1,
     );
   },
+  'products by parameters side by side': (f, leaf, n) => {
+    const x = leaf([3, 4]);
+    return f.concat(
+      several(n, () => f.matmul(x, leaf([4, 2], 'param'))),
+      1,
+    );
+  },
   'norms one below the other': (f, leaf, n) =>
     f.concat(
       several(n, () => f.op('softmax', [leaf([3, 5])])),
