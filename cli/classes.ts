@@ -8,6 +8,8 @@ const MOST = 10_000_000;
 
 /** The class of each picture, in order. `0-2x2` is 0,0,1,1,2,2. */
 export function parseClasses(text: string): number[] {
+  const fix = 'write 1,2,3 or 0-9 or 0-9x20';
+  if (!text.trim()) throw new UsageError({ what: '--classes is empty', fix });
   const classes: number[] = [];
   for (const part of text.split(',')) {
     const [, from, to = from, times = '1'] = /^\s*(\d+)(?:-(\d+))?(?:x(\d+))?\s*$/.exec(part) ?? [];
@@ -15,7 +17,7 @@ export function parseClasses(text: string): number[] {
       new UsageError({
         what: `--classes: ${part.trim() || 'an empty item'} in ${text}`,
         why,
-        fix: 'write 1,2,3 or 0-9 or 0-9x20',
+        fix,
       });
     if (from === undefined) throw fail('it is no class, range or repetition');
     const [first, last, count] = [Number(from), Number(to), Number(times)];

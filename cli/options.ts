@@ -14,11 +14,13 @@ export function wholeNumber(option: string, least: number, most: number = Number
 
 /** A finite number in [least, most]. */
 export function realNumber(option: string, least = -Infinity, most = Infinity) {
-  const bounds = [least > -Infinity && `of at least ${least}`, most < Infinity && `of at most ${most}`].filter(Boolean);
+  const isBounded = least > -Infinity && most < Infinity;
+  const ends = [least > -Infinity && `of at least ${least}`, most < Infinity && `of at most ${most}`];
+  const bounds = isBounded ? `from ${least} to ${most}` : ends.filter(Boolean).join('');
   return (text: string): number => {
     const value = text.trim() === '' ? NaN : Number(text);
     if (Number.isFinite(value) && value >= least && value <= most) return value;
-    const fix = ['give a number', bounds.join(' and ')].filter(Boolean).join(' ');
+    const fix = ['give a number', bounds].filter(Boolean).join(' ');
     throw new UsageError({ what: `${option} is ${text || 'empty'}`, fix });
   };
 }

@@ -42,7 +42,8 @@ export interface Samples {
 export function checkSampler(entries: readonly string[], source: string): void {
   const missing = SAMPLING_ENTRIES.filter((name) => !entries.includes(name));
   if (!missing.length) return;
-  const fix = 'make the model with dit({ … }), or add samplingEntries of ditc/models/diffusion to its entries';
+  const fix =
+    'a model that draws is made with dit({ … }), or has samplingEntries of ditc/models/diffusion; ditc run runs the entries of any other';
   throw new RuntimeError({ code: 'entry', where: source, what: `it has no entry ${missing.join(' and ')}`, fix });
 }
 

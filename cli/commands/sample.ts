@@ -17,6 +17,7 @@ import {
   wholeNumber,
 } from '../options.ts';
 import { UsageError } from '../errors.ts';
+import { atOption } from '../option-place.ts';
 import { COLUMNS, columns, OVERWRITE, PICTURES_AT_ONCE, picturesAtOnce, SCALE, scale } from '../picture-options.ts';
 import type { Part } from '../../runtime/checkpoint/trained.ts';
 import type { OnMismatch } from '../../runtime/weights.ts';
@@ -123,17 +124,24 @@ async function sampleModel(path: string, options: Options, { terminal }: Context
   ]);
   unread.checkBeside(options, 'weights', ['part', 'onMismatch']);
   unread.checkBeside(options, 'vae', ['vaeWeights']);
+  const load = () => {
+    const loaded = loadModel(path, terminal);
+    sampler.checkSampler(Object.keys(loaded.model.entries), loaded.source);
+    return loaded;
+  };
+  // That a model draws nothing matters more than that nobody said what to draw.
+  if (options.classes === undefined && options.num === undefined) load();
   const drawing = new Drawing(options);
   const sink = drawing.shard
     ? finiteOnly(drawing.shard.sink, options, terminal)
     : sinkFor(options.out, options, terminal);
-  const loaded = loadModel(path, terminal);
-  const { model, source, name } = loaded;
-  sampler.checkSampler(Object.keys(model.entries), source);
+  const loaded = load();
+  const { model, name } = loaded;
   const settings = settingsOf(name, model, options);
-  const { inputs, states } = signatureOf(loaded, 'sampleStep', { ...settings, batch: 1 });
   const given = SETTINGS.filter((name) => options[name] !== undefined);
-  const note = unread.unreadOptions(loaded, sampler.SAMPLING_ENTRIES, { ...settings, batch: 1 }, given);
+  const traced = { ...settings, batch: 1 };
+  const { inputs, states } = atOption(given, () => signatureOf(loaded, 'sampleStep', traced));
+  const note = unread.unreadOptions(loaded, sampler.SAMPLING_ENTRIES, traced, given);
   if (note) terminal.err(`note: ${note}`);
   const labels = inputs.find((input) => input.name === 'y');
   const classes = drawing.classes(classesOf(model, labels));

@@ -17,7 +17,7 @@ import {
   PART,
   part,
 } from '../options.ts';
-import { grouped, plural, rate, seconds } from '../text.ts';
+import { plural, rate, seconds } from '../text.ts';
 import { TUNING } from '../../library/tuning/option.ts';
 import type { Hyperparameters } from '../train/settings.ts';
 import type { Part } from '../../runtime/checkpoint/trained.ts';
@@ -238,7 +238,7 @@ async function trainModel(path: string, options: Options, { terminal }: Context)
     return terminal.out(
       `${options.out} is finished: ${plural(step, 'step')}; the weights are in ${weights}  ${seconds(took)}`,
     );
-  const numbers = `${grouped(step)} steps${loss === null ? '' : ` · loss ${loss.toPrecision(4)}`}${imagesPerSecond ? ` · ${rate(imagesPerSecond)}` : ''}  ${seconds(took)}`;
+  const numbers = `${plural(step, 'step')}${loss === null ? '' : ` · loss ${loss.toPrecision(4)}`}${imagesPerSecond ? ` · ${rate(imagesPerSecond)}` : ''}  ${seconds(took)}`;
   if (!finished && !taken) {
     terminal.err(NOTHING_WRITTEN);
     return;

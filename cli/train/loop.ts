@@ -33,8 +33,8 @@ export interface LoopOptions {
   /** Called after each step has been queued. */
   onStep(step: number): void;
   onRecord(record: MetricsRecord): void;
-  /** Called where a checkpoint is due, and at the end: the device then is at that very step. */
-  onCheckpoint(at: Place): Promise<void>;
+  /** Called where a checkpoint is due, and at the end: the device then is at that very step, and so is what was measured. */
+  onCheckpoint(at: Place, measured?: MetricsRecord): Promise<void>;
   onSample(step: number): Promise<void>;
   /** The loss on what is held out, of the weights as they are; undefined when `stop` came first. */
   onValidate(): Promise<number | undefined>;
@@ -94,13 +94,15 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
     await watch.pause(async () => {
       // The checkpoint last: who goes on from it finds all that was due until then.
       if (sampleDue) await options.onSample(step);
-      if (checkpointDue) await options.onCheckpoint({ step, position });
+      if (checkpointDue) await options.onCheckpoint({ step, position }, last);
       if (checkpointDue) saved = step;
     });
   }
   await looking;
   await program.sync();
-  if (saved !== step) await options.onCheckpoint({ step, position });
+  // What was asked to end in a step's wake has not looked at it.
+  if (saved !== step && last?.step !== step) await look({ step, position }, false);
+  if (saved !== step) await options.onCheckpoint({ step, position }, last);
   return { step, position, last };
 }
 

@@ -62,7 +62,8 @@ export async function run(job: Job, running: Running): Promise<Omit<TrainResult,
         metrics.add(made);
         bar.note((note = summary(made)));
       },
-      async onCheckpoint(at) {
+      async onCheckpoint(at, measured) {
+        if (measured) bar.note((note = summary(measured)));
         metrics.sync();
         saved = await saveCheckpoint(folder.checkpoints, program, record(at), request.keep);
         if (!terminal.interactive) terminal.err(`step ${grouped(at.step)}  ${note}`);

@@ -44,6 +44,9 @@ export interface Settings {
 /** The same as the command line gives it: what is left out is undefined. */
 export type GivenSettings = Readonly<Partial<Omit<Settings, 'options'>>> & { readonly options: Hyperparameters };
 
+/** They decide what there is to train, whose steps and moments a checkpoint keeps. */
+const STATEFUL = ['train', 'lora'] as const;
+
 const DEFAULTS = { batch: 32, seed: 0, flip: false, val: 0, dtype: 'f32' as Precision };
 
 /**
@@ -75,6 +78,13 @@ export function settle(
   if (dtype !== before.dtype) {
     const why = `the checkpoint was trained in ${before.dtype}`;
     throw new UsageError({ what: `--dtype is ${dtype}`, why, fix: 'leave --dtype out, or begin anew with --weights' });
+  }
+  for (const name of STATEFUL) {
+    const [had, has] = [before.options[name] || undefined, settings.options[name] || undefined];
+    if (had === has) continue;
+    const why = `the checkpoint was trained ${had === undefined ? 'without' : `with ${had}`}: the steps and moments that it keeps are of that`;
+    const fix = `leave --${name} out, or begin anew with --weights`;
+    throw new UsageError({ what: `--${name} is ${has ?? 'none'}`, why, fix });
   }
   const flat = ({ options, ...rest }: Settings): Record<string, unknown> => ({ ...rest, ...options });
   const [was, is] = [flat(before), flat(settings)];

@@ -27,6 +27,7 @@ import { changedSince, withCheckpoint, type Checkpoint } from './resume.ts';
 import { run } from './run.ts';
 import { checkSameModel } from './same-model.ts';
 import { settle } from './settings.ts';
+import { atOption } from '../option-place.ts';
 import { checkBeside, unreadOptions } from '../unread.ts';
 import { openSplit, VALIDATION } from './validation.ts';
 
@@ -47,11 +48,9 @@ export async function train(
       const record = checkpoint?.record;
       if (checkpoint) checkResumable(loaded, checkpoint, request);
       const { settings, notes } = settle(request.given, record?.settings);
-      const { shape, classes, told } = checkTrainer(loaded, {
-        ...settings.options,
-        batch: settings.batch,
-        dtype: settings.dtype,
-      });
+      const traced = { ...settings.options, batch: settings.batch, dtype: settings.dtype };
+      const given = Object.keys(request.given.options);
+      const { shape, classes, told } = atOption(given, () => checkTrainer(loaded, traced));
       const preview = previewOf(
         loaded,
         { ...request.preview, tuning: request.tuning },
@@ -81,9 +80,8 @@ export async function train(
         const finished = await finishedBefore(job);
         if (finished) return finished;
         const changed = checkpoint && (await changedSince(checkpoint, data));
-        const options = { ...settings.options, batch: settings.batch, dtype: settings.dtype };
-        const unread = unreadOptions(loaded, TRAINING_ENTRIES, options, Object.keys(request.given.options));
-        const slow = checkpoint ? undefined : slowAverage(loaded, options, request.steps);
+        const unread = unreadOptions(loaded, TRAINING_ENTRIES, traced, given);
+        const slow = checkpoint ? undefined : slowAverage(loaded, traced, request.steps);
         const remarks = [resumed.note, ...notes, ...data.notes, changed, unread, fewerClasses(data, classes), slow];
         for (const note of remarks) if (note) terminal.err(`note: ${note}`);
         return await trainLasting(job, stopping);

@@ -11,7 +11,7 @@ import type { ByteSource } from '../checkpoint/source.ts';
 import { discard, temporaryIn } from './temporary.ts';
 
 const REASONS: Record<string, [why: string, fix: string]> = {
-  ENOENT: ['no such file or folder', 'check the path; to write there, create the folder first'],
+  ENOENT: ['no such file or folder', 'check the path'],
   ENOTDIR: ['a part of the path is a file, not a folder', 'check the path'],
   EACCES: ['permission denied', 'check who owns the file and its folder'],
   EPERM: ['the operation is not permitted', 'check who owns the file and its folder'],
@@ -24,14 +24,20 @@ const REASONS: Record<string, [why: string, fix: string]> = {
   EFBIG: ['the file is larger than the file system allows', 'write to another disk'],
 };
 
-function ioError(path: string, what: string, error: unknown): RuntimeError {
+function ioError(
+  path: string,
+  what: string,
+  error: unknown,
+  fixes: Readonly<Record<string, string>> = {},
+): RuntimeError {
   if (error instanceof RuntimeError) return error;
   const code = (error as NodeJS.ErrnoException)?.code ?? '';
   const [why, fix] = REASONS[code] ?? [
     error instanceof Error ? error.message : String(error),
     'check the path and disk',
   ];
-  return new RuntimeError({ code: 'io', where: path, what, why: code ? `${why} (${code})` : why, fix, cause: error });
+  const told = { what, why: code ? `${why} (${code})` : why, fix: fixes[code] ?? fix };
+  return new RuntimeError({ code: 'io', where: path, ...told, cause: error });
 }
 
 class FileSource implements ByteSource {
@@ -108,7 +114,8 @@ async function resolveTarget(path: string): Promise<string> {
  * @throws RuntimeError `io` for an unwritable path or a full disk; whatever `body` throws is passed on unchanged.
  */
 export async function writeAtomically(path: string, body: (write: Write) => Promise<void>): Promise<void> {
-  const failed = (error: unknown) => ioError(path, 'cannot write the file', error);
+  const failed = (error: unknown) =>
+    ioError(path, 'cannot write the file', error, { ENOENT: 'create the folder first' });
   let target: string;
   let temporary: string;
   let handle: FileHandle;

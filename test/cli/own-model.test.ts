@@ -18,9 +18,14 @@ it('the model of docs/own-model.md trains and draws', async () => {
   const cwd = folder({ 'own.ts': model });
   await writeStripes(join(cwd, 'x.safetensors'));
   const train = ['train', 'own.ts', '--data', 'x.safetensors', '--steps', '60', '--batch', '5', '--lr', '0.01'];
-  const trained = await ditc([...train, '--ema', '0.9', '--log-every', '1', '--out', 'runs'], cwd);
+  const held = ['--val', '0.2', '--val-every', '20'];
+  const trained = await ditc([...train, ...held, '--ema', '0.9', '--log-every', '1', '--out', 'runs'], cwd);
   expect(trained.code, trained.err).toBe(0);
-  const losses = readMetrics(join(cwd, 'runs', 'metrics.jsonl')).map(({ loss }) => Number(loss));
+  const metrics = readMetrics(join(cwd, 'runs', 'metrics.jsonl'));
+  const losses = metrics.map(({ loss }) => Number(loss));
+  const vals = metrics.flatMap(({ val }) => val ?? []);
+  expect(vals).toHaveLength(3);
+  expect(vals[2]).toBeLessThan(vals[0]);
   const mean = (of: number[]) => of.reduce((a, b) => a + b) / of.length;
   expect(losses).toHaveLength(60);
   expect(mean(losses.slice(-20))).toBeLessThan(mean(losses.slice(0, 10)));

@@ -101,6 +101,7 @@ describe('sample', () => {
       '--sampler: small has no euler\n   fix: use ddpm or ddim or heun or dpm++',
     ],
     [['--classes', '1', '--out', 'o.png', '--eta', '1'], 2, '--eta is a setting of ddim'],
+    [['--classes', '', '--out', 'o.png'], 2, '--classes is empty\n   fix: write 1,2,3 or 0-9 or 0-9x20'],
     [['--classes', '1', '--out', 'o.png', '--cfg', 'much'], 2, '--cfg is much\n   fix: give a number'],
     [['--classes', '1', '--out', 'o.png', '--cfg-channels', '0'], 2, '--cfg-channels is 0'],
     [['--classes', '1', '--out', 'o.png', '--cfg-interval', '0.8-0.1'], 2, '--cfg-interval is 0.8-0.1'],
@@ -116,7 +117,11 @@ describe('sample', () => {
       'no/o.png — cannot write the file\n   there is no folder no\n   fix: create it: mkdir -p no',
     ],
     [['--classes', '1', '--out', 'small.ts/o'], 1, 'a part of the path is a file'],
-    [['--classes', '1', '--out', 'o.png', '--weights', 'none.pt'], 1, 'none.pt — cannot open the file'],
+    [
+      ['--classes', '1', '--out', 'o.png', '--weights', 'none.pt'],
+      1,
+      'none.pt — cannot open the file\n   no such file or folder (ENOENT)\n   fix: check the path\n',
+    ],
   ])('%j is refused before any work', async (args, code, message) => {
     const result = await sample(...args);
     expect(result).toMatchObject({ code, out: '' });
@@ -144,6 +149,8 @@ describe('sample', () => {
 
   it('says when a model cannot be sampled', async () => {
     const { code, err } = await ditc(['sample', 'plain.ts', '--classes', '1', '--out', 'o.png'], cwd);
+    // Nor is it asked what to draw.
+    expect((await ditc(['sample', 'plain.ts', '--out', 'o.png'], cwd)).err).toBe(err);
     expect(code).toBe(1);
     expect(err).toContain('plain.ts — it has no entry sampleStart and sampleStep');
   });

@@ -127,3 +127,27 @@ it('says which names there are for a pattern that is none', async () => {
   expect(code).toBe(1);
   expect(err).toMatch(/no parameter is called blocks\.\*\.mpl[^]*fix: use some of .*blocks\.\*\.mlp\.fc1/);
 });
+
+it('refuses a name of no layer at its option, and other steps than a checkpoint has at theirs', async () => {
+  const refused = async (...args: string[]) => {
+    const { code, err } = await ditc([...train, '--steps', '9', ...args], cwd);
+    expect(code).toBeGreaterThan(0);
+    return err;
+  };
+  const typo = await refused('--train', 'blocks.*.atn', '--out', 'typo');
+  expect(typo).toMatch(
+    /^--train — no parameter is called blocks\.\*\.atn\n {3}fix: use some of .*blocks\.\*\.attn\.qkv/m,
+  );
+  const resume = ['--resume', 'latest', '--out', 'tuned'];
+  expect(await refused(...resume, '--lora', '4')).toMatch(
+    /^--lora is 4\n {3}the checkpoint was trained with 2: .*\n {3}fix: leave --lora out/m,
+  );
+  expect(await refused(...resume, '--train', 'blocks.*')).toContain(
+    '--train is blocks.*\n   the checkpoint was trained with blocks.*.attn: ',
+  );
+  // Checkpoints that know of none.
+  await run(...train, '--steps', '2', '--checkpoint-every', '2', '--out', 'whole');
+  expect(await refused('--resume', 'latest', '--out', 'whole', '--lora', '2')).toContain(
+    'the checkpoint was trained without: ',
+  );
+});

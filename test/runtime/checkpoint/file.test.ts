@@ -50,7 +50,7 @@ describe('openFile', () => {
   it('names the path and the reason when it cannot open', async () => {
     const missing = await failure(() => openFile(path('none')));
     expect(missing.message).toBe(
-      `${path('none')}: cannot open the file: no such file or folder (ENOENT); check the path; to write there, create the folder first`,
+      `${path('none')}: cannot open the file: no such file or folder (ENOENT); check the path`,
     );
     expect((await failure(() => openFile(dir))).message).toContain('it is a folder (EISDIR)');
     execFileSync('mkfifo', [path('fifo')]);
@@ -94,7 +94,7 @@ describe('writeAtomically', () => {
     const never = async () => expect.unreachable();
     mkdirSync(path('folder'));
     expect((await failure(() => writeAtomically(path('no/such/x'), never))).message).toContain(
-      '(ENOENT); check the path',
+      '(ENOENT); create the folder first',
     );
     expect((await failure(() => writeAtomically(path('folder'), never))).message).toContain('it is a folder (EISDIR)');
     expect((await failure(() => writeAtomically(path('w/x'), never))).message).toContain('(ENOTDIR)');
