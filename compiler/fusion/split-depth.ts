@@ -7,10 +7,13 @@ import { labelOf, rebuild, sizeOf, type Graph, type Node } from '../ir/index.ts'
 import { Functional, isProduct, joinedAxis, opTable } from '../ops/index.ts';
 import { groupOf, isRejected } from '../plans/family.ts';
 import { familyOf, planFor } from '../plans/registry.ts';
+import { isPack } from '../rewrite/packs.ts';
 import type { PassContext } from '../rewrite/pass.ts';
 
-/** Elements that keep a large GPU busy: 256 invocations of 8×8 for each of some 130 cores, halved, as others run beside. */
-const BUSY = 2 ** 20;
+/** Invocations that keep a large GPU busy: 256 for each of some 130 cores, halved, as others run beside. */
+const BUSY = 2 ** 14;
+/** Elements of an invocation in a tile. */
+const EACH = 8 * 8;
 /** Steps of a part: fewer are not worth the pass over the sums, unless the plan's family says otherwise. */
 const LEAST_DEPTH = 128;
 const MOST_PARTS = 8;
@@ -39,20 +42,25 @@ function partsOf(product: Node, device: DeviceSpec): number {
   const { inputs, type } = product;
   const [x, y] = inputs;
   const depth = x.type.shape.at(-1)!;
-  const elements = sizeOf(type.shape);
-  if (type.dtype !== 'f32' || 2 * elements > BUSY || isJoined(x, -1) || isJoined(y, -2)) return 1;
+  if (type.dtype !== 'f32' || isJoined(x, -1) || isJoined(y, -2)) return 1;
   const plan = planFor(groupOf(product), device);
   // Families without tiles share the depth among invocations already.
   if (isRejected(plan) || !familyOf(plan).tile) return 1;
-  const { leastDepth = LEAST_DEPTH } = familyOf(plan);
+  const { leastDepth = LEAST_DEPTH, each = () => EACH } = familyOf(plan);
+  const invocations = sizeOf(type.shape) / each(plan);
+  if (2 * invocations > BUSY) return 1;
   const fits = (parts: number) => (depth / parts) % 4 === 0 && depth / parts >= leastDepth;
   let parts = 1;
-  while (parts * elements < BUSY && parts < MOST_PARTS && fits(2 * parts)) parts *= 2;
+  while (parts * invocations < BUSY && parts < MOST_PARTS && fits(2 * parts)) parts *= 2;
   return parts;
 }
 
-/** Whether an operand is of several values side by side along its depth: a kernel walks over those one after the other. */
-const isJoined = (operand: Node, depth: number): boolean => joinedAxis(operand) === operand.type.shape.length + depth;
+/**
+ * Whether an operand is of several values side by side along its depth: a kernel walks over those one after the other. What lies in memory
+ * as one is cut like any other.
+ */
+const isJoined = (operand: Node, depth: number): boolean =>
+  joinedAxis(operand) === operand.type.shape.length + depth && !isPack(operand);
 
 /** An operand with its depth, one of the axes that it has as a value of so many, in parts: one more axis before all others. */
 function inParts(f: Functional, operand: Node, rank: number, axis: number, parts: number): Node {

@@ -17,28 +17,34 @@ export function overDepth(site: Site, { parts }: Product, body: (at: Index) => v
   for (const part of parts) overPart(site, part, body, rolled);
 }
 
-function overPart(
-  site: Site,
-  { from, size: k, left, right }: Part,
-  body: (at: Index) => void,
-  allRolled: boolean,
-): void {
+function overPart(site: Site, part: Part, body: (at: Index) => void, allRolled: boolean): void {
   const { b, inline } = site;
   const { ix } = inline;
+  const factors = depthFactors(site, part);
+  const nest = (depth: number, at: Index): void => {
+    if (depth === factors.length) return body(ix.offset(at, part.from));
+    const { size, times } = factors[depth];
+    // A software driver would unroll the short outer loops, and all that is in them.
+    const rolled = allRolled || depth < factors.length - 1;
+    b.loop('k', size, (i) => nest(depth + 1, ix.add(at, ix.scale(ix.atom(i, size - 1), times))), rolled);
+  };
+  nest(0, ZERO);
+}
+
+/** An axis that a stretch of the depth is joined from: its size, and the steps from one to the next. */
+export interface Factor {
+  readonly size: number;
+  readonly times: number;
+}
+
+/** The axes that a stretch of the depth is joined from, the longest last; one where it is one. */
+export function depthFactors({ inline }: Site, { size: k, left, right }: Part): Factor[] {
   const inMemory = (node: Node) => inline.buffers.has(node) || inline.given.has(node);
   const factors = (node: Node | undefined, axis: number) =>
     node && factorsOf(node, node.type.shape.length + axis, inMemory);
   const sizes = factors(right, -2) ?? factors(left, -1) ?? [k];
-  const parts = sizes.map((size, i) => ({ size, times: sizes.slice(i + 1).reduce((n, inner) => n * inner, 1) }));
-  parts.sort((p, q) => p.size - q.size);
-  const nest = (depth: number, at: Index): void => {
-    if (depth === parts.length) return body(ix.offset(at, from));
-    const { size, times } = parts[depth];
-    // A software driver would unroll the short outer loops, and all that is in them.
-    const rolled = allRolled || depth < parts.length - 1;
-    b.loop('k', size, (i) => nest(depth + 1, ix.add(at, ix.scale(ix.atom(i, size - 1), times))), rolled);
-  };
-  nest(0, ZERO);
+  const all = sizes.map((size, i) => ({ size, times: sizes.slice(i + 1).reduce((n, inner) => n * inner, 1) }));
+  return all.sort((p, q) => p.size - q.size);
 }
 
 /**

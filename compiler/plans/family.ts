@@ -68,6 +68,8 @@ export interface Planning<P extends Geometry> {
   tile?(geometry: P): Tile;
   /** Whether it loads values by fours, where they lie so. */
   byFours?(geometry: P): boolean;
+  /** Of contractions in tiles: elements of an invocation, over how many share their depth; as many as in other tiles unless told. */
+  each?(geometry: P): number;
   /** Of contractions in tiles: steps that a part of their depth has at least, where that is worth another pass over the sums. */
   readonly leastDepth?: number;
   /** Whether it stores them by fours too. */

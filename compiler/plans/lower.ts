@@ -1,7 +1,7 @@
 /** A region and its plan become a kernel. */
 import { isFloat, sizeOf, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
-import { bindingsOf, boundType, isBundle, type Region } from '../fusion/regions.ts';
+import { bindingsOf, boundType, isBundle, type Bound, type Region } from '../fusion/regions.ts';
 import { isPack } from '../rewrite/packs.ts';
 import { KernelBuilder } from '../kernel/builder.ts';
 import { Inliner } from '../kernel/inline.ts';
@@ -14,22 +14,38 @@ import { choosePlan, familyOf, type Plan } from './registry.ts';
 export function lower(region: Region, wanted: Plan, device: DeviceSpec): Kernel {
   const plan = choosePlan(region, device, undefined, wanted);
   const { byFours, storesFours } = familyOf(plan);
-  const inFours = (node: Node) => isFloat(node.type.dtype) && sizeOf(boundType(node, region).shape) % 4 === 0;
-  const stored = storesFours ? region.results.map(({ node }) => node) : [];
-  const fours = new Set(byFours?.(plan) ? [...region.reads, ...stored].filter(inFours) : []);
-  const replacing = new Map([...region.replaces].map(([node, old]) => [old, node]));
+  const fours = new Set(
+    byFours?.(plan) ? bindingsOf(region).filter((one) => liesInFours(one, region, storesFours)) : [],
+  );
   for (;;) {
     const { kernel, notByFours } = attempt(region, plan, fours);
     if (!notByFours.size) return kernel;
-    for (const node of notByFours) fours.delete(replacing.get(node) ?? node);
+    for (const node of notByFours) fours.delete(bindingOf(node, region));
   }
+}
+
+/** Whether what a kernel binds may be an array of fours. */
+function liesInFours(binding: Node | Bound, region: Region, storesFours = false): boolean {
+  if (isBundle(binding)) {
+    const { elements, parts, isWritten } = binding;
+    const isAligned = [...parts.values()].every(({ offset }) => offset % 4 === 0);
+    return elements % 4 === 0 && isAligned && (storesFours || !isWritten);
+  }
+  const isRead = region.reads.includes(binding);
+  return isFloat(binding.type.dtype) && sizeOf(boundType(binding, region).shape) % 4 === 0 && (storesFours || isRead);
+}
+
+/** What a kernel binds for a value that it reads or writes. */
+function bindingOf(node: Node, { replaces, bundles }: Region): Node | Bound {
+  const bundle = bundles.find(({ parts }) => parts.has(node));
+  return bundle ?? [...replaces].find(([, old]) => old === node)?.[0] ?? node;
 }
 
 /** The kernel, if every read of the nodes in `fours` is of a known place in its four. */
 function attempt(
   region: Region,
   plan: Plan,
-  fours: ReadonlySet<Node>,
+  fours: ReadonlySet<Node | Bound>,
 ): { kernel: Kernel; notByFours: ReadonlySet<Node> } {
   const b = new KernelBuilder();
   const inline = new Inliner(b, sharedMembers(region));
@@ -38,7 +54,9 @@ function attempt(
   for (const binding of bindingsOf(region)) {
     if (isBundle(binding)) {
       const { parts, elements, isWritten } = binding;
-      const buffer = b.buffer(`${tailOf(binding.states[0])}_state`, 'f32', elements, isWritten ? 'read_write' : 'read');
+      const access = isWritten ? 'read_write' : 'read';
+      const name = `${tailOf(binding.states[0])}_state`;
+      const buffer = b.buffer(name, 'f32', elements, access, fours.has(binding));
       for (const [node, { offset }] of parts) homes.set(node, { buffer, offset });
     } else {
       const { dtype } = binding.type;

@@ -14,6 +14,7 @@ import attentionTiled from './attention-tiled/index.ts';
 import { groupOf, isRejected, kindOf, type Family, type Geometry, type Group, type Rejection } from './family.ts';
 import map from './map/index.ts';
 import productFragments from './product-fragments/index.ts';
+import productColumns from './product-columns/index.ts';
 import productDot from './product-dot/index.ts';
 import productDotSubgroup from './product-dot-subgroup/index.ts';
 import productSimple from './product-simple/index.ts';
@@ -30,6 +31,7 @@ export const FAMILIES: readonly Family[] = [
   productSubgroup,
   productFragments,
   productDotSubgroup,
+  productColumns,
   productDot,
   productTiledVec4,
   productTiled,

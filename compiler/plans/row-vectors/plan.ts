@@ -50,6 +50,8 @@ export const planning: Planning<RowVectorsPlan> = {
 /** Vectors, or elements, that a lane takes of a row before more lanes share it. */
 const EACH = 8;
 const MOST_LANES = 256;
+/** Elements of a row that is worth a subgroup: most of its lanes may have nothing, but it needs no barrier. */
+const LEAST = 8;
 const ROWS = 4;
 const NEIGHBOURS = 64;
 
@@ -80,7 +82,7 @@ function propose(group: Group, device: DeviceSpec): RowVectorsPlan | Rejection {
   if (!subgroups) return { rejected: `kernels cannot ask ${device.name} for subgroups of a size` };
   const { lanes: subgroup, sized } = subgroups;
   const width = isReducedByFours ? 4 : 1;
-  if (length < subgroup) return { rejected: `rows of ${length} are shorter than subgroups of ${subgroup}` };
+  if (length < LEAST) return { rejected: `rows of ${length} are an invocation's` };
   let lanes = subgroup;
   while (length > EACH * width * lanes && lanes < MOST_LANES) lanes *= 2;
   return { family: 'row-vectors', lanes, rowsPerWorkgroup: lanes === subgroup ? ROWS : 1, subgroup, sized, width };

@@ -7,6 +7,7 @@ import { compileGraphs } from '../../../compiler/compile.ts';
 import { PORTABLE } from '../../../compiler/device.ts';
 import { without } from '../../../compiler/fusion/passes.ts';
 import { bindingsOf } from '../../../compiler/fusion/regions.ts';
+import { GPU } from '../../helpers/devices.ts';
 import { relativeError } from '../../helpers/gpu.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';
 import { drawValues } from '../../helpers/samples.ts';
@@ -63,7 +64,7 @@ it('entries agree on bundles', () => {
         %s = add %${name}, %e : f32[8]
         update %${name} = %s
         update %e = %s
-        return s = %s
+        return d = %d
       }`,
       opTable,
     ),
@@ -116,4 +117,30 @@ it('what lies in state already is read from the bundle that is written', () => {
 it('the artefact says what lies in a bundle', () => {
   const { manifest } = compileGraphs([step(100)], { device: PORTABLE });
   expect(manifest.bundles).toEqual([{ name: 'bundle.0', states: ['m', 'v', 'e'], alignment: 256 }]);
+});
+
+it('what lies side by side is loaded and stored by fours on GPUs, where it starts at a four', () => {
+  const graph = parseGraph(
+    `graph @step(%d: f32[9,128]) {
+      ${['m', 'v'].map((name) => tensor('state', name, 128)).join('\n')}
+      %s = reduce_sum %d {axes = [0]} : f32[1,128]
+      %g = reshape %s {shape = [128]} : f32[128]
+      %nm = add %m, %g : f32[128]
+      %nv = mul %v, %nm : f32[128]
+      update %m = %nm
+      update %v = %nv
+      return d = %d
+    }`,
+    opTable,
+  );
+  const [text] = compileGraphs([graph], { device: GPU, passes: [], verify: true }).wgsl.values();
+  expect(text).toMatch(/read_write> m_state: array<vec4f, 64>/);
+  const random = new Random(2);
+  const given = [...graph.inputs, ...graph.updates.map(({ state }) => state)];
+  const bindings = Object.fromEntries(
+    given.map((node) => [String(node.attrs.name), drawValues(random, node.type)] as const),
+  );
+  const want = interpret(graph, bindings).updates;
+  const { updates } = runSchedule(graph, bindings, { device: GPU, passes: [], verify: true });
+  for (const name of ['m', 'v']) expect(relativeError(updates[name], want[name].data), name).toBeLessThan(1e-6);
 });

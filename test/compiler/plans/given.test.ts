@@ -66,6 +66,7 @@ const GEOMETRIES: Readonly<Record<string, Readonly<Record<string, readonly unkno
     lanes: [32],
     sized: [false, true],
   },
+  'product-columns': { rows: [1, 3, 8], across: [4, 16], shares: [1, 3, 4] },
   'product-dot': { lanes: [24, 32, 64], share: [2, 8] },
   'product-subgroup': {
     lanes: [4, 8],

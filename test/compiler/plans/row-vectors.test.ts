@@ -49,6 +49,8 @@ const CASES: readonly (readonly [what: string, graph: Graph, lanes: number])[] =
   ['long rows', norm(2, 10240), 256],
   ['rows that are no whole vectors', norm(3, 1025), 256],
   ['rows whose statistics are results', softmax(6, 130), 32],
+  ['rows shorter than subgroups', norm(70, 12), 32],
+  ['numbers of a few elements', softmax(1, 9), 32],
   ['columns', columns(9, 132), 1],
   ['as many columns as invocations', columns(3, 256), 1],
   ['a row of the batch and the plane of a channel', groups(3, 4, 36), 32],
@@ -106,9 +108,9 @@ it('where a workgroup has several subgroups, its invocations are numbered as the
   expect(text).not.toContain('local_invocation_index');
 });
 
-it('are those of the family without subgroups where a device has none, or rows are shorter', () => {
+it('are those of the family without subgroups where a device has none, or rows are of a few elements', () => {
   const familyOf = (graph: Graph, device = GPU) => schedule(graph, { ...OPTIONS, device }).regions[0].plan.family;
   expect(familyOf(norm(64, 36), { ...GPU, features: [], subgroups: null })).toBe('row');
-  expect(familyOf(norm(64, 12))).toBe('row');
+  expect(familyOf(norm(64, 7))).toBe('row');
   expect(familyOf(columns(9, 130))).toBe('row');
 });
