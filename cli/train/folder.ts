@@ -13,6 +13,7 @@ import { fileError } from '../../library/file-error.ts';
 import { metricsPage, type SampleGrid } from '../metrics-page.ts';
 import { readMetrics } from '../metrics.ts';
 import { checkOutputFolder } from '../out-path.ts';
+import { forgetEvents } from '../tensorboard.ts';
 import { checkpointSteps } from './checkpoint.ts';
 import { furtherAverages, readAverage, readLowRank } from '../../runtime/train.ts';
 import { adapterNames } from '../../runtime/checkpoint/low-rank.ts';
@@ -105,8 +106,9 @@ export class TrainingFolder {
     }
   }
 
-  /** Removes the samples of a training that is begun anew: its steps are others. */
-  forgetSamples(): void {
+  /** Removes samples and events of a training that is begun anew: its steps are others. */
+  forgetLooks(): void {
+    forgetEvents(this.path);
     for (const { src } of this.#drawn()) rmSync(join(this.path, src));
   }
 

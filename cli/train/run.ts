@@ -4,6 +4,7 @@ import { START } from '../../runtime/data/order.ts';
 import { prefetch } from '../../runtime/data/prefetch.ts';
 import { MetricsWriter, type MetricsRecord } from '../metrics.ts';
 import { startProgress } from '../progress.ts';
+import { EventWriter } from '../tensorboard.ts';
 import { grouped, rate } from '../text.ts';
 import { findCause } from './cause.ts';
 import { saveCheckpoint } from './checkpoint.ts';
@@ -20,9 +21,10 @@ export async function run(job: Job, running: Running): Promise<Omit<TrainResult,
   const { program, preview, stop } = running;
   const { request, loaded, folder, settings, data, held, checkpoint, terminal } = job;
   const { model, name } = loaded;
-  if (!checkpoint) folder.forgetSamples();
+  if (!checkpoint) folder.forgetLooks();
   const from = checkpoint?.record ?? { step: 0, position: START };
   const metrics = new MetricsWriter(folder.metrics, from.step);
+  const events = new EventWriter(folder.path, from.step);
   const batches = prefetch(data, { batch: settings.batch, seed: settings.seed, position: from.position });
   const bar = startProgress(terminal, 'training', request.steps, 'steps', { logs: false });
   const optionOf = (option: keyof Hyperparameters, otherwise: number) =>
@@ -37,6 +39,7 @@ export async function run(job: Job, running: Running): Promise<Omit<TrainResult,
     const png = await preview?.draw(program, stop);
     bar.note(note);
     if (png) await folder.addSample(step, png);
+    if (png) events.addSamples(step, png);
     await folder.writePage(name, step);
   };
   const accumulate = Number(optionOf('accumulate', 1));
@@ -60,6 +63,7 @@ export async function run(job: Job, running: Running): Promise<Omit<TrainResult,
       onStep: (done) => bar.update(done),
       onRecord(made) {
         metrics.add(made);
+        events.add(made);
         bar.note((note = summary(made)));
       },
       async onCheckpoint(at, measured) {

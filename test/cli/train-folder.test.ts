@@ -46,8 +46,11 @@ function killed(out: string, keep: (file: string) => boolean): void {
     writeFileSync(path(out, below, `.ditc-${processText(process)}-0.tmp`), 'half');
 }
 
-/** Everything in a folder, hidden files too. */
-const all = (out: string) => readdirSync(path(out), { recursive: true, encoding: 'utf8' }).sort();
+/** Everything in a folder, hidden files too; of event files, which are called by time and process, that there are some. */
+const all = (out: string) => {
+  const names = readdirSync(path(out), { recursive: true, encoding: 'utf8' });
+  return [...new Set(names.map((name) => name.replace(/^(events\.out\.tfevents\.).*/, '$1')))].sort();
+};
 
 describe('a training that was killed', () => {
   const early = (file: string) => file === '' || file === 'metrics.jsonl';
