@@ -106,7 +106,9 @@ export function scalarsOf({
   const parts = Object.entries(buckets ?? {}).flatMap(([name, values]) =>
     values.map((value, part) => [`${name} by timestep/${part + 1} of ${values.length}`, value] as const),
   );
-  const measured = [...Object.entries(named), ...parts].filter((pair): pair is [string, number] => pair[1] != null);
+  const measured = [...Object.entries(named), ...parts].filter(
+    (pair): pair is [string, number] => typeof pair[1] === 'number',
+  );
   return Object.fromEntries(measured);
 }
 

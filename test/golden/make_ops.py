@@ -149,5 +149,11 @@ for pairs, grid, d, base in [("halves", [7], 6, 10000.0), ("neighbours", [7], 10
     case(f"rotary-{pairs}-{len(grid)}", "rotary", lambda x: rotated(x, pairs, grid_angles(grid, d, base)), {"x": exact(2, 3, T, d)},
          {"pairs": pairs, "grid": grid, "base": base})
 
+for corners in (False, True):
+    for h, w in [(10, 6), (3, 7), (1, 1), (15, 2)]:
+        case(f"resize-bicubic{'-corners' if corners else ''}-{h}x{w}", "resize",
+             lambda x: F.interpolate(x, size=(h, w), mode="bicubic", align_corners=corners), {"x": exact(2, 2, 5, 3)},
+             {"size": [h, w], "mode": "bicubic", "alignCorners": corners})
+
 save_file(tensors, DATA / "ops.safetensors", metadata={"config": json.dumps(config)})
 print(len(config), "cases,", sum(x.numel() for x in tensors.values()) * 4, "bytes")
