@@ -64,7 +64,7 @@ it('entries agree on bundles', () => {
         %s = add %${name}, %e : f32[8]
         update %${name} = %s
         update %e = %s
-        return d = %d
+        return s = %s
       }`,
       opTable,
     ),
