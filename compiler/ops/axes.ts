@@ -132,23 +132,26 @@ export function axesBeside(view: Node, axis: number): number[] {
 
 /**
  * Whether each four of a value's elements along `axis`, from a multiple of 4 on, is such a four along the last axis of the one behind it,
- * or lies beside all of that. `behind`: what a value that is no view is of, element by element.
+ * or lies beside all of that. `behind`: the value that one is of, element by element or as a view; none where it is the one to look at.
  */
 export function isFourBehind(value: Node, axis: number, behind: (node: Node) => Node | undefined): boolean {
   const { shape } = value.type;
   if (shape[axis] % 4) return false;
   const four = SYMBOLS.add(symbol('four', shape[axis] / 4 - 1, 4), symbol('place', 3));
-  let [node, index]: [Node, Index[] | undefined] = [value, symbolsOf(shape).with(axis, four)];
-  for (let next: Node | undefined = node; next && index;) {
-    node = next;
-    if (opDef(node.op).kind === 'view') [next, index] = [node.inputs[0], throughView(node, index)];
-    else next = behind(node);
-    if (next && index && opDef(node.op).kind !== 'view') index = broadcastIndex(index, next.type.shape);
+  return isFourIn(value, symbolsOf(shape).with(axis, four), behind);
+}
+
+function isFourIn(node: Node, index: readonly Index[], behind: (node: Node) => Node | undefined): boolean {
+  const next = behind(node);
+  if (next) {
+    const isView = opDef(node.op).kind === 'view';
+    const inner = isView ? throughView(node, index) : broadcastIndex(index, next.type.shape);
+    return !!inner && isFourIn(next, inner, behind);
   }
-  const [last, ...others] = [...(index ?? [])].reverse();
-  if (!last || others.some((ix) => dependsOn(ix, 'place'))) return false;
+  const [last, ...others] = [...index].reverse();
+  if (!last || others.some((ix) => dependsOn(ix, 'place')) || !dependsOn(last, 'place')) return false;
   const isFour = last.terms.every(({ atom, times }) => (atom.key === 'place' ? times === 1 : times % 4 === 0));
-  return isFour && dependsOn(last, 'place') && last.base % 4 === 0 && node.type.shape.at(-1)! % 4 === 0;
+  return isFour && last.base % 4 === 0 && node.type.shape.at(-1)! % 4 === 0;
 }
 
 /** The index of a view's only operand; undefined where there are several, or where a four would be cut. */

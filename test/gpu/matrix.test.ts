@@ -8,6 +8,8 @@ import type { Graph } from '../../compiler/ir/index.ts';
 import { interpret, Random } from '../../compiler/ops/index.ts';
 import { fragmentShapes } from '../../compiler/plans/fragments.ts';
 import { compileGraphs } from '../../compiler/compile.ts';
+import { passesFor, type Pass } from '../../compiler/pipeline.ts';
+import { backward, CONVOLUTIONS } from '../helpers/convolutions.ts';
 import { LAYOUTS, productGraph } from '../helpers/fragment-products.ts';
 import { relativeError, TestGpu } from '../helpers/gpu.ts';
 import { KERNEL } from '../helpers/tolerances.ts';
@@ -26,17 +28,22 @@ afterAll(() => gpu?.close());
 
 const hasUnits = () => fragmentShapes(device, 'f16').length > 0;
 
-async function run(graph: Graph, unit: number) {
+async function runAll(graph: Graph, unit: number, passes: readonly Pass[] = []) {
   const random = new Random(3);
   const drawn = graph.inputs.map(({ attrs, type }) => {
     const count = type.shape.reduce((a, b) => a * b, 1);
     return [String(attrs.name), Float64Array.from({ length: count }, () => random.int(-8, 8) * unit)] as const;
   });
   const bindings = Object.fromEntries(drawn);
-  const artefact = compileGraphs([graph], { device, passes: [], verify: true });
+  const artefact = compileGraphs([graph], { device, passes, verify: true });
   const families = Object.values(artefact.manifest.kernels).map(({ plan }) => plan.family);
   const { outputs } = await gpu.run(artefact, graph.name, bindings);
-  return { families, out: outputs.out0, want: interpret(graph, bindings).outputs.out0.data };
+  return { families, outputs, want: interpret(graph, bindings).outputs };
+}
+
+async function run(graph: Graph, unit: number) {
+  const { families, outputs, want } = await runAll(graph, unit);
+  return { families, out: outputs.out0, want: want.out0.data };
 }
 
 describe('products of f16 on matrix units', () => {
@@ -78,4 +85,16 @@ describe('products of f16 on matrix units', () => {
     expect(families).toEqual(['product-fragments']);
     expect(relativeError(out, want)).toBeLessThan(KERNEL);
   });
+});
+
+describe('convolutions of f16 on matrix units', () => {
+  it.each(process.env.DITC_SLOW ? CONVOLUTIONS : CONVOLUTIONS.slice(0, 1))(
+    '$name and its gradients, to the bit',
+    async (options) => {
+      if (!hasUnits()) return;
+      const { families, outputs, want } = await runAll(backward(options), 1, passesFor('f16'));
+      expect(families).toContain('product-fragments');
+      for (const [name, { data }] of Object.entries(want)) expect([...outputs[name]], name).toEqual([...data]);
+    },
+  );
 });

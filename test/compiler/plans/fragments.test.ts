@@ -179,6 +179,25 @@ describe('matrix units', () => {
     });
   });
 
+  it.each(['rdna3', 'rdna4', 'hopper', 'ada', 'blackwell', 'xe2', 'apple-m'])(
+    'multiply all layers of a DiT and their gradients on %s',
+    (name) => {
+      for (const d of [384, 768, 1024, 1152])
+        for (const rows of [256, 2048])
+          for (const [m, n, k] of [
+            ...[3 * d, d, 4 * d].flatMap((wide) => [
+              [rows, wide, d],
+              [rows, d, wide],
+              [wide, d, rows],
+            ]),
+            [rows, 32, d],
+            [32, d, rows],
+            [rows, d, 32],
+          ])
+            expect(planOf({ m, n, k }, specOf(name)).family, `${m}×${n} over ${k}`).toBe('product-fragments');
+    },
+  );
+
   it('have large tiles where these are many', () => {
     expect(planOf(square, specOf('rdna3'))).toMatchObject({ rows: 4, columns: 4, down: 2, across: 2 });
     expect(planOf({ ...square, m: 256 }, specOf('rdna3'))).toMatchObject({ rows: 2, columns: 4, down: 2, across: 1 });
