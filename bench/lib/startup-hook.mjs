@@ -12,6 +12,11 @@ watch(globals.GPUDevice, 'createComputePipelineAsync', (result) => {
   first('kernels');
   void result.then(() => (found.pipelines = performance.now()));
 });
+watch(globals.GPUQueue, 'writeBuffer', () => {
+  if ('encoded' in found) return;
+  first('uploads');
+  found.uploaded = performance.now();
+});
 watch(globals.GPUComputePassEncoder, 'dispatchWorkgroups', () => first('encoded'));
 watch(globals.GPUQueue, 'submit', () => 'encoded' in found && first('dispatch'));
 

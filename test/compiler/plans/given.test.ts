@@ -7,7 +7,7 @@ import { gradients } from '../../../compiler/autodiff/index.ts';
 import { interpret, Random } from '../../../compiler/ops/index.ts';
 import { schedule, type CompileOptions } from '../../../compiler/pipeline.ts';
 import { isRejected } from '../../../compiler/plans/family.ts';
-import { FAMILIES, familyOf, planFor, type Plan } from '../../../compiler/plans/registry.ts';
+import { candidatesFor, FAMILIES, familyOf, planFor, type Plan } from '../../../compiler/plans/registry.ts';
 import { graphOf } from '../../helpers/build-graph.ts';
 import { bySubgroups } from '../../helpers/devices.ts';
 import { expectSame } from '../../helpers/not-finite.ts';
@@ -206,6 +206,17 @@ describe('is refused, and told why', () => {
     const given: CompileOptions['plan'] = ({ anchor }) => (anchor ? plan : undefined);
     const why = expect.stringMatching(/^\d+ numbers an invocation: registers hold at most 512$/);
     expect(() => schedule(graph, { ...options, plan: given })).toThrow(expect.objectContaining({ why }));
+  });
+
+  it.each([
+    ['product-dot', 'few rows on portable'],
+    ['product-dot-subgroup', 'few rows on gpu'],
+  ])('sums by %s, which hang on the number of rows, where the batch must not matter', (family, name) => {
+    const { graph, options } = CASES.find((one) => one.name === name)!;
+    const [{ region, plan: own }] = schedule(graph, options).regions;
+    const plan = candidatesFor(region, options.device, own).find((one) => one.family === family)!;
+    const rejected = 'how it adds up depends on the number of rows';
+    expect(planFor(region, { ...options.device, steady: true }, plan)).toEqual({ rejected });
   });
 
   it('derivatives that hold wider rows than registers do', () => {
