@@ -14,6 +14,7 @@ export type Intrinsic =
   | 'min'
   | 'max'
   | 'exp'
+  | 'exp2'
   | 'fma'
   | 'dot'
   | 'select'

@@ -60,6 +60,7 @@ export function binaryType({ op, a, b }: Of<'binary'>, fail: Fail): ValueType {
 function arityOf(fn: Intrinsic): readonly number[] {
   switch (fn) {
     case 'exp':
+    case 'exp2':
     case 'subgroupAdd':
     case 'subgroupMul':
     case 'subgroupMin':
@@ -105,6 +106,7 @@ export function callType({ fn, args, type }: Of<'call'>, fail: Fail): ValueType 
       if (fn === 'subgroupBroadcast' && args[1].kind !== 'literal') fail(`${fn} takes a lane that is written down`);
       return all([first], isNumber);
     case 'exp':
+    case 'exp2':
     case 'fma':
       return all(types, isFloat);
     case 'min':

@@ -241,6 +241,10 @@ export function batchIndex({ b, inline }: Site, batch: Shape): Index[] {
   return inline.ix.unflatten(inline.ix.atom(builtins(b).groupZ, sizeOf(batch) - 1), batch);
 }
 
+/** The same, as numbers of which compilers know how large they are (`boundedGroup`). */
+export const boundedBatch = (site: Site, batch: Shape): Index[] =>
+  site.inline.ix.unflatten(boundedGroup(site, 'groupZ', sizeOf(batch)), batch);
+
 /** Of what is made of rows: what has an element for each of the row, and what has one for the row. */
 export function byLength(
   outputs: readonly Output[],

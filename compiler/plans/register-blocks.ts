@@ -138,7 +138,8 @@ export function stage(
   const { b, inline } = site;
   const { ix } = inline;
   const lane = ix.atom(builtins(b).lane, lanes - 1);
-  const loaded = tiles.map(({ lines, pieces, piece }) => {
+  const loaded = tiles.map((tile) => {
+    const { lines, pieces, piece } = fitted(site, tile, lanes);
     const atOnce = Math.floor(lanes / pieces);
     const [quotient, i] = ix.divmod(lane, pieces);
     const own = ix.clamp(quotient, atOnce - 1, 'line');
@@ -161,6 +162,21 @@ export function stage(
         ),
       ),
     );
+}
+
+/** A tile whose lines are no longer than so many invocations load at once: of longer ones, parts are lines. */
+function fitted({ inline: { ix } }: Site, tile: Staged, lanes: number): Staged {
+  const { lines, pieces, piece } = tile;
+  const parts = range(pieces).find((i) => pieces % (i + 1) === 0 && pieces / (i + 1) <= lanes)! + 1;
+  if (parts === 1) return tile;
+  return {
+    lines: lines * parts,
+    pieces: pieces / parts,
+    piece(line, i) {
+      const [whole, part] = ix.divmod(line, parts);
+      return piece(whole, ix.add(ix.scale(part, pieces / parts), i));
+    },
+  };
 }
 
 /** Does what only the invocations do whose index is below a bound. */

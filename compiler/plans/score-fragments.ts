@@ -22,8 +22,8 @@ import {
   type FragmentShape,
   type Operand,
 } from './fragments.ts';
-import { columnsOf, rowsOf, splat, stage } from './register-blocks.ts';
-import { presentOr, rowFour, type Matrices, type Stretch } from './score-blocks.ts';
+import type { Matrices, Stretch } from './score-blocks.ts';
+import { stageColumns, stageRows } from './score-stage.ts';
 
 /** `down` subgroups own a fragment of rows each, and score them with `others` fragments of the others at a time. */
 export interface ScoreFragments extends FragmentShape {
@@ -33,7 +33,7 @@ export interface ScoreFragments extends FragmentShape {
 
 export const tall = ({ down, m }: ScoreFragments): number => down * m;
 export const wide = ({ others, n }: ScoreFragments): number => others * n;
-const invocations = ({ down, lanes }: ScoreFragments): number => down * lanes;
+export const invocations = ({ down, lanes }: ScoreFragments): number => down * lanes;
 
 const upTo = (size: number, by: number): number => Math.ceil(size / by) * by;
 
@@ -166,22 +166,9 @@ export function walkOf(matrices: Matrices, plan: ScoreFragments, widths: Widths)
   };
 }
 
-/** Stages rows, of a matrix from one on, into an array: `count` of them, as fragments of so many steps take them. */
-function stageRows(
-  walk: FragmentWalk,
-  { array, stride, depth }: Operand,
-  count: number,
-  { node, from }: Stretch,
-): void {
-  const { site, plan } = walk;
-  const at = (row: Index, four: Index) => rowFour(walk, node, site.inline.ix.add(from, row), four);
-  const rows = rowsOf(site, { start: 0, stride }, [count, depth / 4], at);
-  stage(site, { lanes: invocations(plan), memory: array }, [rows]);
-}
-
 /** Own rows stay where they are all along. A barrier is to follow. */
 export const stageOwn = (walk: FragmentWalk, which: number, rows: Stretch): void =>
-  stageRows(walk, walk.own[which], tall(walk.plan), rows);
+  stageRows(walk, invocations(walk.plan), walk.own[which], tall(walk.plan), rows);
 
 /** A block of fragments of the subgroup's own rows. */
 const blockOf = ({ site, plan, subgroup }: FragmentWalk, columns: number, hint: string): FragmentBlock =>
@@ -204,7 +191,7 @@ export function eachProduct(
   const { b, inline } = site;
   const { ix } = inline;
   const tile = { ...own[which], array: passing };
-  stageRows(walk, tile, wide(plan), other);
+  stageRows(walk, invocations(plan), tile, wide(plan), other);
   b.barrier();
   const block = blockOf(walk, plan.others, 'score');
   multiplyTiles(site, block, own[which], tile);
@@ -227,22 +214,13 @@ export function putWeights({ site: { b, inline }, weights, row }: FragmentWalk, 
 }
 
 /** Adds to sums the other rows, each times its weight that was handed in; no barrier has come by since. */
-export function addWeighted(walk: FragmentWalk, sums: FragmentBlock, { node, from }: Stretch): void {
+export function addWeighted(walk: FragmentWalk, sums: FragmentBlock, rows: Stretch): void {
   const { site, plan, passing, weights } = walk;
-  const { b, inline } = site;
-  const { ix } = inline;
-  const zero = splat(site, b.literal(0, 'f32'));
-  const load = (local: Index, four: Index) => {
-    const row = ix.add(from, local);
-    // A row that is not there weighs 0, but 0 · ∞ is NaN.
-    return presentOr(site, row, node.type.shape.at(-2)!, rowFour(walk, node, row, four), zero);
-  };
-  const { stride, depth } = weights;
-  const tile = columnsOf(site, { start: 0, stride }, [depth, sums.columns * plan.n], load);
-  stage(site, { lanes: invocations(plan), memory: passing }, [tile]);
-  b.barrier();
-  multiplyTiles(site, sums, weights, { array: passing, stride, depth });
-  b.barrier();
+  const tile = { ...weights, array: passing };
+  stageColumns(walk, invocations(plan), tile, sums.columns * plan.n, rows);
+  site.b.barrier();
+  multiplyTiles(site, sums, weights, tile);
+  site.b.barrier();
 }
 
 /** Stores sums as an anchor's result, from a row on, of so many rows and columns; `finish` has the last word on four of a row. */
@@ -267,8 +245,12 @@ export function writeSums(
   });
 }
 
-/** A number of each of the lanes of a row, combined. */
-export function acrossRow({ site: { b }, parts }: FragmentWalk, own: Expr, combine: (x: Expr, y: Expr) => Expr): Expr {
+/** A number of each of the lanes of a row, combined: of `parts` beside each other. */
+export function acrossRow(
+  { site: { b }, parts }: Pick<FragmentWalk, 'site' | 'parts'>,
+  own: Expr,
+  combine: (x: Expr, y: Expr) => Expr,
+): Expr {
   let all = own;
   for (let apart = 1; apart < parts; apart *= 2) {
     const before = b.bind('part', all);

@@ -323,6 +323,8 @@ class Workgroup {
         return zip(a, b, (x, y) => this.all((lane) => Math.max(x[lane], y[lane])));
       case 'exp':
         return zip(a, a, (x) => x.map(Math.exp));
+      case 'exp2':
+        return zip(a, a, (x) => x.map((y) => 2 ** y));
       case 'fma':
         return zip(zip(a, b, multiplied), c, added);
       case 'dot': {

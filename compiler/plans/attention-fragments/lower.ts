@@ -6,10 +6,9 @@
 import { sizeOf, type Node } from '../../ir/index.ts';
 import { fixedIndex, type Index } from '../../kernel/index-map.ts';
 import type { Expr, SharedArray } from '../../kernel/ir.ts';
-import { batchIndex, boundedGroup, range, storeElement, type Launch, type Site } from '../common.ts';
+import { boundedBatch, boundedGroup, range, storeElement, type Launch, type Site } from '../common.ts';
 import { sizesOf } from '../online-attention.ts';
 import { splat } from '../register-blocks.ts';
-import { presentOr } from '../score-blocks.ts';
 import {
   acrossRow,
   addWeighted,
@@ -23,7 +22,8 @@ import {
   writeSums,
   type FragmentWalk,
 } from '../score-fragments.ts';
-import { absent, adjustScore, lowest, rowShare, scaledScore } from '../scores.ts';
+import { exponents, measureOf, plainScale, presentFour, scoresOf, weigher } from '../score-weights.ts';
+import { absent, lowest, rowShare } from '../scores.ts';
 import { widthsOf, type FragmentAttentionPlan } from './plan.ts';
 
 interface Attention extends FragmentWalk {
@@ -42,7 +42,7 @@ export function fragmentAttention(site: Site, plan: FragmentAttentionPlan): Laun
   const batchShape = anchor.type.shape.slice(0, -2);
   const gridX = Math.ceil(m / tall(plan));
   const row0 = ix.scale(boundedGroup(site, 'groupX', gridX), tall(plan));
-  const walk = walkOf({ site, batch: batchIndex(site, batchShape) }, plan, widthsOf(region));
+  const walk = walkOf({ site, batch: boundedBatch(site, batchShape) }, plan, widthsOf(region));
   const attention: Attention = { ...walk, m, n, row0, operands: anchor.inputs };
   const totals = b.sharedArray('totals', tall(plan));
   stageOwn(walk, 0, { node: q, from: row0 });
@@ -51,10 +51,11 @@ export function fragmentAttention(site: Site, plan: FragmentAttentionPlan): Laun
   writeStatistics(attention, largest, total, totals);
   b.comment('weights · V');
   const sums = sumsOf(walk, e);
+  const weigh = weigher(site, anchor.inputs, largest);
   overBlocks(attention, (key0) => {
     eachScores(attention, key0, (four, scores) => {
-      const weights = b.call('exp', [b.binary('-', scores, splat(site, largest))]);
-      putWeights(walk, four, weights);
+      const weights = b.bind('weights', weigh(scores));
+      putWeights(walk, four, presentFour(site, ix.add(key0, ix.scale(four, 4)), n, weights, b.literal(0, 'f32')));
     });
     addWeighted(walk, sums, { node: v, from: key0 });
   });
@@ -73,45 +74,58 @@ function overBlocks({ site: { b, inline }, plan, n }: Attention, body: (key0: In
   b.loop('block', blocks, (t) => body(inline.ix.scale(inline.ix.atom(t, blocks - 1), wide(plan))));
 }
 
-/** Calls `visit` with four scores of the lane's row at a time; those of keys beyond the last are none. */
+/** Calls `visit` with what four weights of the lane's row are made of at a time. */
 function eachScores(attention: Attention, key0: Index, visit: (four: Index, scores: Expr) => void): void {
   const { site, batch, m, n, row0, row, operands } = attention;
-  const { b, inline } = site;
-  const { ix } = inline;
+  const { ix } = site.inline;
   const query = ix.clamp(ix.add(row0, row), m - 1, 'query');
   eachProduct(attention, 0, { node: operands[1], from: key0 }, (four, products) => {
-    const parts = range(4).map((u) => {
-      const key = ix.add(key0, ix.offset(ix.scale(four, 4), u));
-      const inside = ix.clamp(key, n - 1, 'key');
-      const scaled = scaledScore(site, b.component(products, u));
-      return presentOr(site, key, n, adjustScore(site, scaled, [...batch, query, inside], operands), absent(site));
-    });
-    visit(four, b.bind('scores', b.call('vec4f', parts, 'vec4f')));
+    const keyAt = (u: number) => ix.clamp(ix.add(key0, ix.offset(ix.scale(four, 4), u)), n - 1, 'key');
+    visit(
+      four,
+      scoresOf(site, operands, products, (u) => [...batch, query, keyAt(u)]),
+    );
   });
 }
 
 /** Of the lane's row: each lane has a maximum and a sum of its own until the last key has passed. */
 function statistics(attention: Attention): { largest: Expr; total: Expr } {
-  const { site } = attention;
-  const { b } = site;
+  const { site, n, operands } = attention;
+  const { b, inline } = site;
+  const { ix } = inline;
   const max = (x: Expr, y: Expr) => b.call('max', [x, y]);
   const add = (x: Expr, y: Expr) => b.binary('+', x, y);
   const exp = (x: Expr) => b.call('exp', [x]);
   const each = (vector: Expr) => range(4).map((u) => b.component(vector, u));
+  const scale = plainScale(site, operands);
   const top = b.variable('top', lowest(site));
   const sum = b.variable('sum', b.literal(0, 'f32'));
   overBlocks(attention, (key0) => {
     const all: Expr[] = [];
-    eachScores(attention, key0, (_, scores) => all.push(scores));
-    const now = b.bind('now', max(b.read(top), each(all.reduce(max)).reduce(max)));
-    const weights = all.map((scores) => exp(b.binary('-', scores, splat(site, now)))).reduce(add);
+    eachScores(attention, key0, (four, scores) =>
+      all.push(presentFour(site, ix.add(key0, ix.scale(four, 4)), n, scores, absent(site))),
+    );
+    const most = each(b.bind('most', all.reduce(max))).reduce(max);
+    const now = b.bind(
+      'now',
+      max(b.read(top), scale === undefined ? most : b.binary('*', most, b.literal(scale, 'f32'))),
+    );
+    const weigh = (scores: Expr) =>
+      scale === undefined
+        ? exp(b.binary('-', scores, splat(site, now)))
+        : b.call('exp2', [exponents(site, scale, scores, splat(site, measureOf(site, now).offset))]);
+    const weights = all.map(weigh).reduce(add);
     const kept = b.binary('*', b.read(sum), exp(b.binary('-', b.read(top), now)));
     b.assign(sum, add(kept, each(b.bind('weights', weights)).reduce(add)));
     b.assign(top, now);
   });
   const largest = acrossRow(attention, b.read(top), max);
   const own = b.binary('*', b.read(sum), exp(b.binary('-', b.read(top), largest)));
-  return { largest, total: acrossRow(attention, own, add) };
+  const total = acrossRow(attention, own, add);
+  if (scale === undefined) return { largest, total };
+  // Plain products that count as the lowest number were added up as nothing. Where all do, each weighs 1.
+  const all = b.bind('all', add(total, b.literal(n, 'f32')));
+  return { largest, total: b.bind('total', b.call('select', [total, all, b.binary('<=', largest, lowest(site))])) };
 }
 
 /** Tells the workgroup the sums of its rows; and where a derivative wants them, stores each row's largest score, and one over the sum. */

@@ -8,12 +8,14 @@ import { gradientOperands } from '../../ops/index.ts';
 import { fixedIndex, type Index } from '../../kernel/index-map.ts';
 import type { Expr, SharedArray } from '../../kernel/ir.ts';
 import { derivativesOf, gridOf } from '../attention-gradient-tiled/plan.ts';
-import { batchIndex, boundedGroup, range, type Launch, type Site } from '../common.ts';
-import { presentOr, rowFour, valueAt } from '../score-blocks.ts';
+import { boundedBatch, boundedGroup, builtins, range, type Launch, type Site } from '../common.ts';
+import { splat } from '../register-blocks.ts';
+import { rowFour, valueAt } from '../score-blocks.ts';
 import {
   acrossRow,
   addWeighted,
   eachProduct,
+  invocations,
   putWeights,
   stageOwn,
   sumsOf,
@@ -23,13 +25,16 @@ import {
   writeSums,
   type FragmentWalk,
 } from '../score-fragments.ts';
+import { measureOf, plainScale, plainWeights, presentFour } from '../score-weights.ts';
 import { weightAndSlope } from '../scores.ts';
 import { widthsOf, type FragmentGradientPlan } from './plan.ts';
 
 interface Gradient extends FragmentWalk {
   readonly operands: ReturnType<typeof gradientOperands<Node>>;
   readonly queries: number;
-  /** Of each query of a block that keys walk over: largest score, share, Σ dy∘out. */
+  /** What makes a score of a product, where nothing else does (score-weights.ts). */
+  readonly scale: number | undefined;
+  /** Of each query of a block that keys walk over (`factsOf`). */
   readonly facts: SharedArray;
 }
 
@@ -52,8 +57,10 @@ export function fragmentAttentionGradient(site: Site, plan: FragmentGradientPlan
   const { ix } = inline;
   const { dq, dk, dv, dims } = derivativesOf(region);
   const operands = gradientOperands(region.anchor!.inputs);
-  const walk = walkOf({ site, batch: batchIndex(site, dims.batch) }, plan, widthsOf(region));
-  const gradient: Gradient = { ...walk, operands, queries: dims.m, facts: b.sharedArray('facts', wide(plan), 'vec4f') };
+  const walk = walkOf({ site, batch: boundedBatch(site, dims.batch) }, plan, widthsOf(region));
+  const scale = plainScale(site, operands.own);
+  const facts = b.sharedArray('facts', wide(plan), 'vec4f');
+  const gradient: Gradient = { ...walk, operands, queries: dims.m, scale, facts };
   const [queries, keys] = gridOf(tall(plan), region);
   const group = boundedGroup(site, 'groupX', queries + keys);
   const { dy } = operands;
@@ -127,71 +134,159 @@ function walkOver(gradient: Gradient, direction: Direction): void {
   sums.forEach(({ anchor, of }, s) => writeSums(gradient, results[s], [row0, mine], width(of), anchor));
 }
 
-/** Largest score, share and Σ dy∘out of a query: the lanes of a row share the work. */
-function factsOf(gradient: Gradient, query: Index): Expr[] {
-  const { site, batch, operands, queries, part, parts } = gradient;
+/** Numbers of a row that a lane has under way at a time, in vectors. */
+const UNDER_WAY = 10;
+
+/** Σ dy∘out of a query: the lanes of a row share the work, two vectors beside each other at a time. */
+function spentOf(gradient: Gradient, query: Index): Expr {
+  const { site, operands, part, parts } = gradient;
   const { b, inline } = site;
   const { ix } = inline;
-  const { dy, out, stats } = operands;
-  const inside = ix.clamp(query, queries - 1, 'query');
-  const rounds = Math.ceil(width(dy) / 4 / parts);
+  const { dy, out } = operands;
+  const rounds = Math.ceil(width(dy) / 8 / parts);
+  const turns = Math.ceil((2 * rounds) / UNDER_WAY);
+  const each = Math.ceil(rounds / turns);
   const spent = b.variable('spent', b.literal(0, 'f32'));
-  const addRound = (i: Expr) => {
-    const four = ix.add(part, ix.scale(ix.atom(i, rounds - 1), parts));
-    const both = [dy, out].map((node) => b.bind('four', rowFour(gradient, node, inside, four)));
-    b.assign(spent, b.binary('+', b.read(spent), b.call('dot', both, 'f32')));
+  const addTurn = (turn: Expr) => {
+    const first = ix.scale(ix.atom(turn, turns - 1), each);
+    const fours = range(each).flatMap((i) => {
+      const two = ix.add(part, ix.scale(ix.offset(first, i), parts));
+      return range(2).map((v) => ix.offset(ix.scale(two, 2), v));
+    });
+    const pairs = fours.map((four) => [dy, out].map((node) => b.bind('four', rowFour(gradient, node, query, four))));
+    const sum = pairs.map((pair) => b.call('dot', pair, 'f32')).reduce((x, y) => b.binary('+', x, y));
+    b.assign(spent, b.binary('+', b.read(spent), sum));
   };
   // Unrolled, it would have all of its loads under way at once, in more registers than there are.
-  b.loop('round', rounds, addRound, true);
-  const all = acrossRow(gradient, b.read(spent), (x, y) => b.binary('+', x, y));
-  const known = range(2).map((i) => b.bind('stat', valueAt(gradient, stats, [...batch, inside, fixedIndex(i)])));
-  return [...known, all];
+  b.loop('turn', turns, addTurn, true);
+  return acrossRow(gradient, b.read(spent), (x, y) => b.binary('+', x, y));
+}
+
+/**
+ * Of a query: its largest score, share and Σ dy∘out. Where scores are plain: what its products are weighed by, share, what is spent of a
+ * slope, and the floor of what they are weighed by.
+ */
+function factsOf(gradient: Gradient, query: Index): Expr[] {
+  const { site, batch, operands, queries, scale } = gradient;
+  const { b, inline } = site;
+  const inside = inline.ix.clamp(query, queries - 1, 'query');
+  const spent = spentOf(gradient, inside);
+  const [largest, share] = range(2).map((i) =>
+    b.bind('stat', valueAt(gradient, operands.stats, [...batch, inside, fixedIndex(i)])),
+  );
+  if (scale === undefined) return [largest, share, spent];
+  const { offset, floor } = measureOf(site, largest);
+  return [offset, share, b.bind('spent', b.binary('*', spent, b.literal(-scale, 'f32'))), floor];
 }
 
 /** Tells the workgroup what is known of a block of queries. A barrier is to follow. */
 function shareFacts(gradient: Gradient, query0: Index): void {
-  const { site, plan, facts, row, part } = gradient;
+  const { site, plan, facts } = gradient;
   const { b, inline } = site;
   const { ix } = inline;
-  b.comment('of this block of queries: largest score, share, Σ dy∘out');
-  range(Math.ceil(wide(plan) / tall(plan))).forEach((s) => {
-    const local = ix.offset(row, s * tall(plan));
-    const known = factsOf(gradient, ix.add(query0, local));
+  b.comment('what is known of this block of queries');
+  // Lanes that own no row of the scores help with one here.
+  const lanes = invocations(plan);
+  const parts = Math.max(plan.lanes / plan.m, Math.min(plan.lanes, lanes / wide(plan)));
+  const [row, part] = ix.divmod(ix.atom(builtins(b).lane, lanes - 1), parts);
+  const atOnce = lanes / parts;
+  range(Math.ceil(wide(plan) / atOnce)).forEach((s) => {
+    const local = ix.offset(row, s * atOnce);
+    const known = factsOf({ ...gradient, part, parts }, ix.add(query0, local));
     const isFirst = b.binary('==', ix.expr(part), b.u32(0));
     const isInside = b.binary('<', ix.expr(local), b.u32(wide(plan)));
-    const store = () => b.storeShared(facts, ix.expr(local), b.call('vec4f', [...known, b.literal(0, 'f32')], 'vec4f'));
-    b.when((s + 1) * tall(plan) > wide(plan) ? b.binary('&&', isFirst, isInside) : isFirst, store);
+    const four = range(4).map((i) => known[i] ?? b.literal(0, 'f32'));
+    const store = () => b.storeShared(facts, ix.expr(local), b.call('vec4f', four, 'vec4f'));
+    b.when((s + 1) * atOnce > wide(plan) ? b.binary('&&', isFirst, isInside) : isFirst, store);
   });
 }
 
-/** P and the derivatives by q·k of the lane's row and four others; of rows that are not there, 0. */
+interface Derivatives {
+  readonly weight: Expr;
+  readonly slope?: Expr;
+}
+
+/** P and the derivatives by q·k of the lane's row and four others, from one on; of rows that are not there, 0. */
 function derivatives(
-  { site, batch, row, operands, facts }: Gradient,
-  { own, row0, mine, others }: Direction,
+  gradient: Gradient,
+  direction: Direction,
   first: Index,
   four: Index,
-  [products, gained]: readonly [Expr, Expr?],
+  products: readonly [scores: Expr, gained?: Expr],
   ownFacts: readonly Expr[] | undefined,
-): { weight: Expr; slope?: Expr } {
+): Derivatives {
+  const { site, facts } = gradient;
   const { b, inline } = site;
   const { ix } = inline;
-  const zero = b.literal(0, 'f32');
+  const shared = range(4).map(
+    (u) =>
+      ownFacts ?? componentsOf(site, b.bind('known', b.loadShared(facts, ix.expr(ix.offset(ix.scale(four, 4), u))))),
+  );
+  const { weight, slope } =
+    gradient.scale === undefined
+      ? singly(gradient, direction, first, products, shared)
+      : plainly(
+          gradient,
+          gradient.scale,
+          products,
+          range(4).map((i) =>
+            vectorOf(
+              site,
+              shared.map((known) => known[i]),
+            ),
+          ),
+        );
+  const present = (value: Expr) =>
+    presentFour(site, first, direction.others, b.bind('made', value), b.literal(0, 'f32'));
+  return { weight: present(weight), slope: slope && present(slope) };
+}
+
+const componentsOf = ({ b }: Site, vector: Expr): Expr[] => range(4).map((i) => b.component(vector, i));
+
+const vectorOf = (site: Site, parts: readonly Expr[]): Expr =>
+  parts.every((part) => part === parts[0]) ? splat(site, parts[0]) : site.b.call('vec4f', parts, 'vec4f');
+
+/** Of scores that are products times a number: all four at once. */
+function plainly(
+  { site }: Gradient,
+  scale: number,
+  [products, gained]: readonly [Expr, Expr?],
+  [offsets, shares, spent, floors]: readonly Expr[],
+): Derivatives {
+  const { b } = site;
+  const weight = b.bind('p', b.binary('*', plainWeights(site, scale, products, offsets, floors), shares));
+  if (!gained) return { weight };
+  const slope = b.call('fma', [gained, splat(site, b.literal(scale, 'f32')), spent], 'vec4f');
+  return { weight, slope: b.binary('*', weight, slope) };
+}
+
+/** Of scores of any kind: one by one. */
+function singly(
+  { site, batch, row, operands }: Gradient,
+  { own, row0, mine, others }: Direction,
+  first: Index,
+  [products, gained]: readonly [Expr, Expr?],
+  facts: readonly (readonly Expr[])[],
+): Derivatives {
+  const { b, inline } = site;
+  const { ix } = inline;
   const rowAt = ix.clamp(ix.add(row0, row), mine - 1, 'own');
   const made = range(4).map((u) => {
-    const other = ix.offset(first, u);
-    const inside = ix.clamp(other, others - 1, 'other');
+    const inside = ix.clamp(ix.offset(first, u), others - 1, 'other');
     const [query, key] = own === 'queries' ? [rowAt, inside] : [inside, rowAt];
-    const place = ix.expr(ix.offset(ix.scale(four, 4), u));
-    const shared = ownFacts ? undefined : b.bind('known', b.loadShared(facts, place));
-    const known = ownFacts ?? range(3).map((i) => b.component(shared!, i));
     const gain = gained && b.component(gained, u);
-    const of = weightAndSlope(site, operands.own, [...batch, query, key], b.component(products, u), gain, known);
-    const present = (value: Expr) => presentOr(site, other, others, value, zero);
-    return { weight: present(of.weight), slope: of.slope && present(of.slope) };
+    return weightAndSlope(site, operands.own, [...batch, query, key], b.component(products, u), gain, facts[u]);
   });
-  const vector = (parts: readonly Expr[]) => b.bind('made', b.call('vec4f', parts, 'vec4f'));
   return {
-    weight: vector(made.map(({ weight }) => weight)),
-    ...(gained && { slope: vector(made.map(({ slope }) => slope!)) }),
+    weight: vectorOf(
+      site,
+      made.map(({ weight }) => weight),
+    ),
+    ...(gained && {
+      slope: vectorOf(
+        site,
+        made.map(({ slope }) => slope!),
+      ),
+    }),
   };
 }
