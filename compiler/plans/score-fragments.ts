@@ -99,6 +99,27 @@ export function* scoreFragments(device: DeviceSpec, operands: readonly Node[], o
 export const scoreOrder = ({ of, m, n, k, lanes, others }: ScoreFragments): string =>
   `${others} others in ${m}×${n}×${k} of ${of} by ${lanes}`;
 
+/** Workgroup memory of a subgroup, of which a core has enough for several workgroups of four. */
+const MOST_BYTES_EACH = 13 * 1024;
+
+/**
+ * The best of the legal plans, which are in the order of `scoreFragments`: blocks of others as wide as leave a core room for several
+ * workgroups, and the most rows of which the grid has enough. The width is the same for any grid, and so are sums.
+ */
+export function preferred<P extends ScoreFragments>(
+  plans: readonly P[],
+  widths: Widths,
+  factsOf: (plan: P) => number,
+  isFilled: (plan: P) => boolean = () => true,
+): P | undefined {
+  const shared = plans.filter(({ down }) => down > 1);
+  const light = shared.find((plan) => bytesOf(plan, widths, factsOf(plan)) <= plan.down * MOST_BYTES_EACH);
+  // Subgroups of a workgroup share the others that pass by: one alone would spend its time on staging them.
+  if (!light) return shared.at(-1) ?? plans.at(-1);
+  const alike = shared.filter(({ others }) => others === light.others);
+  return alike.find(isFilled) ?? alike.at(-1);
+}
+
 /** Why no kernel walks so; undefined where one can. */
 export function badFragments(
   plan: ScoreFragments,
@@ -164,6 +185,15 @@ export function walkOf(matrices: Matrices, plan: ScoreFragments, widths: Widths)
     part,
     parts,
   };
+}
+
+/** Calls `body` with the first row of each block of so many others: in a loop for whole ones, which then ask for no bounds, and for the rest. */
+export function overBlocks({ site, plan }: FragmentWalk, others: number, body: (first: Index) => void): void {
+  const { b, inline } = site;
+  const { ix } = inline;
+  const whole = Math.floor(others / wide(plan));
+  if (whole) b.loop('block', whole, (t) => body(ix.scale(ix.atom(t, whole - 1), wide(plan))));
+  if (others % wide(plan)) body(ix.offset(ZERO, whole * wide(plan)));
 }
 
 /** Own rows stay where they are all along. A barrier is to follow. */

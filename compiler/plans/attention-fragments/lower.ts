@@ -13,12 +13,12 @@ import {
   acrossRow,
   addWeighted,
   eachProduct,
+  overBlocks,
   putWeights,
   stageOwn,
   sumsOf,
   tall,
   walkOf,
-  wide,
   writeSums,
   type FragmentWalk,
 } from '../score-fragments.ts';
@@ -52,7 +52,7 @@ export function fragmentAttention(site: Site, plan: FragmentAttentionPlan): Laun
   b.comment('weights · V');
   const sums = sumsOf(walk, e);
   const weigh = weigher(site, anchor.inputs, largest);
-  overBlocks(attention, (key0) => {
+  overBlocks(attention, n, (key0) => {
     eachScores(attention, key0, (four, scores) => {
       const weights = b.bind('weights', weigh(scores));
       putWeights(walk, four, presentFour(site, ix.add(key0, ix.scale(four, 4)), n, weights, b.literal(0, 'f32')));
@@ -67,11 +67,6 @@ export function fragmentAttention(site: Site, plan: FragmentAttentionPlan): Laun
     grid: [gridX, 1, sizeOf(batchShape)],
     subgroup: { size: plan.lanes, sized: plan.sized },
   };
-}
-
-function overBlocks({ site: { b, inline }, plan, n }: Attention, body: (key0: Index) => void): void {
-  const blocks = Math.ceil(n / wide(plan));
-  b.loop('block', blocks, (t) => body(inline.ix.scale(inline.ix.atom(t, blocks - 1), wide(plan))));
 }
 
 /** Calls `visit` with what four weights of the lane's row are made of at a time. */
@@ -100,7 +95,7 @@ function statistics(attention: Attention): { largest: Expr; total: Expr } {
   const scale = plainScale(site, operands);
   const top = b.variable('top', lowest(site));
   const sum = b.variable('sum', b.literal(0, 'f32'));
-  overBlocks(attention, (key0) => {
+  overBlocks(attention, n, (key0) => {
     const all: Expr[] = [];
     eachScores(attention, key0, (four, scores) =>
       all.push(presentFour(site, ix.add(key0, ix.scale(four, 4)), n, scores, absent(site))),

@@ -2,10 +2,9 @@ import { sizeOf } from '../../ir/index.ts';
 import type { DeviceSpec } from '../../device.ts';
 import { badGrid, type Group, type Planning, type Rejection } from '../family.ts';
 import { onlineCost, sizesOf } from '../online-attention.ts';
-import { mostBytes } from '../score-blocks.ts';
 import {
   badFragments,
-  bytesOf,
+  preferred,
   scoreFragments,
   scoreOrder,
   tall,
@@ -65,13 +64,8 @@ function propose(group: Group, device: DeviceSpec): FragmentAttentionPlan | Reje
     return {
       rejected: `no fragments of ${device.name} hold ${m} queries of ${operands.map(({ type }) => type.dtype)}`,
     };
-  // Sums are in the same order however many rows a workgroup has.
   const isFilled = (plan: ScoreFragments) => m > tall(plan) / 2 && workgroups(tall(plan)) >= ENOUGH_WORKGROUPS;
-  const isLight = (plan: ScoreFragments) => bytesOf(plan, widthsOf(group), factsOf(plan)) <= mostBytes(device);
-  // Subgroups of a workgroup share the keys that pass by: one alone would spend its time on staging them.
-  const shared = plans.filter(({ down }) => down > 1);
-  const light = shared.filter(isLight);
-  return light.find(isFilled) ?? light.find(({ down }) => down === 2) ?? light.at(-1) ?? plans.at(-1)!;
+  return preferred(plans, widthsOf(group), factsOf, isFilled)!;
 }
 
 function refuses(plan: FragmentAttentionPlan, group: Group, device: DeviceSpec): string | undefined {

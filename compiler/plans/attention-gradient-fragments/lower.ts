@@ -16,6 +16,7 @@ import {
   addWeighted,
   eachProduct,
   invocations,
+  overBlocks,
   putWeights,
   stageOwn,
   sumsOf,
@@ -101,7 +102,7 @@ export function fragmentAttentionGradient(site: Site, plan: FragmentGradientPlan
 }
 
 function walkOver(gradient: Gradient, direction: Direction): void {
-  const { site, plan, row } = gradient;
+  const { site, row } = gradient;
   const { b, inline } = site;
   const { ix } = inline;
   const { own, row0, mine, others, scored, gained, sums } = direction;
@@ -110,9 +111,7 @@ function walkOver(gradient: Gradient, direction: Direction): void {
   if (hasSlopes) stageOwn(gradient, 1, { node: gained[0], from: row0 });
   const ownFacts = own === 'queries' ? factsOf(gradient, ix.add(row0, row)) : undefined;
   const results = sums.map(({ of }) => sumsOf(gradient, width(of)));
-  const blocks = Math.ceil(others / wide(plan));
-  b.loop('block', blocks, (t) => {
-    const from = ix.scale(ix.atom(t, blocks - 1), wide(plan));
+  overBlocks(gradient, others, (from) => {
     if (!ownFacts) shareFacts(gradient, from);
     b.comment('scores, and what dy gains by the values');
     const products: [four: Index, scores: Expr, gained?: Expr][] = [];
@@ -185,9 +184,9 @@ function shareFacts(gradient: Gradient, query0: Index): void {
   const { b, inline } = site;
   const { ix } = inline;
   b.comment('what is known of this block of queries');
-  // Lanes that own no row of the scores help with one here.
+  // As many lanes a row as two subgroups have: by more of them, sums would be in another order.
   const lanes = invocations(plan);
-  const parts = Math.max(plan.lanes / plan.m, Math.min(plan.lanes, lanes / wide(plan)));
+  const parts = Math.max(plan.lanes / plan.m, Math.min(plan.lanes, (2 * plan.lanes) / wide(plan)));
   const [row, part] = ix.divmod(ix.atom(builtins(b).lane, lanes - 1), parts);
   const atOnce = lanes / parts;
   range(Math.ceil(wide(plan) / atOnce)).forEach((s) => {

@@ -2,10 +2,9 @@ import type { DeviceSpec } from '../../device.ts';
 import { gradientOperands } from '../../ops/index.ts';
 import { badRows, derivativesOf, walksCost } from '../attention-gradient-tiled/plan.ts';
 import type { Group, Planning, Rejection } from '../family.ts';
-import { mostBytes } from '../score-blocks.ts';
 import {
   badFragments,
-  bytesOf,
+  preferred,
   scoreFragments,
   tall,
   wide,
@@ -54,10 +53,10 @@ function propose(group: Group, device: DeviceSpec): FragmentGradientPlan | Rejec
   const { m, n } = derivativesOf(group).dims;
   const operands = operandsOf(group);
   const plans = allPlans(group, device).filter((plan) => Math.max(m, n) >= plan.m && !refuses(plan, group, device));
-  const shared = plans.filter(({ down }) => down > 1);
-  const light = shared.find((plan) => bytesOf(plan, widthsOf(group), wide(plan)) <= mostBytes(device));
   const types = operands.map(({ type }) => type.dtype);
-  return light ?? shared.at(-1) ?? plans.at(-1) ?? { rejected: `no fragments of ${device.name} hold rows of ${types}` };
+  return (
+    preferred(plans, widthsOf(group), wide) ?? { rejected: `no fragments of ${device.name} hold rows of ${types}` }
+  );
 }
 
 function refuses(plan: FragmentGradientPlan, group: Group, device: DeviceSpec): string | undefined {
