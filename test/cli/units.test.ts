@@ -15,7 +15,8 @@ describe('--classes', () => {
   ])('%s', (text, classes) => expect(parseClasses(text)).toEqual(classes));
 
   it.each([
-    ['', 'an empty item'],
+    ['', '--classes is empty'],
+    [' ', '--classes is empty'],
     ['1,,2', 'an empty item'],
     ['-1', '-1 in -1'],
     ['a', 'a in a'],
@@ -40,7 +41,9 @@ describe('numbers', () => {
     }
     expect(realNumber('--x', 0, 1)('5e-1')).toBe(0.5);
     for (const text of ['', 'x', '-0.1', '1.1', 'Infinity', 'NaN'])
-      expect(() => realNumber('--x', 0, 1)(text)).toThrow();
+      expect(() => realNumber('--x', 0, 1)(text)).toThrow(
+        expect.objectContaining({ fix: 'give a number from 0 to 1' }),
+      );
   });
 
   it('are printed short', () => {

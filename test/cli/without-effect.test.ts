@@ -37,7 +37,7 @@ describe('the strength of guidance', () => {
     const args = ['sample', 'small.ts', '--classes', '0', '--steps', '1', `--cfg=${cfg}`, '--out', 'x.png'];
     const { code, err } = await ditc(args, cwd);
     expect({ code, err }).toMatchObject({ code: 2, err: expect.stringContaining(`--cfg is ${cfg || 'empty'}`) });
-    expect(err).toContain('give a number of at least 0 and of at most 100');
+    expect(err).toContain('give a number from 0 to 100');
   });
 });
 
