@@ -126,7 +126,13 @@ export class KernelBuilder {
 
   /** What lies in a buffer; f16 as f32 unless `scalar` says otherwise. */
   load(buffer: Buffer, index: Expr, scalar: ScalarType = computeType(buffer.dtype)): Expr {
-    const type = buffer.fours ? vec(scalar, 4) : scalar;
+    return this.loaded(buffer, index, buffer.fours === true ? vec(scalar, 4) : scalar);
+  }
+
+  /** Four elements that lie side by side, of a buffer that may be declared in fours: `index` counts these. */
+  loadFour = (buffer: Buffer, index: Expr): Expr => this.loaded(buffer, index, vec(computeType(buffer.dtype), 4));
+
+  private loaded(buffer: Buffer, index: Expr, type: ElementType): Expr {
     const key = `${buffer.name}[${index.id}]:${type}`;
     return this.intern(key, { kind: 'load', buffer, index, type, level: index.level });
   }
@@ -270,7 +276,7 @@ export class KernelBuilder {
     this.blocks[this.blocks.length - 1].stmts.push(stmt);
   }
 
-  buffer(hint: string, dtype: DType, elements: number, access: Buffer['access'], fours = false): Buffer {
+  buffer(hint: string, dtype: DType, elements: number, access: Buffer['access'], fours?: Buffer['fours']): Buffer {
     const buffer = { name: this.fresh(hint), dtype, elements, access, ...(fours && { fours }) };
     this.buffers.push(buffer);
     return buffer;

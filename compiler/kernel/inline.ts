@@ -5,7 +5,7 @@
 import type { DType, Node, Shape } from '../ir/index.ts';
 import { broadcastIndex, combinerOf, identityOf, opDef, viewOf, type Source } from '../ops/index.ts';
 import { computeType, type KernelBuilder } from './builder.ts';
-import { Indexer, keyOf, maxOf, ZERO, type ExprAtom, type Index } from './index-map.ts';
+import { Indexer, keyOf, maxOf, type ExprAtom, type Index } from './index-map.ts';
 import type { Buffer, Expr, ScalarType } from './ir.ts';
 
 export { broadcastIndex, reshapeIndex } from '../ops/index.ts';
@@ -31,8 +31,6 @@ export class Inliner {
   readonly offsets = new Map<Node, number>();
   /** Nodes whose value the recipe has at hand: called with the index asked for. */
   readonly given = new Map<Node, (index: readonly Index[]) => Expr>();
-  /** Nodes whose buffer holds fours, and that were asked for an element whose place in its four is not known. */
-  readonly notByFours = new Set<Node>();
   /** Nodes read by more than one node of the region: worth a name. */
   private readonly shared: ReadonlySet<Node>;
 
@@ -74,11 +72,10 @@ export class Inliner {
 
   private load(node: Node, buffer: Buffer, index: readonly Index[]): Expr {
     const place = this.ix.offset(this.ix.flatten(index, node.type.shape), this.offsets.get(node) ?? 0);
-    if (buffer.fours) {
-      const four = this.ix.fours(place);
-      if (!four) this.notByFours.add(node);
-      const [at, lane] = four ?? [ZERO, 0];
-      return this.b.component(this.b.bind(`${buffer.name}_v`, this.b.load(buffer, this.ix.expr(at))), lane);
+    const four = buffer.fours && this.ix.fours(place);
+    if (four) {
+      const [at, lane] = four;
+      return this.b.component(this.b.bind(`${buffer.name}_v`, this.b.loadFour(buffer, this.ix.expr(at))), lane);
     }
     const value = this.b.load(buffer, this.ix.expr(place));
     return this.b.bind(`${buffer.name}_v`, value);

@@ -58,8 +58,11 @@ export interface Buffer {
   readonly dtype: DType;
   readonly elements: number;
   readonly access: 'read' | 'read_write';
-  /** Declared as an array of vec4f: a load's index counts fours, and gives all of them. f32 only. */
-  readonly fours?: boolean;
+  /**
+   * Whether it is declared as an array of vec4f: indices count fours, and a load gives all of one. While that is `open`, the type of
+   * what is loaded or stored says what an index counts; the pass `vectorize` decides.
+   */
+  readonly fours?: true | 'open';
   /** Declared without its length: uses of the kernel have buffers of several (emit/sharing.ts), `elements` or more. */
   readonly unsized?: boolean;
 }

@@ -10,6 +10,7 @@ import { mergeLets } from './passes/merge-lets.ts';
 import { narrowLoads } from './passes/narrow-loads.ts';
 import { simplify } from './passes/simplify.ts';
 import { unroll } from './passes/unroll.ts';
+import { vectorize } from './passes/vectorize.ts';
 
 export interface KernelPass {
   readonly name: string;
@@ -20,6 +21,7 @@ export interface KernelPass {
 const DCE: KernelPass = { name: 'dce', doc: 'lets that nothing reads go', run: dropLets };
 
 export const KERNEL_PASSES: readonly KernelPass[] = [
+  { name: 'vectorize', doc: 'memory that is always taken by fours is declared in fours', run: vectorize },
   { name: 'unroll', doc: 'loops of one round are written straight', run: unroll },
   { name: 'simplify', doc: 'ranges of indices decide remainders, bounds and conditions', run: simplify },
   { name: 'narrow-loads', doc: 'f16 that is wanted as f16 is not read as f32', run: narrowLoads },

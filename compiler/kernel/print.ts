@@ -6,7 +6,7 @@ export function printIr({ buffers, shared, workgroupSize, subgroupSize, grid, bo
   return [
     `kernel of ${workgroupSize}${subgroups}, grid ${grid.join('×')} {`,
     ...buffers.map(({ name, dtype, elements, access, fours }) => {
-      return `  ${access} ${name}: ${dtype}[${elements}]${fours ? ' by fours' : ''}`;
+      return `  ${access} ${name}: ${dtype}[${elements}]${fours ? (fours === true ? ' by fours' : ' or fours') : ''}`;
     }),
     ...shared.map(({ name, type, elements }) => `  shared ${name}: ${type}[${elements}]`),
     ...body.flatMap((stmt) => printStmt(stmt, '  ')),

@@ -108,8 +108,8 @@ class Verifier {
         return;
       case 'store':
         if (stmt.buffer.access !== 'read_write') this.fail(`${stmt.buffer.name} is bound for reading`);
-        this.access(stmt.buffer, elementOf(stmt.buffer), stmt.index, place);
-        return this.holds(elementOf(stmt.buffer), stmt.value.type);
+        this.access(stmt.buffer, elementOf(stmt.buffer, stmt.value.type), stmt.index, place);
+        return this.holds(elementOf(stmt.buffer, stmt.value.type), stmt.value.type);
       case 'storeShared':
         this.access(stmt.array, stmt.array.type, stmt.index, place);
         return this.holds(stmt.array.type, stmt.value.type);
@@ -204,7 +204,7 @@ class Verifier {
       case 'op':
         return opType(expr, this.fail);
       case 'load':
-        return this.read(expr, expr.buffer, elementOf(expr.buffer), place);
+        return this.read(expr, expr.buffer, elementOf(expr.buffer, expr.type), place);
       case 'shared':
         if (place.arrays.get(expr.array.name) !== expr.array) this.fail(`${expr.array.name} is not defined here`);
         return this.read(expr, expr.array, expr.array.type, place);
@@ -242,7 +242,7 @@ class Verifier {
   }
 
   private fragment({ array, offset, stride }: FragmentPlace, type: ValueType, place: Place): void {
-    const held = 'access' in array ? elementOf(array) : array.type;
+    const held = 'access' in array ? elementOf(array, type) : array.type;
     if (!isFragment(type)) this.fail(`${type} is no fragment`);
     if (shapeOf(held).of !== shapeOf(type).of) this.fail(`a ${type} in an array of ${held}`);
     if (stride.type !== 'u32') this.fail('a stride is a u32');
@@ -250,9 +250,9 @@ class Verifier {
   }
 }
 
-/** What an element of a buffer is. */
-export const elementOf = ({ dtype, fours }: Buffer): ElementType =>
-  fours ? `vec4${dtype === 'f16' ? 'h' : 'f'}` : dtype;
+/** What an element of a buffer is; of one that may yet be declared in fours, what is taken of it. */
+export const elementOf = ({ dtype, fours }: Buffer, taken: ValueType): ElementType =>
+  fours === true || (fours && shapeOf(taken).lanes === 4) ? `vec4${dtype === 'f16' ? 'h' : 'f'}` : dtype;
 
 const isCount = (n: number): boolean => Number.isSafeInteger(n) && n > 0;
 

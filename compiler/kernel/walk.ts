@@ -106,6 +106,14 @@ export function forEachExpr(stmts: readonly Stmt[], visit: (expr: Expr) => void)
   }
 }
 
+/** Calls `visit` with all statements and those in them, outer ones first. */
+export function forEachStmt(stmts: readonly Stmt[], visit: (stmt: Stmt) => void): void {
+  for (const stmt of stmts) {
+    visit(stmt);
+    if ('body' in stmt) forEachStmt(stmt.body, visit);
+  }
+}
+
 /** Whether it is done by all of a subgroup together: where it is written, it stays. */
 export const isCollective = (expr: Expr): boolean =>
   expr.kind === 'loadFragment' ||

@@ -75,12 +75,11 @@ export function linearInvocation({ b, inline }: Site, total: number, workgroup: 
 export function storeResults(site: Site, index: readonly Index[], which: readonly Output[] = site.outputs): void {
   const { b, inline } = site;
   const stores = which.map((output) => {
-    const { node, buffer } = output;
+    const { buffer } = output;
     const { place, value } = elementAt(site, index, output);
-    if (buffer.fours) inline.notByFours.add(node);
     return { buffer, place: inline.ix.expr(place), value: named(site, output, value, which) };
   });
-  for (const { buffer, place, value } of stores) if (!buffer.fours) b.store(buffer, place, value);
+  for (const { buffer, place, value } of stores) b.store(buffer, place, value);
 }
 
 /** A result at an index of the kernel's domain, and where in its buffer it goes. */
@@ -159,8 +158,7 @@ export function storeFour(
 }
 
 /**
- * Stores the results at four indices of the kernel's domain, in one go where a buffer holds fours. A result that does not lie in it so is
- * noted (lower.ts). `select` is called before anything is computed at index u.
+ * Stores the results at four indices of the kernel's domain, in one go where a buffer may hold fours and they are one. `select` is called before anything is computed at index u.
  */
 export function storeFours(
   site: Site,
@@ -177,11 +175,10 @@ export function storeFours(
       return { value: named(site, output, value, which), place };
     });
   });
-  which.forEach(({ node, buffer }, i) => {
+  which.forEach(({ buffer }, i) => {
     const [places, values] = [elements.map((all) => all[i].place), elements.map((all) => all[i].value)];
     const place = buffer.fours ? ix.foursAt(places) : undefined;
     if (place) b.store(buffer, ix.expr(place), asVector(site, values));
-    else if (buffer.fours) inline.notByFours.add(node);
     else places.forEach((at, u) => b.store(buffer, ix.expr(at), values[u]));
   });
 }

@@ -5,7 +5,7 @@ import { bindingsOf, boundType, isBundle, type Bound, type Region } from '../fus
 import { isPack } from '../rewrite/packs.ts';
 import { KernelBuilder } from '../kernel/builder.ts';
 import { Inliner } from '../kernel/inline.ts';
-import type { Buffer, Kernel } from '../kernel/ir.ts';
+import type { Kernel } from '../kernel/ir.ts';
 import type { DeviceSpec } from '../device.ts';
 import type { Output } from './common.ts';
 import { choosePlan, familyOf, type Plan } from './registry.ts';
@@ -13,15 +13,43 @@ import { choosePlan, familyOf, type Plan } from './registry.ts';
 /** Buffers of the kernel are `bindingsOf` the region, in order. Throws where the plan is none for it: it would compute something else. */
 export function lower(region: Region, wanted: Plan, device: DeviceSpec): Kernel {
   const plan = choosePlan(region, device, undefined, wanted);
+  const b = new KernelBuilder();
+  const inline = new Inliner(b, sharedMembers(region));
+  const homes = declareBuffers(region, plan, b);
+  const read = (node: Node, { buffer, offset }: Home): void => {
+    inline.buffers.set(node, buffer);
+    if (offset) inline.offsets.set(node, offset);
+  };
+  for (const node of region.reads) read(node, homes.get(node)!);
+  for (const [node, old] of region.replaces) read(old, homes.get(node)!);
+  const outputs = region.results.map((result): Output => ({ ...result, ...homes.get(result.node)! }));
+  const { workgroupSize, grid, subgroup } = familyOf(plan).lower({ region, b, inline, outputs }, plan);
+  return b.finish(workgroupSize, grid, subgroup);
+}
+
+/** Where a value lies: in a buffer, so many elements from its start. */
+type Home = Pick<Output, 'buffer' | 'offset'>;
+
+function declareBuffers(region: Region, plan: Plan, b: KernelBuilder): Map<Node, Home> {
   const { byFours, storesFours } = familyOf(plan);
-  const fours = new Set(
-    byFours?.(plan) ? bindingsOf(region).filter((one) => liesInFours(one, region, storesFours)) : [],
-  );
-  for (;;) {
-    const { kernel, notByFours } = attempt(region, plan, fours);
-    if (!notByFours.size) return kernel;
-    for (const node of notByFours) fours.delete(bindingOf(node, region));
+  const isResult = (node: Node) => region.results.some((result) => result.node === node);
+  const homes = new Map<Node, Home>();
+  for (const binding of bindingsOf(region)) {
+    const fours = byFours?.(plan) && liesInFours(binding, region, storesFours) ? 'open' : undefined;
+    if (isBundle(binding)) {
+      const { parts, elements, isWritten, states } = binding;
+      const access = isWritten ? 'read_write' : 'read';
+      const buffer = b.buffer(`${tailOf(states[0])}_state`, 'f32', elements, access, fours);
+      for (const [node, { offset }] of parts) homes.set(node, { buffer, offset });
+    } else {
+      const access = isResult(binding) ? 'read_write' : 'read';
+      const elements = sizeOf(boundType(binding, region).shape);
+      const buffer = b.buffer(bufferName(binding), binding.type.dtype, elements, access, fours);
+      const start = region.spans.get(binding)?.start ?? 0;
+      homes.set(binding, { buffer, offset: -start * sizeOf(binding.type.shape.slice(1)) });
+    }
   }
+  return homes;
 }
 
 /** Whether what a kernel binds may be an array of fours. */
@@ -33,49 +61,6 @@ function liesInFours(binding: Node | Bound, region: Region, storesFours = false)
   }
   const isRead = region.reads.includes(binding);
   return isFloat(binding.type.dtype) && sizeOf(boundType(binding, region).shape) % 4 === 0 && (storesFours || isRead);
-}
-
-/** What a kernel binds for a value that it reads or writes. */
-function bindingOf(node: Node, { replaces, bundles }: Region): Node | Bound {
-  const bundle = bundles.find(({ parts }) => parts.has(node));
-  return bundle ?? [...replaces].find(([, old]) => old === node)?.[0] ?? node;
-}
-
-/** The kernel, if every read of the nodes in `fours` is of a known place in its four. */
-function attempt(
-  region: Region,
-  plan: Plan,
-  fours: ReadonlySet<Node | Bound>,
-): { kernel: Kernel; notByFours: ReadonlySet<Node> } {
-  const b = new KernelBuilder();
-  const inline = new Inliner(b, sharedMembers(region));
-  const isResult = (node: Node) => region.results.some((result) => result.node === node);
-  const homes = new Map<Node, { buffer: Buffer; offset: number }>();
-  for (const binding of bindingsOf(region)) {
-    if (isBundle(binding)) {
-      const { parts, elements, isWritten } = binding;
-      const access = isWritten ? 'read_write' : 'read';
-      const name = `${tailOf(binding.states[0])}_state`;
-      const buffer = b.buffer(name, 'f32', elements, access, fours.has(binding));
-      for (const [node, { offset }] of parts) homes.set(node, { buffer, offset });
-    } else {
-      const { dtype } = binding.type;
-      const access = isResult(binding) ? 'read_write' : 'read';
-      const elements = sizeOf(boundType(binding, region).shape);
-      const buffer = b.buffer(bufferName(binding), dtype, elements, access, fours.has(binding));
-      const start = region.spans.get(binding)?.start ?? 0;
-      homes.set(binding, { buffer, offset: -start * sizeOf(binding.type.shape.slice(1)) });
-    }
-  }
-  const read = (node: Node, { buffer, offset }: { buffer: Buffer; offset: number }): void => {
-    inline.buffers.set(node, buffer);
-    if (offset) inline.offsets.set(node, offset);
-  };
-  for (const node of region.reads) read(node, homes.get(node)!);
-  for (const [node, old] of region.replaces) read(old, homes.get(node)!);
-  const outputs = region.results.map((result): Output => ({ ...result, ...homes.get(result.node)! }));
-  const { workgroupSize, grid, subgroup } = familyOf(plan).lower({ region, b, inline, outputs }, plan);
-  return { kernel: b.finish(workgroupSize, grid, subgroup), notByFours: inline.notByFours };
 }
 
 /** Pointwise members that several members read, or that one reads and the kernel writes. */

@@ -43,6 +43,72 @@ function after(pass: string, ...body: Stmt[]): string[] {
   return printIr(verifyKernel(made)).split('\n').slice(3, -2);
 }
 
+describe('vectorize', () => {
+  const open = (name: string, access: Buffer['access']) =>
+    ({ name, dtype: 'f32', elements: 64, access, fours: 'open' }) as const;
+  const [from, to] = [open('from', 'read'), open('to', 'read_write')];
+  const four = b.bind('v', b.loadFour(from, lane));
+  const load = bind('v', b.loadFour(from, lane));
+  const all = (value: Expr, index: Expr = lane): Stmt => ({ kind: 'store', buffer: to, index, value });
+
+  const made = (...body: Stmt[]): string[] => {
+    const kernel = { ...kernelOf(body), buffers: [from, to, y] };
+    const { run } = KERNEL_PASSES.find(({ name }) => name === 'vectorize')!;
+    return printIr(verifyKernel(run(verifyKernel(kernel))))
+      .split('\n')
+      .slice(1, -2);
+  };
+
+  it('declares in fours what is always taken by fours, or at a known place in one', () => {
+    expect(made(load, all(four), store(lane, b.component(four, 3)))).toEqual([
+      '  read from: f32[64] by fours',
+      '  read_write to: f32[64] by fours',
+      '  read_write y: f32[64]',
+      '  let v: vec4f = from[lane]',
+      '  to[lane] = v',
+      '  y[lane] = v.3',
+    ]);
+  });
+
+  it('takes fours apart of what is read elsewhere by element; each memory for itself', () => {
+    const next = plus(b.binary('*', lane, b.u32(2)), b.u32(5));
+    const lets = [bind('v', b.loadFour(from, next)), bind('one', b.load(from, lane))];
+    expect(made(...lets, all(four), store(lane, b.component(four, 3)))).toEqual([
+      '  read from: f32[64]',
+      '  read_write to: f32[64] by fours',
+      '  read_write y: f32[64]',
+      '  let v_0: f32 = from[((lane * 8) + 20)]',
+      '  let v_1: f32 = from[((lane * 8) + 21)]',
+      '  let v_2: f32 = from[((lane * 8) + 22)]',
+      '  let v_3: f32 = from[((lane * 8) + 23)]',
+      '  let one: f32 = from[lane]',
+      '  to[lane] = vec4f(v_0, v_1, v_2, v_3)',
+      '  y[lane] = v_3',
+    ]);
+  });
+
+  it('stores one by one where something else is', () => {
+    const sums = [0, 1, 2, 3].map((value) => b.literal(value, 'f32'));
+    expect(made(load, all(four), all(b.literal(1, 'f32'))).slice(1)).toEqual([
+      '  read_write to: f32[64]',
+      '  read_write y: f32[64]',
+      '  let v: vec4f = from[lane]',
+      '  to[(lane * 4)] = v.0',
+      '  to[((lane * 4) + 1)] = v.1',
+      '  to[((lane * 4) + 2)] = v.2',
+      '  to[((lane * 4) + 3)] = v.3',
+      '  to[lane] = 1',
+    ]);
+    expect(made(all(b.call('vec4f', sums, 'vec4f')), all(sums[0])).slice(3)).toEqual([
+      '  to[(lane * 4)] = 0',
+      '  to[((lane * 4) + 1)] = 1',
+      '  to[((lane * 4) + 2)] = 2',
+      '  to[((lane * 4) + 3)] = 3',
+      '  to[lane] = 0',
+    ]);
+  });
+});
+
 describe('unroll', () => {
   it('writes a loop of one round straight', () => {
     expect(after('unroll', loop('i', 1, store(plus(lane, u32('i')), b.load(x, u32('i')))))).toEqual([
