@@ -39,7 +39,7 @@ import { formKernels } from './memory/form-kernels.ts';
 import { bytesBeside, bytesOfAll, leafBytes } from './memory/leaves.ts';
 import { planMemory, type MemoryPlan } from './memory/plan.ts';
 import { isRejected } from './plans/family.ts';
-import { choosePlan, hasKernel, planFor, type Plan } from './plans/registry.ts';
+import { choosePlan, hasKernel, planFor, type Plan, type Planner } from './plans/registry.ts';
 import { channelsLast } from './fusion/channels-last.ts';
 import { nest } from './fusion/nest.ts';
 import { packScalars } from './fusion/scalars.ts';
@@ -129,8 +129,11 @@ export interface CompileOptions {
   readonly passes?: readonly Pass[];
   /** Instead of `fusionPasses` (fusion/passes.ts): what may share a kernel. */
   readonly fusion?: readonly FusionPass[];
-  /** Instead of what the families choose (plans/registry.ts), where it gives one. A plan that is none for its region is refused. */
-  readonly plan?: (region: Region, device: DeviceSpec) => Plan | undefined;
+  /**
+   * Instead of what the families choose (plans/registry.ts), where it gives one. Fusion asks for groups as it goes, of which more is decided
+   * later, and at last each region is asked for; a plan that is none for its region is refused.
+   */
+  readonly plan?: Planner['plan'];
   /**
    * Bytes that weights, state, inputs, constants and activations may take together. Values are computed again instead of kept
    * until they do; when they cannot, the plan that takes least is made, and the caller sees what it takes.
@@ -256,13 +259,13 @@ export const RECOMPUTE = { name: 'recompute', doc: 'what the memory cannot hold 
 
 /** A graph's kernels in order, and where values lie. */
 function placeKernels(graph: Graph, options: CompileOptions, layout: Layout, passed: Remarks) {
-  const { device, verify: checked, fusion: passes } = options;
+  const { device, plan, verify: checked, fusion: passes } = options;
   if (checked) verify(graph, opTable);
   const remarks = new Remarks(passed.list);
   for (const node of nodesOf(graph)) if (isStored(node)) checkBinding(node, device);
   const { formed, fusions, regions, steps, homes } = formKernels(
     graph,
-    { device, ...layout, passes, verify: checked },
+    { device, plan, ...layout, passes, verify: checked },
     remarks,
   );
   for (const { node } of regions.flatMap((region) => region.results)) checkBinding(node, device);

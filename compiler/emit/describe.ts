@@ -9,7 +9,7 @@ import { boundType, operandsOf, type Region } from '../fusion/regions.ts';
 const opName = (node: Node): string => (opDef(node.op).kind === 'view' ? node.op : (node.origin ?? node.op));
 
 /** Ops in order, composites by their own name, each once. */
-export function opsOf(region: Region, options: { views: boolean }): string[] {
+export function opsOf(region: Pick<Region, 'members'>, options: { views: boolean }): string[] {
   const names = region.members
     .filter(
       (n) => opDef(n.op).kind !== 'leaf' && (options.views || opDef(n.op).kind !== 'view' || opDef(n.op).view?.rows),

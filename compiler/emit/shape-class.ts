@@ -6,15 +6,19 @@
 import { sizeOf, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import { contiguousAxis } from '../plans/contiguous.ts';
-import { kindOf, needsOf } from '../plans/family.ts';
-import { operandsOf, rowAxes, type Region } from '../fusion/regions.ts';
+import { kindOf, needsOf, type Group } from '../plans/family.ts';
+import { rowAxes, type Region } from '../fusion/regions.ts';
 import type { DeviceSpec } from '../device.ts';
 import { opsOf } from './describe.ts';
 
+/** A region, or a group of which more is decided later. */
+type Classed = Group & Partial<Pick<Region, 'replaces'>>;
+
 /** `product batch<=1 m<=64 n=384 k<=128 f32 f32 f32 last last linear+gelu`: text without line breaks. */
-export function shapeClass(region: Region, device: DeviceSpec): string {
-  const { root, results } = region;
-  const dtypes = [...operandsOf(region), ...results.map(({ node }) => node)].map((node) => node.type.dtype);
+export function shapeClass(region: Classed, device: DeviceSpec): string {
+  const { root, reads = [], replaces, results = [], members = [] } = region;
+  const bound = [...reads, ...(replaces?.values() ?? []), ...results.map(({ node }) => node)];
+  const dtypes = bound.map((node) => node.type.dtype);
   const counted = [...new Set(dtypes)].map((dtype) => `${dtype}*${dtypes.filter((other) => other === dtype).length}`);
   const needs = needsOf(region).map((need) => need.replaceAll(' ', '-'));
   const words = [
@@ -23,14 +27,21 @@ export function shapeClass(region: Region, device: DeviceSpec): string {
     ...counted.sort(),
     ...(device.steady ? ['steady'] : []),
     ...needs,
-    opsOf(region, { views: false }).join('+') || 'copy',
+    opsOf({ members }, { views: false }).join('+') || 'copy',
   ];
   return words.join(' ');
 }
 
+/** Of a class, what a group has of it before all is decided that is fused with it; and the ops that are. */
+export function contractionIn(kind: string): readonly [contraction: string, ops: string] {
+  const words = kind.split(' ');
+  const ops = words.pop()!;
+  return [words.filter((word) => !word.includes('*')).join(' '), ops];
+}
+
 const upTo = (name: string, size: number): string => `${name}<=${2 ** Math.ceil(Math.log2(Math.max(1, size)))}`;
 
-function sizesOf({ anchor, reductions }: Region, root: Node): string[] {
+function sizesOf({ anchor, reductions = [] }: Classed, root: Node): string[] {
   if (anchor) return contractionSizes(anchor);
   if (!reductions.length) return [upTo('elements', sizeOf(root.type.shape))];
   const { shape, kept, reduced } = rowAxes(reductions);

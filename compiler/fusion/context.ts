@@ -1,12 +1,12 @@
 /** What fusion passes know besides the fusion: the device, what was found out before, and the flow of the graph's values. */
 import { nodesOf, results, usersOf, type Graph, type Node, type Remarks } from '../ir/index.ts';
 import { limit, type DeviceSpec } from '../device.ts';
+import type { Planner } from '../plans/registry.ts';
 import { NO_BUNDLES, type Bundles } from './bundles.ts';
 import { postDominators } from './dominance.ts';
 import { isStored } from './storage.ts';
 
-export interface FusionFacts {
-  readonly device: DeviceSpec;
+export interface FusionFacts extends Planner {
   readonly bundles?: Bundles;
   /** State whose new values no kernel can write over the old ones (memory/reuse.ts). */
   readonly noAlias?: ReadonlySet<Node>;
@@ -17,6 +17,7 @@ export interface FusionFacts {
 
 export class FusionContext {
   readonly device: DeviceSpec;
+  readonly plan: Planner['plan'];
   readonly bundles: Bundles;
   readonly noAlias: ReadonlySet<Node>;
   readonly cuts: ReadonlySet<Node>;
@@ -35,9 +36,10 @@ export class FusionContext {
 
   constructor(
     graph: Graph,
-    { device, bundles = NO_BUNDLES, noAlias = new Set(), cuts = new Set(), remarks }: FusionFacts,
+    { device, plan, bundles = NO_BUNDLES, noAlias = new Set(), cuts = new Set(), remarks }: FusionFacts,
   ) {
     this.device = device;
+    this.plan = plan;
     this.bundles = bundles;
     this.noAlias = noAlias;
     this.cuts = cuts;

@@ -1,7 +1,7 @@
 /** How often values are computed and read: what it costs to compute them where they are read instead of storing them. */
 import { sizeOf, type Node } from '../ir/index.ts';
-import type { DeviceSpec } from '../device.ts';
 import { isProduct, joinedAxis, opDef } from '../ops/index.ts';
+import type { Planner } from '../plans/registry.ts';
 import type { Choice } from './choice.ts';
 import { groupOf, type FusionGroup } from './group.ts';
 import { columnsOf, loadsOf, type Loads } from './planned.ts';
@@ -39,12 +39,12 @@ interface Rows {
 }
 
 /** The rows that values are of: a product computes those of its left operand for each column of tiles. */
-function rowsIn(groups: readonly FusionGroup[], device: DeviceSpec): Map<Node, Rows> {
+function rowsIn(groups: readonly FusionGroup[], planner: Planner): Map<Node, Rows> {
   const rows = groups.flatMap((group): [Node, Rows][] => {
     const { kind, root, reductions, prologue, epilogue } = group;
     if (kind === 'row') return [...reductions, ...epilogue].map((node) => [node, { root, times: 1 }]);
     const values = [...reductions, ...prologue];
-    const times = values.length ? columnsOf(group, device) : 1;
+    const times = values.length ? columnsOf(group, planner) : 1;
     return values.map((node) => [node, { root: values[values.length - 1], times }]);
   });
   return new Map(rows);
@@ -61,7 +61,7 @@ export class Evaluations {
   private readonly loads = new Map<Node, Loads>();
 
   constructor(private readonly choice: Choice) {
-    this.rows = rowsIn(choice.groups, choice.context.device);
+    this.rows = rowsIn(choice.groups, choice.context);
     for (const node of choice.context.nodes) {
       const row = this.rows.get(node);
       if (!row) continue;
@@ -127,8 +127,7 @@ export class Evaluations {
   private operands(user: Node, node: Node): [operand: number, count: Count][] {
     const { context, owners } = this.choice;
     const known =
-      this.loads.get(user) ??
-      loadsOf(owners.get(user) ?? groupOf('contraction', user, { anchor: user }), context.device);
+      this.loads.get(user) ?? loadsOf(owners.get(user) ?? groupOf('contraction', user, { anchor: user }), context);
     this.loads.set(user, known);
     return user.inputs.flatMap((input, i): [number, Count][] =>
       input === node ? [[i, counted(known.elements[i], known.hidden[i])]] : [],

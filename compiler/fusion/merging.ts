@@ -102,7 +102,7 @@ export class Merging {
   planned(first: FusionGroup, second: FusionGroup, merged: FusionGroup): FusionGroup | string {
     const why = this.obstacle(first, second, merged);
     if (why) return why;
-    const whole = replanned(merged, this.fusion.stored, this.context.device);
+    const whole = replanned(merged, this.fusion.stored, this.context);
     return isRejected(whole) ? `no kernel computes ${labelOf(merged.root)} so: ${whole.rejected}` : whole;
   }
 

@@ -117,7 +117,7 @@ class Products {
     const { consumer, values } = loaded;
     if (!isProduct(consumer) || this.loads.has(consumer)) return undefined;
     const missed = (why: string) => void this.remarks?.missed('pieces', [norm.squares, producer, consumer], why);
-    const [giving, loading] = [producer, consumer].map((product) => tilesFor(product, this.device));
+    const [giving, loading] = [producer, consumer].map((product) => tilesFor(product, { device: this.device }));
     if (isRejected(giving)) return missed(`${labelOf(producer)} has no square tiles: ${giving.rejected}`);
     if (isRejected(loading)) return missed(`${labelOf(consumer)} has no square tiles: ${loading.rejected}`);
     const shape = piecesOf(norm, epilogue, giving);

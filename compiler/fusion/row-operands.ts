@@ -9,9 +9,9 @@
  */
 import { labelOf, sameShape, sizeOf, type Node, type Remarks } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
-import { isHardware, prefersSubgroupProducts, type DeviceSpec } from '../device.ts';
+import { isHardware, prefersSubgroupProducts } from '../device.ts';
 import { groupOf, isRejected } from '../plans/family.ts';
-import { describePlan, familyOf, planFor } from '../plans/registry.ts';
+import { describePlan, familyOf, planBy, type Planner } from '../plans/registry.ts';
 import { domainOf, fullShape, type FusionGroup, type Result } from './group.ts';
 import { columnsOf } from './planned.ts';
 import { keepsRows } from './rows.ts';
@@ -26,9 +26,10 @@ export function unfit(
   row: FusionGroup,
   product: FusionGroup,
   operand: Result,
-  device: DeviceSpec,
+  planner: Planner,
   isRead: (node: Node) => boolean,
 ): string | undefined {
+  const { device } = planner;
   const anchor = product.anchor!;
   const label = labelOf(anchor);
   if (prefersSubgroupProducts(device))
@@ -36,9 +37,9 @@ export function unfit(
   if (!endsAsRows(operand, row.reductions[0]))
     return `${labelOf(operand.node)} is not the rows that are reduced, along the last axis`;
   if (product.reductions.length || product.totals.length || product.pieces) return `${label} has taken in other rows`;
-  if (isHardware(device)) return repeatsLoads(row, anchor, device, isRead);
+  if (isHardware(device)) return repeatsLoads(row, anchor, planner, isRead);
   const work = workOf(row, isRead);
-  if (work > MOST_WORK && columnsOf(product, device) > 1)
+  if (work > MOST_WORK && columnsOf(product, planner) > 1)
     return `an element of them takes ${work} operations, which every column of tiles would do again`;
   return undefined;
 }
@@ -53,15 +54,18 @@ const DISPATCH_LOADS = 250_000;
 function repeatsLoads(
   row: FusionGroup,
   product: Node,
-  device: DeviceSpec,
+  planner: Planner,
   isRead: (node: Node) => boolean,
 ): string | undefined {
   const group = groupOf(product);
-  const [plan, inside] = [group, { ...group, reductions: row.reductions }].map((one) => planFor(one, device));
+  const withRows = { ...group, reductions: row.reductions };
+  const [plan, inside] = [group, withRows].map((one) => planBy(one, planner));
   if (isRejected(plan) || isRejected(inside)) return undefined;
-  if (describePlan(plan) !== describePlan(inside))
+  // A plan that is given for the two together was found to be worth it.
+  const isGiven = planner.plan?.(withRows, planner.device) !== undefined;
+  if (!isGiven && describePlan(plan) !== describePlan(inside))
     return `${labelOf(product)} is computed better without them, by ${describePlan(plan)}`;
-  const [columns] = familyOf(plan).cost(plan, group).loads;
+  const [columns] = familyOf(inside).cost(inside, group).loads;
   const size = sizeOf(fullShape(row));
   const isAlongRow = (node: Node) => (node.type.shape.at(-1) ?? 1) > 1;
   const perElement = passesOf(row, isRead).reduce((sum, { reads }) => sum + [...reads].filter(isAlongRow).length, 0);

@@ -31,17 +31,19 @@ export function sliceOf(
 }
 
 /** Values that a group reads from memory. `stored`: what kernels leave there. */
-export const readsOf = (group: FusionGroup, stored: ReadonlySet<Node>): ReadonlySet<Node> => walk(group, stored).reads;
+export const readsOf = (group: FusionGroup, stored: ReadonlySet<Node>): ReadonlySet<Node> =>
+  partsOf(group, stored).reads;
 
 /** What a group computes. */
 export const membersOf = (group: FusionGroup, stored: ReadonlySet<Node>): ReadonlySet<Node> =>
-  walk(group, stored).members;
+  partsOf(group, stored).members;
 
 /** Which copies of what is computed twice a group has a part of. */
 export const copiesIn = (group: FusionGroup, stored: ReadonlySet<Node>): Set<unknown> =>
   new Set([...membersOf(group, stored)].flatMap(({ copy }) => copy ?? []));
 
-function walk({ results }: FusionGroup, stored: ReadonlySet<Node>): Slice {
+/** Both. */
+export function partsOf({ results }: FusionGroup, stored: ReadonlySet<Node>): Slice {
   const own = new Set(results.map(({ node }) => node));
   return sliceOf(own, (node) => isStored(node) || (stored.has(node) && !own.has(node)));
 }

@@ -1,5 +1,5 @@
 /** Walking over kernel IR: what a statement or an expression is made of. */
-import type { Expr, Stmt } from './ir.ts';
+import type { Expr, Kernel, Stmt } from './ir.ts';
 
 export function childrenOf(expr: Expr): readonly Expr[] {
   switch (expr.kind) {
@@ -147,6 +147,18 @@ export const substitute = (stmts: readonly Stmt[], change: (expr: Expr) => Expr)
     );
     return 'body' in changed ? { ...changed, body: substitute(changed.body, change) } : changed;
   });
+
+/** All names that a kernel gives. */
+export function namesIn({ buffers, shared, body }: Kernel): Set<string> {
+  const found = new Set([...buffers, ...shared].map(({ name }) => name));
+  forEachStmt(body, (stmt) => {
+    if (stmt.kind === 'let') found.add(stmt.name);
+    if (stmt.kind === 'var') found.add(stmt.variable.name);
+    if (stmt.kind === 'array') found.add(stmt.array.name);
+    if (stmt.kind === 'for') found.add(stmt.index);
+  });
+  return found;
+}
 
 /** The names of variables: what they hold changes. */
 export function variablesIn(stmts: readonly Stmt[], found = new Set<string>()): Set<string> {

@@ -11,7 +11,16 @@ import attentionGradientFragments from './attention-gradient-fragments/index.ts'
 import attentionGradientTiled from './attention-gradient-tiled/index.ts';
 import attentionSubgroup from './attention-subgroup/index.ts';
 import attentionTiled from './attention-tiled/index.ts';
-import { groupOf, isRejected, kindOf, type Family, type Geometry, type Group, type Rejection } from './family.ts';
+import {
+  groupOf,
+  isRejected,
+  kindOf,
+  type Family,
+  type Geometry,
+  type Group,
+  type Need,
+  type Rejection,
+} from './family.ts';
 import map from './map/index.ts';
 import productFragments from './product-fragments/index.ts';
 import productColumns from './product-columns/index.ts';
@@ -66,6 +75,16 @@ export function planFor(group: Group, device: DeviceSpec, wanted?: Plan): Plan |
   }
   return { rejected: reasons.join('; ') || `no family computes ${kindOf(group)}` };
 }
+
+/** Who chooses plans: the families, for a device; where something from outside gives one, that. */
+export interface Planner {
+  readonly device: DeviceSpec;
+  readonly plan?: (group: Group, device: DeviceSpec) => Plan | undefined;
+}
+
+/** The plan of a group, or as much of one as has been decided: the one given for it, or that of the families. */
+export const planBy = (group: Group, { device, plan }: Planner): Plan | Rejection =>
+  planFor(group, device, plan?.(group, device));
 
 /**
  * The plans of a group that are worth measuring on the device, each once: the one it has, then those of all families. All are
@@ -135,11 +154,14 @@ export const describePlan = (plan: Plan): string => familyOf(plan).describe(plan
 
 /**
  * The square tiles of a product whose kernel shall compute statistics of its operand's rows, or reductions of its result; or why
- * it has none, or better ones without those.
+ * it has none, or better ones without those. `need`: which of them is in question.
  */
-export function tilesFor(product: Node, device: DeviceSpec): Tiles | Rejection {
+export function tilesFor(product: Node, { device, plan }: Planner, need?: Need): Tiles | Rejection {
   const needs = ['row statistics', 'stored rows', 'partial reductions', 'totals'] as const;
   const group = groupOf(product);
+  const asked = { ...group, needs: need ? [need] : needs };
+  const given = plan?.(asked, device);
+  if (given) return planFor(asked, device, given) as unknown as Tiles | Rejection;
   const [alone, tiles] = [planFor(group, device), planFor({ ...group, needs }, device)];
   if (isRejected(alone) || isRejected(tiles) || alone.family === tiles.family) return tiles as Tiles | Rejection;
   return { rejected: `it is computed better without them, by ${describePlan(alone)}` };

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { PORTABLE, type DeviceSpec } from '../../compiler/device.ts';
-import { shapeClass } from '../../compiler/emit/shape-class.ts';
+import { contractionIn, shapeClass } from '../../compiler/emit/shape-class.ts';
 import { DitcError, labelOf } from '../../compiler/ir/index.ts';
 import type { CompileOptions } from '../../compiler/pipeline.ts';
 import { isRejected } from '../../compiler/plans/family.ts';
@@ -10,7 +10,7 @@ import { planFor, planText } from '../../compiler/plans/registry.ts';
 import { fileError } from '../file-error.ts';
 import { FOLDER, OFF } from './option.ts';
 import { shownPath } from './path.ts';
-import { adapterOf, isFor, parseTable, type Adapter, type TuningTable } from './table.ts';
+import { adapterOf, isFor, parseTable, type Adapter, type Line, type TuningTable } from './table.ts';
 
 /** A table with the file that it is from. */
 export interface FoundTable {
@@ -79,7 +79,10 @@ export function readTable(path: string): FoundTable {
   return { path, table: parseTable(text, path) };
 }
 
-/** What a compilation is told of a table: plans for the kernels that it has a line for and that the plan is legal for. */
+/**
+ * What a compilation is told of a table: plans for the kernels that it has a line for and that the plan is legal for. Contractions are asked
+ * for while it is decided what is fused with them; a line of the same contraction then stands for what it may become.
+ */
 export class Tuning {
   readonly #found: FoundTable;
   /** Of lines whose plan is none for a kernel, why. */
@@ -90,13 +93,24 @@ export class Tuning {
   }
 
   readonly plan: NonNullable<CompileOptions['plan']> = (region, device) => {
-    const line = this.#found.table.lines.get(shapeClass(region, device));
+    const kind = shapeClass(region, device);
+    const isWhole = 'replaces' in region;
+    const line = this.#found.table.lines.get(kind) ?? (isWhole || !region.anchor ? undefined : this.#alike(kind));
     if (!line) return undefined;
     const answer = planFor(region, device, line.plan);
     if (!isRejected(answer)) return line.plan;
-    this.#refused.set(line.at, `${planText(line.plan)} does not compute ${labelOf(region.root)}: ${answer.rejected}`);
+    if (isWhole)
+      this.#refused.set(line.at, `${planText(line.plan)} does not compute ${labelOf(region.root)}: ${answer.rejected}`);
     return undefined;
   };
+
+  /** The line of the same contraction: with the same ops fused to it where there is one, else the first. */
+  #alike(kind: string): Line | undefined {
+    const [contraction, ops] = contractionIn(kind);
+    const { lines } = this.#found.table;
+    const alike = [...lines].filter(([other]) => contractionIn(other)[0] === contraction);
+    return (alike.find(([other]) => contractionIn(other)[1] === ops) ?? alike[0])?.[1];
+  }
 
   /** What was refused, for people, once all is compiled. */
   refused(): string[] {

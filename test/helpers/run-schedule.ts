@@ -24,13 +24,18 @@ export interface Ran {
 export interface RunOptions extends CompileOptions {
   /** Numbers that kernels round to f16 stay as they are. */
   readonly exact?: boolean;
+  /** Another plan for a kernel, once it is decided what it computes. */
+  readonly replan?: (which: number) => Scheduled['regions'][number]['plan'] | undefined;
 }
 
 /**
  * `kernels`: runs what is emitted, as kernel IR; else the graph of each region, by the interpreter. What nobody wrote is NaN.
  */
 export function runSchedule(graph: Graph, bindings: Bindings, options: RunOptions, kernels = true): Ran {
-  const parts = scheduleAll([graph], options);
+  const { replan = () => undefined } = options;
+  const parts = scheduleAll([graph], options).map((part): Scheduled => {
+    return { ...part, regions: part.regions.map(({ region, plan }, i) => ({ region, plan: replan(i) ?? plan })) };
+  });
   // What passes took out of it fills tables, and runs before.
   const known = { ...bindings };
   for (const part of parts.slice(0, -1)) {

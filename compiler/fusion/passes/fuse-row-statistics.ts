@@ -59,11 +59,12 @@ function withStatistics(
   row: FusionGroup,
   product: FusionGroup,
   { byRoot }: Groups,
-  { device, returned, maxReads }: FusionContext,
+  context: FusionContext,
 ): FusionGroup | string {
+  const { returned, maxReads } = context;
   if (returned.has(row.root)) return `${labelOf(row.root)} is a result of the graph`;
   const isRead = (node: Node) => isStored(node) || (byRoot.has(node) && node !== row.root && node !== product.root);
-  const why = unfit(row, product, { node: row.root, views: row.views }, device, isRead);
+  const why = unfit(row, product, { node: row.root, views: row.views }, context, isRead);
   if (why) return why;
   const kernel = { ...product, reductions: row.reductions, prologue: row.epilogue };
   const apart = whyNotComputable(kernel, (node) => isRead(node) && !row.reductions.includes(node));
@@ -71,7 +72,7 @@ function withStatistics(
   const reads = sliceOf([product.root], isRead).reads.size;
   if (reads > maxReads) return tooManyBuffers(reads, maxReads, `with ${labelOf(product.root)}`);
   const given = new Set([...byRoot.keys()].filter((node) => node !== row.root));
-  const planned = replanned(kernel, given, device);
+  const planned = replanned(kernel, given, context);
   return isRejected(planned) ? planned.rejected : planned;
 }
 

@@ -10,7 +10,7 @@ import { chooseStored } from '../stored.ts';
 export function materialize(fusion: Fusion, context: FusionContext): Fusion {
   const stored = chooseStored(choiceFor(fusion, context));
   const planned = (group: FusionGroup): FusionGroup => {
-    const whole = group.anchor ? replanned(group, stored, context.device) : group;
+    const whole = group.anchor ? replanned(group, stored, context) : group;
     return isRejected(whole) ? group : whole;
   };
   return { ...fusion, stored, groups: withMaps(fusion, stored).map(planned) };

@@ -4,7 +4,7 @@
  */
 import { labelOf, type Node } from '../../ir/index.ts';
 import { attrList, opDef, keepsOrder } from '../../ops/index.ts';
-import { isRejected, type Rejection } from '../../plans/family.ts';
+import { isRejected, type Need, type Rejection } from '../../plans/family.ts';
 import { tilesFor, type Plan } from '../../plans/registry.ts';
 import { pieceTile, sharesTotals, type Tiles } from '../../plans/tile-partials.ts';
 import type { FusionContext } from '../context.ts';
@@ -29,7 +29,8 @@ function fusePieces(groups: Groups, context: FusionContext): Set<Node> {
     const product = row.kind === 'row' ? productOf(row, groups) : undefined;
     if (!product) continue;
     const [reduction] = row.reductions;
-    if (take(row, product, groups, context, (tiles) => withPiece(product, reduction, tiles))) partial.add(reduction);
+    if (take(row, product, groups, context, 'partial reductions', (tiles) => withPiece(product, reduction, tiles)))
+      partial.add(reduction);
   }
   return partial;
 }
@@ -49,18 +50,19 @@ function take(
   row: FusionGroup,
   product: FusionGroup,
   groups: Groups,
-  { device, remarks }: FusionContext,
+  context: FusionContext,
+  need: Need,
   withRow: (tiles: Tiles) => FusionGroup | undefined,
 ): boolean {
-  const tiles = tilesFor(product.anchor!, device);
+  const tiles = tilesFor(product.anchor!, context, need);
   const more = isRejected(tiles) ? undefined : withRow(tiles);
   if (!more && !isRejected(tiles)) return false;
   const given = givenBy([...groups.values()].filter((group) => group !== row));
   const plan = product.plan && (tiles as unknown as Plan);
-  const whole = more ? replanned({ ...more, plan }, given, device) : (tiles as Rejection);
+  const whole = more ? replanned({ ...more, plan }, given, context) : (tiles as Rejection);
   if (isRejected(whole)) {
     const why = `${labelOf(product.anchor!)} does not compute them: ${whole.rejected}`;
-    remarks?.missed('partial-statistics', [row.root, product.root], why);
+    context.remarks?.missed('partial-statistics', [row.root, product.root], why);
     return false;
   }
   groups.set(product.root, whole);
@@ -125,7 +127,7 @@ function fuseTotals(groups: Groups, context: FusionContext, partial: ReadonlySet
     const combined = [...product.totals, ...row.reductions].sort((a, b) => a.id - b.id);
     const fromTotals = [...new Set([...product.fromTotals, ...loaded!.values])];
     const withTotals = { ...product, totals: combined, fromTotals };
-    take(row, product, groups, context, (tiles) => (sharesTotals(tiles, first) ? withTotals : undefined));
+    take(row, product, groups, context, 'totals', (tiles) => (sharesTotals(tiles, first) ? withTotals : undefined));
   }
 }
 

@@ -7,10 +7,10 @@ import type { FusionContext } from '../context.ts';
 import { givenBy, type Fusion, type FusionGroup } from '../group.ts';
 import { planOf } from '../planned.ts';
 
-export function planContractions(fusion: Fusion, { device }: FusionContext): Fusion {
+export function planContractions(fusion: Fusion, context: FusionContext): Fusion {
   const given = givenBy(fusion.groups);
   const planned = (group: FusionGroup): FusionGroup => {
-    const plan = group.anchor ? planOf(group, given, device) : undefined;
+    const plan = group.anchor ? planOf(group, given, context) : undefined;
     // What no kernel computes is refused where kernels are made, with the reasons.
     return plan && !isRejected(plan) ? { ...group, plan } : group;
   };

@@ -4,9 +4,9 @@ import type { FusionContext } from '../context.ts';
 import type { Fusion, FusionGroup } from '../group.ts';
 import { planOf } from '../planned.ts';
 
-export function planOthers(fusion: Fusion, { device }: FusionContext): Fusion {
+export function planOthers(fusion: Fusion, context: FusionContext): Fusion {
   const planned = (group: FusionGroup): FusionGroup => {
-    const plan = group.plan ?? planOf(group, fusion.stored, device);
+    const plan = group.plan ?? planOf(group, fusion.stored, context);
     return isRejected(plan) ? group : { ...group, plan };
   };
   return { ...fusion, groups: fusion.groups.map(planned) };

@@ -47,12 +47,12 @@ function withRows(
   product: FusionGroup,
   operand: Result,
   { stored }: Fusion,
-  { device }: FusionContext,
+  context: FusionContext,
 ): FusionGroup | string {
   const anchor = product.anchor!;
   const label = labelOf(anchor);
   const own = new Set(row.results.map(({ node }) => node));
-  const why = unfit(row, product, operand, device, (node) => isStored(node) || (stored.has(node) && !own.has(node)));
+  const why = unfit(row, product, operand, context, (node) => isStored(node) || (stored.has(node) && !own.has(node)));
   if (why) return why;
   if (!ownsBatch(anchor)) return `${label} reads them for several matrices of its batch`;
   // Of rows that a tile does not compute, it knows nothing.

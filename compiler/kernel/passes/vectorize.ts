@@ -3,11 +3,11 @@
  * not, all are by element, fours too.
  *
  * Before: let v = x[four i]; y[i] = v.1                After: let v = x[i]; y[i] = v.1
- *         let v = z[four i]; y[i] = v.1 + z[j]                let v_1 = z[4 i + 1]; y[i] = v_1 + z[j]
+ *         let v = z[four i]; y[i] = v.1 + z[j]                let v_y = z[4 i + 1]; y[i] = v_y + z[j]
  */
 import type { Buffer, Expr, Kernel, Stmt } from '../ir.ts';
 import { shapeOf } from '../types.ts';
-import { forEachExpr, forEachStmt, mapExpr, operandsOf, withOperands } from '../walk.ts';
+import { forEachExpr, forEachStmt, mapExpr, namesIn, operandsOf, withOperands } from '../walk.ts';
 
 type Load = Extract<Expr, { kind: 'load' }>;
 
@@ -16,7 +16,7 @@ export function vectorize(kernel: Kernel): Kernel {
   if (buffers.every(({ fours }) => fours !== 'open')) return kernel;
   const single = takenSingly(body);
   const declared = new Map(buffers.map((buffer) => [buffer, declare(buffer, single.has(buffer))]));
-  return { ...kernel, buffers: [...declared.values()], body: new Rewriting(declared).block(body) };
+  return { ...kernel, buffers: [...declared.values()], body: new Rewriting(kernel, declared).block(body) };
 }
 
 function declare(buffer: Buffer, isSingle: boolean): Buffer {
@@ -47,8 +47,11 @@ class Rewriting {
   private readonly byName = new Map<string, readonly Expr[]>();
   private readonly elements = new Map<Expr, readonly Expr[]>();
 
-  constructor(declared: ReadonlyMap<Buffer, Buffer>) {
+  private readonly taken: Set<string>;
+
+  constructor(kernel: Kernel, declared: ReadonlyMap<Buffer, Buffer>) {
     this.declared = declared;
+    this.taken = namesIn(kernel);
   }
 
   block = (stmts: readonly Stmt[]): Stmt[] => stmts.flatMap((stmt) => this.statement(stmt));
@@ -91,11 +94,18 @@ class Rewriting {
   private named(name: string, value: Expr): Stmt[] | undefined {
     const elements = this.elements.get(value);
     if (!elements) return undefined;
-    const names = elements.map((element, u): Expr => {
-      return { kind: 'name', name: `${name}_${u}`, type: element.type, id: element.id, level: element.level };
-    });
-    this.byName.set(name, names);
-    return elements.map((element, u) => ({ kind: 'let', name: `${name}_${u}`, value: element }));
+    const names = elements.map((_, u) => this.fresh(`${name}_${'xyzw'[u]}`));
+    this.byName.set(
+      name,
+      elements.map(({ id, level, type }, u) => ({ kind: 'name', name: names[u], type, id, level })),
+    );
+    return elements.map((value, u) => ({ kind: 'let', name: names[u], value }));
+  }
+
+  private fresh(name: string): string {
+    const free = this.taken.has(name) ? this.fresh(`${name}_`) : name;
+    this.taken.add(free);
+    return free;
   }
 
   private stores(store: Extract<Stmt, { kind: 'store' }>): Stmt[] {

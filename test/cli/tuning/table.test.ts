@@ -7,7 +7,7 @@ import { findTable, Tuning } from '../../../library/tuning/find.ts';
 import { adapterOf, parseTable, tableText } from '../../../library/tuning/table.ts';
 import { PORTABLE, type DeviceSpec } from '../../../compiler/device.ts';
 import { shapeClass } from '../../../compiler/emit/shape-class.ts';
-import { schedule } from '../../../compiler/pipeline.ts';
+import { schedule, type CompileOptions } from '../../../compiler/pipeline.ts';
 import type { Plan } from '../../../compiler/plans/registry.ts';
 import { graphOf } from '../../helpers/build-graph.ts';
 
@@ -117,6 +117,28 @@ describe('a compilation', () => {
 
   it('takes the plan of a line', () => {
     expect(by({ family: 'map', workgroup: 128 })).toEqual({ plan: { family: 'map', workgroup: 128 }, refused: [] });
+  });
+
+  it('takes that of a product before it is decided what the product computes', () => {
+    const tiles: Plan = { family: 'product-tiled', side: 4, perThread: 4, depth: 16, rolled: false };
+    const [m, n, k] = [32, 48, 64];
+    const product = graphOf((f, input) => {
+      const x = input('x', [m, k]);
+      const rows = f.mul(x, f.rsqrt(f.add(f.mean(f.square(x), [1]), 1e-6)));
+      return [f.matmul(rows, input('w', [k, n]))];
+    });
+    const [{ region }] = schedule(product, { device: GPU, passes: [] }).regions;
+    const table = parseTable(tableText(adapterOf(GPU), new Map([[shapeClass(region, GPU), tiles]])), 't.txt');
+    const asked: string[] = [];
+    const { plan: given } = new Tuning({ path: 't.txt', table });
+    const plan: CompileOptions['plan'] = (group, device) => {
+      const found = given(group, device);
+      asked.push(`${'replaces' in group ? 'region' : 'group'} with ${group.reductions?.length ?? 0}: ${found?.family}`);
+      return found;
+    };
+    expect(schedule(product, { device: GPU, passes: [], plan }).regions.map((one) => one.plan)).toEqual([tiles]);
+    expect(asked).toContain('group with 1: product-tiled');
+    expect(asked.at(-1)).toBe('region with 1: product-tiled');
   });
 
   it('keeps its own where the line gives one that is not legal, and says why', () => {

@@ -77,13 +77,22 @@ describe('vectorize', () => {
       '  read from: f32[64]',
       '  read_write to: f32[64] by fours',
       '  read_write y: f32[64]',
-      '  let v_0: f32 = from[((lane * 8) + 20)]',
-      '  let v_1: f32 = from[((lane * 8) + 21)]',
-      '  let v_2: f32 = from[((lane * 8) + 22)]',
-      '  let v_3: f32 = from[((lane * 8) + 23)]',
+      '  let v_x: f32 = from[((lane * 8) + 20)]',
+      '  let v_y: f32 = from[((lane * 8) + 21)]',
+      '  let v_z: f32 = from[((lane * 8) + 22)]',
+      '  let v_w: f32 = from[((lane * 8) + 23)]',
       '  let one: f32 = from[lane]',
-      '  to[lane] = vec4f(v_0, v_1, v_2, v_3)',
-      '  y[lane] = v_3',
+      '  to[lane] = vec4f(v_x, v_y, v_z, v_w)',
+      '  y[lane] = v_w',
+    ]);
+  });
+
+  it('takes no name twice', () => {
+    const lets = [bind('v', b.loadFour(from, lane)), bind('v_w', b.load(from, lane))];
+    expect(made(...lets, store(lane, b.component(four, 3))).slice(-3)).toEqual([
+      '  let v_w_: f32 = from[((lane * 4) + 3)]',
+      '  let v_w: f32 = from[lane]',
+      '  y[lane] = v_w_',
     ]);
   });
 

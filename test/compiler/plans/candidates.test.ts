@@ -20,8 +20,7 @@ it.each(CASES.map((one) => [one.name, one] as const))('plans to choose from for 
   const { regions } = schedule(graph, options);
   const { device } = options;
   const outputsBy = (which: number, plan: (typeof regions)[number]['plan']) => {
-    let at = 0;
-    return runSchedule(graph, bindings, { ...options, plan: () => (at++ === which ? plan : undefined) }).outputs;
+    return runSchedule(graph, bindings, { ...options, replan: (i) => (i === which ? plan : undefined) }).outputs;
   };
   for (const [which, { region, plan: own }] of regions.entries()) {
     const plans = candidatesFor(region, device, own);
