@@ -21,7 +21,7 @@ export function vectorize(kernel: Kernel): Kernel {
 
 function declare(buffer: Buffer, isSingle: boolean): Buffer {
   if (buffer.fours !== 'open') return buffer;
-  const { fours, ...plain } = buffer;
+  const { fours: _, ...plain } = buffer;
   return isSingle ? plain : { ...plain, fours: true };
 }
 
