@@ -172,6 +172,14 @@ def choices():
     case("nothing", "ReduceSum", x, noop_with_empty_axes=1)
 
 
+def attentions():
+    q, k, v = normal(2, 4, 5, 8), normal(2, 2, 7, 8), normal(2, 2, 7, 6)
+    case("attention", "Attention", q, k, v, normal(5, 7), version=23, softcap=2.0)
+    case("attention-causal", "Attention", q, k, v, rng.random((2, 1, 5, 7)) > 0.4, version=23, is_causal=1, scale=0.2)
+    rows = normal(2, 5, 12), normal(2, 7, 12), normal(2, 7, 12)
+    case("attention-rows", "Attention", *rows, version=23, q_num_heads=3, kv_num_heads=3)
+
+
 def several():
     x = normal(2, 3, 4)
     node = helper.make_node
@@ -208,7 +216,7 @@ def several():
     whole("kinds", [*kinds, *sums], x, values)
 
 
-for cases in (convolutions, pools, norms, resizing, layout, arithmetic, choices, several):
+for cases in (convolutions, pools, norms, resizing, layout, arithmetic, choices, several, attentions):
     cases()
 save_file(tensors, DATA / "ops.safetensors")
 (DATA / "ops.safetensors").chmod(0o644)

@@ -1,6 +1,7 @@
 /** The ops of ONNX that are read, each as a function of the DSL. */
 import type { Ops } from '../call.ts';
 import { activation } from './activation.ts';
+import { attentions } from './attention.ts';
 import { convolution } from './convolution.ts';
 import { sums } from './einsum.ts';
 import { elementwise } from './elementwise.ts';
@@ -20,6 +21,7 @@ export const ops: Ops = {
   ...activation,
   ...matrix,
   ...sums,
+  ...attentions,
   ...convolution,
   ...pooling,
   ...norm,
