@@ -7,7 +7,7 @@
  */
 import { ALIGNMENT } from '../device.ts';
 import { byteSize, rebuild, sizeOf, type Graph, type Node, type TensorType } from '../ir/index.ts';
-import { attrList, attrNumber, Functional, opTable } from '../ops/index.ts';
+import { attrList, attrNumber, Functional, keepsOrder, opTable } from '../ops/index.ts';
 import { acrossReshape } from './stretch.ts';
 
 /** A piece, and where in the whole it starts. */
@@ -41,7 +41,7 @@ function padsBehind(
 ): readonly Pad[] | undefined {
   const [inner, ...others] = node.inputs.map((input) => padsOf.get(input));
   if (node.op === 'add') return together([inner, ...others]);
-  if (node.op === 'reshape') return inner && reshaped(f, node, inner);
+  if (keepsOrder(node)) return inner && reshaped(f, node, inner);
   return node.op === 'pad' && attrNumber(node.attrs, 'value') === 0 ? padded(node, x, inner) : undefined;
 }
 

@@ -16,7 +16,7 @@ import {
   type Node,
   type Shape,
 } from '../ir/index.ts';
-import { attrList, Functional, opDef, opTable, isBijection, isProduct } from '../ops/index.ts';
+import { attrList, Functional, opDef, opTable, isBijection, isProduct, keepsOrder } from '../ops/index.ts';
 import { acrossReshape, type Stretch } from './stretch.ts';
 
 export function cut(graph: Graph): Graph {
@@ -75,7 +75,7 @@ function throughViews(f: Functional, node: Node, stretch: Stretch, make: typeof 
     const perm = attrList(attrs, 'perm');
     return f.permute(throughViews(f, x, { ...stretch, axis: perm[stretch.axis] }, make), perm);
   }
-  const before = op === 'reshape' ? acrossReshape(type.shape, x.type.shape, stretch) : undefined;
+  const before = keepsOrder(node) ? acrossReshape(type.shape, x.type.shape, stretch) : undefined;
   return before ? f.reshape(throughViews(f, x, before, make), shapeOf(node, stretch)) : make(f, node, stretch);
 }
 

@@ -1,6 +1,6 @@
 /** Joins of parameters of one shape along another axis than their first: views of a pack, which costs nothing (packs.ts). */
 import { rebuild, sameShape, type Graph, type Node, type Shape } from '../ir/index.ts';
-import { attrNumber, Functional, opTable } from '../ops/index.ts';
+import { attrNumber, Functional, joinedAxis, opTable } from '../ops/index.ts';
 import { isApart, type Apart } from './packs.ts';
 
 /** Those of them that no graph of the model rules out, and whose parameters the graph does not update. */
@@ -16,11 +16,15 @@ export function withPacksBeside(graph: Graph, apart: Apart): Graph {
   });
 }
 
-const areBeside = ({ op, attrs, inputs: [first, ...others] }: Node): boolean =>
-  op === 'concat' &&
-  attrs.axis !== 0 &&
-  [first, ...others].every((x) => x.op === 'param') &&
-  others.every(({ type }) => type.dtype === first.type.dtype && sameShape(type.shape, first.type.shape));
+/** Whether parameters of one shape are joined, not along their first axis. */
+function areBeside(node: Node): boolean {
+  const [first, ...others] = node.inputs;
+  return (
+    !!joinedAxis(node) &&
+    node.inputs.every((x) => x.op === 'param') &&
+    others.every(({ type }) => type.dtype === first.type.dtype && sameShape(type.shape, first.type.shape))
+  );
+}
 
 /** The view of a pack in which its parameters lie side by side along an axis. */
 function beside(f: Functional, params: readonly Node[], axis: number, shape: Shape): Node {

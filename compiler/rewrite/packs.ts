@@ -6,6 +6,7 @@
  */
 import { ALIGNMENT } from '../device.ts';
 import { byteSize, nodesOf, type Graph, type Node } from '../ir/index.ts';
+import { joinedAxis } from '../ops/index.ts';
 
 /** Packs that are not to be. */
 export interface Apart {
@@ -22,8 +23,7 @@ export const isApart = (params: readonly Node[], { packs, alone }: Apart): boole
   packs.has(packKey(params)) ||
   offsetsIn(params).some((offset, i) => offset % ALIGNMENT !== 0 && alone.has(nameOf(params[i])));
 
-export const isPack = (node: Node): boolean =>
-  node.op === 'concat' && node.attrs.axis === 0 && node.inputs.every((n) => n.op === 'param');
+export const isPack = (node: Node): boolean => joinedAxis(node) === 0 && node.inputs.every((n) => n.op === 'param');
 
 export const nameOf = (param: Node): string => String(param.attrs.name);
 

@@ -1,6 +1,6 @@
 /** The conditions that rules may ask for, by name. They say where a rewrite pays; that it is right, the proof test shows. */
 import { byteSize, formatShape, labelOf, labelsOf, sameShape, type Node } from '../ir/index.ts';
-import { opDef } from '../ops/index.ts';
+import { joinedAxis, opDef } from '../ops/index.ts';
 import { isApart, offsetsIn, type Apart } from './packs.ts';
 
 /** What conditions may look at. */
@@ -28,10 +28,11 @@ interface Predicate {
   obstacle(values: readonly Node[], around: Surroundings): string | undefined;
 }
 
-const isOfParams = (node: Node): boolean =>
-  node.op === 'concat' ? node.inputs.every(isOfParams) : node.op === 'param';
+const isJoin = (node: Node): boolean => joinedAxis(node) !== undefined;
 
-const paramsOf = (node: Node): Node[] => (node.op === 'concat' ? node.inputs.flatMap(paramsOf) : [node]);
+const isOfParams = (node: Node): boolean => (isJoin(node) ? node.inputs.every(isOfParams) : node.op === 'param');
+
+const paramsOf = (node: Node): Node[] => (isJoin(node) ? node.inputs.flatMap(paramsOf) : [node]);
 
 /** The products and linears that read a value through views and pointwise ops alone. */
 function firstProducts(value: Node, { users }: Surroundings): Set<Node> {

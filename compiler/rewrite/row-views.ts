@@ -6,7 +6,7 @@
  */
 import { nodesOf, rebuild, results, sizeOf, usersOf, type Graph, type Node } from '../ir/index.ts';
 import { coneOf, lastOf, reducesRows } from './row-cones.ts';
-import { attrList, Functional, isProduct, keepsOrder, opDef, opTable } from '../ops/index.ts';
+import { attrList, Functional, isProduct, joinedAxis, keepsOrder, opDef, opTable } from '../ops/index.ts';
 
 export function rowViews(graph: Graph): Graph {
   const nodes = nodesOf(graph);
@@ -61,9 +61,10 @@ function topOf(left: Node): [top: Node, Views][] | undefined {
 function movesRows(view: Node): boolean {
   const { op, attrs, inputs, type } = view;
   const last = type.shape.length - 1;
-  if (op === 'reshape') return lastOf(view) === lastOf(inputs[0]);
+  if (keepsOrder(view)) return lastOf(view) === lastOf(inputs[0]);
   if (op === 'permute') return attrList(attrs, 'perm')[last] === last;
-  if (op === 'concat') return attrs.axis !== last;
+  const joined = joinedAxis(view);
+  if (joined !== undefined) return joined !== last;
   return op === 'slice' && attrList(attrs, 'size')[last] === lastOf(inputs[0]) && attrList(attrs, 'step')[last] === 1;
 }
 

@@ -3,7 +3,18 @@
  * products whose right operand is one matrix become one product. Never needed for correctness; makes all that follows simpler.
  */
 import { isInteger, rebuild, sameShape, sizeOf, type Attrs, type Graph, type Node, type Shape } from '../ir/index.ts';
-import { attrList, attrNumber, attrString, dense, Functional, opDef, opTable, rowsOf } from '../ops/index.ts';
+import {
+  attrList,
+  attrNumber,
+  attrString,
+  dense,
+  Functional,
+  joinedAxis,
+  keepsOrder,
+  opDef,
+  opTable,
+  rowsOf,
+} from '../ops/index.ts';
 
 /** A peephole: the simpler node for `op(inputs)`, or undefined. */
 type Peephole = (f: Functional, inputs: readonly Node[], attrs: Attrs, node: Node) => Node | undefined;
@@ -32,7 +43,7 @@ const PEEPHOLES: Record<string, Peephole> = {
   reshape: (f, [x], attrs) => {
     const shape = attrList(attrs, 'shape');
     if (sameShape(x.type.shape, shape)) return x;
-    return x.op === 'reshape' ? f.reshape(x.inputs[0], shape) : undefined;
+    return keepsOrder(x) ? f.reshape(x.inputs[0], shape) : undefined;
   },
   permute: (f, [x], attrs) => {
     const perm = attrList(attrs, 'perm');
@@ -54,7 +65,7 @@ const PEEPHOLES: Record<string, Peephole> = {
   },
   slice: (f, [x], attrs) => {
     if (sameShape(x.type.shape, attrList(attrs, 'size'))) return x;
-    if (x.op === 'concat') return sliceOfPiece(f, x, attrs);
+    if (joinedAxis(x) !== undefined) return sliceOfPiece(f, x, attrs);
     if (x.op !== 'slice') return undefined;
     const [start, step] = ['start', 'step'].map((name) => attrList(x.attrs, name));
     return f.slice(
@@ -69,7 +80,7 @@ const PEEPHOLES: Record<string, Peephole> = {
   concat: (f, inputs, attrs) => {
     if (inputs.length === 1) return inputs[0];
     const axis = attrNumber(attrs, 'axis');
-    const isJoin = (x: Node) => x.op === 'concat' && x.attrs.axis === axis;
+    const isJoin = (x: Node) => joinedAxis(x) === axis;
     const flat = () => inputs.flatMap((x) => (isJoin(x) ? x.inputs : [x]));
     return inputs.some(isJoin) ? f.concat(flat(), axis) : undefined;
   },
@@ -87,7 +98,7 @@ function byZero(f: Functional, [x, y]: readonly Node[], { type }: Node): Node | 
 
 /** What is reshaped alike is added first: sums stay next to what they are sums of. */
 function sumOfReshaped(f: Functional, [x, y]: readonly Node[], { name }: Node): Node | undefined {
-  if (x.op !== 'reshape' || y.op !== 'reshape' || !sameShape(x.type.shape, y.type.shape)) return undefined;
+  if (!keepsOrder(x) || !keepsOrder(y) || !sameShape(x.type.shape, y.type.shape)) return undefined;
   const [from, other] = [x, y].map(({ inputs }) => inputs[0]);
   if (!sameShape(from.type.shape, other.type.shape)) return undefined;
   const sum = f.add(from, other);
