@@ -4,6 +4,7 @@ import { nodesOf, sizeOf, type Graph } from '../../compiler/ir/index.ts';
 import { interpret, Random } from '../../compiler/ops/index.ts';
 import { compileModel } from '../../compiler/compile.ts';
 import { PORTABLE, type DeviceSpec } from '../../compiler/device.ts';
+import type { Precision } from '../../compiler/pipeline.ts';
 import { relativeError, type TestGpu } from '../helpers/gpu.ts';
 
 /** Weights of a trained network's scale, U(±√(3/fan-in)); integers are small, so that they index every table. */
@@ -22,8 +23,11 @@ export function drawBindings(graph: Graph, seed = 1): Record<string, Float64Arra
   );
 }
 
-const compile = (model: Model, device: DeviceSpec, entry: string, batch: number) =>
-  compileModel(model, { name: 'zoo', source: 'zoo', device, verify: true, entries: [entry], entryOptions: { batch } });
+export const compile = (model: Model, device: DeviceSpec, entry: string, batch: number, dtype?: Precision) =>
+  compileModel(model, {
+    ...{ name: 'zoo', source: 'zoo', device, verify: true, dtype },
+    ...{ entries: [entry], entryOptions: { batch } },
+  });
 
 /** What each dispatch of an entry computes, on a device that offers what every WebGPU device does. */
 export function dispatchesOf(model: Model, batch = 2, entry = 'forward', device = PORTABLE): string[] {
@@ -32,11 +36,18 @@ export function dispatchesOf(model: Model, batch = 2, entry = 'forward', device 
 }
 
 /** The largest relative error of an entry's outputs on the GPU against the float64 interpreter. NaN counts as infinite. */
-export async function errorOf(gpu: TestGpu, model: Model, batch: number, entry = 'forward', device = gpu.spec) {
+export async function errorOf(
+  gpu: TestGpu,
+  model: Model,
+  batch: number,
+  entry = 'forward',
+  device = gpu.spec,
+  dtype?: Precision,
+) {
   const { graph } = traceEntry(model, entry, { batch });
   const bindings = drawBindings(graph);
   const want = interpret(graph, bindings).outputs;
-  const { outputs } = await gpu.run(compile(model, device, entry, batch), entry, bindings);
+  const { outputs } = await gpu.run(compile(model, device, entry, batch, dtype), entry, bindings);
   const errors = Object.entries(want).map(([name, { data }]) => relativeError(outputs[name], data));
   return Math.max(...errors.map((x) => (Number.isNaN(x) ? Infinity : x)));
 }
