@@ -1,7 +1,7 @@
 /** `ditc convert`: checkpoints from one form to another, tensor by tensor. */
 import { Command } from 'commander';
 import { examples, type Context } from '../context.ts';
-import { CHECKPOINT, oneOf, part, PART, realNumber } from '../options.ts';
+import { CHECKPOINT, oneOf, parseBytes, part, PART, realNumber } from '../options.ts';
 import type { Part } from '../../runtime/checkpoint/trained.ts';
 import { bytes, plural, seconds } from '../text.ts';
 
@@ -12,6 +12,7 @@ interface Options {
   part?: Part;
   lora?: string;
   loraScale?: number;
+  shardSize?: number;
   json?: boolean;
 }
 
@@ -48,6 +49,11 @@ export const convertCommand = (context: Context): Command =>
       'what they are multiplied by: α/rank of the tool that trained them (default: 1, which is right for ditc’s)',
       realNumber('--lora-scale'),
     )
+    .option(
+      '--shard-size <size>',
+      'of safetensors: no file larger, such as 5GB; more is written as OUT-00001-of-00002.safetensors and so on, with OUT.safetensors.index.json',
+      (text) => parseBytes(text, '--shard-size'),
+    )
     .option('--json', 'print what was done as JSON, tensor by tensor')
     .addHelpText(
       'after',
@@ -79,5 +85,6 @@ async function convert(from: string, to: string, options: Options, { terminal }:
   }
   for (const note of conversion.notes) terminal.err(`note: ${note}`);
   for (const line of reportLines(conversion)) terminal.out(line);
-  terminal.out(`wrote ${to}  ${plural(written.tensors, 'tensor')} · ${bytes(written.bytes)}  ${seconds(took)}`);
+  const files = written.files > 1 ? ` in ${plural(written.files, 'file')}` : '';
+  terminal.out(`wrote ${to}${files}  ${plural(written.tensors, 'tensor')} · ${bytes(written.bytes)}  ${seconds(took)}`);
 }

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, realpathSync, renameSync, rmdirSync } from 'node
 import { dirname, join, resolve } from 'node:path';
 import { fixedIn } from '../../compiler/compile.ts';
 import type { CheckpointLayout, Model } from '../../compiler/dsl/index.ts';
-import { DTYPE_BYTES, elementCount, type DType } from '../../runtime/checkpoint/dtype.ts';
+import type { DType } from '../../runtime/checkpoint/dtype.ts';
 import { planConversion, type Conversion, type ConvertedModel } from '../../runtime/checkpoint/convert.ts';
 import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts';
 import type { TensorFile } from '../../runtime/checkpoint/source.ts';
@@ -23,6 +23,7 @@ import { paramsOf } from '../model-params.ts';
 import { loadModel, type LoadedModel } from '../model.ts';
 import { checkNewFolder, checkOutputFile } from '../out-path.ts';
 import { startProgress } from '../progress.ts';
+import { bytesOfAll, indexOf, shardsOf, writeShards } from './shards.ts';
 import type { Terminal } from '../terminal.ts';
 import { plural } from '../text.ts';
 
@@ -34,11 +35,13 @@ export interface ConvertRequest {
   /** Low-rank steps to merge into the weights: a file, and what they are multiplied by. */
   readonly lora?: string;
   readonly loraScale?: number;
+  /** Bytes of tensors that a file may have; more are written as several with an index. */
+  readonly shardSize?: number;
 }
 
 export interface Converted {
   readonly conversion: Conversion;
-  readonly written: { readonly tensors: number; readonly bytes: number };
+  readonly written: { readonly tensors: number; readonly bytes: number; readonly files: number };
 }
 
 const TORCH = /\.(pt|pth|bin|ckpt)$/i;
@@ -53,6 +56,7 @@ export async function convertCheckpoint(
 ): Promise<Converted> {
   const isFile = TORCH.test(to) || SAFETENSORS.test(to);
   if (!isFile && request.to === undefined) throw notAFile(to);
+  if (request.shardSize !== undefined && TORCH.test(to)) throw oneFile(to);
   if (isFile) checkOutputFile(to);
   else checkNewFolder(to);
   const loaded = request.model === undefined ? undefined : loadModel(request.model, terminal);
@@ -67,7 +71,7 @@ export async function convertCheckpoint(
     const notes = [...(note ? [note] : []), ...planned.notes, ...(layout?.remark ? [layout.remark] : [])];
     const conversion = { ...planned, notes };
     const { tensors } = conversion;
-    const total = tensors.reduce((sum, { dtype, shape }) => sum + elementCount(shape) * DTYPE_BYTES[dtype], 0);
+    const total = bytesOfAll(tensors);
     const bar = startProgress(terminal, 'converting', total, '');
     let done = 0;
     const counting =
@@ -77,14 +81,21 @@ export async function convertCheckpoint(
         bar.update(Math.min((done += bytes.length), total));
       };
     try {
-      const write = (path: string) =>
-        writeAtomically(path, (sink) => writeTensors(path, counting(sink), tensors, metadataOf(file)));
+      let files = 1;
+      const write = async (path: string) => {
+        const shards = shardsOf(path, tensors, request.shardSize);
+        files = shards.size;
+        if (files > 1) for (const made of [...shards.keys(), indexOf(path)]) await checkOther(from, made);
+        await writeShards(path, shards, (shard, part) =>
+          writeAtomically(shard, (sink) => writeTensors(shard, counting(sink), part, metadataOf(file))),
+        );
+      };
       if (isFile) await write(to);
       else await writeNewFolder(to, layout!, write);
+      return { conversion, written: { tensors: tensors.length, bytes: total, files } };
     } finally {
       bar.stop();
     }
-    return { conversion, written: { tensors: tensors.length, bytes: total } };
   });
 }
 
@@ -149,6 +160,11 @@ function layoutFor(
   }
   if (isFile || layout.folder) return layout;
   throw new UsageError({ what: `${name} is a layout of files`, fix: 'give OUT an ending, such as .safetensors' });
+}
+
+function oneFile(to: string): UsageError {
+  const fix = 'give OUT.safetensors, or leave --shard-size out';
+  return new UsageError({ what: `--shard-size and ${to}`, why: 'files of torch.save are whole', fix });
 }
 
 function notAFile(to: string): UsageError {

@@ -89,6 +89,42 @@ describe('tensors pass bit by bit', () => {
     expect(readdirSync(join(cwd, 'written')).sort()).toEqual(['config.json', 'diffusion_pytorch_model.safetensors']);
   });
 
+  it('in several files with an index, which diffusers’ and Hugging Face’s tools read, and back', async () => {
+    const official = await contentOf(join(DATA, 'official.safetensors'));
+    const { out } = await converted('golden/official.pt', 'parts.safetensors', '--shard-size', '4kB');
+    const names = readdirSync(cwd).filter((name) => name.startsWith('parts')).sort(); // prettier-ignore
+    const shards = names.filter((name) => !name.endsWith('.json'));
+    expect(names).toEqual([...shards, 'parts.safetensors.index.json'].sort());
+    expect(shards[0]).toBe(`parts-00001-of-${String(shards.length).padStart(5, '0')}.safetensors`);
+    expect(out).toContain(`in ${shards.length} files`);
+    const index = JSON.parse(readFileSync(join(cwd, 'parts.safetensors.index.json'), 'utf8')) as {
+      metadata: { total_size: number };
+      weight_map: Record<string, string>;
+    };
+    expect(Object.keys(index.weight_map).sort()).toEqual(Object.keys(official).sort());
+    const bytes = Object.values(official).map((content) => Buffer.from(content.split(' ')[2], 'base64').length);
+    expect(index.metadata.total_size).toBe(bytes.reduce((a, b) => a + b));
+    const sizes = await Promise.all(
+      shards.map(async (name) => {
+        const contents = Object.values(await contentOf(join(cwd, name)));
+        const held = contents.map((content) => Buffer.from(content.split(' ')[2], 'base64').length);
+        return held.length > 1 ? held.reduce((a, b) => a + b) : 0;
+      }),
+    );
+    for (const size of sizes) expect(size).toBeLessThanOrEqual(4000);
+    await converted('parts.safetensors.index.json', 'parts.pt');
+    expect(await contentOf(join(cwd, 'parts.pt'))).toEqual(official);
+    await converted('golden/official.pt', 'folder', ...layout, '--shard-size', '8kB');
+    expect(readdirSync(join(cwd, 'folder'))).toContain('diffusion_pytorch_model.safetensors.index.json');
+    await converted('folder', 'whole.safetensors', ...model, '--shard-size', '1GB');
+    expect(await contentOf(join(cwd, 'whole.safetensors'))).toEqual(official);
+    // What is being read is not written over, whichever of the files it is.
+    const same = await convert('parts.safetensors.index.json', 'parts.safetensors', '--shard-size', '4kB');
+    expect(same).toMatchObject({ code: 2, err: expect.stringContaining('IN and OUT are the same file') });
+    const pickle = await convert('golden/official.pt', 'no.pt', '--shard-size', '4kB');
+    expect(pickle).toMatchObject({ code: 2, err: expect.stringContaining('files of torch.save are whole') });
+  });
+
   it('of every type, NaNs with their payload', async () => {
     const dtypes = ['f64', 'f32', 'f16', 'bf16', 'i64', 'i32', 'i16', 'i8', 'u64', 'u32', 'u16', 'u8'] as const;
     const bytes = Uint8Array.from({ length: 48 }, (_, i) => (i % 8 > 5 ? 0xff : 37 * i));
