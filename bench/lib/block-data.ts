@@ -11,5 +11,7 @@ export type Shapes = ReadonlyMap<string, readonly number[]>;
 export function data(name: string, shape: readonly number[]): Float32Array {
   const length = shape.reduce((n, size) => n * size, 1);
   const scale = ['x', 'c', 'target'].includes(name) ? 1 : (3 / shape[shape.length - 1]) ** 0.5;
-  return values(length, 1 + [...name].reduce((hash, letter) => hash * 31 + letter.charCodeAt(0), 0), scale);
+  // Seeds beyond 2³² would all be alike.
+  const seed = [...name].reduce((hash, letter) => (hash * 31 + letter.charCodeAt(0)) % 65521, 0);
+  return values(length, 1 + seed, scale);
 }

@@ -58,6 +58,8 @@ export const startTf = ({ gpu }: FoundAdapter): Promise<StartedTf | undefined> =
   optional('tfjs-webgpu', async () => {
     becomePage(gpu);
     const tf = await import('@tensorflow/tfjs-core');
+    // Its gradients are modules whose imports Node resolves for require alone.
+    createRequire(import.meta.url)('@tensorflow/tfjs-core/dist/register_all_gradients.js');
     await import('@tensorflow/tfjs-backend-webgpu');
     if (!(await tf.setBackend('webgpu'))) throw new Error('its webgpu backend does not start');
     await tf.ready();
