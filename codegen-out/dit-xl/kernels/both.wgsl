@@ -3,7 +3,7 @@
 //   reads  tokens f32[2,256,1152] · adaLN_modulation_28 f32[250,2,2304] · step i32[] · linear_weight f32[32,1152] · linear_bias f32[32]
 //   writes both f32[2,8,32,32]
 //   cost   18.9 MMAC · 2.59 MB · plan: workgroup tile 64×64, 4×4 per invocation
-//   source models/dit-blocks.ts:25 layer_norm · :21 add · :21 mul · models/dit.ts:125 linear
+//   source models/dit-blocks.ts:25 layer_norm · :21 add · :21 mul · models/dit.ts:126 linear
 
 @group(0) @binding(0) var<storage, read> tokens: array<f32, 589824>;
 @group(0) @binding(1) var<storage, read> adaLN_modulation_28: array<f32, 1152000>;

@@ -3,7 +3,7 @@
 //   reads  hidden f32[500,1152] · mlp_2_weight f32[1152,1152] · mlp_2_bias f32[1152] · embedding_table_weight f32[1001,1152] · y i32[1]
 //   writes c f32[500,1152]
 //   cost   664 MMAC · 9.93 MB · plan: workgroup tile 64×64, 4×4 per invocation
-//   source models/dit.ts:60 linear · :101 add · :102 silu
+//   source models/dit.ts:61 linear · :102 add · :103 silu
 
 @group(0) @binding(0) var<storage, read> hidden: array<f32, 576000>;
 @group(0) @binding(1) var<storage, read> mlp_2_weight: array<f32, 1327104>;

@@ -3,7 +3,7 @@
 //   reads  t f32[1] · table f32[128] · mlp_0_weight f32[1152,256] · mlp_0_bias f32[1152]
 //   writes hidden f32[1,1152]
 //   cost   295 kMAC · 1.19 MB · plan: 16 invocations per column along k
-//   source models/sinusoids.ts:29 mul · :30 cos · :30 sin · models/dit.ts:59 linear · :59 silu
+//   source models/sinusoids.ts:29 mul · :30 cos · :30 sin · models/dit.ts:60 linear · :60 silu
 
 @group(0) @binding(0) var<storage, read> t: array<f32, 1>;
 @group(0) @binding(1) var<storage, read> table: array<f32, 128>;

@@ -3,7 +3,7 @@
 //   reads  table f32[500,256] · mlp_0_weight f32[1152,256] · mlp_0_bias f32[1152]
 //   writes hidden f32[500,1152]
 //   cost   147 MMAC · 4.00 MB · plan: workgroup tile 64×64, 4×4 per invocation
-//   source models/dit.ts:59 linear · :59 silu
+//   source models/dit.ts:60 linear · :60 silu
 
 @group(0) @binding(0) var<storage, read> table: array<f32, 128000>;
 @group(0) @binding(1) var<storage, read> mlp_0_weight: array<f32, 294912>;

@@ -3,7 +3,7 @@
 //   reads  seed u32[2] · first u32[]
 //   writes next_x f32[1,4,32,32]
 //   cost   16.4 kB · plan: one invocation per element
-//   source models/diffusion.ts:103 philox · :103 shift_right · :103 cast · :103 add · :103 mul · :103 log · :103 sqrt · :103 cos
+//   source models/diffusion.ts:123 philox · :123 shift_right · :123 cast · :123 add · :123 mul · :123 log · :123 sqrt · :123 cos
 
 @group(0) @binding(0) var<storage, read> seed: array<u32, 2>;
 @group(0) @binding(1) var<storage, read> first: array<u32, 1>;

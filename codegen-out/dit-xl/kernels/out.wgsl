@@ -3,7 +3,7 @@
 //   reads  tokens f32[1,256,1152] · adaLN_modulation f32[1,2304] · linear_weight f32[32,1152] · linear_bias f32[32]
 //   writes out f32[1,8,32,32]
 //   cost   9.44 MMAC · 1.37 MB · plan: workgroup tile 64×64, 4×4 per invocation
-//   source models/dit-blocks.ts:25 layer_norm · :21 add · :21 mul · models/dit.ts:125 linear
+//   source models/dit-blocks.ts:25 layer_norm · :21 add · :21 mul · models/dit.ts:126 linear
 
 @group(0) @binding(0) var<storage, read> tokens: array<f32, 294912>;
 @group(0) @binding(1) var<storage, read> adaLN_modulation: array<f32, 2304>;

@@ -3,7 +3,7 @@
 //   reads  x f32[1,4,32,32] · proj_weight f32[1152,4,2,2] · proj_bias f32[1152] · pos_embed f32[1,256,1152]
 //   writes tokens f32[1,256,1152]
 //   cost   4.72 MMAC · 2.45 MB · plan: workgroup tile 64×64, 4×4 per invocation
-//   source models/dit.ts:45 linear · :138 add
+//   source models/dit.ts:46 linear · :139 add
 
 @group(0) @binding(0) var<storage, read> x: array<f32, 4096>;
 @group(0) @binding(1) var<storage, read> proj_weight: array<f32, 18432>;
