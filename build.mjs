@@ -8,6 +8,7 @@ import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, wri
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bundleRuntime } from './library/web/esbuild.mjs';
 
 const root = dirname(fileURLToPath(import.meta.url));
 const dist = join(root, 'dist');
@@ -17,12 +18,13 @@ rmSync(dist, { recursive: true, force: true });
 execFileSync(process.execPath, [at('node_modules/typescript/bin/tsc'), '-p', at('tsconfig.build.json')], {
   stdio: 'inherit',
 });
-for (const folder of ['cli', 'compiler', 'runtime']) copyAssets(folder);
+for (const folder of ['cli', 'compiler', 'library', 'runtime']) copyAssets(folder);
+writeFileSync(join(dist, 'library/web/runtime.js'), await bundleRuntime(at('runtime/web/index.ts')));
 copySwiftShader();
 
 /** What the code reads at run time: rules, device specs, parts of pages. */
 function copyAssets(folder) {
-  const asset = (name) => /\.(rules|json|m?js|css|html)$/.test(name);
+  const asset = (name) => /\.(rules|json|m?js|css|html|d\.ts)$/.test(name);
   for (const entry of readdirSync(at(folder), { recursive: true, withFileTypes: true })) {
     if (!entry.isFile() || !asset(entry.name)) continue;
     const from = join(entry.parentPath ?? entry.path, entry.name);

@@ -1,5 +1,5 @@
 /** What a program starts from: first values from a seed, or a checkpoint's. A model of any size passes through in chunks. */
-import type { Artefact, ParamSpec, TensorSpec } from '../compiler/emit/artefact.ts';
+import type { Artefact, Manifest, ParamSpec, TensorSpec } from '../compiler/emit/artefact.ts';
 import { countOf } from './buffers.ts';
 import { asModel } from './checkpoint/layout.ts';
 import { fitParameters, type Fit } from './checkpoint/fit.ts';
@@ -11,7 +11,7 @@ import { RuntimeError } from './error.ts';
 import { FiniteWatch } from './finite-watch.ts';
 import type { Program } from './program.ts';
 import { fillNormal, fillUniform, keyOf } from './random.ts';
-import { CHUNK, type Values } from './transfer.ts';
+import { CHUNK, type Chunks, type Values } from './transfer.ts';
 
 /** How far {@link initialise} or {@link loadParams} is, in elements. */
 export type OnWeights = (progress: { readonly name: string; readonly done: number; readonly total: number }) => void;
@@ -83,12 +83,15 @@ export interface LoadOptions extends MatchOptions {
 
 /** The values that a parameter has, with those of the file over them. */
 async function* readOver(
-  program: Program,
+  own: OwnValues,
   name: string,
   read: (own: Float32Array) => Promise<Float32Array>,
 ): AsyncGenerator<Float32Array> {
-  yield await read((await program.readParam(name)) as Float32Array);
+  yield await read((await own(name)) as Float32Array);
 }
+
+/** The values that a parameter has already. */
+type OwnValues = (name: string) => Promise<Values>;
 
 /** All parameters from the file, each whole. @throws as `matchParameters`. */
 function wholeParameters(file: TensorFile, specs: readonly ParameterSpec[], options: MatchOptions): Fit {
@@ -97,11 +100,16 @@ function wholeParameters(file: TensorFile, specs: readonly ParameterSpec[], opti
 }
 
 /**
- * Sets all parameters from a checkpoint by name, streaming.
- * @throws RuntimeError `mismatch` (before anything is set) unless names and shapes agree; `not-finite`; what reading throws.
+ * Each parameter's values, in the order of `order` (of the manifest unless told), by name from a checkpoint, streaming; none of one that
+ * the file may lack and does. They are only valid until the next parameter's are asked for.
+ * @throws RuntimeError `mismatch` (before any is given) unless names and shapes agree; `not-finite`, at the end; what reading throws.
  */
-export async function loadParams(program: Program, given: TensorFile, options: LoadOptions = {}): Promise<void> {
-  const { params, otherParams, layouts } = program.manifest;
+export async function* parametersOf(
+  { params, otherParams, layouts }: Manifest,
+  given: TensorFile,
+  options: LoadOptions & { readonly order?: readonly ParamSpec[]; readonly own?: OwnValues } = {},
+): AsyncGenerator<readonly [ParamSpec, Chunks | undefined]> {
+  const { order = params, own } = options;
   const { file, notes: read } = await asModel(given, params, layouts);
   read.forEach((note) => options.onNote?.(note));
   const specs = params.map((spec) => ({ ...spec, computed: options.computed && spec.init.kind === 'file' }));
@@ -110,25 +118,34 @@ export async function loadParams(program: Program, given: TensorFile, options: L
     : wholeParameters(file, specs, { others: otherParams, ...options });
   notes.forEach((note) => options.onNote?.(note));
   const watch = new FiniteWatch();
-  const total = params.reduce((sum, spec) => sum + countOf(spec), 0);
-  let done = 0;
-  for (const [i, spec] of params.entries()) {
-    const whole = spec.dtype !== 'f32' && spec.dtype !== 'f16';
-    const { info, read } = found[i] ?? {};
-    if (info) {
-      const own = read && readOver(program, spec.name, read);
-      const values = whole
-        ? encodeIntegers(spec, await file.readI32(info.name))
-        : watch.through(spec, info.name, own ?? file.readF32Chunks(info.name, CHUNK));
-      await program.setParam(spec.name, values);
+  const places = new Map(params.map(({ name }, i) => [name, found[i]]));
+  for (const spec of order) {
+    const { info, read } = places.get(spec.name) ?? {};
+    if (!info) yield [spec, undefined];
+    else if (spec.dtype !== 'f32' && spec.dtype !== 'f16')
+      yield [spec, encodeIntegers(spec, await file.readI32(info.name))];
+    else {
+      const over = read && own && readOver(own, spec.name, read);
+      yield [spec, watch.through(spec, info.name, over ?? file.readF32Chunks(info.name, CHUNK))];
     }
-    done += countOf(spec);
-    options.onProgress?.({ name: spec.name, done, total });
   }
   const odd = watch.error(file.name);
   if (!odd) return;
   if (options.nonFinite !== 'note') throw odd;
   options.onNote?.(`${odd.where}: ${odd.what}: ${odd.why}`);
+}
+
+/** Sets all parameters from a checkpoint by name, streaming. @throws as {@link parametersOf}. */
+export async function loadParams(program: Program, given: TensorFile, options: LoadOptions = {}): Promise<void> {
+  const { params } = program.manifest;
+  const total = params.reduce((sum, spec) => sum + countOf(spec), 0);
+  const own = (name: string) => program.readParam(name);
+  let done = 0;
+  for await (const [spec, values] of parametersOf(program.manifest, given, { ...options, own })) {
+    if (values) await program.setParam(spec.name, values);
+    done += countOf(spec);
+    options.onProgress?.({ name: spec.name, done, total });
+  }
 }
 
 /** What a program starts from: parameters from a checkpoint, or drawn from the seed, and the states' first values. */

@@ -1,15 +1,16 @@
 /** `ditc build`: a model file becomes an artefact. */
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { join, relative } from 'node:path';
 import type { EntrySpec, Manifest } from '../../compiler/emit/artefact.ts';
 import type { Graph } from '../../compiler/ir/index.ts';
 import type { Precision } from '../../compiler/pipeline.ts';
 import type { Built } from '../build-files.ts';
 import type { LoadedModel } from '../model.ts';
+import { buildForWeb, checkForWeb } from '../build-web.ts';
 import { examples, type Context } from '../context.ts';
 import { knownDevices } from '../../library/device.ts';
 import { UsageError } from '../errors.ts';
-import { collect, memorySize, precision, wholeNumber } from '../options.ts';
+import { CHECKPOINT, collect, memorySize, precision, wholeNumber } from '../options.ts';
 import { bytes, grouped, macs, plural, seconds, table } from '../text.ts';
 import { TUNING } from '../../library/tuning/option.ts';
 
@@ -25,6 +26,8 @@ interface Options {
   printIr?: string;
   report: boolean;
   json?: boolean;
+  target?: 'node' | 'web';
+  weights?: string;
 }
 
 export const buildCommand = (context: Context): Command =>
@@ -54,14 +57,35 @@ export const buildCommand = (context: Context): Command =>
     )
     .option(...TUNING)
     .option('--no-report', 'leave out report.html')
+    .addOption(
+      new Option(
+        '--target <place>',
+        'node, or web: a folder that a web server can serve as it is, with kernels for GPUs of several kinds, the weights and a page',
+      )
+        .choices(['node', 'web'])
+        .default('node'),
+    )
+    .option('--weights <file>', `weights of a web build: ${CHECKPOINT}; without, a page draws them from a seed`)
     .option('--json', 'print what was built as JSON')
     .addHelpText(
       'after',
-      examples('ditc build models/dit-xl.ts', 'ditc build my-model.ts --entry forward --batch 8 --out out/my-model'),
+      examples(
+        'ditc build models/dit-xl.ts',
+        'ditc build my-model.ts --entry forward --batch 8 --out out/my-model',
+        'ditc build models/digits.ts --target web --weights models/digits.safetensors --batch 10 --out site',
+      ),
     )
     .action((path: string, options: Options) => buildModel(path, options, context));
 
 async function buildModel(path: string, options: Options, context: Context): Promise<void> {
+  if (options.target === 'web') {
+    checkForWeb({ ...options });
+    return buildForWeb(path, options, context);
+  }
+  if (options.weights !== undefined) {
+    const fix = 'add --target web; ditc run, sample and train take weights when they load an artefact';
+    throw new UsageError({ what: '--weights is for --target web', fix });
+  }
   const start = performance.now();
   const { terminal } = context;
   const [{ findDevice }, { checkArtefactFolder, writeArtefactFolder }, { loadModel }, { build }] = await Promise.all([

@@ -63,6 +63,23 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('the installed package', () => {
+  it('builds for pages', async () => {
+    await node(
+      at('node_modules/ditc/cli/ditc.mjs'),
+      'build',
+      at('node_modules/ditc/models/digits.ts'),
+      '--target',
+      'web',
+      '--out',
+      at('site'),
+    );
+    const files = readdirSync(at('site'));
+    expect(files).toEqual(
+      expect.arrayContaining(['index.d.ts', 'index.html', 'index.js', 'model.json', 'page.js', 'runtime.js']),
+    );
+    expect(readFileSync(at('site/runtime.js'), 'utf8')).toMatch(/export\s*\{[^}]*load/);
+  });
+
   it('is JavaScript with declarations: neither a loader of TypeScript nor a browser comes with it', () => {
     for (const name of ['tsx', 'esbuild', '@sparticuz/chromium', 'typescript'])
       expect(existsSync(at('node_modules', name)), name).toBe(false);

@@ -1,0 +1,87 @@
+/**
+ * `ditc build --target web`: a folder for any web server. Each variant is the model compiled for a class of devices; the page's
+ * `load` (runtime/web/) chooses one before it fetches a weight.
+ */
+import type { Artefact } from '../../compiler/emit/artefact.ts';
+import { sha256 } from '../../compiler/emit/digest.ts';
+import type { Files } from '../../compiler/emit/write.ts';
+import type { Precision } from '../../compiler/pipeline.ts';
+import { isHardware, PORTABLE, type DeviceSpec } from '../../compiler/device.ts';
+import type { TensorFile } from '../../runtime/checkpoint/source.ts';
+import {
+  FORMAT,
+  type ModelFile,
+  type StoredFile,
+  type Variant,
+  type VariantFile,
+} from '../../runtime/web/model-file.ts';
+import { bundledRuntime } from './bundle.ts';
+import { packed } from './pack.ts';
+import { page } from './page.ts';
+import { selfTestOf } from './self-test.ts';
+import { variantsOf, type WebVariant } from './variants.ts';
+import { webWeights } from './weights.ts';
+
+export interface WebOptions {
+  readonly name: string;
+  readonly dtype: Precision;
+  /** Weights to come with it; drawn from a seed where there are none. The caller closes it. */
+  readonly checkpoint?: TensorFile;
+  /** Compiles the model for a device. */
+  readonly compile: (device: DeviceSpec, dtype: Precision) => Artefact;
+  readonly onNote?: (note: string) => void;
+}
+
+/** All files by their paths, `model.json`, which makes the folder whole, first. */
+export async function webFiles(options: WebOptions): Promise<{ readonly files: Files; readonly model: ModelFile }> {
+  const { name, dtype, checkpoint, compile, onNote } = options;
+  const files = new Map<string, string | Uint8Array>();
+  const weights: Record<string, ModelFile['weights'][string]> = {};
+  const variants: Variant[] = [];
+  for (const variant of variantsOf(dtype)) {
+    const artefact = compile(variant.device, variant.dtype);
+    const code = codeOf(variant, artefact, checkpoint !== undefined);
+    files.set(code.stored.file, code.text);
+    variants.push(describe(variant, artefact, code.stored, checkpoint && variant.dtype));
+    if (!checkpoint || variant.dtype in weights) continue;
+    const { stored, files: chunks } = await webWeights(
+      artefact,
+      checkpoint,
+      Object.keys(weights).length ? undefined : onNote,
+    );
+    weights[variant.dtype] = stored;
+    for (const [file, bytes] of chunks) files.set(file, bytes);
+  }
+  const model: ModelFile = { format: FORMAT, model: name, variants, weights };
+  const beside = new Map([...page(), ['runtime.js', await bundledRuntime()]]);
+  return { files: new Map([['model.json', `${JSON.stringify(model)}\n`], ...beside, ...files]), model };
+}
+
+/** A variant's kernels, manifest and self-test in one file. First values of parameters come with the weights, where these do. */
+function codeOf(variant: WebVariant, artefact: Artefact, hasWeights: boolean): { stored: StoredFile; text: string } {
+  const params = new Set(hasWeights ? artefact.manifest.params.map((spec) => `init.${spec.name}`) : []);
+  const file: VariantFile = {
+    artefact: packed(artefact, (tensor) => params.has(tensor)),
+    selfTest: selfTestOf(variant),
+  };
+  const text = JSON.stringify(file);
+  const digest = sha256(text);
+  const stored = {
+    file: `code/${variant.name}-${digest.slice(0, 16)}.json`,
+    bytes: Buffer.byteLength(text),
+    sha256: digest,
+  };
+  return { stored, text };
+}
+
+/** What a device must have for it. */
+function describe({ name, device }: WebVariant, { manifest }: Artefact, code: StoredFile, weights?: string): Variant {
+  const kernels = Object.values(manifest.kernels);
+  const features = [...new Set(kernels.flatMap((kernel) => kernel.features))].sort();
+  const subgroup = kernels.find((kernel) => kernel.subgroup !== undefined)?.subgroup;
+  return { name, code, hardware: isHardware(device), features, subgroup, limits: raised(device), weights };
+}
+
+/** Limits of a device that not every one has. */
+const raised = ({ limits }: DeviceSpec): Record<string, number> =>
+  Object.fromEntries(Object.entries(limits).filter(([name, value]) => value > PORTABLE.limits[name]));

@@ -1,0 +1,36 @@
+/** The folder of a web build: which files in it a build wrote. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ModelFile } from '../../runtime/web/model-file.ts';
+import { checkFolder, writeFolder, type Files, type FolderKind } from '../written-folder.ts';
+
+const MODEL = 'model.json';
+const OTHERS = ['index.js', 'index.d.ts', 'index.html', 'page.js', 'page.css', 'runtime.js'];
+
+const WEB: FolderKind = {
+  name: 'web build',
+  option: '--out',
+  usual: [MODEL, ...OTHERS],
+  listed(folder) {
+    const { variants, weights } = modelIn(folder) ?? {};
+    if (!Array.isArray(variants)) return [];
+    const chunks = Object.values(weights ?? {}).flatMap((set) => set?.chunks ?? []);
+    const named = [...variants.map((variant) => variant?.code), ...chunks].map((stored) => String(stored?.file));
+    // It may come from anywhere: what it lists is ours only where a build puts files.
+    return [MODEL, ...OTHERS, ...named.filter((name) => /^(code|weights)\/\w[\w.-]*$/.test(name))];
+  },
+};
+
+function modelIn(folder: string): Partial<ModelFile> | undefined {
+  try {
+    return JSON.parse(readFileSync(join(folder, MODEL), 'utf8')) as Partial<ModelFile>;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Throws unless a web build can be written at `path`: nothing that no build wrote may be in the way. */
+export const checkWebFolder = (path: string): void => void checkFolder(path, WEB);
+
+/** Puts its files at `path`, in the place of what an earlier build wrote. */
+export const writeWebFolder = (path: string, files: Files): void => writeFolder(path, files, WEB);

@@ -1,0 +1,91 @@
+/** How far loading is. All bytes are known before the first one comes in. */
+export interface LoadProgress {
+  readonly phase: 'download' | 'compile' | 'ready';
+  readonly bytes: number;
+  readonly totalBytes: number;
+  readonly kernels: number;
+  readonly totalKernels: number;
+}
+
+export interface LoadOptions {
+  readonly onProgress?: (progress: LoadProgress) => void;
+  /** Ends loading: the promise is rejected with the signal's reason. */
+  readonly signal?: AbortSignal;
+  /** The entries to be run; all unless told. */
+  readonly entries?: readonly string[];
+  /** This variant and no other; the best that the GPU runs unless told. */
+  readonly variant?: string;
+  /** Of weights that the build did not come with. */
+  readonly seed?: number;
+  /** Is told which variant was chosen, and why not a better one. */
+  readonly onNote?: (note: string) => void;
+}
+
+export type Numbers = ArrayLike<number> | readonly unknown[];
+
+export interface Tensor {
+  readonly data: Float32Array | Int32Array | Uint32Array;
+  readonly shape: readonly number[];
+  readonly dtype: string;
+}
+
+export interface SampleOptions {
+  /** The class of each picture. */
+  readonly classes: ArrayLike<number>;
+  /** Of what the model is told of pictures besides, by the input's name: a row for each. */
+  readonly inputs?: Readonly<Record<string, ArrayLike<number>>>;
+  /** The same seed gives the same pictures. */
+  readonly seed?: number;
+  /** Strength of guidance. */
+  readonly cfg?: number;
+  /** Built in: given, they are checked. */
+  readonly steps?: number;
+  readonly sampler?: string;
+  readonly onStep?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface TrainOptions {
+  readonly data: { readonly images: Uint8Array | Float32Array; readonly labels?: ArrayLike<number> };
+  readonly steps: number;
+  readonly seed?: number;
+  readonly flip?: boolean;
+  readonly every?: number;
+  readonly onStep?: (measured: Readonly<Record<string, number>>) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface Model {
+  readonly manifest: {
+    readonly model: string;
+    readonly options?: Readonly<Record<string, unknown>>;
+    readonly entries: object;
+  };
+  run(
+    entry: string,
+    inputs: Readonly<Record<string, Numbers | Tensor>>,
+    options?: { outputs?: readonly string[] },
+  ): Promise<Record<string, Tensor>>;
+  /** Pictures or latents, [n, channels, height, width]. */
+  sample(options: SampleOptions): Promise<Tensor>;
+  train(options: TrainOptions): Promise<{ readonly step: number; readonly last: Readonly<Record<string, number>> }>;
+  state(name: string): Promise<Tensor>;
+  param(name: string): Promise<Tensor>;
+  weights(): Promise<Readonly<Record<string, Tensor>>>;
+  /** Frees the GPU. */
+  dispose(): Promise<void>;
+}
+
+/** Has `code`, `what`, `why` and `fix`; its message is all of them. */
+export class RuntimeError extends Error {
+  readonly code: string;
+  readonly what: string;
+  readonly where?: string;
+  readonly why?: string;
+  readonly fix?: string;
+}
+
+/** Loads the model of this folder. */
+export function load(options?: LoadOptions): Promise<Model>;
+/** Loads the model of another folder that ditc build --target web wrote. */
+export function loadFrom(folder: string | URL, options?: LoadOptions): Promise<Model>;

@@ -1,0 +1,115 @@
+/** Weights as a page downloads them: whole words, in the order in which kernels read them first, in files of at most 16 MiB. */
+import type { Artefact, Manifest, ParamSpec } from '../../compiler/emit/artefact.ts';
+import { sha256 } from '../../compiler/emit/digest.ts';
+import { encode, type Chunks } from '../../runtime/transfer.ts';
+import type { TensorFile } from '../../runtime/checkpoint/source.ts';
+import { trainedWeights } from '../../runtime/checkpoint/trained.ts';
+import type { StoredFile, StoredTensor, StoredTensors } from '../../runtime/web/model-file.ts';
+import { parametersOf } from '../../runtime/weights.ts';
+
+/** Of a file: large enough for few requests, small enough that a broken connection costs little. */
+export const CHUNK_BYTES = 16 * 2 ** 20;
+
+export interface WebWeights {
+  readonly stored: StoredTensors;
+  readonly files: ReadonlyMap<string, Uint8Array>;
+}
+
+/** The parameters of an artefact from a checkpoint; those that the model computes come from the artefact where the file has none. */
+export async function webWeights(
+  { manifest, data }: Artefact,
+  checkpoint: TensorFile,
+  onNote?: (note: string) => void,
+): Promise<WebWeights> {
+  const { file, note } = trainedWeights(checkpoint);
+  if (note !== undefined) onNote?.(note);
+  const chunks = new ChunkWriter();
+  const tensors: StoredTensor[] = [];
+  for await (const [spec, values] of parametersOf(manifest, file, {
+    computed: true,
+    order: byFirstUse(manifest),
+    onNote,
+  })) {
+    const { name, shape, dtype } = spec;
+    tensors.push({ name, shape, dtype, offset: chunks.bytes });
+    await write(chunks, spec, values ?? data.get(`init.${name}`)!);
+  }
+  return { stored: { chunks: chunks.done(), tensors }, files: chunks.files };
+}
+
+/** The parameters in the order in which dispatches bind them; those that none binds by name last. */
+function byFirstUse({ params, entries, packs = [] }: Manifest): ParamSpec[] {
+  const members = new Map(packs.map((pack) => [pack.name, pack.params]));
+  const used = Object.values(entries).flatMap(({ dispatches }) =>
+    dispatches.flatMap(({ resources }) =>
+      resources.flatMap((r) => (r.kind === 'param' ? [r.name] : r.kind === 'pack' ? (members.get(r.name) ?? []) : [])),
+    ),
+  );
+  const place = new Map([...new Set(used)].map((name, i) => [name, i]));
+  const rank = ({ name }: ParamSpec) => place.get(name) ?? place.size;
+  return params.toSorted((a, b) => rank(a) - rank(b));
+}
+
+async function write(to: ChunkWriter, spec: ParamSpec, chunks: Chunks): Promise<void> {
+  // An f16 that is alone waits for its partner: words are whole.
+  let rest: Float32Array | undefined;
+  for await (const chunk of ArrayBuffer.isView(chunks) ? [chunks] : chunks) {
+    let values = chunk;
+    if (spec.dtype === 'f16') {
+      const all = rest ? Float32Array.of(...rest, ...chunk) : (chunk as Float32Array);
+      const even = all.length - (all.length % 2);
+      rest = even < all.length ? all.slice(even) : undefined;
+      values = all.subarray(0, even);
+    }
+    append(to, encode(spec, values));
+  }
+  if (rest) append(to, encode(spec, rest));
+}
+
+const append = (to: ChunkWriter, { buffer, byteOffset, byteLength }: ArrayBufferView): void =>
+  to.add(new Uint8Array(buffer, byteOffset, byteLength));
+
+/** Bytes one behind the other, as files and in order. */
+export function chunksOf(pieces: Iterable<Uint8Array>): {
+  readonly files: ReadonlyMap<string, Uint8Array>;
+  readonly chunks: readonly StoredFile[];
+} {
+  const writer = new ChunkWriter();
+  for (const piece of pieces) writer.add(piece);
+  return { chunks: writer.done(), files: writer.files };
+}
+
+/** Bytes one behind the other, in chunks that are named by their digest. */
+class ChunkWriter {
+  readonly files = new Map<string, Uint8Array>();
+  /** In order; equal ones are one file. */
+  readonly #chunks: StoredFile[] = [];
+  readonly #open = new Uint8Array(CHUNK_BYTES);
+  #used = 0;
+  bytes = 0;
+
+  add(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length;) {
+      const part = bytes.subarray(at, at + CHUNK_BYTES - this.#used);
+      this.#open.set(part, this.#used);
+      this.#used += part.length;
+      at += part.length;
+      if (this.#used === CHUNK_BYTES) this.#close();
+    }
+    this.bytes += bytes.length;
+  }
+
+  done(): readonly StoredFile[] {
+    if (this.#used) this.#close();
+    return this.#chunks;
+  }
+
+  #close(): void {
+    const bytes = this.#open.slice(0, this.#used);
+    const digest = sha256(bytes);
+    const file = `weights/${digest.slice(0, 32)}.bin`;
+    this.files.set(file, bytes);
+    this.#chunks.push({ file, bytes: bytes.length, sha256: digest });
+    this.#used = 0;
+  }
+}

@@ -1,0 +1,175 @@
+/** `load` of a page: from the URL of a folder that `ditc build --target web` wrote to a model that runs there. */
+import { openDevice, specFromAdapter, isSoftware, type OpenDevice } from '../device.ts';
+import { RuntimeError } from '../error.ts';
+import { RunnableModel } from '../model.ts';
+import { checkCount, checkOptions, type OptionNames } from '../needs.ts';
+import { Program } from '../program.ts';
+import { initialise } from '../weights.ts';
+import { unpacked } from './artefact.ts';
+import { fitting } from './choose.ts';
+import { download, downloadJson, type Downloads } from './download.ts';
+import { loadError, noAdapter, noWebGpu } from './error.ts';
+import { FORMAT, type ModelFile, type StoredTensors, type Variant, type VariantFile } from './model-file.ts';
+import { page } from './page.ts';
+import { wrongValues } from './self-test.ts';
+import { openStore } from './store.ts';
+import { ChunkReader } from './tensors.ts';
+
+/** How far loading is. All bytes are known before the first one comes in; kernels are compiled meanwhile. */
+export interface LoadProgress {
+  readonly phase: 'download' | 'compile' | 'ready';
+  readonly bytes: number;
+  readonly totalBytes: number;
+  readonly kernels: number;
+  readonly totalKernels: number;
+}
+
+/** How a model is loaded; an option that is none of these is refused. */
+export interface LoadOptions {
+  readonly onProgress?: (progress: LoadProgress) => void;
+  /** Ends loading: the promise is rejected with the signal's reason, and nothing is left on the GPU. */
+  readonly signal?: AbortSignal;
+  /** The entries to be run; all unless told. */
+  readonly entries?: readonly string[];
+  /** This variant and no other; the best that the GPU runs unless told. */
+  readonly variant?: string;
+  /** Of weights that the build did not come with; 0 unless told. */
+  readonly seed?: number;
+  /** Is told which variant was chosen and why not a better one, in sentences. */
+  readonly onNote?: (note: string) => void;
+}
+
+const OPTIONS: OptionNames<LoadOptions> = {
+  onProgress: true,
+  signal: true,
+  entries: true,
+  variant: true,
+  seed: true,
+  onNote: true,
+};
+
+/**
+ * Loads the model in the folder at `from`, of which `model.json` is a file.
+ * @throws RuntimeError `no-webgpu`, `no-adapter`, `limit`, `network`, `damaged`, `wrong-values`, each with its fix; the signal's reason.
+ */
+export async function load(from: string | URL, options: LoadOptions = {}): Promise<RunnableModel> {
+  checkOptions('load', options, OPTIONS);
+  checkCount('seed', options.seed ?? 0, 0);
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const gpu = page.navigator?.gpu;
+  if (!gpu) throw noWebGpu();
+  const base = new URL(`${String(from).replace(/\/?$/, '/')}`, page.location?.href);
+  const model = checked(await downloadJson('model.json', { base, signal }), base);
+  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
+  if (!adapter) throw noAdapter();
+  const variants = fitting(asked(model, options.variant), adapter);
+  const open = await openDevice(
+    adapter,
+    specFromAdapter(adapter, isSoftware(adapter.info) ? 'software' : 'hardware', 'safe'),
+  );
+  try {
+    signal?.throwIfAborted();
+    return await new Loading(model, open, base, options).first(variants);
+  } catch (error) {
+    open.close();
+    throw error;
+  }
+}
+
+function checked(file: unknown, base: URL): ModelFile {
+  const model = file as ModelFile;
+  if (model?.format === FORMAT && Array.isArray(model.variants)) return model;
+  const fix = 'build it again with ditc build --target web, and upload the whole folder';
+  throw loadError({ code: 'damaged', where: base.href, what: 'model.json is of another version or kind', fix });
+}
+
+function asked({ variants }: ModelFile, name?: string): readonly Variant[] {
+  if (name === undefined) return variants;
+  const found = variants.filter((variant) => variant.name === name);
+  if (found.length) return found;
+  const fix = `choose one of ${variants.map((variant) => variant.name).join(', ')}`;
+  throw new RuntimeError({ code: 'bad-argument', where: 'load', what: `there is no variant ${name}`, fix });
+}
+
+class Loading {
+  #done = { bytes: 0, totalBytes: 0, kernels: 0, totalKernels: 0 };
+
+  constructor(
+    private readonly model: ModelFile,
+    private readonly open: OpenDevice,
+    private readonly base: URL,
+    private readonly options: LoadOptions,
+  ) {}
+
+  /** The first of the variants that computes what it should. */
+  async first(variants: readonly Variant[]): Promise<RunnableModel> {
+    const { model, open, options } = this;
+    const wrong: string[] = [];
+    for (const variant of variants) {
+      const weights = variant.weights === undefined ? undefined : model.weights[variant.weights];
+      const downloads = await this.#downloads(variant, weights);
+      const { artefact, selfTest } = JSON.parse(
+        new TextDecoder().decode(await download(variant.code, downloads)),
+      ) as VariantFile;
+      const failure = await wrongValues(open.device, selfTest);
+      if (failure !== undefined) {
+        wrong.push(`${variant.name}: ${failure}`);
+        options.onNote?.(`${variant.name} is passed over on ${open.spec.name} in ${agent()}: ${failure}`);
+        continue;
+      }
+      options.onNote?.(`${model.model} runs as ${variant.name} on ${open.spec.name}`);
+      return await this.#program(unpacked(artefact), weights, downloads);
+    }
+    const fix = 'update the GPU’s driver; please report it with this text';
+    const what = `${open.spec.name} computes wrong values in ${agent()}`;
+    throw loadError({ code: 'wrong-values', what, why: wrong.join('; '), fix });
+  }
+
+  async #downloads({ code }: Variant, weights?: StoredTensors): Promise<Downloads> {
+    const { base, options } = this;
+    const totalBytes = [code, ...(weights?.chunks ?? [])].reduce((sum, { bytes }) => sum + bytes, 0);
+    this.#done = { ...this.#done, bytes: 0, totalBytes };
+    const onBytes = (bytes: number) => this.#tell('download', { bytes: this.#done.bytes + bytes });
+    return { base, signal: options.signal, onBytes, store: await openStore(totalBytes) };
+  }
+
+  async #program(artefact: ReturnType<typeof unpacked>, weights: StoredTensors | undefined, downloads: Downloads) {
+    const { open, options } = this;
+    const program = await Program.create(open.device, artefact, {
+      entries: options.entries,
+      onProgress: ({ done, total }) => this.#tell('compile', { kernels: done, totalKernels: total }),
+      meanwhile: async (program) => {
+        const params = weights ? [] : artefact.manifest.params;
+        await initialise(program, { ...artefact, manifest: { ...artefact.manifest, params } }, options.seed ?? 0);
+        if (weights) await fill(program, weights, downloads);
+      },
+    });
+    this.#tell('ready', {});
+    return new RunnableModel(program, artefact, () => open.close());
+  }
+
+  #tell(phase: LoadProgress['phase'], now: Partial<LoadProgress>): void {
+    this.#done = { ...this.#done, ...now };
+    this.options.onProgress?.({ phase, ...this.#done });
+  }
+}
+
+/** Chunk by chunk, each fetched while the one before goes to the GPU. */
+async function fill(program: Program, { chunks, tensors }: StoredTensors, downloads: Downloads): Promise<void> {
+  const reader = new ChunkReader(ahead(chunks.map((chunk) => () => download(chunk, downloads))));
+  for (const tensor of tensors) await program.setParam(tensor.name, reader.values(tensor));
+}
+
+/** What the tasks give, in order, the next one under way while this one is used. */
+async function* ahead<T>(tasks: readonly (() => Promise<T>)[]): AsyncGenerator<T> {
+  let next = tasks[0]?.();
+  for (let i = 0; next; i++) {
+    const value = await next;
+    next = tasks[i + 1]?.();
+    next?.catch(() => {}); // Thrown when it is this one's turn.
+    yield value;
+  }
+}
+
+const agent = (): string => page.navigator?.userAgent ?? 'this browser';

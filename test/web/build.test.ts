@@ -1,0 +1,150 @@
+/** What `ditc build --target web` writes: whole, small, the same each time, and nothing that a page cannot have. */
+import { createHash } from 'node:crypto';
+import { gzipSync } from 'node:zlib';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { fitting, unfit } from '../../runtime/web/choose.ts';
+import type { ModelFile, StoredFile, Variant, VariantFile } from '../../runtime/web/model-file.ts';
+import { ChunkReader } from '../../runtime/web/tensors.ts';
+import { chunksOf, CHUNK_BYTES } from '../../library/web/weights.ts';
+import { built, weights } from './fixture.ts';
+
+let files: ReadonlyMap<string, string | Uint8Array>;
+let model: ModelFile;
+beforeAll(async () => void ({ files, model } = await built('f16')));
+
+const bytesAt = (path: string) => Buffer.from(files.get(path) as Uint8Array);
+const codeOf = (variant: Variant) => JSON.parse(bytesAt(variant.code.file).toString()) as VariantFile;
+
+describe('a build for pages', () => {
+  it('has every file that model.json names, by its size and SHA-256, and none besides but the page', () => {
+    const named: StoredFile[] = [
+      ...model.variants.map(({ code }) => code),
+      ...Object.values(model.weights).flatMap(({ chunks }) => chunks),
+    ];
+    for (const { file, bytes, sha256 } of named) {
+      expect(bytesAt(file)).toHaveLength(bytes);
+      expect(createHash('sha256').update(bytesAt(file)).digest('hex')).toBe(sha256);
+    }
+    const page = ['model.json', 'index.js', 'index.d.ts', 'index.html', 'page.js', 'page.css', 'runtime.js'];
+    expect([...files.keys()].sort()).toEqual([...page, ...new Set(named.map(({ file }) => file))].sort());
+  });
+
+  it('has a runtime below 30 kB, without Node, a compiler, eval, wasm or another host', () => {
+    const runtime = bytesAt('runtime.js').toString();
+    expect(gzipSync(runtime, { level: 9 }).length).toBeLessThan(30_000);
+    const code = [runtime, bytesAt('index.js').toString(), bytesAt('page.js').toString()].join('\n');
+    expect(code).not.toMatch(/["']node:|\brequire\(|\beval\(|new Function|WebAssembly|https?:\/\//);
+    expect(bytesAt('index.html').toString()).not.toMatch(/https?:|<script(?![^>]*src=)|style=|<style/);
+  });
+
+  it('says what each variant needs, the best first and the last for any device', () => {
+    expect(model.variants.map(({ name }) => name)).toEqual(['f16-sg', 'f16', 'sg', 'base']);
+    expect(model.variants.at(-1)).toMatchObject({ features: [], limits: {}, hardware: false });
+    for (const variant of model.variants) {
+      const needed = Object.values(codeOf(variant).artefact.manifest.kernels).flatMap(({ features }) => features);
+      expect(variant.features).toEqual([...new Set(needed)].sort());
+      expect(variant.features.includes('shader-f16')).toBe(variant.name.startsWith('f16'));
+    }
+  });
+
+  it('without f16 asked for multiplies no f16; what it shares with the other build is the same', async () => {
+    const full = await built();
+    expect(full.model.variants).toEqual(model.variants.slice(2));
+    expect(full.model.weights).toEqual({ f32: model.weights.f32 });
+    for (const { code } of full.model.variants) expect(full.files.get(code.file)).toBe(files.get(code.file));
+  });
+
+  it('brings every weight in the order of its first use, whole', async () => {
+    for (const [dtype, { chunks, tensors }] of Object.entries(model.weights)) {
+      const reader = new ChunkReader(served(chunks));
+      for (const tensor of tensors) {
+        const found: number[] = [];
+        for await (const part of reader.values(tensor)) found.push(...part);
+        const expected = weights[tensor.name];
+        expect(found).toHaveLength(expected.length);
+        const step = dtype === 'f16' ? 2 ** -11 : 0;
+        expect(
+          found.every((value, i) => Math.abs(value - expected[i]) <= step * Math.abs(expected[i]) + 2 ** -25),
+        ).toBe(true);
+      }
+      expect(tensors.map(({ name }) => name).sort()).toEqual(Object.keys(weights).sort());
+    }
+    expect(model.weights.f32.tensors[0].name).toMatch(/embed/);
+  });
+
+  it('holds a self-test of three kinds of kernels, below 64 kB', () => {
+    for (const variant of model.variants) {
+      const { selfTest } = codeOf(variant);
+      expect(Object.keys(selfTest.expected).sort()).toEqual(['attention', 'normed', 'product']);
+      expect(JSON.stringify(selfTest).length).toBeLessThan(64_000);
+    }
+  });
+});
+
+async function* served(chunks: readonly StoredFile[]) {
+  for (const { file } of chunks) yield await Promise.resolve(Uint8Array.from(bytesAt(file)));
+}
+
+describe('chunks', () => {
+  it('are cut at 16 MiB, whole words long, equal ones one file', async () => {
+    const pieces = Array.from({ length: 9 }, () => new Uint8Array(CHUNK_BYTES / 4));
+    const { files, chunks } = chunksOf([...pieces, Uint8Array.of(1, 2, 3, 4)]);
+    expect(chunks.map(({ bytes }) => bytes)).toEqual([CHUNK_BYTES, CHUNK_BYTES, CHUNK_BYTES / 4 + 4]);
+    expect(files.size).toBe(2);
+  });
+
+  it('bring f16 tensors of odd lengths', async () => {
+    const bytes = Uint8Array.from([0x00, 0x3c, 0x00, 0x40, 0x00, 0x42, 0, 0, 0x00, 0x44, 0, 0]);
+    const one = async function* () {
+      yield await Promise.resolve(bytes.slice(0, 4));
+      yield bytes.slice(4);
+    };
+    const reader = new ChunkReader(one());
+    const read = async (length: number) => {
+      const parts: number[] = [];
+      for await (const part of reader.values({ name: 'w', dtype: 'f16', shape: [length], offset: 0 }))
+        parts.push(...part);
+      return parts;
+    };
+    expect(await read(3)).toEqual([1, 2, 3]);
+    expect(await read(1)).toEqual([4]);
+  });
+});
+
+describe('the choice of a variant', () => {
+  const adapter = (features: string[], [min, max]: number[], isFallbackAdapter = false) =>
+    ({
+      features: new Set(features),
+      info: {
+        subgroupMinSize: min,
+        subgroupMaxSize: max,
+        isFallbackAdapter,
+        device: '',
+        description: '',
+        architecture: '',
+      },
+      limits: {},
+    }) as unknown as GPUAdapter;
+  const chosen = (given: GPUAdapter) => fitting(model.variants, given)[0].name;
+
+  it('takes the best that the GPU runs', () => {
+    expect(chosen(adapter(['shader-f16', 'subgroups'], [32, 32]))).toBe('f16-sg');
+    expect(chosen(adapter(['shader-f16'], [32, 32]))).toBe('f16');
+    expect(chosen(adapter(['shader-f16', 'subgroups'], [8, 32]))).toBe('f16');
+    expect(chosen(adapter(['subgroups'], [32, 32]))).toBe('sg');
+    expect(chosen(adapter([], [4, 128]))).toBe('base');
+  });
+
+  it('takes the plainest on software, which compiles the others for minutes', () => {
+    expect(chosen(adapter(['shader-f16', 'subgroups'], [32, 32], true))).toBe('base');
+  });
+
+  it('says why a variant does not run', () => {
+    const [best] = model.variants;
+    expect(unfit(best, adapter(['shader-f16'], [32, 32]))).toBe('the GPU has no subgroups');
+    expect(unfit(best, adapter(['shader-f16', 'subgroups'], [8, 32]))).toBe(
+      'its subgroups are of 8 to 32 lanes, not 32',
+    );
+    expect(() => fitting([best], adapter([], [4, 128]))).toThrow(/f16-sg: the GPU has no shader-f16/);
+  });
+});

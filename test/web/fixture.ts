@@ -1,0 +1,47 @@
+/** A small DiT with weights, built for pages; and the same for Node. */
+import { dit } from '../../models/dit.ts';
+import { compileModel } from '../../compiler/compile.ts';
+import { PORTABLE, type DeviceSpec } from '../../compiler/device.ts';
+import type { Artefact } from '../../compiler/emit/artefact.ts';
+import type { Precision } from '../../compiler/pipeline.ts';
+import { givenTensors } from '../../runtime/checkpoint/given.ts';
+import type { ModelFile } from '../../runtime/web/model-file.ts';
+import { webFiles } from '../../library/web/build.ts';
+
+const base = dit({
+  ...{ inputSize: 8, patchSize: 4, inChannels: 1, hiddenSize: 16, depth: 1, numHeads: 2, numClasses: 3 },
+  learnSigma: false,
+  flow: { interpolant: 'linear', prediction: 'velocity', times: 'uniform' },
+});
+export const network = { ...base, options: { ...base.options, steps: 4, cfg: 2, lr: 1e-3 } };
+
+export const BATCH = 4;
+const ENTRIES = ['sampleStart', 'sampleStep', 'trainStart', 'trainStep'];
+
+export const compileFor = (device: DeviceSpec, dtype: Precision): Artefact =>
+  compileModel(network, {
+    name: 'small',
+    source: 'small.ts',
+    device,
+    dtype,
+    entries: ENTRIES,
+    entryOptions: { ...network.options, batch: BATCH },
+  });
+
+export const portable = compileFor(PORTABLE, 'f32');
+
+/** Every parameter, of a size that keeps activations near 1. */
+export const weights: Record<string, Float32Array> = Object.fromEntries(
+  portable.manifest.params.map(({ name, shape }, p) => {
+    const length = shape.reduce((n, size) => n * size, 1);
+    const scale = 0.8 / Math.sqrt(shape.at(-1) ?? 1);
+    return [name, Float32Array.from({ length }, (_, i) => scale * Math.sin(1.7 * i + p))];
+  }),
+);
+
+export const built = (dtype: Precision = 'f32'): ReturnType<typeof webFiles> =>
+  webFiles({ name: 'small', dtype, compile: compileFor, checkpoint: givenTensors(weights, portable.manifest.params) });
+
+/** The files with another model.json. */
+export const withModel = (files: ReadonlyMap<string, string | Uint8Array>, model: ModelFile) =>
+  new Map([...files, ['model.json', JSON.stringify(model)]]);
