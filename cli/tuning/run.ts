@@ -21,7 +21,7 @@ import { OFF } from '../../library/tuning/option.ts';
 import { shownPath } from '../../library/tuning/path.ts';
 import { adapterOf, isFor, tableText } from '../../library/tuning/table.ts';
 import { wrongText } from './text.ts';
-import { jobsFor, tuneEntries, type Tuned } from './tune.ts';
+import { jobsFor, tuneEntries, type Tuned, type TuneResult } from './tune.ts';
 
 export interface TuneRequest {
   readonly entry?: readonly string[];
@@ -30,16 +30,6 @@ export interface TuneRequest {
   readonly out?: string;
   /** Measures what the table has already, too. */
   readonly again?: boolean;
-}
-
-export interface TuneResult {
-  readonly out: string;
-  readonly tuned: readonly Tuned[];
-  /** Classes that the table had already, or has of others. */
-  readonly kept: number;
-  /** Classes there were to measure, those that an end came before too. */
-  readonly total: number;
-  readonly stopped: boolean;
 }
 
 /** Entries that are compiled together, as the command that runs them compiles them. */

@@ -4,8 +4,7 @@ import { DitcError } from '../../compiler/ir/error.ts';
 import type { Terminal } from '../terminal.ts';
 import { cut, plural, table } from '../text.ts';
 import { shownPath } from '../../library/tuning/path.ts';
-import type { TuneResult } from './run.ts';
-import type { Tuned } from './tune.ts';
+import type { Tuned, TuneResult } from './tune.ts';
 
 /** Width of the whole table. */
 const WIDTH = 130;

@@ -45,6 +45,16 @@ export interface Tuned {
   readonly judge: Judge;
 }
 
+export interface TuneResult {
+  readonly out: string;
+  readonly tuned: readonly Tuned[];
+  /** Classes that the table had already, or has of others. */
+  readonly kept: number;
+  /** Classes there were to measure, those that an end came before too. */
+  readonly total: number;
+  readonly stopped: boolean;
+}
+
 export interface TuneOptions {
   readonly device: DeviceSpec;
   readonly stop: AbortSignal;

@@ -146,7 +146,7 @@ class Loading {
       },
     });
     this.#tell('ready', {});
-    return new RunnableModel(program, artefact, () => open.close());
+    return new RunnableModel({ program, release: () => open.close() }, artefact);
   }
 
   #tell(phase: LoadProgress['phase'], now: Partial<LoadProgress>): void {

@@ -27,7 +27,7 @@ describe('build --target web', () => {
     await ditc(WEB, cwd);
     const [{ code: former }] = modelIn(cwd).variants;
     writeFileSync(join(cwd, 'site/mine.txt'), 'mine');
-    writeFileSync(join(cwd, 'tiny.ts'), TINY.replace('2', '3'));
+    writeFileSync(join(cwd, 'tiny.ts'), TINY.replace('k.add(1)', 'k.add(2)'));
     expect(await ditc(WEB, cwd)).toMatchObject({ code: 0 });
     const [{ code: now }] = modelIn(cwd).variants;
     expect(now.file).not.toBe(former.file);
