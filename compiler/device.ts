@@ -48,6 +48,8 @@ export interface DeviceSpec {
   readonly limits: Readonly<Record<string, number>>;
   /** Lanes that one instruction computes, when known (a software device: the CPU's f32 vector width). */
   readonly simdWidth?: number;
+  /** Numbers of 32 bits that an invocation may hold; 256 unless told. */
+  readonly registers?: number;
   /** Copy bandwidth in 1e9 bytes per second and f32 rate in 1e9 FLOP per second, when known; for the roofline and the cost model. */
   readonly bandwidthGBs?: number;
   readonly gflops?: number;

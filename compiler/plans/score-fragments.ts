@@ -82,8 +82,9 @@ export function bytesOf(plan: ScoreFragments, widths: Widths, facts: number): nu
   return narrow * (plan.of === 'f16' ? 8 : 16) + 16 * (sizes.scores + facts);
 }
 
-/** Numbers of sums that a lane has registers for beside operands. */
-const MOST_HELD = 140;
+/** Registers of a lane that operands and addresses take; the others hold sums. */
+const OPERANDS_HELD = 116;
+const mostHeld = ({ registers = 256 }: DeviceSpec): number => registers - OPERANDS_HELD;
 
 /** Geometries for operands of a type, the better ones first. */
 export function* scoreFragments(device: DeviceSpec, operands: readonly Node[], others: number) {
@@ -140,7 +141,7 @@ export function badFragments(
   const columnsIn = (sums: readonly number[]) =>
     sums.reduce((sum, width) => sum + fragmentsOf(plan, width) * plan.n, 0);
   const held = ((Math.max(...widths.sums.map(columnsIn)) + wide(plan)) * m) / lanes;
-  if (held > MOST_HELD) return `${held} numbers a lane: its registers hold ${MOST_HELD}`;
+  if (held > mostHeld(device)) return `${held} numbers a lane: its registers hold ${mostHeld(device)}`;
   return badMemory(bytesOf(plan, widths, facts), device);
 }
 

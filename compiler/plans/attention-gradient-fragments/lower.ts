@@ -134,7 +134,7 @@ function walkOver(gradient: Gradient, direction: Direction): void {
 }
 
 /** Numbers of a row that a lane has under way at a time, in vectors. */
-const UNDER_WAY = 10;
+const UNDER_WAY = 12;
 
 /** Σ dy∘out of a query: the lanes of a row share the work, two vectors beside each other at a time. */
 function spentOf(gradient: Gradient, query: Index): Expr {
