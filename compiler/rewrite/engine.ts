@@ -15,11 +15,11 @@ import {
   type Node,
   type Remarks,
 } from '../ir/index.ts';
-import { ALIGNMENT } from '../device.ts';
+import { ALIGNMENT, PORTABLE } from '../device.ts';
 import { opTable } from '../ops/index.ts';
 import { fits, replacedBy, rewriteWith, valuesOf, type Match, type NodeAlgebra } from './build.ts';
 import { EMPTY, matchEquation, type Env } from './match.ts';
-import { NONE_APART, type Apart } from './packs.ts';
+import { noneApart, type Apart } from './packs.ts';
 import { PREDICATES, type Surroundings } from './predicates.ts';
 import { freeTerms, rootsOf, type Equation, type Rule } from './rule.ts';
 
@@ -103,7 +103,7 @@ class Sweep {
       returned: new Set(results(graph)),
       updated: new Set(graph.updates.map((update) => update.state)),
       updates: new Set(graph.updates.map((update) => update.node)),
-      apart: options.apart ?? NONE_APART,
+      apart: options.apart ?? noneApart(PORTABLE),
       maxBindingBytes: options.maxBindingBytes ?? Infinity,
       maxReads: options.maxReads ?? Infinity,
       bindingAlignment: options.bindingAlignment ?? ALIGNMENT,

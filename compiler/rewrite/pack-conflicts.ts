@@ -5,7 +5,6 @@
  */
 import { byteSize, nodesOf, type Graph, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
-import { ALIGNMENT } from '../device.ts';
 import { isApart, isPack, nameOf, offsetsIn, packKey, type Apart } from './packs.ts';
 
 /** Where a parameter lies. */
@@ -20,22 +19,21 @@ interface Place {
  * tried.
  */
 export function packConflicts(graphs: readonly Graph[], apart: Apart): Apart {
+  const { alignment } = apart;
   const [packs, alone] = [new Set(apart.packs), new Set(apart.alone)];
   const places = new Map<string, Place>();
   for (const pack of packsOf(graphs)) {
     const key = packKey(pack.inputs);
     const others = pack.inputs.flatMap((param) => places.get(nameOf(param))?.pack ?? []);
-    if (isApart(pack.inputs, { packs, alone }) || others.includes(key)) continue;
+    if (isApart(pack.inputs, { packs, alone, alignment }) || others.includes(key)) continue;
     if (others.length || !layOut(pack, places)) packs.add(key);
   }
-  const displaced = (all: Apart) =>
-    graphs.flatMap((graph) => boundAlone(graph, all)).filter((param) => isDisplaced(places.get(nameOf(param))));
+  const isDisplaced = (param: Node) => (places.get(nameOf(param))?.offset ?? 0) % alignment !== 0;
+  const displaced = (all: Apart) => graphs.flatMap((graph) => boundAlone(graph, all)).filter(isDisplaced);
   displaced(apart).forEach((param) => alone.add(nameOf(param)));
-  displaced({ packs, alone }).forEach((param) => packs.add(places.get(nameOf(param))!.pack));
-  return { packs, alone };
+  displaced({ packs, alone, alignment }).forEach((param) => packs.add(places.get(nameOf(param))!.pack));
+  return { packs, alone, alignment };
 }
-
-const isDisplaced = (place?: Place): boolean => place !== undefined && place.offset % ALIGNMENT !== 0;
 
 /** Largest first: it spares the most reads of its input. */
 const packsOf = (graphs: readonly Graph[]): Node[] =>

@@ -4,7 +4,7 @@
  * where it is read: one of its parameters comes twice, or another pack of the model needs it elsewhere (pack-conflicts.ts). What
  * updates a parameter of a pack writes to its place in there.
  */
-import { ALIGNMENT } from '../device.ts';
+import { limit, type DeviceSpec } from '../device.ts';
 import { byteSize, nodesOf, type Graph, type Node } from '../ir/index.ts';
 import { joinedAxis } from '../ops/index.ts';
 
@@ -14,14 +14,21 @@ export interface Apart {
   readonly packs: ReadonlySet<string>;
   /** Parameters, by name, that are bound by themselves as well: where they lie in a pack, a binding has to start. */
   readonly alone: ReadonlySet<string>;
+  /** Bytes that bindings start at multiples of. */
+  readonly alignment: number;
 }
 
-export const NONE_APART: Apart = { packs: new Set(), alone: new Set() };
+/** All may be, on that device. */
+export const noneApart = (device: DeviceSpec): Apart => ({
+  packs: new Set(),
+  alone: new Set(),
+  alignment: limit(device, 'minStorageBufferOffsetAlignment'),
+});
 
 /** Whether these parameters, in this order, are no pack. */
-export const isApart = (params: readonly Node[], { packs, alone }: Apart): boolean =>
+export const isApart = (params: readonly Node[], { packs, alone, alignment }: Apart): boolean =>
   packs.has(packKey(params)) ||
-  offsetsIn(params).some((offset, i) => offset % ALIGNMENT !== 0 && alone.has(nameOf(params[i])));
+  offsetsIn(params).some((offset, i) => offset % alignment !== 0 && alone.has(nameOf(params[i])));
 
 export const isPack = (node: Node): boolean => joinedAxis(node) === 0 && node.inputs.every((n) => n.op === 'param');
 
