@@ -8,7 +8,8 @@ import { findAdapter } from '../runtime/node/adapter.ts';
 import { mustBeWithin, relativeError, values } from './lib/check.ts';
 import { compileEntry, contender, loadEntry } from './lib/ditc.ts';
 import { measure, type Contender } from './lib/measure.ts';
-import { onnxModel, tensor } from './lib/onnx.ts';
+import { tensor } from './lib/onnx.ts';
+import { ortContender } from './lib/ort.ts';
 import {
   optional,
   peerVersions,
@@ -123,36 +124,13 @@ function tfAttention({ tf, finish }: StartedTf, shape: Shape): Attention {
 async function ortAttention(ort: Ort, provider: 'webgpu' | 'cpu', shape: Shape): Promise<Attention> {
   const scale = tensor('scale', [1], Float32Array.of(shape[2] ** -0.5));
   const constants = [...NAMES.map((name) => tensor(name, shape, operand(name, shape))), scale];
-  const nodes = [
+  const before = [
     { op: 'Transpose', inputs: ['k'], output: 'kt', lists: { perm: [0, 2, 1] } },
     { op: 'MatMul', inputs: ['q', 'kt'], output: 'products' },
     { op: 'Mul', inputs: ['products', 'scale'], output: 'scores' },
     { op: 'Softmax', inputs: ['scores'], output: 'weights', attributes: { axis: 2 } },
   ];
-  const last = { op: 'MatMul', inputs: ['weights', 'v'] };
-  const open = (model: Uint8Array) =>
-    ort.InferenceSession.create(model, { executionProviders: [provider], graphOptimizationLevel: 'disabled' });
-  const corner = [tensor('from', [3], new BigInt64Array(3)), tensor('to', [3], BigInt64Array.of(1n, 1n, 4n))];
-  const cut = { op: 'Slice', inputs: ['whole', 'from', 'to'], output: 'y' };
-  const timed = await open(
-    onnxModel([...constants, ...corner], [...nodes, { ...last, output: 'whole' }, cut], {
-      name: 'y',
-      shape: [1, 1, 4],
-    }),
-  );
-  const whole = onnxModel(constants, [...nodes, { ...last, output: 'y' }], { name: 'y', shape });
-  return {
-    name: `onnxruntime ${provider}`,
-    submit: async () => void (await timed.run({})),
-    finish: async () => {},
-    async result() {
-      const session = await open(whole);
-      const { y } = await session.run({});
-      await session.release();
-      return y.data as Float32Array;
-    },
-    close: () => timed.release(),
-  };
+  return ortContender(ort, provider, { constants, before, last: { op: 'MatMul', inputs: ['weights', 'v'] }, shape });
 }
 
 const found = await findAdapter();

@@ -9,11 +9,11 @@ import { findAdapter } from '../runtime/node/adapter.ts';
 import { config, data, TOKENS, type Shapes } from './lib/block-data.ts';
 import { mustBeWithin, relativeError } from './lib/check.ts';
 import { compileEntry, contender, loadEntry } from './lib/ditc.ts';
-import { countDispatches } from './lib/dispatches.ts';
 import { jaxBlock, type JaxArray } from './lib/jax-block.ts';
-import { measure, type Contender } from './lib/measure.ts';
-import { peerVersions, startJax, type Jax } from './lib/peers.ts';
-import { footer, machine, options, sampleTable, writeJson } from './lib/report.ts';
+import type { Contender } from './lib/measure.ts';
+import { startJax, type Jax } from './lib/peers.ts';
+import { race } from './lib/race.ts';
+import { options } from './lib/report.ts';
 
 const HELP = `npx tsx bench/block.ts [options]   one DiT-S/2 block: ditc and jax-js`;
 const { rounds, json } = options(HELP, {});
@@ -66,17 +66,7 @@ if (jax) {
   mustBeWithin(peer.name, relativeError(await peer.result(), want), 1e-4);
   contenders.push(peer);
 }
-const dispatches = new Map<string, number>();
-for (const one of contenders) dispatches.set(one.name, await countDispatches(one));
-const measured = await measure(contenders, rounds);
-console.log(sampleTable(measured, { dispatches: ({ name }) => String(dispatches.get(name)) }));
-console.log(footer(measured, open.spec));
-writeJson(json, {
-  machine: machine(open.spec),
-  peers: peerVersions(),
-  ...measured,
-  dispatches: Object.fromEntries(dispatches),
-});
+await race(contenders, open, { rounds, json });
 open.close();
 // Peers keep the process alive.
 process.exit(0);

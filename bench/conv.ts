@@ -9,7 +9,8 @@ import { conv2d } from '../models/convolution.ts';
 import { mustBeWithin, relativeError, values } from './lib/check.ts';
 import { compileEntry, contender, loadEntry } from './lib/ditc.ts';
 import { measure, type Contender } from './lib/measure.ts';
-import { onnxModel, tensor } from './lib/onnx.ts';
+import { tensor } from './lib/onnx.ts';
+import { ortContender } from './lib/ort.ts';
 import { optional, peerVersions, startOrt, startTf, type Ort, type StartedTf } from './lib/peers.ts';
 import { footer, gflops, machine, options, sampleTable, writeJson } from './lib/report.ts';
 
@@ -102,28 +103,9 @@ function tfConvolution({ tf, finish }: StartedTf, { channels, out, side, x, w }:
 async function ortConvolution(ort: Ort, provider: 'webgpu' | 'cpu', given: Operands): Promise<Convolver> {
   const { channels, out, side, x, w } = given;
   const constants = [tensor('x', [1, channels, side, side], x), tensor('w', [out, channels, K, K], w)];
-  const product = { op: 'Conv', inputs: ['x', 'w'], lists: { pads: [1, 1, 1, 1] } };
-  const open = (model: Uint8Array) =>
-    ort.InferenceSession.create(model, { executionProviders: [provider], graphOptimizationLevel: 'disabled' });
-  const corner = [tensor('from', [4], new BigInt64Array(4)), tensor('to', [4], BigInt64Array.of(1n, 1n, 1n, 4n))];
-  const cut = { op: 'Slice', inputs: ['product', 'from', 'to'], output: 'y' };
-  const timed = await open(
-    onnxModel([...constants, ...corner], [{ ...product, output: 'product' }, cut], { name: 'y', shape: [1, 1, 1, 4] }),
-  );
-  const whole = onnxModel(constants, [{ ...product, output: 'y' }], { name: 'y', shape: [1, out, side, side] });
-  return {
-    name: `onnxruntime ${provider}`,
-    layout: 'NCHW',
-    submit: async () => void (await timed.run({})),
-    finish: async () => {},
-    async result() {
-      const session = await open(whole);
-      const { y } = await session.run({});
-      await session.release();
-      return y.data as Float32Array;
-    },
-    close: () => timed.release(),
-  };
+  const last = { op: 'Conv', inputs: ['x', 'w'], lists: { pads: [1, 1, 1, 1] } };
+  const made = await ortContender(ort, provider, { constants, last, shape: [1, out, side, side] });
+  return { ...made, layout: 'NCHW' };
 }
 
 /** Everyone who gives the right result. */

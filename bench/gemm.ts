@@ -9,7 +9,8 @@ import { findAdapter } from '../runtime/node/adapter.ts';
 import { mustBeWithin, relativeError, values } from './lib/check.ts';
 import { compileEntry, contender, loadEntry } from './lib/ditc.ts';
 import { measure, type Contender } from './lib/measure.ts';
-import { onnxModel, tensor } from './lib/onnx.ts';
+import { tensor } from './lib/onnx.ts';
+import { ortContender } from './lib/ort.ts';
 import {
   optional,
   peerVersions,
@@ -131,30 +132,11 @@ function tfProducts({ tf, finish }: StartedTf, { m, k, n, x, w, wt }: Operands):
  * onnxruntime-node takes inputs from and gives outputs to the CPU. So X is a constant too (folding is off: the product is
  * done in each run), and but four numbers of Y are cut out and returned; another session returns all of it once.
  */
-async function ortProduct(ort: Ort, provider: 'webgpu' | 'cpu', given: Operands): Promise<Multiplier> {
-  const { m, k, n, x, w } = given;
+async function ortProduct(ort: Ort, provider: 'webgpu' | 'cpu', { m, k, n, x, w }: Operands): Promise<Multiplier> {
   const constants = [tensor('x', [m, k], x), tensor('w', [n, k], w)];
-  const product = { op: 'Gemm', inputs: ['x', 'w'], attributes: { transB: 1 } };
-  const open = (model: Uint8Array) =>
-    ort.InferenceSession.create(model, { executionProviders: [provider], graphOptimizationLevel: 'disabled' });
-  const corner = [tensor('from', [2], BigInt64Array.of(0n, 0n)), tensor('to', [2], BigInt64Array.of(1n, 4n))];
-  const cut = { op: 'Slice', inputs: ['product', 'from', 'to'], output: 'y' };
-  const timed = await open(
-    onnxModel([...constants, ...corner], [{ ...product, output: 'product' }, cut], { name: 'y', shape: [1, 4] }),
-  );
-  const whole = onnxModel(constants, [{ ...product, output: 'y' }], { name: 'y', shape: [m, n] });
-  return {
-    name: `onnxruntime ${provider} [out,in]`,
-    submit: async () => void (await timed.run({})),
-    finish: async () => {},
-    async result() {
-      const session = await open(whole);
-      const { y } = await session.run({});
-      await session.release();
-      return y.data as Float32Array;
-    },
-    close: () => timed.release(),
-  };
+  const last = { op: 'Gemm', inputs: ['x', 'w'], attributes: { transB: 1 } };
+  const made = await ortContender(ort, provider, { constants, last, shape: [m, n] });
+  return { ...made, name: `${made.name} [out,in]` };
 }
 
 /** Everyone who gives the right product. */

@@ -11,11 +11,10 @@ import { openDevice, Program, type OpenDevice } from '../runtime/index.ts';
 import { findAdapter } from '../runtime/node/adapter.ts';
 import { config, data, TOKENS, type Shapes } from './lib/block-data.ts';
 import { mustBeWithin, relativeError } from './lib/check.ts';
-import { countDispatches } from './lib/dispatches.ts';
 import { jaxTrainer } from './lib/jax-train.ts';
-import { measure } from './lib/measure.ts';
-import { peerVersions, startJax, startTf } from './lib/peers.ts';
-import { footer, machine, options, sampleTable, writeJson } from './lib/report.ts';
+import { startJax, startTf } from './lib/peers.ts';
+import { race } from './lib/race.ts';
+import { options } from './lib/report.ts';
 import { tfTrainer } from './lib/tf-train.ts';
 import { ADAMW, type Trainer } from './lib/trainer.ts';
 
@@ -94,17 +93,7 @@ for (const peer of trainers.slice(1)) {
   mustBeWithin(`${peer.name}'s gradients`, relativeError(moment, want.moment), 1e-4);
   moved.forEach((values, i) => mustBeWithin(`${peer.name}'s step`, relativeError(values, want.moved[i]), 1e-3));
 }
-const dispatches = new Map<string, number>();
-for (const one of trainers) dispatches.set(one.name, await countDispatches(one));
-const measured = await measure(trainers, rounds);
-console.log(sampleTable(measured, { dispatches: ({ name }) => String(dispatches.get(name)) }));
-console.log(footer(measured, open.spec));
-writeJson(json, {
-  machine: machine(open.spec),
-  peers: peerVersions(),
-  ...measured,
-  dispatches: Object.fromEntries(dispatches),
-});
+await race(trainers, open, { rounds, json });
 open.close();
 // Peers keep the process alive.
 process.exit(0);
