@@ -34,6 +34,8 @@ export interface SampleOptions {
   readonly classes: ArrayLike<number>;
   /** Of what the model is told of pictures besides, by the input's name: a row for each. */
   readonly inputs?: Readonly<Record<string, ArrayLike<number>>>;
+  /** What pictures are drawn from instead of noise of the seed: f32 [n, channels, height, width]. */
+  readonly noise?: ArrayLike<number>;
   /** The same seed gives the same pictures. */
   readonly seed?: number;
   /** Strength of guidance. */
@@ -46,11 +48,17 @@ export interface SampleOptions {
 }
 
 export interface TrainOptions {
-  readonly data: { readonly images: Uint8Array | Float32Array; readonly labels?: ArrayLike<number> };
+  readonly data: {
+    readonly images: Uint8Array | Float32Array;
+    readonly labels?: ArrayLike<number>;
+    readonly inputs?: Readonly<Record<string, ArrayLike<number>>>;
+  };
   readonly steps: number;
   readonly seed?: number;
   readonly flip?: boolean;
   readonly every?: number;
+  /** Steps from one copy of all values to the next, from which training goes on where the GPU is lost. */
+  readonly keepEvery?: number;
   readonly onStep?: (measured: Readonly<Record<string, number>>) => void;
   readonly signal?: AbortSignal;
 }
@@ -68,7 +76,7 @@ export interface Model {
   ): Promise<Record<string, Tensor>>;
   /** Pictures or latents, [n, channels, height, width]. */
   sample(options: SampleOptions): Promise<Tensor>;
-  train(options: TrainOptions): Promise<{ readonly step: number; readonly last: Readonly<Record<string, number>> }>;
+  train(options: TrainOptions): Promise<{ readonly step: number; readonly last?: Readonly<Record<string, number>> }>;
   state(name: string): Promise<Tensor>;
   param(name: string): Promise<Tensor>;
   weights(): Promise<Readonly<Record<string, Tensor>>>;
