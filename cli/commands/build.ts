@@ -1,5 +1,5 @@
 /** `ditc build`: a model file becomes an artefact. */
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 import { join, relative } from 'node:path';
 import type { EntrySpec, Manifest } from '../../compiler/emit/artefact.ts';
 import type { Graph } from '../../compiler/ir/index.ts';
@@ -10,7 +10,7 @@ import { buildForWeb, checkForWeb } from '../build-web.ts';
 import { examples, type Context } from '../context.ts';
 import { knownDevices } from '../../library/device.ts';
 import { UsageError } from '../errors.ts';
-import { CHECKPOINT, collect, memorySize, precision, wholeNumber } from '../options.ts';
+import { CHECKPOINT, collect, memorySize, oneOf, precision, wholeNumber } from '../options.ts';
 import { bytes, grouped, macs, plural, seconds, table } from '../text.ts';
 import { TUNING } from '../../library/tuning/option.ts';
 
@@ -57,13 +57,11 @@ export const buildCommand = (context: Context): Command =>
     )
     .option(...TUNING)
     .option('--no-report', 'leave out report.html')
-    .addOption(
-      new Option(
-        '--target <place>',
-        'node, or web: a folder that a web server can serve as it is, with kernels for GPUs of several kinds, the weights and a page',
-      )
-        .choices(['node', 'web'])
-        .default('node'),
+    .option(
+      '--target <place>',
+      'node, or web: a folder that a web server can serve as it is, with kernels for GPUs of several kinds, the weights and a page',
+      oneOf('--target', ['node', 'web']),
+      'node',
     )
     .option('--weights <file>', `weights of a web build: ${CHECKPOINT}; without, a page draws them from a seed`)
     .option('--json', 'print what was built as JSON')

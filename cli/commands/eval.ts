@@ -73,7 +73,7 @@ function collectOutput(given: string, known: Named): Named {
   const name = OUTPUTS.find((output) => given.startsWith(`${output}=`)) ?? 'pool';
   const value = given.startsWith(`${name}=`) ? given.slice(name.length + 1) : given;
   const fix = `give --output ${name}=NAME once`;
-  if (!value) throw new UsageError({ what: `--output ${given} names no value`, fix });
+  if (!value) throw new UsageError({ what: `--output is ${given ? `${given}, which names no value` : 'empty'}`, fix });
   if (known[name] !== undefined) throw new UsageError({ what: `--output names ${name} twice`, fix });
   return { ...known, [name]: value };
 }
@@ -127,11 +127,6 @@ async function knownOf(sets: readonly OpenSet[], options: Options, terminal: Ter
   if (sets.every(({ pictures }) => !pictures)) return sets.map(({ statistics }) => ({ statistics: statistics! }));
   const { loaded, batch } = await featuresOf(options, terminal);
   const path = options.weights ?? loaded.weights;
-  if (path === undefined) {
-    const fix =
-      'give --weights FILE, such as pytorch-fid’s pt_inception-2015-12-05.pth, or statistics in place of pictures';
-    throw new UsageError({ what: 'pictures are compared by a network, and it has no weights', fix });
-  }
   const gpu = await import('../gpu.ts');
   const known: Known[] = [];
   await gpu.withDevice(async (open) => {
@@ -157,12 +152,17 @@ async function knownOf(sets: readonly OpenSet[], options: Options, terminal: Ter
 /** The network, and how many pictures it takes at once where that is its own. */
 async function featuresOf(options: Options, terminal: Terminal): Promise<OnnxFeatures> {
   const { isOnnx, loadModel } = await import('../model.ts');
-  const { features, output, pixels } = options;
+  const { features, output, pixels, weights } = options;
   if (!isOnnx(features)) {
     const given = pixels !== undefined ? '--pixels' : Object.keys(output).length ? '--output' : undefined;
-    if (!given) return { loaded: loadModel(features, terminal) };
-    const why = `${features} has an entry that says it`;
-    throw new UsageError({ what: `${given} is for ONNX networks`, why, fix: 'leave it out' });
+    if (given) {
+      const why = `${features} has an entry that says it`;
+      throw new UsageError({ what: `${given} is for ONNX networks`, why, fix: 'leave it out' });
+    }
+    if (weights !== undefined) return { loaded: loadModel(features, terminal) };
+    const fix =
+      'give --weights FILE, such as pytorch-fid’s pt_inception-2015-12-05.pth, or statistics in place of pictures';
+    throw new UsageError({ what: 'pictures are compared by a network, and it has no weights', fix });
   }
   const { onnxFeatures } = await import('../eval/onnx.ts');
   return onnxFeatures(features, output, pixels);

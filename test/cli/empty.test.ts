@@ -15,6 +15,7 @@ const NEEDED: Record<string, readonly string[]> = {
   encode: ['--vae', 'v.ts', '--data', 'd', '--out', 'o.safetensors'],
   decode: ['--vae', 'v.ts', '--latents', 'l.npy', '--out', 'o.png'],
   convert: ['a.safetensors', 'b.safetensors'],
+  invert: ['m.ts', '--data', 'd', '--out', 'o.npy'],
   merge: ['o'],
   eval: ['a'],
   verify: ['m.ts'],

@@ -1,6 +1,6 @@
 /** How commands end: when nothing more comes, when nobody listens any more, and when they are told to. */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
@@ -8,6 +8,7 @@ import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';
 import { start } from '../runtime/node/children.ts';
 import { BIN, SMALL_DIT, spawnDitc } from './cli.ts';
+import { writtenIn } from './written.ts';
 import { LINEAR, writeStripes } from './linear-denoiser.ts';
 
 // Each test runs ditc as a process of its own, which takes a while on a busy machine.
@@ -118,7 +119,12 @@ describe.skipIf(process.platform === 'win32')('a signal', () => {
     const { code, out, err } = await told(signal, args, () => existsSync(metrics));
     expect(code, err).toBe(0);
     expect(out).toContain(`stopped; wrote ${signal}/checkpoints/`);
-    expect(readdirSync(join(cwd, signal)).sort()).toEqual(['checkpoints', 'metrics.jsonl', 'training.html']);
+    expect(writtenIn(join(cwd, signal))).toEqual([
+      'checkpoints',
+      'events.out.tfevents.',
+      'metrics.jsonl',
+      'training.html',
+    ]);
   });
 
   // `script` has a terminal of its own, which closes when it is killed. The shell in it tells its job, as any shell does.
@@ -135,7 +141,12 @@ describe.skipIf(process.platform === 'win32')('a signal', () => {
       child.kill('SIGKILL');
       await until('code');
       await vi.waitFor(() => expect(readFileSync(join(cwd, 'code'), 'utf8')).toBe('0\n'));
-      expect(readdirSync(join(cwd, 'closed')).sort()).toEqual(['checkpoints', 'metrics.jsonl', 'training.html']);
+      expect(writtenIn(join(cwd, 'closed'))).toEqual([
+        'checkpoints',
+        'events.out.tfevents.',
+        'metrics.jsonl',
+        'training.html',
+      ]);
     },
   );
 });

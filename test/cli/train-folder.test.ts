@@ -18,6 +18,7 @@ import { ownProcess, processText } from '../../runtime/node/process.ts';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';
 import { ditc } from './cli.ts';
 import { LINEAR, writeStripes } from './linear-denoiser.ts';
+import { writtenIn } from './written.ts';
 
 const folder = scratchFolder();
 let cwd: string;
@@ -46,11 +47,7 @@ function killed(out: string, keep: (file: string) => boolean): void {
     writeFileSync(path(out, below, `.ditc-${processText(process)}-0.tmp`), 'half');
 }
 
-/** Everything in a folder, hidden files too; of event files, which are called by time and process, that there are some. */
-const all = (out: string) => {
-  const names = readdirSync(path(out), { recursive: true, encoding: 'utf8' });
-  return [...new Set(names.map((name) => name.replace(/^(events\.out\.tfevents\.).*/, '$1')))].sort();
-};
+const all = (out: string) => writtenIn(path(out), { below: true });
 
 describe('a training that was killed', () => {
   const early = (file: string) => file === '' || file === 'metrics.jsonl';

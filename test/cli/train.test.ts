@@ -9,6 +9,7 @@ import { openSafetensors } from '../../runtime/checkpoint/safetensors.ts';
 import { openFile } from '../../runtime/node/file.ts';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';
 import { ditc, SMALL_DIT, spawnDitc, TINY } from './cli.ts';
+import { writtenIn } from './written.ts';
 import { LINEAR, SIZE, writeStripes } from './linear-denoiser.ts';
 
 const folder = scratchFolder();
@@ -343,8 +344,8 @@ describe('train refuses', () => {
     for (const [name, values] of await tensors(good)) expect(values.every(Number.isFinite), name).toBe(true);
     expect(err).toMatch(/^linear\.ts:\d+:\d+ — training went astray/m);
     expect(err).toContain('ditc verify linear.ts');
-    const written = readdirSync(join(cwd, 'astray')).filter((name) => !name.startsWith('events.out.'));
-    expect(written.sort()).toEqual(['checkpoints', 'metrics.jsonl', 'training.html']);
+    const written = writtenIn(join(cwd, 'astray'));
+    expect(written).toEqual(['checkpoints', 'events.out.tfevents.', 'metrics.jsonl', 'training.html']);
     expect(existsSync(join(cwd, 'astray/weights.safetensors'))).toBe(false);
   });
 });

@@ -78,7 +78,7 @@ describe('tiles', () => {
   });
 
   it('are those of other families where they would be empty, or the device computes by subgroups', () => {
-    expect(planOf(31, 512, 64).family).toBe('product-tiled');
+    expect(planOf(31, 512, 64).family).toBe('product-columns');
     expect(planOf(512, 512, 64, { ...HARDWARE, kind: 'software' }).family).toBe('product-tiled');
   });
 
