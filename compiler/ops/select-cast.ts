@@ -132,33 +132,28 @@ export const clamp = defineOp({
 const withinType = (dtype: DType, x: number): boolean =>
   Number.isInteger(x) && (dtype === 'u32' ? x >>> 0 : x | 0) === x;
 
-export const copy = defineOp({
-  name: 'copy',
-  doc: 'The same values in a buffer of their own.',
-  kind: 'pointwise',
-  type: (inputs) => {
-    expectArity('copy', inputs, 1);
-    return inputs[0];
-  },
-  reference: elementwise((x) => x),
-  gradient: ({ dy }) => [dy],
-  cost: perElement(0),
-  sample: (random) => ({ inputs: [{ dtype: 'f32', shape: random.shape(0, 3) }], attrs: {} }),
-  wgsl: { expression: ([x]) => x },
-});
+/** The same values, for the sake of where they lie. */
+const placed = (name: string, doc: string, more: { readonly inMemory?: true } = {}) =>
+  defineOp({
+    name,
+    doc,
+    kind: 'pointwise',
+    ...more,
+    type: (inputs) => {
+      expectArity(name, inputs, 1);
+      return inputs[0];
+    },
+    reference: elementwise((x) => x),
+    gradient: ({ dy }) => [dy],
+    cost: perElement(0),
+    sample: (random) => ({ inputs: [{ dtype: 'f32', shape: random.shape(0, 3) }], attrs: {} }),
+    wgsl: { expression: ([x]) => x },
+  });
 
-export const layOut = defineOp({
-  name: 'lay_out',
-  doc: 'The same values, in memory in just this order: neighbours along the last axis lie side by side.',
-  kind: 'pointwise',
-  inMemory: true,
-  type: (inputs) => {
-    expectArity('lay_out', inputs, 1);
-    return inputs[0];
-  },
-  reference: elementwise((x) => x),
-  gradient: ({ dy }) => [dy],
-  cost: perElement(0),
-  sample: (random) => ({ inputs: [{ dtype: 'f32', shape: random.shape(0, 3) }], attrs: {} }),
-  wgsl: { expression: ([x]) => x },
-});
+export const copy = placed('copy', 'The same values in a buffer of their own.');
+
+export const layOut = placed(
+  'lay_out',
+  'The same values, in memory in just this order: neighbours along the last axis lie side by side.',
+  { inMemory: true },
+);

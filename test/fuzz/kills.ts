@@ -4,7 +4,7 @@
  * by bit, and nothing else may be left. `npx tsx test/fuzz/kills.ts --count 30 --seed 1`
  */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -13,6 +13,7 @@ import { readMetrics } from '../../cli/metrics.ts';
 import { Random } from '../../compiler/ops/index.ts';
 import { BIN, SMALL_DIT } from '../cli/cli.ts';
 import { writeStripes } from '../cli/linear-denoiser.ts';
+import { writtenIn } from '../cli/written.ts';
 
 /** What was there when the process was killed. */
 export type Moment = 'before anything was written' | 'before the first checkpoint' | 'inside a checkpoint' | 'between';
@@ -50,7 +51,7 @@ class Training {
 
   files(): string[] {
     if (!existsSync(this.#folder)) return [];
-    return readdirSync(this.#folder, { recursive: true, encoding: 'utf8' }).sort();
+    return writtenIn(this.#folder, { below: true });
   }
 
   /** Trains, on from what is there, to the end or until it is killed. */

@@ -29,6 +29,7 @@ const UNARY = [
   'floor',
   'detach',
   'copy',
+  'lay_out',
 ];
 const COMPARISONS = ['eq', 'ne', 'lt', 'le', 'gt', 'ge'] as const;
 
