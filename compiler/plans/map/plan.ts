@@ -1,21 +1,46 @@
 import { sizeOf } from '../../ir/index.ts';
-import { badLine, badWorkgroup, type Planning } from '../family.ts';
+import { isHardware, type DeviceSpec } from '../../device.ts';
+import { badLine, badWorkgroup, type Group, type Planning } from '../family.ts';
 
-/** One invocation per element of the root. */
+/** One invocation per element of the root, or for each `width` that lie side by side. */
 export interface MapPlan {
   readonly family: 'map';
   readonly workgroup: number;
+  readonly width?: number;
 }
 
 export const planning: Planning<MapPlan> = {
   name: 'map',
-  doc: 'One invocation per element.',
+  doc: 'One invocation per element, or for four that lie side by side.',
   computes: ['map'],
-  propose: () => ({ family: 'map', workgroup: 64 }),
-  refuses: ({ workgroup }, { root }, device) =>
-    badWorkgroup(workgroup, device) ?? badLine(sizeOf(root.type.shape), workgroup, device),
-  candidates: () => [32, 64, 128, 256].map((workgroup) => ({ family: 'map', workgroup })),
+  propose,
+  refuses,
+  candidates,
   order: () => 'elements',
   cost: () => ({ macs: 0, loads: [] }),
-  describe: () => 'one invocation per element',
+  describe: ({ width = 1 }) => `one invocation ${width === 1 ? 'per element' : `for ${width} elements`}`,
+  byFours: ({ width }) => width === 4,
+  storesFours: true,
 };
+
+/** From so many elements on a quarter of the invocations keeps a GPU busy. */
+const MANY = 2 ** 17;
+
+const liesInFours = ({ root: { type } }: Group): boolean => (type.shape.at(-1) ?? 1) % 4 === 0;
+
+function propose(group: Group, device: DeviceSpec): MapPlan {
+  const isWide = isHardware(device) && liesInFours(group) && sizeOf(group.root.type.shape) >= MANY;
+  return { family: 'map', workgroup: 64, ...(isWide && { width: 4 }) };
+}
+
+function candidates(group: Group, device: DeviceSpec): MapPlan[] {
+  const each = [32, 64, 128, 256].map((workgroup): MapPlan => ({ family: 'map', workgroup }));
+  const isWide = isHardware(device) && liesInFours(group);
+  return isWide ? [...each, ...each.map((plan) => ({ ...plan, width: 4 }))] : each;
+}
+
+function refuses({ workgroup, width = 1 }: MapPlan, group: Group, device: DeviceSpec): string | undefined {
+  if (width !== 1 && width !== 4) return `${width} elements an invocation`;
+  if (width === 4 && !liesInFours(group)) return 'its elements do not lie by fours';
+  return badWorkgroup(workgroup, device) ?? badLine(sizeOf(group.root.type.shape) / width, workgroup, device);
+}

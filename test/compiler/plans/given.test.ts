@@ -42,7 +42,7 @@ const FRAGMENTS = {
 };
 
 const GEOMETRIES: Readonly<Record<string, Readonly<Record<string, readonly unknown[]>>>> = {
-  map: { workgroup: [0, 48, 64, 1024] },
+  map: { workgroup: [0, 48, 64, 1024], width: [1, 3, 4] },
   row: {
     lanes: [1, 8, 12, 32],
     rowsPerWorkgroup: [1, 4],

@@ -124,6 +124,11 @@ export const CASES: readonly Case[] = [
   group('attention of many and its derivatives', attended(true, 18, 40), GPU),
   group('attention and its derivatives', attended(true), subgroups(8)),
   group('elements', pointwise(), PORTABLE, PLAIN),
+  group(
+    'elements by fours',
+    graphOf((f, input) => [f.exp(f.add(input('x', [9, 8]), input('y', [8])))]),
+    GPU,
+  ),
   group('running sums', sums(), PORTABLE, PLAIN),
   group('long rows', rows([5, 70], 1), software(8), PLAIN),
   group('short rows', rows([9, 5], 1), PORTABLE, PLAIN),
