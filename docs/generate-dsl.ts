@@ -94,7 +94,7 @@ function readSections(): Section[] {
     {
       title: 'Pictures',
       about: 'Of [N,C,H,W]. A convolution is a product over windows, which nobody writes to memory.',
-      members: [...exportedOf('convolution').filter(({ name }) => name !== 'windows'), ...exportedOf('resize')],
+      members: [...exportedOf('convolution'), ...exportedOf('resize')],
     },
     { title: 'Positions', about: 'Rotary ones; others are tables, or sines of `iota`.', members: exportedOf('rotary') },
     {

@@ -18,8 +18,8 @@ export type InceptionConfig = {
 
 const DEFAULTS: InceptionConfig = { preprocess: 'adm', side: 299 };
 
-const VALID: ConvOptions = { pad: [0, 0] };
-const HALVING: ConvOptions = { stride: 2, pad: [0, 0] };
+const VALID: ConvOptions = { padding: 0 };
+const HALVING: ConvOptions = { stride: 2, padding: 0 };
 
 /** Convolution → batch norm → ReLU. */
 const unit = (p: Scope, x: Tensor, out: number, kernel: Kernel, options: ConvOptions = {}): Tensor =>
@@ -129,7 +129,7 @@ function features(p: Scope, x: Tensor) {
   h = concat(branchesC(p.at('Mixed_6e'), concat(sixth, 1), 192), 1);
   h = blockD(p.at('Mixed_7a'), h);
   h = blockE(p.at('Mixed_7b'), h, (x) => avgPool(x, 3));
-  h = blockE(p.at('Mixed_7c'), h, (x) => maxPool(x, 3, { pad: [1, 1] }));
+  h = blockE(p.at('Mixed_7c'), h, (x) => maxPool(x, 3, { padding: 1 }));
   const pool = h.mean([2, 3]);
   const [N, , H, W] = sixth[0].shape;
   // Pixel by pixel, seven channels of each: sFID's features (Nash et al. 2021), in the order of ADM's evaluator.

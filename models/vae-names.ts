@@ -11,9 +11,12 @@ const ATTENTION: readonly [now: string, before: string, compVis: string][] = [
   ['to_out.0', 'proj_attn', 'proj_out'],
 ];
 
+/** Whether a parameter is one of an attention's, by its name now. */
+const isOf = (name: string, now: string): boolean => name.includes('.attentions.') && name.includes(`.${now}.`);
+
 /** Every other name that a file may have for parameter `name` of an autoencoder of so many levels. */
 export function otherNames(name: string, levels: number): string[] {
-  const older = ATTENTION.filter(([now]) => name.includes(`.attentions.0.${now}.`)).map(([now, before]) =>
+  const older = ATTENTION.filter(([now]) => isOf(name, now)).map(([now, before]) =>
     name.replace(`.${now}.`, `.${before}.`),
   );
   const compVis = compVisName(name, levels);
@@ -21,10 +24,11 @@ export function otherNames(name: string, levels: number): string[] {
 }
 
 function compVisName(name: string, levels: number): string {
-  const attention = ATTENTION.find(([now]) => name.includes(`.attentions.0.${now}.`));
+  const attention = ATTENTION.find(([now]) => isOf(name, now));
   return (
     (attention ? name.replace(`.${attention[0]}.`, `.${attention[2]}.`) : name)
       .replace(/\.mid_block\.attentions\.0\./, '.mid.attn_1.')
+      .replace(/\.attentions\.(\d+)\./, '.attn.$1.')
       .replace(/\.group_norm\./, '.norm.')
       .replace(/\.mid_block\.resnets\.(\d+)\./, (_, j) => `.mid.block_${Number(j) + 1}.`)
       .replace(/\.down_blocks\.(\d+)\./, '.down.$1.')

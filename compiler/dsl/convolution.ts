@@ -3,7 +3,7 @@
  * memory.
  */
 import { formatShape } from '../ir/index.ts';
-import { argument, optional, options, takes, tensor, whole } from './arguments.ts';
+import { argument, optional, options, scalar, takes, tensor, whole } from './arguments.ts';
 import { flip } from './indexing.ts';
 import type { Tensor } from './tensor.ts';
 import { misuse } from './tensor.ts';
@@ -51,13 +51,23 @@ function rims({ padding = 0, dilation = 1 }: ConvOptions, kernel: readonly numbe
   });
 }
 
-/** [N,C,H',W',h,w]: the window of each place of a picture [N,C,H,W], with a rim of `value`. */
-export function windows(x: Tensor, kernel: readonly [number, number], options: ConvOptions, value = 0): Tensor {
-  const [down, across] = rims(options, kernel);
-  const padded = x.pad([0, 0, down[0], across[0]], [0, 0, down[1], across[1]], value);
-  const [step, dilation] = [both(options.stride ?? 1), both(options.dilation ?? 1)];
-  return kernel.reduce((y, size, i) => y.unfold(2 + i, size, { step: step[i], dilation: dilation[i] }), padded);
-}
+/** [N,C,H',W',h,w]: the window of each place of a picture [N,C,H,W], with a rim of `value`: what pooling reduces over its last two axes. */
+export const windows = takes(
+  'windows',
+  [
+    tensor('x'),
+    pair('kernel', 1),
+    options('options', [pair('stride', 1), PADDING, pair('dilation', 1)]),
+    optional(scalar('value')),
+  ],
+  (x: Tensor, kernel: Pair, options: Omit<ConvOptions, 'groups'> = {}, value = 0): Tensor => {
+    if (x.rank !== 4) throw misuse('windows: x has four axes', `x is ${formatShape(x.shape)}`, 'give x as [N,C,H,W]');
+    const [down, across] = rims(options, both(kernel));
+    const padded = x.pad([0, 0, down[0], across[0]], [0, 0, down[1], across[1]], value);
+    const [step, dilation] = [both(options.stride ?? 1), both(options.dilation ?? 1)];
+    return both(kernel).reduce((y, size, i) => y.unfold(2 + i, size, { step: step[i], dilation: dilation[i] }), padded);
+  },
+);
 
 /** Throws unless x is a picture whose channels the weight takes in groups, and there is one bias a channel of the result. */
 function checkShapes(x: Tensor, weight: Tensor, own: { channels: number; out: number; groups: number }, bias?: Tensor) {
@@ -86,7 +96,7 @@ export const conv2d = takes(
     const [out, each] = weight.shape;
     checkShapes(x, weight, { channels: each * groups, out, groups }, bias);
     const [, , h, w] = weight.shape;
-    const seen = windows(x, [h, w], options);
+    const seen = windows(x, [h, w], { stride: options.stride, padding: options.padding, dilation: options.dilation });
     const [N, , H, W] = seen.shape;
     const product = weighted(seen, weight, groups);
     return (bias ? product.add(bias.unsqueeze(1)) : product).reshape(N, out, H, W);

@@ -3,7 +3,14 @@ export { Tensor, type Operand } from './tensor.ts';
 export * from './functions.ts';
 export * from './indexing.ts';
 export * from './ordering.ts';
-export { conv2d, convTranspose2d, type ConvOptions, type ConvTransposeOptions, type Pair } from './convolution.ts';
+export {
+  conv2d,
+  convTranspose2d,
+  windows,
+  type ConvOptions,
+  type ConvTransposeOptions,
+  type Pair,
+} from './convolution.ts';
 export * from './resize.ts';
 export * from './rotary.ts';
 export * from './scans.ts';

@@ -178,6 +178,12 @@ export const FUNCTIONS: Record<string, Case> = {
     p.param('bias', [3]),
     { stride: [2, 1], padding: [[1, 0], [0, 2]], dilation: 1, groups: 1 }, // prettier-ignore
   ]),
+  windows: of(['tensor', 'size', 'options?', 'scalar?'], ({ e }) => [
+    e.input('picture', [1, 2, 5, 4]),
+    2,
+    { stride: [2, 1], padding: 1, dilation: 1 },
+    0,
+  ]),
   convTranspose2d: of(['tensor', 'tensor', 'tensor?', 'options?'], ({ e, p }) => [
     e.input('picture', [1, 2, 5, 4]),
     p.param('kernel', [2, 3, 3, 3]),
