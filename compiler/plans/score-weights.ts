@@ -40,8 +40,8 @@ export function scoresOf(
 export interface Measure {
   /** What is added to the logarithm of a weight, to base 2. */
   readonly offset: Expr;
-  /** The least that this may be. Of a row whose scores all count as the lowest number each weighs 1. */
-  readonly floor: Expr;
+  /** What is added to each weight: 1 in a row whose scores all count as the lowest number, whose products are −∞ and weigh 0 by themselves. */
+  readonly even: Expr;
 }
 
 export function measureOf(site: Site, largest: Expr): Measure {
@@ -51,27 +51,27 @@ export function measureOf(site: Site, largest: Expr): Measure {
   const offset = b.binary('*', largest, b.literal(-Math.LOG2E, 'f32'));
   return {
     offset: b.bind('offset', b.call('select', [offset, zero, isLowest])),
-    floor: b.bind('floor', b.call('select', [lowest(site), zero, isLowest])),
+    even: b.bind('even', b.call('select', [zero, b.literal(1, 'f32'), isLowest])),
   };
 }
 
-/** Logarithms to base 2 of weights: NaN and −∞ where products are. */
-export const exponents = ({ b }: Site, scale: number, products: Expr, offsets: Expr): Expr =>
-  b.call('fma', [products, b.call('vec4f', [b.literal(scale * Math.LOG2E, 'f32')], 'vec4f'), offsets], 'vec4f');
-
-/** exp(score − largest) of plain products, not NaN: who divides by a row's sum, or multiplies by its share, has NaN of that. */
-export function plainWeights(site: Site, scale: number, products: Expr, offsets: Expr, floors: Expr): Expr {
-  const { b } = site;
-  return b.call('exp2', [b.call('max', [exponents(site, scale, products, offsets), floors])]);
+/** exp(score − largest) of plain products, before what is added to each: NaN where one is NaN, or +∞. */
+export function plainWeights({ b }: Site, scale: number, products: Expr, offsets: Expr): Expr {
+  const steep = b.call('vec4f', [b.literal(scale * Math.LOG2E, 'f32')], 'vec4f');
+  return b.call('exp2', [b.call('fma', [products, steep, offsets], 'vec4f')]);
 }
 
-/** exp(score − largest) of what `scoresOf` gave, for rows of one largest score. */
-export function weigher(site: Site, operands: readonly Node[], largest: Expr): (scores: Expr) => Expr {
+/** What makes exp(score − largest) of what `scoresOf` gave, for rows of one largest score; `even` is to be added, where it is there. */
+export function weigher(
+  site: Site,
+  operands: readonly Node[],
+  largest: Expr,
+): { weigh: (scores: Expr) => Expr; even?: Expr } {
   const { b } = site;
   const scale = plainScale(site, operands);
-  if (scale === undefined) return (scores) => b.call('exp', [b.binary('-', scores, splat(site, largest))]);
-  const { offset, floor } = measureOf(site, largest);
-  return (products) => plainWeights(site, scale, products, splat(site, offset), splat(site, floor));
+  if (scale === undefined) return { weigh: (scores) => b.call('exp', [b.binary('-', scores, splat(site, largest))]) };
+  const { offset, even } = measureOf(site, largest);
+  return { weigh: (products) => plainWeights(site, scale, products, splat(site, offset)), even };
 }
 
 /** Four values of rows from one on; another one for each that is beyond the last of so many. */

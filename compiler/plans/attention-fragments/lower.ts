@@ -1,6 +1,6 @@
 /**
- * Attention on matrix units. A first walk over the keys finds each row's largest score and its sum of exponentials, a second one
- * multiplies the weights by the values: scores are computed twice, and sums in fragments, which have no rows to rescale, never are.
+ * Attention on matrix units. A first walk over the keys finds each row's largest score, a second one adds up the weights and multiplies
+ * them by the values: scores are computed twice, and sums in fragments, which have no rows to rescale, never are.
  * Scores, statistics and sums are f32, weights are rounded to what the fragments hold.
  */
 import { sizeOf, type Node } from '../../ir/index.ts';
@@ -22,7 +22,7 @@ import {
   writeSums,
   type FragmentWalk,
 } from '../score-fragments.ts';
-import { exponents, measureOf, plainScale, presentFour, scoresOf, weigher } from '../score-weights.ts';
+import { plainScale, presentFour, scoresOf, weigher } from '../score-weights.ts';
 import { absent, lowest, rowShare } from '../scores.ts';
 import { widthsOf, type FragmentAttentionPlan } from './plan.ts';
 
@@ -46,19 +46,12 @@ export function fragmentAttention(site: Site, plan: FragmentAttentionPlan): Laun
   const attention: Attention = { ...walk, m, n, row0, operands: anchor.inputs };
   const totals = b.sharedArray('totals', tall(plan));
   stageOwn(walk, 0, { node: q, from: row0 });
-  b.comment('largest score of each row, and its sum of exponentials');
-  const { largest, total } = statistics(attention);
-  writeStatistics(attention, largest, total, totals);
-  b.comment('weights · V');
+  b.comment('largest score of each row');
+  const largest = largestOf(attention);
+  b.comment('weights, their sums, and weights · V');
   const sums = sumsOf(walk, e);
-  const weigh = weigher(site, anchor.inputs, largest);
-  overBlocks(attention, n, (key0) => {
-    eachScores(attention, key0, (four, scores) => {
-      const weights = b.bind('weights', weigh(scores));
-      putWeights(walk, four, presentFour(site, ix.add(key0, ix.scale(four, 4)), n, weights, b.literal(0, 'f32')));
-    });
-    addWeighted(walk, sums, { node: v, from: key0 });
-  });
+  const total = addUp(attention, largest, (key0) => addWeighted(walk, sums, { node: v, from: key0 }));
+  writeStatistics(attention, largest, total, totals);
   const divided = (row: Index, four: Expr) =>
     b.bind('attended', b.binary('/', four, splat(site, b.loadShared(totals, ix.expr(row)))));
   writeSums(walk, sums, [row0, m], e, anchor, divided);
@@ -83,44 +76,53 @@ function eachScores(attention: Attention, key0: Index, visit: (four: Index, scor
   });
 }
 
-/** Of the lane's row: each lane has a maximum and a sum of its own until the last key has passed. */
-function statistics(attention: Attention): { largest: Expr; total: Expr } {
+const each = ({ site: { b } }: Attention, vector: Expr): Expr[] => range(4).map((u) => b.component(vector, u));
+
+/** Of the lane's row: each of its lanes has one of its own until the last key has passed. */
+function largestOf(attention: Attention): Expr {
   const { site, n, operands } = attention;
   const { b, inline } = site;
   const { ix } = inline;
   const max = (x: Expr, y: Expr) => b.call('max', [x, y]);
-  const add = (x: Expr, y: Expr) => b.binary('+', x, y);
-  const exp = (x: Expr) => b.call('exp', [x]);
-  const each = (vector: Expr) => range(4).map((u) => b.component(vector, u));
   const scale = plainScale(site, operands);
-  const top = b.variable('top', lowest(site));
-  const sum = b.variable('sum', b.literal(0, 'f32'));
+  const top = b.variable('top', absent(site));
   overBlocks(attention, n, (key0) => {
     const all: Expr[] = [];
     eachScores(attention, key0, (four, scores) =>
       all.push(presentFour(site, ix.add(key0, ix.scale(four, 4)), n, scores, absent(site))),
     );
-    const most = each(b.bind('most', all.reduce(max))).reduce(max);
-    const now = b.bind(
-      'now',
-      max(b.read(top), scale === undefined ? most : b.binary('*', most, b.literal(scale, 'f32'))),
-    );
-    const weigh = (scores: Expr) =>
-      scale === undefined
-        ? exp(b.binary('-', scores, splat(site, now)))
-        : b.call('exp2', [exponents(site, scale, scores, splat(site, measureOf(site, now).offset))]);
-    const weights = all.map(weigh).reduce(add);
-    const kept = b.binary('*', b.read(sum), exp(b.binary('-', b.read(top), now)));
-    b.assign(sum, add(kept, each(b.bind('weights', weights)).reduce(add)));
-    b.assign(top, now);
+    const most = each(attention, b.bind('most', all.reduce(max))).reduce(max);
+    b.assign(top, max(b.read(top), most));
   });
   const largest = acrossRow(attention, b.read(top), max);
-  const own = b.binary('*', b.read(sum), exp(b.binary('-', b.read(top), largest)));
-  const total = acrossRow(attention, own, add);
-  if (scale === undefined) return { largest, total };
-  // Plain products that count as the lowest number were added up as nothing. Where all do, each weighs 1.
-  const all = b.bind('all', add(total, b.literal(n, 'f32')));
-  return { largest, total: b.bind('total', b.call('select', [total, all, b.binary('<=', largest, lowest(site))])) };
+  const score = scale === undefined ? largest : b.binary('*', largest, b.literal(scale, 'f32'));
+  return b.bind('largest', max(score, lowest(site)));
+}
+
+/** Hands in the weights of each block, calls `visit` to use them, and gives the sum of the row's. */
+function addUp(attention: Attention, largest: Expr, visit: (key0: Index) => void): Expr {
+  const { site, n, operands } = attention;
+  const { b, inline } = site;
+  const { ix } = inline;
+  const add = (x: Expr, y: Expr) => b.binary('+', x, y);
+  const { weigh, even } = weigher(site, operands, largest);
+  const zero = b.literal(0, 'f32');
+  const own = b.variable('own_total', zero);
+  overBlocks(attention, n, (key0) => {
+    const all: Expr[] = [];
+    eachScores(attention, key0, (four, scores) => {
+      const first = ix.add(key0, ix.scale(four, 4));
+      const weights = b.bind('weights', weigh(scores));
+      all.push(presentFour(site, first, n, weights, zero));
+      const held = even ? b.bind('held', add(weights, splat(site, even))) : weights;
+      putWeights(attention, four, presentFour(site, first, n, held, zero));
+    });
+    const block = b.bind('block_total', all.reduce(add));
+    b.assign(own, each(attention, block).reduce(add, b.read(own)));
+    visit(key0);
+  });
+  const sum = acrossRow(attention, b.read(own), add);
+  return even ? b.bind('total', b.call('fma', [even, b.literal(n, 'f32'), sum])) : sum;
 }
 
 /** Tells the workgroup the sums of its rows; and where a derivative wants them, stores each row's largest score, and one over the sum. */

@@ -19,7 +19,7 @@ export interface FragmentAttentionPlan extends ScoreFragments {
 
 export const planning: Planning<FragmentAttentionPlan> = {
   name: 'attention-fragments',
-  doc: 'Attention on matrix units: a walk over the keys for the statistics of the rows, and one for the output.',
+  doc: 'Attention on matrix units: a walk over the keys for the largest score of each row, and one for the weights and the output.',
   computes: ['attention'],
   provides: ['further contractions'],
   propose,

@@ -163,7 +163,7 @@ function spentOf(gradient: Gradient, query: Index): Expr {
 
 /**
  * Of a query: its largest score, share and Σ dy∘out. Where scores are plain: what its products are weighed by, share, what is spent of a
- * slope, and the floor of what they are weighed by.
+ * slope, and what is added to each weight.
  */
 function factsOf(gradient: Gradient, query: Index): Expr[] {
   const { site, batch, operands, queries, scale } = gradient;
@@ -174,8 +174,9 @@ function factsOf(gradient: Gradient, query: Index): Expr[] {
     b.bind('stat', valueAt(gradient, operands.stats, [...batch, inside, fixedIndex(i)])),
   );
   if (scale === undefined) return [largest, share, spent];
-  const { offset, floor } = measureOf(site, largest);
-  return [offset, share, b.bind('spent', b.binary('*', spent, b.literal(-scale, 'f32'))), floor];
+  const { offset, even } = measureOf(site, largest);
+  const added = b.bind('added', b.binary('*', even, share));
+  return [offset, share, b.bind('spent', b.binary('*', spent, b.literal(-scale, 'f32'))), added];
 }
 
 /** Tells the workgroup what is known of a block of queries. A barrier is to follow. */
@@ -250,10 +251,10 @@ function plainly(
   { site }: Gradient,
   scale: number,
   [products, gained]: readonly [Expr, Expr?],
-  [offsets, shares, spent, floors]: readonly Expr[],
+  [offsets, shares, spent, added]: readonly Expr[],
 ): Derivatives {
   const { b } = site;
-  const weight = b.bind('p', b.binary('*', plainWeights(site, scale, products, offsets, floors), shares));
+  const weight = b.bind('p', b.call('fma', [plainWeights(site, scale, products, offsets), shares, added], 'vec4f'));
   if (!gained) return { weight };
   const slope = b.call('fma', [gained, splat(site, b.literal(scale, 'f32')), spent], 'vec4f');
   return { weight, slope: b.binary('*', weight, slope) };
