@@ -1,4 +1,5 @@
 /** Nothing is timed that is not right: values for benchmarks, and how far results are apart. */
+export { relativeError } from '../../test/helpers/relative-error.ts';
 
 /** Reproducible values in [-scale, scale), by seed ≥ 1. Marsaglia 2003, "Xorshift RNGs". */
 export function values(length: number, seed: number, scale = 1): Float32Array {
@@ -11,17 +12,6 @@ export function values(length: number, seed: number, scale = 1): Float32Array {
     out[i] = ((state >>> 0) / 2 ** 31 - 1) * scale;
   }
   return out;
-}
-
-/** ‖got − want‖ / ‖want‖; NaN anywhere gives NaN, which no bound accepts. */
-export function relativeError(got: ArrayLike<number>, want: ArrayLike<number>): number {
-  if (got.length !== want.length) throw new Error(`${got.length} values, expected ${want.length}`);
-  let [difference, norm] = [0, 0];
-  for (let i = 0; i < want.length; i++) {
-    difference += (got[i] - want[i]) ** 2;
-    norm += want[i] ** 2;
-  }
-  return Math.sqrt(difference) / (Math.sqrt(norm) || 1);
 }
 
 /** Throws unless the error is a number within the bound. */

@@ -1,4 +1,7 @@
-/** `ditc build --target web` from the command line: what it writes over, says and refuses. */
+/**
+ * `ditc build --target web` from the command line: what it writes over, says and refuses.
+ * @once
+ */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';

@@ -1,3 +1,7 @@
+/**
+ * `ditc build`: what it writes, says and refuses.
+ * @once
+ */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {

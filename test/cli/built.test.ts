@@ -1,10 +1,13 @@
-/** What `ditc build` writes is what `ditc inspect` and `ditc run` read, packs of merged weights included. */
+/**
+ * What `ditc build` writes is what `ditc inspect` and `ditc run` read, packs of merged weights included.
+ * @once
+ */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { encodeNpy, parseNpy } from '../../runtime/checkpoint/npy.ts';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';
-import { relativeError } from '../helpers/gpu.ts';
+import { relativeError } from '../helpers/relative-error.ts';
 import { ditc } from './cli.ts';
 
 const MODEL = `import { dit } from 'ditc/models/dit';

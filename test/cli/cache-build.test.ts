@@ -1,4 +1,7 @@
-/** What is kept between runs, as `ditc build` has it; and the type check that runs beside it. */
+/**
+ * What is kept between runs, as `ditc build` has it; and the type check that runs beside it.
+ * @once
+ */
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';

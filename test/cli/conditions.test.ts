@@ -12,7 +12,7 @@ import { parseNpy } from '../../runtime/checkpoint/npy.ts';
 import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts';
 import { writeNpy } from '../../cli/npy.ts';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';
-import { relativeError } from '../models/golden.ts';
+import { relativeError } from '../helpers/relative-error.ts';
 import { ditc } from './cli.ts';
 
 vi.setConfig({ testTimeout: 300_000 });

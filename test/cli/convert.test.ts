@@ -1,4 +1,7 @@
-/** `ditc convert`: between all forms and back, bit by bit; what is refused leaves nothing behind. */
+/**
+ * `ditc convert`: between all forms and back, bit by bit; what is refused leaves nothing behind.
+ * @once
+ */
 import {
   cpSync,
   existsSync,

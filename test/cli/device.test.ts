@@ -1,4 +1,7 @@
-/** Devices as JSON: what `ditc doctor` writes is taken whole, what is no device is refused by name. */
+/**
+ * Devices as JSON: what `ditc doctor` writes is taken whole, what is no device is refused by name.
+ * @once
+ */
 import { expect, it } from 'vitest';
 import { knownDevices, specOf } from '../../library/device.ts';
 import { ALIGNMENT, PORTABLE } from '../../compiler/device.ts';

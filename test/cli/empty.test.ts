@@ -1,4 +1,7 @@
-/** Paths and names that are empty, as of a shell variable that is not set: told before any work; and advice that exists. */
+/**
+ * Paths and names that are empty, as of a shell variable that is not set: told before any work; and advice that exists.
+ * @once
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import ts from 'typescript';

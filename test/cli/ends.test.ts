@@ -1,4 +1,7 @@
-/** How commands end: when nothing more comes, when nobody listens any more, and when they are told to. */
+/**
+ * How commands end: when nothing more comes, when nobody listens any more, and when they are told to.
+ * @once
+ */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

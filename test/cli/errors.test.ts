@@ -1,4 +1,7 @@
-/** What errors look like, whoever throws them; and that docs/errors.md knows every code. */
+/**
+ * What errors look like, whoever throws them; and that docs/errors.md knows every code.
+ * @once
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pc from 'picocolors';

@@ -6,7 +6,7 @@ import { encodeNpy, parseNpy } from '../../runtime/checkpoint/npy.ts';
 import { openSafetensors } from '../../runtime/checkpoint/safetensors.ts';
 import { MemorySource, type TensorFile } from '../../runtime/checkpoint/source.ts';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';
-import { relativeError } from '../models/golden.ts';
+import { relativeError } from '../helpers/relative-error.ts';
 import { ditc } from './cli.ts';
 
 const DATA = join(import.meta.dirname, '../golden/data/onnx');

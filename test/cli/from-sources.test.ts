@@ -1,4 +1,7 @@
-/** The command in a clone: it runs from a bundle of the sources as they are now, or without one. */
+/**
+ * The command in a clone: it runs from a bundle of the sources as they are now, or without one.
+ * @once
+ */
 import { spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

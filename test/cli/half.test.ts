@@ -6,7 +6,7 @@ import type { Manifest } from '../../compiler/emit/artefact.ts';
 import { encodeNpy, parseNpy } from '../../runtime/checkpoint/npy.ts';
 import { findAdapter } from '../../runtime/node/adapter.ts';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';
-import { relativeError } from '../models/golden.ts';
+import { relativeError } from '../helpers/relative-error.ts';
 import { ditc } from './cli.ts';
 
 const folder = scratchFolder();

@@ -1,3 +1,7 @@
+/**
+ * `--help`: every command, option and example that it names.
+ * @once
+ */
 import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { describe, expect, it } from 'vitest';

@@ -1,4 +1,7 @@
-/** What `ditc run --input` takes, against what NumPy made (make_inputs.py): any type that holds what the entry takes. */
+/**
+ * What `ditc run --input` takes, against what NumPy made (make_inputs.py): any type that holds what the entry takes.
+ * @once
+ */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';

@@ -1,3 +1,7 @@
+/**
+ * `ditc inspect`: what it shows of a model, and what it refuses.
+ * @once
+ */
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';

@@ -1,3 +1,7 @@
+/**
+ * `ditc opt`: passes on graphs as text.
+ * @once
+ */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

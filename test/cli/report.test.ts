@@ -1,4 +1,7 @@
-/** report.html: one file that needs nothing else, and a page that works. */
+/**
+ * report.html: one file that needs nothing else, and a page that works.
+ * @once
+ */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';

@@ -1,4 +1,7 @@
-/** The folder of a training: whose it is, what a killed one leaves, and what damage is told with which way out. */
+/**
+ * The folder of a training: whose it is, what a killed one leaves, and what damage is told with which way out.
+ * @once
+ */
 import {
   cpSync,
   existsSync,

@@ -16,7 +16,8 @@ import { openData } from '../../runtime/node/data/open.ts';
 import { Program } from '../../runtime/program.ts';
 import { initialise } from '../../runtime/weights.ts';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';
-import { relativeError, TestGpu } from '../helpers/gpu.ts';
+import { TestGpu } from '../helpers/gpu.ts';
+import { relativeError } from '../helpers/relative-error.ts';
 import { CLASSES, LINEAR, SIZE, writeStripes } from './linear-denoiser.ts';
 
 setFlagsFromString('--expose-gc');

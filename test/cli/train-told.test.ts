@@ -1,4 +1,7 @@
-/** `ditc train --input`: models that are told more of a picture than its class, step by step against the interpreter. */
+/**
+ * `ditc train --input`: models that are told more of a picture than its class, step by step against the interpreter.
+ * @once
+ */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
@@ -15,7 +18,7 @@ import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts'
 import { MemorySource } from '../../runtime/checkpoint/source.ts';
 import { epochOrder } from '../../runtime/data/order.ts';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';
-import { relativeError } from '../models/golden.ts';
+import { relativeError } from '../helpers/relative-error.ts';
 import { ditc } from './cli.ts';
 
 vi.setConfig({ testTimeout: 300_000 });

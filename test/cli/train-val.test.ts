@@ -1,4 +1,7 @@
-/** The loss on examples that are held out: which they are, what is measured of them, and that training does not see them. */
+/**
+ * The loss on examples that are held out: which they are, what is measured of them, and that training does not see them.
+ * @once
+ */
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { readMetrics } from '../../cli/metrics.ts';

@@ -1,4 +1,7 @@
-/** What `ditc train` says of its steps as it goes: each line of the step that it names. */
+/**
+ * What `ditc train` says of its steps as it goes: each line of the step that it names.
+ * @once
+ */
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { readMetrics } from '../../cli/metrics.ts';

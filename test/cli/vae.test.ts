@@ -11,7 +11,7 @@ import { openSafetensors } from '../../runtime/checkpoint/safetensors.ts';
 import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts';
 import { openFile } from '../../runtime/node/file.ts';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';
-import { relativeError } from '../helpers/gpu.ts';
+import { relativeError } from '../helpers/relative-error.ts';
 import { ditc } from './cli.ts';
 
 const SIDE = 8;

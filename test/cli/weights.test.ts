@@ -1,4 +1,7 @@
-/** What `--weights` takes: a training's own checkpoint, wrapped names, files without what the model computes; and values that are not finite. */
+/**
+ * What `--weights` takes: a training's own checkpoint, wrapped names, files without what the model computes; and values that are not finite.
+ * @once
+ */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';

@@ -1,4 +1,7 @@
-/** `ditc inspect --why-not`: the scheduler's own reasons, in its own words, for what is written here as small models. */
+/**
+ * `ditc inspect --why-not`: the scheduler's own reasons, in its own words, for what is written here as small models.
+ * @once
+ */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';

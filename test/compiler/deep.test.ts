@@ -6,7 +6,7 @@ import { compileGraphs } from '../../compiler/compile.ts';
 import { schedule } from '../../compiler/pipeline.ts';
 import { PORTABLE } from '../../compiler/device.ts';
 import { MOST_OPS } from '../../compiler/fusion/most-ops.ts';
-import { relativeError } from '../helpers/gpu.ts';
+import { relativeError } from '../helpers/relative-error.ts';
 import { runSchedule } from '../helpers/run-schedule.ts';
 import { drawValues } from '../helpers/samples.ts';
 

@@ -1,4 +1,7 @@
-/** A few of the cases of artefacts.ts. */
+/**
+ * A few of the cases of artefacts.ts.
+ * @once
+ */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { ArtefactCases, KINDS } from './artefact-cases.ts';
 

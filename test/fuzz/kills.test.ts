@@ -1,4 +1,7 @@
-/** A few of the kills of kills.ts: those at any moment, inside a checkpoint, and before the first. */
+/**
+ * A few of the kills of kills.ts: those at any moment, inside a checkpoint, and before the first.
+ * @once
+ */
 import { expect, it } from 'vitest';
 import { CLASSES, LINEAR, SIZE } from '../cli/linear-denoiser.ts';
 import { countsOf, kills, type Outcome } from './kills.ts';

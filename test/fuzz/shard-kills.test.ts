@@ -1,4 +1,7 @@
-/** A few of the kills of shard-kills.ts; with DITC_SLOW=1 twenty. */
+/**
+ * A few of the kills of shard-kills.ts; with DITC_SLOW=1 twenty.
+ * @once
+ */
 import { expect, it } from 'vitest';
 import { shardKills, type Kill } from './shard-kills.ts';
 

@@ -9,7 +9,8 @@ import { interpret } from '../../compiler/ops/index.ts';
 import { fragmentShapes } from '../../compiler/plans/fragments.ts';
 import { compileGraphs } from '../../compiler/compile.ts';
 import { attentionOf, drawnFor, type AttentionCase } from '../helpers/attention-graph.ts';
-import { relativeError, TestGpu } from '../helpers/gpu.ts';
+import { TestGpu } from '../helpers/gpu.ts';
+import { relativeError } from '../helpers/relative-error.ts';
 import { HALF_PASS } from '../helpers/tolerances.ts';
 
 /** A software GPU compiles such a kernel for a good while. */

@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compileModel } from '../../compiler/compile.ts';
 import { dit } from '../../models/dit.ts';
-import { relativeError, TestGpu } from '../helpers/gpu.ts';
+import { TestGpu } from '../helpers/gpu.ts';
+import { relativeError } from '../helpers/relative-error.ts';
 import { goldenCases, readGolden } from '../models/golden.ts';
 import { PASS } from '../helpers/tolerances.ts';
 

@@ -4,7 +4,8 @@ import { compileModel } from '../../compiler/compile.ts';
 import { dit } from '../../models/dit.ts';
 import { Program } from '../../runtime/program.ts';
 import { initialise } from '../../runtime/weights.ts';
-import { relativeError, TestGpu } from '../helpers/gpu.ts';
+import { TestGpu } from '../helpers/gpu.ts';
+import { relativeError } from '../helpers/relative-error.ts';
 import { goldenCases, readGolden } from '../models/golden.ts';
 import { HALF_PASS } from '../helpers/tolerances.ts';
 

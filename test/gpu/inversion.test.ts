@@ -3,7 +3,8 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { compileModel } from '../../compiler/compile.ts';
 import { dit, type DiTConfig } from '../../models/dit.ts';
 import { Program } from '../../runtime/program.ts';
-import { relativeError, TestGpu, typed } from '../helpers/gpu.ts';
+import { TestGpu, typed } from '../helpers/gpu.ts';
+import { relativeError } from '../helpers/relative-error.ts';
 import { goldenCases, readGolden } from '../models/golden.ts';
 import { PASS } from '../helpers/tolerances.ts';
 

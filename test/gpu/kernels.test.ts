@@ -4,8 +4,9 @@ import { isFloat, nodesOf, type Graph } from '../../compiler/ir/index.ts';
 import { allOps, interpret, type Bindings } from '../../compiler/ops/index.ts';
 import { inputRanges } from '../../compiler/emit/input-range.ts';
 import { PORTABLE, type DeviceSpec } from '../../compiler/device.ts';
-import { relativeError, TestGpu } from '../helpers/gpu.ts';
+import { TestGpu } from '../helpers/gpu.ts';
 import { randomGraph } from '../helpers/random-graph.ts';
+import { relativeError } from '../helpers/relative-error.ts';
 import { opCase } from '../helpers/samples.ts';
 import { KERNEL } from '../helpers/tolerances.ts';
 

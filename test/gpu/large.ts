@@ -16,7 +16,8 @@ import { openSafetensors } from '../../runtime/checkpoint/safetensors.ts';
 import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts';
 import { openFile, writeAtomically } from '../../runtime/node/file.ts';
 import { Program } from '../../runtime/program.ts';
-import { relativeError, TestGpu, typed } from '../helpers/gpu.ts';
+import { TestGpu, typed } from '../helpers/gpu.ts';
+import { relativeError } from '../helpers/relative-error.ts';
 import { PASS } from '../helpers/tolerances.ts';
 
 const args = process.argv.slice(2);

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { GraphBuilder, type Graph } from '../../compiler/ir/index.ts';
 import { Functional, opTable, Random } from '../../compiler/ops/index.ts';
 import { compileGraphs } from '../../compiler/compile.ts';
-import { relativeError, TestGpu } from '../helpers/gpu.ts';
+import { TestGpu } from '../helpers/gpu.ts';
+import { relativeError } from '../helpers/relative-error.ts';
 
 const [HEADS, TOKENS, WIDTH] = [8, 4096, 16];
 const MiB = 2 ** 20;

@@ -9,7 +9,8 @@ import { traceEntry } from '../../compiler/dsl/model.ts';
 import { interpret } from '../../compiler/ops/index.ts';
 import { compileModel } from '../../compiler/compile.ts';
 import type { DeviceSpec } from '../../compiler/device.ts';
-import { relativeError, TestGpu } from '../helpers/gpu.ts';
+import { TestGpu } from '../helpers/gpu.ts';
+import { relativeError } from '../helpers/relative-error.ts';
 import { bindingsOf, readGolden, type Golden } from '../models/golden.ts';
 import { HALF_PASS, KERNEL } from '../helpers/tolerances.ts';
 

@@ -11,7 +11,8 @@ import { compileGraphs } from '../../compiler/compile.ts';
 import { passesFor, type Pass } from '../../compiler/pipeline.ts';
 import { backward, CONVOLUTIONS } from '../helpers/convolutions.ts';
 import { LAYOUTS, productGraph } from '../helpers/fragment-products.ts';
-import { relativeError, TestGpu } from '../helpers/gpu.ts';
+import { TestGpu } from '../helpers/gpu.ts';
+import { relativeError } from '../helpers/relative-error.ts';
 import { KERNEL } from '../helpers/tolerances.ts';
 
 /** A software GPU compiles a kernel of fragments for seconds. */

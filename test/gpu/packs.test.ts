@@ -10,7 +10,8 @@ import { limit } from '../../compiler/device.ts';
 import { optimize, optimizerOptions } from '../../models/optimizer.ts';
 import { Program } from '../../runtime/program.ts';
 import { gated, gatedStep } from '../helpers/gated.ts';
-import { relativeError, TestGpu } from '../helpers/gpu.ts';
+import { TestGpu } from '../helpers/gpu.ts';
+import { relativeError } from '../helpers/relative-error.ts';
 
 type Entries = Model['entries'];
 const SHAPE = [4, 16];

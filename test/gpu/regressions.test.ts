@@ -4,8 +4,9 @@ import { GraphBuilder, nodesOf, type Graph, type Node, type Shape } from '../../
 import { Functional, interpret, opTable, Random } from '../../compiler/ops/index.ts';
 import { compileGraphs } from '../../compiler/compile.ts';
 import { PORTABLE, type DeviceSpec } from '../../compiler/device.ts';
-import { relativeError, TestGpu } from '../helpers/gpu.ts';
+import { TestGpu } from '../helpers/gpu.ts';
 import { normedLayers } from '../helpers/norm-graph.ts';
+import { relativeError } from '../helpers/relative-error.ts';
 import { drawValues } from '../helpers/samples.ts';
 import { KERNEL } from '../helpers/tolerances.ts';
 

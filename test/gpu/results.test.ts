@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { interpret } from '../../compiler/ops/index.ts';
 import { PORTABLE, type DeviceSpec } from '../../compiler/device.ts';
-import { relativeError, TestGpu } from '../helpers/gpu.ts';
+import { TestGpu } from '../helpers/gpu.ts';
+import { relativeError } from '../helpers/relative-error.ts';
 import { resultsGraph } from '../helpers/results-graph.ts';
 import { KERNEL } from '../helpers/tolerances.ts';
 

@@ -4,7 +4,8 @@ import { GraphBuilder, type Graph, type Node } from '../../compiler/ir/index.ts'
 import { Functional, interpret, opTable, Random } from '../../compiler/ops/index.ts';
 import { compileGraphs } from '../../compiler/compile.ts';
 import type { DeviceSpec } from '../../compiler/device.ts';
-import { relativeError, TestGpu } from '../helpers/gpu.ts';
+import { TestGpu } from '../helpers/gpu.ts';
+import { relativeError } from '../helpers/relative-error.ts';
 import { drawValues } from '../helpers/samples.ts';
 
 let gpu: TestGpu;

@@ -4,7 +4,8 @@ import { GraphBuilder, type Graph, type Node } from '../../compiler/ir/index.ts'
 import { opTable, Functional, interpret, Random, type Bindings } from '../../compiler/ops/index.ts';
 import { compileGraphs } from '../../compiler/compile.ts';
 import { Program } from '../../runtime/program.ts';
-import { relativeError, TestGpu } from '../helpers/gpu.ts';
+import { TestGpu } from '../helpers/gpu.ts';
+import { relativeError } from '../helpers/relative-error.ts';
 import { drawValues } from '../helpers/samples.ts';
 import { NAMES, SHAPE, updatesGraph } from '../helpers/updates-graph.ts';
 

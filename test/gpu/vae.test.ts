@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { compileModel } from '../../compiler/compile.ts';
 import type { DeviceSpec } from '../../compiler/device.ts';
 import { autoencoderKL } from '../../models/vae.ts';
-import { relativeError, TestGpu } from '../helpers/gpu.ts';
+import { TestGpu } from '../helpers/gpu.ts';
+import { relativeError } from '../helpers/relative-error.ts';
 import { bindingsOf, goldenCases, readGolden } from '../models/golden.ts';
 import { PASS } from '../helpers/tolerances.ts';
 

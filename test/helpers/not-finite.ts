@@ -1,6 +1,6 @@
 /** Comparing values of which some are no finite numbers. */
 import { expect } from 'vitest';
-import { relativeError } from './gpu.ts';
+import { relativeError } from './relative-error.ts';
 
 /** Finite numbers agree within an error of all of them, and the others are the same. */
 export function expectSame(got: ArrayLike<number>, want: ArrayLike<number>, error: number, what = ''): void {

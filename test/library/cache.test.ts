@@ -1,3 +1,7 @@
+/**
+ * What programs compile is kept, and found again.
+ * @once
+ */
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, expect, it, vi } from 'vitest';

@@ -1,7 +1,7 @@
 /**
  * The package as npm gives it: packed, installed into an empty folder and used from plain Node there. Its programs are those
  * of docs/library.md, each of which says in comments what it prints.
- * @device
+ * @once
  */
 import { execFile } from 'node:child_process';
 import {

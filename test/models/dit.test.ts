@@ -5,7 +5,8 @@ import { nodesOf, sizeOf } from '../../compiler/ir/index.ts';
 import { interpret, opDef } from '../../compiler/ops/index.ts';
 import { dit, sizes, type DiTConfig } from '../../models/dit.ts';
 import { positionTable } from '../../models/sinusoids.ts';
-import { goldenCases, readGolden, relativeError } from './golden.ts';
+import { relativeError } from '../helpers/relative-error.ts';
+import { goldenCases, readGolden } from './golden.ts';
 
 /** The reference is computed in float64 and rounded once to float32. */
 const TOLERANCE = 1e-6;

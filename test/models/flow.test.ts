@@ -7,7 +7,8 @@ import { interpret } from '../../compiler/ops/index.ts';
 import { completeFlow, flow, guide, lookUp, type FlowConfig } from '../../models/diffusion.ts';
 import { dit } from '../../models/dit.ts';
 import { interpolants } from '../../models/interpolant.ts';
-import { goldenCases, readGolden, relativeError } from './golden.ts';
+import { relativeError } from '../helpers/relative-error.ts';
+import { goldenCases, readGolden } from './golden.ts';
 import { trainCase } from './train-case.ts';
 
 /** The references are computed in float64 and rounded once to float32. */

@@ -41,14 +41,3 @@ export function readGoldenJson<T>(stem: string): T {
   if (!existsSync(path)) throw new Error(`${path} is missing: run the scripts of test/golden`);
   return JSON.parse(readFileSync(path, 'utf8')) as T;
 }
-
-/** ‖a − b‖ / ‖b‖. Not a number where either holds one, so that NaN never passes. */
-export function relativeError(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  if (a.length !== b.length) throw new Error(`${a.length} values against ${b.length}`);
-  let [difference, norm] = [0, 0];
-  for (let i = 0; i < a.length; i++) {
-    difference += (a[i] - b[i]) ** 2;
-    norm += b[i] ** 2;
-  }
-  return Math.sqrt(difference / norm);
-}

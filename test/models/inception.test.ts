@@ -4,7 +4,8 @@ import { traceEntry, type Model } from '../../compiler/dsl/model.ts';
 import { sizeOf } from '../../compiler/ir/index.ts';
 import { interpret } from '../../compiler/ops/index.ts';
 import network, { inception } from '../../models/inception.ts';
-import { readGolden, relativeError, type Golden } from './golden.ts';
+import { relativeError } from '../helpers/relative-error.ts';
+import { readGolden, type Golden } from './golden.ts';
 
 /** Of [0, 1): MurmurHash3's finaliser of the index, from FNV-1a of the name. */
 function uniform(name: string, count: number): Float64Array {

@@ -9,7 +9,8 @@ import { interpolants } from '../../models/interpolant.ts';
 import type { Inverter, Sampler } from '../../models/objective.ts';
 import { inverseColumns, reverseColumns } from '../../models/reverse.ts';
 import { processOf } from '../../models/schedule.ts';
-import { bindingsOf, goldenCases, readGolden, relativeError } from './golden.ts';
+import { relativeError } from '../helpers/relative-error.ts';
+import { bindingsOf, goldenCases, readGolden } from './golden.ts';
 
 describe('each step equals PyTorch', () => {
   it.each(goldenCases('inversion-'))('%s', async (stem) => {

@@ -12,7 +12,7 @@ import { interpret } from '../../compiler/ops/index.ts';
 import { dit, type DiTConfig } from '../../models/dit.ts';
 import { autoencoderKL } from '../../models/vae.ts';
 import { bySubgroups } from '../helpers/devices.ts';
-import { relativeError } from '../helpers/gpu.ts';
+import { relativeError } from '../helpers/relative-error.ts';
 import { runSchedule } from '../helpers/run-schedule.ts';
 import { drawBindings } from './zoo.ts';
 import { autoencoder } from './zoo/autoencoder.ts';

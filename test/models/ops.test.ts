@@ -8,7 +8,8 @@ import { resolveGradients } from '../../compiler/autodiff/resolve.ts';
 import { interpret } from '../../compiler/ops/index.ts';
 import { bySubgroups } from '../helpers/devices.ts';
 import { runSchedule } from '../helpers/run-schedule.ts';
-import { readGolden, relativeError } from './golden.ts';
+import { relativeError } from '../helpers/relative-error.ts';
+import { readGolden } from './golden.ts';
 
 interface Case {
   readonly of: string;

@@ -18,7 +18,8 @@ import {
 } from '../../models/diffusion.ts';
 import { dit } from '../../models/dit.ts';
 import { processOf, type Schedule } from '../../models/schedule.ts';
-import { goldenCases, readGolden, relativeError } from './golden.ts';
+import { relativeError } from '../helpers/relative-error.ts';
+import { goldenCases, readGolden } from './golden.ts';
 
 /** The reference is computed in float64 and rounded once to float32. */
 const TOLERANCE = 1e-6;

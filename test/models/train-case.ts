@@ -2,7 +2,8 @@
 import { expect } from 'vitest';
 import { traceEntry } from '../../compiler/dsl/model.ts';
 import { dit } from '../../models/dit.ts';
-import { readGolden, relativeError } from './golden.ts';
+import { relativeError } from '../helpers/relative-error.ts';
+import { readGolden } from './golden.ts';
 
 const BETA1 = 0.9;
 

@@ -9,7 +9,8 @@ import { coefficientsAt, lossTerms, minSnrWeight } from '../../models/loss.ts';
 import { processOf } from '../../models/schedule.ts';
 import { objectiveOf, type Denoiser } from '../../models/diffusion.ts';
 import { draw } from '../../models/training.ts';
-import { goldenCases, readGolden, relativeError } from './golden.ts';
+import { relativeError } from '../helpers/relative-error.ts';
+import { goldenCases, readGolden } from './golden.ts';
 import { runStep } from './run-step.ts';
 import { trainCase } from './train-case.ts';
 

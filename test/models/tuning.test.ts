@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { traceEntry } from '../../compiler/dsl/model.ts';
 import type { Bindings } from '../../compiler/ops/index.ts';
 import { dit } from '../../models/dit.ts';
-import { relativeError } from './golden.ts';
+import { relativeError } from '../helpers/relative-error.ts';
 import { runStep } from './run-step.ts';
 
 const MODEL = dit({ inputSize: 4, inChannels: 1, hiddenSize: 8, depth: 2, numHeads: 2, numClasses: 3, mlpRatio: 2 });

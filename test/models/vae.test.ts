@@ -8,7 +8,8 @@ import { interpret } from '../../compiler/ops/index.ts';
 import { compileModel } from '../../compiler/compile.ts';
 import { PORTABLE } from '../../compiler/device.ts';
 import { autoencoderKL, klDivergence, posterior, samplePosterior } from '../../models/vae.ts';
-import { bindingsOf, goldenCases, readGolden, relativeError } from './golden.ts';
+import { relativeError } from '../helpers/relative-error.ts';
+import { bindingsOf, goldenCases, readGolden } from './golden.ts';
 import vaeF8 from '../../models/vae-f8.ts';
 
 /** The reference is computed in float64 and rounded once to float32. */

@@ -12,7 +12,8 @@ import pixart from '../../models/pixart-alpha.ts';
 import sit from '../../models/sit-xl.ts';
 import { bySubgroups } from '../helpers/devices.ts';
 import { runSchedule } from '../helpers/run-schedule.ts';
-import { bindingsOf, goldenCases, readGolden, relativeError, type Golden } from './golden.ts';
+import { relativeError } from '../helpers/relative-error.ts';
+import { bindingsOf, goldenCases, readGolden, type Golden } from './golden.ts';
 
 /** The forward pass, and the derivative of Σ out·r by every parameter that is trained. */
 function traced({ config, shapes }: Golden) {

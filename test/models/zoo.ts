@@ -5,7 +5,8 @@ import { interpret, Random } from '../../compiler/ops/index.ts';
 import { compileModel } from '../../compiler/compile.ts';
 import { PORTABLE, type DeviceSpec } from '../../compiler/device.ts';
 import type { Precision } from '../../compiler/pipeline.ts';
-import { relativeError, type TestGpu } from '../helpers/gpu.ts';
+import type { TestGpu } from '../helpers/gpu.ts';
+import { relativeError } from '../helpers/relative-error.ts';
 
 /** Weights of a trained network's scale, U(±√(3/fan-in)); integers are small, so that they index every table. */
 export function drawBindings(graph: Graph, seed = 1): Record<string, Float64Array> {

@@ -1,4 +1,7 @@
-/** Every case in this folder: what `ditc opt` makes of it, as its RUN line asks, is what its CHECK lines say. */
+/**
+ * Every case in this folder: what `ditc opt` makes of it, as its RUN line asks, is what its CHECK lines say.
+ * @once
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';

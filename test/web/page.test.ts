@@ -1,4 +1,7 @@
-/** A built folder in Chromium, on SwiftShader: what a visitor gets, and what happens when something is wrong. */
+/**
+ * A built folder in Chromium, on SwiftShader: what a visitor gets, and what happens when something is wrong.
+ * @once
+ */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ModelFile, VariantFile } from '../../runtime/web/model-file.ts';
 import { sha256 } from '../../compiler/emit/digest.ts';

@@ -1,4 +1,7 @@
-/** The tuning tables that lie beside the models: builds for their devices use them by themselves, line by line as they say. */
+/**
+ * The tuning tables that lie beside the models: builds for their devices use them by themselves, line by line as they say.
+ * @once
+ */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';

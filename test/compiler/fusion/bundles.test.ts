@@ -8,7 +8,7 @@ import { PORTABLE } from '../../../compiler/device.ts';
 import { without } from '../../../compiler/fusion/passes.ts';
 import { bindingsOf } from '../../../compiler/fusion/regions.ts';
 import { GPU } from '../../helpers/devices.ts';
-import { relativeError } from '../../helpers/gpu.ts';
+import { relativeError } from '../../helpers/relative-error.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';
 import { drawValues } from '../../helpers/samples.ts';
 

@@ -8,7 +8,7 @@ import { graphOf } from '../../helpers/build-graph.ts';
 import { HARDWARE } from '../../helpers/devices.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';
 import { drawValues } from '../../helpers/samples.ts';
-import { relativeError } from '../../helpers/gpu.ts';
+import { relativeError } from '../../helpers/relative-error.ts';
 
 const tilesOf = (across: number): Plan => {
   return { family: 'product-tiled-vec4', down: 4, across, rows: 8, columns: 8, depth: 8 };

@@ -5,8 +5,8 @@ import { Functional, interpret, opTable, Random } from '../../../compiler/ops/in
 import { canonicalise } from '../../../compiler/rewrite/simplify.ts';
 import { PORTABLE, type DeviceSpec } from '../../../compiler/device.ts';
 import { normsInPieces } from '../../../compiler/fusion/pieces.ts';
-import { relativeError } from '../../helpers/gpu.ts';
 import { normedLayers, type NormCase } from '../../helpers/norm-graph.ts';
+import { relativeError } from '../../helpers/relative-error.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';
 import { drawValues } from '../../helpers/samples.ts';
 

@@ -1,4 +1,7 @@
-/** Products of few elements on GPUs: parts of the depth, added up by a second kernel that takes in the epilogue. */
+/**
+ * Products of few elements on GPUs: parts of the depth, added up by a second kernel that takes in the epilogue.
+ * @once
+ */
 import { describe, expect, it } from 'vitest';
 import { PORTABLE, type DeviceSpec } from '../../../compiler/device.ts';
 import { splitDepth } from '../../../compiler/fusion/split-depth.ts';
@@ -9,7 +12,7 @@ import { specOf } from '../../../library/device.ts';
 import { graphOf } from '../../helpers/build-graph.ts';
 import { HARDWARE } from '../../helpers/devices.ts';
 import { productGraph } from '../../helpers/fragment-products.ts';
-import { relativeError } from '../../helpers/gpu.ts';
+import { relativeError } from '../../helpers/relative-error.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';
 import { drawValues } from '../../helpers/samples.ts';
 

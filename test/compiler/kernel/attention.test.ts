@@ -4,7 +4,7 @@ import { gradients } from '../../../compiler/autodiff/index.ts';
 import { GraphBuilder, type Graph } from '../../../compiler/ir/index.ts';
 import { Functional, interpret, opTable, Random } from '../../../compiler/ops/index.ts';
 import { PORTABLE, type DeviceSpec } from '../../../compiler/device.ts';
-import { relativeError } from '../../helpers/gpu.ts';
+import { relativeError } from '../../helpers/relative-error.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';
 import { drawValues } from '../../helpers/samples.ts';
 

@@ -11,7 +11,7 @@ import { compileGraphs } from '../../../compiler/compile.ts';
 import { choosePlan } from '../../../compiler/plans/registry.ts';
 import { PORTABLE, type DeviceSpec } from '../../../compiler/device.ts';
 import { bySubgroups } from '../../helpers/devices.ts';
-import { relativeError } from '../../helpers/gpu.ts';
+import { relativeError } from '../../helpers/relative-error.ts';
 import { runKernel } from '../../helpers/run-kernel.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';
 import { drawValues } from '../../helpers/samples.ts';

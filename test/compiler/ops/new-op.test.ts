@@ -21,7 +21,7 @@ import {
 } from '../../../compiler/ops/index.ts';
 import { PORTABLE, type DeviceSpec } from '../../../compiler/device.ts';
 import { bySubgroups } from '../../helpers/devices.ts';
-import { relativeError } from '../../helpers/gpu.ts';
+import { relativeError } from '../../helpers/relative-error.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';
 import { drawValues } from '../../helpers/samples.ts';
 

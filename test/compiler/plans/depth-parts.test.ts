@@ -5,7 +5,7 @@ import { interpret, opTable, Random } from '../../../compiler/ops/index.ts';
 import { joinProducts } from '../../../compiler/rewrite/recognise.ts';
 import { depthParts } from '../../../compiler/plans/depth-parts.ts';
 import { PORTABLE, type DeviceSpec } from '../../../compiler/device.ts';
-import { relativeError } from '../../helpers/gpu.ts';
+import { relativeError } from '../../helpers/relative-error.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';
 import { drawValues } from '../../helpers/samples.ts';
 

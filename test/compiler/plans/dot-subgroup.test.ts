@@ -7,7 +7,8 @@ import { interpret, Random } from '../../../compiler/ops/index.ts';
 import { schedule } from '../../../compiler/pipeline.ts';
 import { graphOf } from '../../helpers/build-graph.ts';
 import { GPU } from '../../helpers/devices.ts';
-import { relativeError, TestGpu } from '../../helpers/gpu.ts';
+import { TestGpu } from '../../helpers/gpu.ts';
+import { relativeError } from '../../helpers/relative-error.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';
 import { drawValues } from '../../helpers/samples.ts';
 

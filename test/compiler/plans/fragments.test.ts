@@ -1,4 +1,7 @@
-/** Products on matrix units: the kernels of every kind of fragment, in the tests' machine and by Dawn's front end. */
+/**
+ * Products on matrix units: the kernels of every kind of fragment, in the tests' machine and by Dawn's front end.
+ * @once
+ */
 import { describe, expect, it } from 'vitest';
 import { specOf } from '../../../library/device.ts';
 import { compileGraphs } from '../../../compiler/compile.ts';
@@ -8,7 +11,7 @@ import { interpret, Random } from '../../../compiler/ops/index.ts';
 import { schedule } from '../../../compiler/pipeline.ts';
 import { graphOf } from '../../helpers/build-graph.ts';
 import { LAYOUTS, MATRIX_DEVICES, productGraph, type Sizes } from '../../helpers/fragment-products.ts';
-import { relativeError } from '../../helpers/gpu.ts';
+import { relativeError } from '../../helpers/relative-error.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';
 import { shaderCheck } from '../../helpers/shader-check.ts';
 import { KERNEL } from '../../helpers/tolerances.ts';

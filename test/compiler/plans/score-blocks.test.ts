@@ -7,7 +7,7 @@ import { lower } from '../../../compiler/plans/lower.ts';
 import rdna3 from '../../../compiler/specs/rdna3.json' with { type: 'json' };
 import { attentionOf, drawnFor, type AttentionCase } from '../../helpers/attention-graph.ts';
 import { HARDWARE } from '../../helpers/devices.ts';
-import { relativeError } from '../../helpers/gpu.ts';
+import { relativeError } from '../../helpers/relative-error.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';
 import { KERNEL } from '../../helpers/tolerances.ts';
 

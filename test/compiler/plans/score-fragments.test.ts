@@ -7,7 +7,7 @@ import { schedule } from '../../../compiler/pipeline.ts';
 import { lower } from '../../../compiler/plans/lower.ts';
 import { featuresOf, printKernel } from '../../../compiler/target/wgsl.ts';
 import { attentionOf, drawnFor, type AttentionCase } from '../../helpers/attention-graph.ts';
-import { relativeError } from '../../helpers/gpu.ts';
+import { relativeError } from '../../helpers/relative-error.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';
 import { shaderCheck } from '../../helpers/shader-check.ts';
 import { HALF_PASS, KERNEL } from '../../helpers/tolerances.ts';

@@ -9,7 +9,8 @@ import { compileModel } from '../../../compiler/compile.ts';
 import { hoist, type TableLimits } from '../../../compiler/rewrite/hoist.ts';
 import { Program } from '../../../runtime/program.ts';
 import { dit } from '../../../models/dit.ts';
-import { relativeError, TestGpu } from '../../helpers/gpu.ts';
+import { TestGpu } from '../../helpers/gpu.ts';
+import { relativeError } from '../../helpers/relative-error.ts';
 
 const ANY: TableLimits = { each: Infinity, total: Infinity };
 const SMALL = { inputSize: 4, patchSize: 2, hiddenSize: 16, depth: 2, numHeads: 2, numClasses: 3 };

@@ -9,7 +9,7 @@ import { expand } from '../../../compiler/rewrite/expand.ts';
 import { tile } from '../../../compiler/rewrite/tile.ts';
 import { PORTABLE, type DeviceSpec } from '../../../compiler/device.ts';
 import { autoencoderKL } from '../../../models/vae.ts';
-import { relativeError } from '../../helpers/gpu.ts';
+import { relativeError } from '../../helpers/relative-error.ts';
 import { drawBindings } from '../../models/zoo.ts';
 
 const binding = (bytes: number): DeviceSpec => ({

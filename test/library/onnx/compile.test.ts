@@ -1,4 +1,7 @@
-/** `compile` of `ditc/compiler` on networks in ONNX files. */
+/**
+ * `compile` of `ditc/compiler` on networks in ONNX files.
+ * @once
+ */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';

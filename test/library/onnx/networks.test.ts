@@ -13,7 +13,7 @@ import { openSafetensors } from '../../../runtime/checkpoint/safetensors.ts';
 import { openCheckpointFile } from '../../../runtime/node/checkpoint.ts';
 import { parseOnnx } from '../../../runtime/onnx/parse.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';
-import { relativeError } from '../../models/golden.ts';
+import { relativeError } from '../../helpers/relative-error.ts';
 
 const DATA = join(import.meta.dirname, '../../golden/data/onnx');
 

@@ -11,7 +11,7 @@ import { openSafetensors } from '../../../runtime/checkpoint/safetensors.ts';
 import { MemorySource } from '../../../runtime/checkpoint/source.ts';
 import { parseOnnx } from '../../../runtime/onnx/parse.ts';
 import { ROOT } from '../../helpers/imports.ts';
-import { relativeError } from '../../models/golden.ts';
+import { relativeError } from '../../helpers/relative-error.ts';
 
 const DATA = join(ROOT, 'test/golden/data/onnx');
 const file = await openSafetensors(new MemorySource('ops', readFileSync(join(DATA, 'ops.safetensors'))));

@@ -7,7 +7,8 @@ import { dit, type DiTConfig } from '../../../models/dit.ts';
 import { fitParameters } from '../../../runtime/checkpoint/fit.ts';
 import { resampleGrid } from '../../../runtime/checkpoint/grid.ts';
 import { openCheckpointFile } from '../../../runtime/node/checkpoint.ts';
-import { readGolden, relativeError } from '../../models/golden.ts';
+import { relativeError } from '../../helpers/relative-error.ts';
+import { readGolden } from '../../models/golden.ts';
 import { failure } from './support.ts';
 
 const DATA = join(import.meta.dirname, '../../golden/data/checkpoints');

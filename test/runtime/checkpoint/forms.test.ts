@@ -12,7 +12,8 @@ import { matchParameters } from '../../../runtime/checkpoint/match.ts';
 import { writeSafetensors } from '../../../runtime/checkpoint/safetensors_write.ts';
 import { trainedWeights, type Part } from '../../../runtime/checkpoint/trained.ts';
 import { openCheckpointFile } from '../../../runtime/node/checkpoint.ts';
-import { readGolden, relativeError } from '../../models/golden.ts';
+import { relativeError } from '../../helpers/relative-error.ts';
+import { readGolden } from '../../models/golden.ts';
 import { failure } from './support.ts';
 
 const DATA = join(import.meta.dirname, '../../golden/data/checkpoints');

@@ -4,7 +4,8 @@ import { frechetDistance } from '../../../runtime/metrics/frechet.ts';
 import { inceptionScore, softmaxRows } from '../../../runtime/metrics/inception-score.ts';
 import { precisionRecall } from '../../../runtime/metrics/manifold.ts';
 import { MomentsSum, type Moments } from '../../../runtime/metrics/moments.ts';
-import { readGolden, relativeError, type Golden } from '../../models/golden.ts';
+import { relativeError } from '../../helpers/relative-error.ts';
+import { readGolden, type Golden } from '../../models/golden.ts';
 
 const WIDTH = 12;
 const TOLERANCE = 1e-6;
