@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { codeOf, hotLoops, type Mix } from './assembly.ts';
 import { DEVICES, isOnChip, onChip, openChip, type Chip } from './chip.ts';
 import { kernelsOf, type Building, type LabKernel } from './kernels.ts';
+import { loadsBeyond } from './loads.ts';
 import { tableOf } from './table.ts';
 
 export interface IsaOptions extends Omit<Building, 'device'> {
@@ -23,6 +24,8 @@ export interface Row extends Omit<LabKernel, 'wgsl'> {
   readonly macPerInstruction?: number;
   readonly ldsBytesPerMac?: number;
   readonly globalBytesPerMac?: number;
+  /** Of a product's loads in its loop over the depth, the share of those of neither operand. */
+  readonly beyond?: number;
   readonly vgprs?: number;
   readonly spills?: number;
   /** Bytes of workgroup memory. */
@@ -58,7 +61,8 @@ export async function measured(
     const code = codeOf(listing);
     if (asm) keep(asm, kernel.name, wgsl, code);
     const loops = hotLoops(code);
-    return (all ? loops : loops.slice(0, 1)).map((mix) => ({ ...kernel, ...figuresOf(mix), ...sizesOf(stats) }));
+    const known = { ...kernel, beyond: kernel.plan?.startsWith('product') ? loadsBeyond(wgsl) : undefined };
+    return (all ? loops : loops.slice(0, 1)).map((mix) => ({ ...known, ...figuresOf(mix), ...sizesOf(stats) }));
   } catch (error) {
     return [{ ...kernel, error: (error as Error).message }];
   }

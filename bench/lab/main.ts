@@ -45,8 +45,9 @@ program
   .command('results')
   .description('Writes bench/lab/RESULTS.md anew: all kernels of the models that it lists.')
   .option('--section <n>', 'print this section only, counted from 0', Number)
+  .option('--json', 'print it as JSON, with a row for each loop')
   .option('--jobs <n>', 'sections to make at a time', wholeNumber, availableParallelism())
-  .action((options: { section?: number; jobs: number }) => writeResults(options));
+  .action((options: { section?: number; json?: boolean; jobs: number }) => writeResults(options));
 
 program
   .command('run')
