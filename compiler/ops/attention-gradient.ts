@@ -45,13 +45,15 @@ export function gradientOperands<T>(inputs: readonly T[]) {
 /** Whether two contractions walk over the same scores, so that one kernel computes both. */
 export function shareScores(a: Node, b: Node): boolean {
   if (a === b || ['scale', 'cap', 'fill'].some((name) => !Object.is(a.attrs[name], b.attrs[name]))) return false;
-  const isDerivative = (node: Node) => DERIVATIVES.has(contractionOf(node.op));
-  if (isDerivative(a) && isDerivative(b)) return a.inputs.every((input, i) => input === b.inputs[i]);
+  if (isAttentionDerivative(a) && isAttentionDerivative(b)) return a.inputs.every((input, i) => input === b.inputs[i]);
   const [main, sums] = contractionOf(a.op) === 'attention' ? [a, b] : [b, a];
   if (contractionOf(main.op) !== 'attention' || contractionOf(sums.op) !== 'attention-statistics') return false;
   const scored = main.inputs.filter((_, i) => i !== 2);
   return scored.length === sums.inputs.length && scored.every((input, i) => input === sums.inputs[i]);
 }
+
+/** Whether an anchor is a derivative of attention by its queries, keys or values. */
+export const isAttentionDerivative = ({ op }: Node): boolean => DERIVATIVES.has(contractionOf(op));
 
 const DERIVATIVES: ReadonlySet<Contraction> = new Set(['attention-queries', 'attention-keys', 'attention-values']);
 

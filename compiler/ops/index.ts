@@ -20,7 +20,7 @@ export * as composites from './composite.ts';
 export { scan } from './scan.ts';
 export { scatterAdd } from './along.ts';
 export { attention, attentionDims, LOWEST, scoreOperands } from './attention.ts';
-export { gradientOperands, shareScores } from './attention-gradient.ts';
+export { gradientOperands, isAttentionDerivative, shareScores } from './attention-gradient.ts';
 export { gradient } from './gradient.ts';
 export { literal, SPECIAL_NUMBERS } from './wgsl-literal.ts';
 export { philox, philox4x32 } from './philox.ts';

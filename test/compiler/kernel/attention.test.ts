@@ -17,20 +17,43 @@ const software = (size?: number): DeviceSpec => ({
   cacheBytes: 0,
 });
 
-function attentionGraph({ cap, masked, biased }: { cap?: number; masked: boolean; biased: boolean }): Graph {
+interface Options {
+  readonly cap?: number;
+  readonly masked: boolean;
+  readonly biased: boolean;
+  readonly keys?: number;
+}
+
+function attentionGraph({ cap, masked, biased, keys = 13 }: Options): Graph {
   const f = new Functional(new GraphBuilder(opTable));
   const input = (name: string, shape: number[]) => f.op('input', [], { name, dtype: 'f32', shape });
-  const [q, k, v] = [input('q', [2, 11, 12]), input('k', [2, 13, 12]), input('v', [2, 13, 20])];
-  const bias = biased ? [input('bias', [11, 13])] : [];
+  const [q, k, v] = [input('q', [2, 11, 12]), input('k', [2, keys, 12]), input('v', [2, keys, 20])];
+  const bias = biased ? [input('bias', [11, keys])] : [];
   // Every query sees a key.
-  const near = f.add(f.iota('i32', [11, 13], 0), 3);
-  const mask = masked ? [f.compare('lt', f.iota('i32', [11, 13], 1), near)] : [];
+  const near = f.add(f.iota('i32', [11, keys], 0), 3);
+  const mask = masked ? [f.compare('lt', f.iota('i32', [11, keys], 1), near)] : [];
   const attrs = { scale: 0.4, ...(cap !== undefined && { cap }), ...(masked && { fill: -1e9 }) };
   const out = f.op('attention', [q, k, v, ...bias, ...mask], attrs);
   const slopes = gradients(f, f.sum(f.mul(out, input('dy', [2, 11, 20])), [0, 1, 2]), [q, k, v, ...bias]);
   const outputs = [out, ...slopes].map((node, i) => ({ name: ['out', 'dq', 'dk', 'dv', 'dbias'][i], node }));
   const inputs = [q, k, v, ...bias, input('dy', [2, 11, 20])];
   return { name: 'attention', inputs, outputs, updates: [] };
+}
+
+/** Holds what the kernels compute against the interpreter; gives the families they are of. */
+function expectRight(graph: Graph, device: DeviceSpec): string[] {
+  const random = new Random(3);
+  const bindings = Object.fromEntries(
+    graph.inputs.map((node) => [String(node.attrs.name), drawValues(random, node.type)]),
+  );
+  const want = interpret(graph, bindings);
+  const { outputs, scheduled } = runSchedule(graph, bindings, { device, verify: true });
+  for (const { name } of graph.outputs) {
+    const scale = Math.max(...want.outputs[name].data.map(Math.abs));
+    if (scale === 0) expect(Math.max(...outputs[name].map(Math.abs)), name).toBe(0);
+    else expect(relativeError(outputs[name], want.outputs[name].data), name).toBeLessThan(1e-5);
+  }
+  return scheduled.regions.map(({ plan }) => plan.family);
 }
 
 describe.each<[string, DeviceSpec, string]>([
@@ -47,21 +70,9 @@ describe.each<[string, DeviceSpec, string]>([
     { cap: 3, masked: true, biased: true },
     { cap: 0, masked: false, biased: false },
   ])('cap $cap, mask $masked, bias $biased', (options) => {
-    const graph = attentionGraph(options);
-    const random = new Random(3);
-    const bindings = Object.fromEntries(
-      graph.inputs.map((node) => [String(node.attrs.name), drawValues(random, node.type)]),
-    );
-    const want = interpret(graph, bindings);
-    const { outputs, scheduled } = runSchedule(graph, bindings, { device, verify: true });
-    const families = scheduled.regions.map(({ plan }) => plan.family);
+    const families = expectRight(attentionGraph(options), device);
     expect(families).toContain(family);
     expect(families).toContain('attention-gradient');
-    for (const { name } of graph.outputs) {
-      const scale = Math.max(...want.outputs[name].data.map(Math.abs));
-      if (scale === 0) expect(Math.max(...outputs[name].map(Math.abs)), name).toBe(0);
-      else expect(relativeError(outputs[name], want.outputs[name].data), name).toBeLessThan(1e-5);
-    }
   });
 
   it('a query whose scores are all −∞ sees all keys alike, with no mask or bias either; one that is NaN spoils its own row', () => {
@@ -86,5 +97,27 @@ describe.each<[string, DeviceSpec, string]>([
         want.map((x) => x || 0),
       ),
     ).toBeLessThan(1e-12);
+  });
+});
+
+describe('by subgroups whose caches hold next to nothing', () => {
+  const device = { ...software(8), cacheBytes: 4 };
+
+  it.each([
+    { keys: 84, masked: true, biased: true },
+    { keys: 84, cap: 1.5, masked: false, biased: false },
+  ])(
+    'derivatives are products where a row of scores is no more than the rows they read: $keys keys, cap $cap',
+    (options) => {
+      const families = expectRight(attentionGraph(options), device);
+      expect(families).toContain('attention-subgroup');
+      expect(families).not.toContain('attention-gradient');
+    },
+  );
+
+  it('scores are not stored where they are more', () => {
+    expect(expectRight(attentionGraph({ keys: 85, masked: false, biased: false }), device)).toContain(
+      'attention-gradient',
+    );
   });
 });
