@@ -22,6 +22,7 @@ import {
   type Rejection,
 } from './family.ts';
 import map from './map/index.ts';
+import mapTurned from './map-turned/index.ts';
 import productFragments from './product-fragments/index.ts';
 import productColumns from './product-columns/index.ts';
 import productDot from './product-dot/index.ts';
@@ -55,6 +56,7 @@ export const FAMILIES: readonly Family[] = [
   scan,
   rowVectors,
   row,
+  mapTurned,
   map,
 ];
 

@@ -43,6 +43,7 @@ const FRAGMENTS = {
 
 const GEOMETRIES: Readonly<Record<string, Readonly<Record<string, readonly unknown[]>>>> = {
   map: { workgroup: [0, 48, 64, 1024], width: [1, 3, 4] },
+  'map-turned': { axis: [0, 1, 2, -1], tall: [4, 6, 8], wide: [8, 32], workgroup: [0, 8, 48, 64] },
   row: {
     lanes: [1, 8, 12, 32],
     rowsPerWorkgroup: [1, 4],

@@ -125,6 +125,12 @@ export const CASES: readonly Case[] = [
   group('attention and its derivatives', attended(true), subgroups(8)),
   group('elements', pointwise(), PORTABLE, PLAIN),
   group(
+    'elements that are read turned',
+    graphOf((f, input) => [f.exp(f.transpose(input('x', [20, 12])))]),
+    GPU,
+    PLAIN,
+  ),
+  group(
     'elements by fours',
     graphOf((f, input) => [f.exp(f.add(input('x', [9, 8]), input('y', [8])))]),
     GPU,
