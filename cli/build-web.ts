@@ -13,6 +13,7 @@ export interface WebBuildOptions {
   readonly batch: number;
   readonly dtype: Precision;
   readonly weights?: string;
+  readonly steps?: number;
   readonly json?: boolean;
 }
 
@@ -29,20 +30,29 @@ export function checkForWeb(options: Readonly<Record<string, unknown>>): void {
 
 export async function buildForWeb(path: string, options: WebBuildOptions, { terminal }: Context): Promise<void> {
   const start = performance.now();
-  const [{ compileArtefact }, { loadModel }, { webFiles }, { checkWebFolder, writeWebFolder }, { openCheckpointFile }] =
-    await Promise.all([
-      import('../library/model.ts'),
-      import('./model.ts'),
-      import('../library/web/build.ts'),
-      import('../library/web/folder.ts'),
-      import('../runtime/node/checkpoint.ts'),
-    ]);
+  const [
+    { compileArtefact },
+    { loadModel },
+    { webFiles },
+    { withChoices },
+    { checkWebFolder, writeWebFolder },
+    { openCheckpointFile },
+  ] = await Promise.all([
+    import('../library/model.ts'),
+    import('./model.ts'),
+    import('../library/web/build.ts'),
+    import('../library/web/choices.ts'),
+    import('../library/web/folder.ts'),
+    import('../runtime/node/checkpoint.ts'),
+  ]);
   if (options.out !== undefined) checkWebFolder(options.out);
   const loaded = loadModel(path, terminal);
   const out = options.out ?? join('codegen-out', `${loaded.name}-web`);
   checkWebFolder(out);
   const drawn = SAMPLING_ENTRIES.every((name) => Object.hasOwn(loaded.model.entries, name));
-  const entries = options.entry ? [...new Set(options.entry)] : drawn ? SAMPLING_ENTRIES : undefined;
+  const choices = drawn && !options.entry ? withChoices(loaded.model, options.batch, options.steps) : undefined;
+  const entries = choices?.entries ?? (options.entry && [...new Set(options.entry)]);
+  const chosen = choices ? { ...loaded, model: choices.model } : loaded;
   const checkpoint = options.weights === undefined ? undefined : await openCheckpointFile(options.weights);
   try {
     const { files, model } = await webFiles({
@@ -50,7 +60,12 @@ export async function buildForWeb(path: string, options: WebBuildOptions, { term
       dtype: options.dtype,
       checkpoint,
       compile: (device, dtype) =>
-        compileArtefact(loaded, { device, dtype, entries, entryOptions: { batch: options.batch }, tuning: 'off' }),
+        compileArtefact(chosen, {
+          ...{ device, dtype, entries, tuning: 'off' },
+          entryOptions: { batch: options.batch, ...choices?.options },
+        }),
+      later: choices?.entries.filter((name) => !SAMPLING_ENTRIES.some((own) => own === name)),
+      samplers: choices?.samplers,
       onNote: (note) => terminal.err(note),
     });
     writeWebFolder(out, files);

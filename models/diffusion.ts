@@ -16,6 +16,7 @@ import { ddpm, type DdpmOptions } from './ddpm.ts';
 import { completeFlow, flow, type FlowConfig } from './flow.ts';
 import { asked, conditionsOf, hasNothing, sidesOf, type Network } from './guidance.ts';
 import type { Objective, WayBack } from './objective.ts';
+import { chosenWay, oneWay } from './ways.ts';
 import { lookUp } from './table.ts';
 
 export * from './ddpm.ts';
@@ -46,6 +47,10 @@ export interface SamplingOptions extends Pick<DdpmOptions, 'schedule' | 'eta'> {
   readonly cfgInterval: readonly [from: number, to: number];
   /** Whether x̂₀ is limited to [−1,1]: for pixels; latents have no such range. */
   readonly clip: boolean;
+  /** Instead of `steps`, the most that may be taken: how many there are is then an input of each run, `steps` i32[] from 1. */
+  readonly mostSteps?: number;
+  /** Whether a step gives x̂₀ too, the picture as it is expected there. */
+  readonly preview?: boolean;
 }
 
 /** What sampling does unless told, whatever the objective. */
@@ -129,36 +134,40 @@ function imageNoise(e: Entry, shape: number[], step: Tensor): Tensor {
  *
  * State: x [N,C,I,I], step i32[], and x0 [N,C,I,I] for a sampler that remembers it. Inputs: seed u32[2] (low word first), first u32[]
  * (index of the batch's first image: an image depends on its index, not on its batch); of `sampleStep` also y i32[N] and cfgScale
- * f32[] (see `cfg`), and the model's conditions. A model without classes takes y and does not read it.
+ * f32[] (see `cfg`), and the model's conditions. A model without classes takes y and does not read it. With `mostSteps` both take `steps`
+ * i32[] as well.
  */
 export function samplingEntries(model: Denoiser): Record<'sampleStart' | 'sampleStep', EntryFunction> {
   const { channels, size } = model;
   const objective = objectiveOf(model);
   const setUp = (e: Entry) => {
     const options = samplingOptions(e.options, objective, model);
-    const way = objective.wayBack(options.steps, e.options);
+    const back = (steps: number | string) => objective.wayBack(steps, e.options);
+    const most = e.options.mostSteps;
+    const way = most === undefined ? oneWay(back(options.steps)) : chosenWay(e, wholeNumber('mostSteps', most), back);
     const image = [e.batch, channels, ...sidesOf(size)];
     const sampler = objective.samplers[options.sampler];
     const x = e.state('x', image);
     const before = sampler.remembers ? e.state('x0', image) : undefined;
-    return { options, way, sampler, x, before, step: e.counter('step', way.shares.length) };
+    return { options, way, sampler, x, before, step: e.counter('step', way.most) };
   };
   return {
     sampleStart(e) {
       const { way, x, before, step } = setUp(e);
       e.update(x, imageNoise(e, x.shape, constant(START, [], 'u32')));
       if (before) e.update(before, constant(0, x.shape));
-      e.update(step, constant(way.shares.length - 1, [], 'i32'));
+      e.update(step, way.first());
     },
     sampleStep(e) {
       const { options, way, sampler, x, before, step } = setUp(e);
       const y = e.input('y', [e.batch], 'i32', { classes: model.classes });
       const z = imageNoise(e, x.shape, step.cast('u32'));
-      const { k, predict } = askedAt(e, model, way, { y, step, options });
+      const { k, predict } = askedAt(e, model, way.all, { y, step: way.placeOf(step), options });
       const stepped = sampler.step({ k, x, z, predict, before, eta: Number(e.options.eta ?? 0), clip: options.clip });
       e.update(x, stepped.x);
-      if (before) e.update(before, stepped.x0!);
+      if (before) e.update(before, stepped.x0);
       e.update(step, step.sub(1));
+      if (e.options.preview) return { x0: stepped.x0 };
     },
   };
 }

@@ -105,7 +105,7 @@ const euler: Sampler<FlowColumn> = {
   step(at) {
     const { k, x } = at;
     const x0 = denoised(at);
-    return { x: sum(k.eulerOfX, x, k.eulerOfX0, x0) };
+    return { x: sum(k.eulerOfX, x, k.eulerOfX0, x0), x0 };
   },
 };
 
@@ -119,7 +119,7 @@ const heun: Sampler<FlowColumn> = {
     const x0There = limited(sum(k.x0PrevOfX, there, k.x0PrevOfOut, predict(there, k.timestepPrev).out), clip);
     const first = sum(k.halfOfX, x, k.halfOfX0.neg(), x0);
     const second = sum(k.halfPrevOfX, there, k.halfPrevOfX0.neg(), x0There);
-    return { x: there.add(first).sub(second) };
+    return { x: there.add(first).sub(second), x0 };
   },
 };
 
@@ -127,7 +127,8 @@ const eulerMaruyama: Sampler<FlowColumn> = {
   remembers: false,
   step(at) {
     const { k, x, z } = at;
-    return { x: sum(k.sdeOfX, x, k.sdeOfX0, denoised(at)).add(z.mul(k.sdeOfZ)) };
+    const x0 = denoised(at);
+    return { x: sum(k.sdeOfX, x, k.sdeOfX0, x0).add(z.mul(k.sdeOfZ)), x0 };
   },
 };
 

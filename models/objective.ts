@@ -29,10 +29,10 @@ export interface Step<K extends string> {
   readonly clip: boolean;
 }
 
-/** x of the next step, and x̂₀ where the sampler remembers it. */
+/** x of the next step, and x̂₀ of this one: what a sampler remembers, and what can be shown of it. */
 export interface Stepped {
   readonly x: Tensor;
-  readonly x0?: Tensor;
+  readonly x0: Tensor;
 }
 
 export interface Sampler<K extends string> {

@@ -29,8 +29,9 @@ const ddpm: Sampler = {
   remembers: false,
   step({ k, x, z, predict, clip }) {
     const { out: eps, v } = predict(x, k.timestep);
-    const mean = posteriorMean(k, denoised(k, x, eps, clip).x0, x);
-    return { x: mean.add(logVariance(k, v).mul(0.5).exp().mul(k.notLast).mul(z)) };
+    const { x0 } = denoised(k, x, eps, clip);
+    const mean = posteriorMean(k, x0, x);
+    return { x: mean.add(logVariance(k, v).mul(0.5).exp().mul(k.notLast).mul(z)), x0 };
   },
 };
 
@@ -42,8 +43,9 @@ const ddimMean = (k: At<'sqrtAlphaBarPrev' | 'direction'>, { x0, eps }: { x0: Te
 const ddim: Sampler = {
   remembers: false,
   step({ k, x, z, predict, clip, eta }) {
-    const mean = ddimMean(k, denoised(k, x, predict(x, k.timestep).out, clip));
-    return { x: eta ? mean.add(z.mul(k.sigma)) : mean };
+    const clean = denoised(k, x, predict(x, k.timestep).out, clip);
+    const mean = ddimMean(k, clean);
+    return { x: eta ? mean.add(z.mul(k.sigma)) : mean, x0: clean.x0 };
   },
 };
 
@@ -51,11 +53,11 @@ const ddim: Sampler = {
 const heun: Sampler = {
   remembers: false,
   step({ k, x, predict, clip }) {
-    const first = denoised(k, x, predict(x, k.timestep).out, clip).eps;
+    const { x0, eps: first } = denoised(k, x, predict(x, k.timestep).out, clip);
     const there = ddimMean(k, denoised(k, x, first, clip));
     const second = predict(there, k.timestepPrev).out;
     const mean = first.add(second.sub(first).mul(k.notLast.mul(0.5)));
-    return { x: ddimMean(k, denoised(k, x, mean, clip)) };
+    return { x: ddimMean(k, denoised(k, x, mean, clip)), x0 };
   },
 };
 

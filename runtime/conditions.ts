@@ -9,12 +9,14 @@ export type Given = Readonly<Record<string, Values>>;
 
 /** What the loop writes itself. */
 const OWN = ['seed', 'first', 'y', 'cfgScale'];
+const isOwn = ({ name, shape }: Pick<InputSpec, 'name' | 'shape'>): boolean =>
+  OWN.includes(name) || (name === 'steps' && !shape.length);
 
 const sizeOf = ({ shape }: Pick<InputSpec, 'shape'>): number => shape.slice(1).reduce((a, b) => a * b, 1);
 
 /** The inputs that somebody has to give, of those of the entry. */
-export const wantedOf = <T extends Pick<InputSpec, 'name'>>(inputs: readonly T[]): T[] => [
-  ...new Map(inputs.filter(({ name }) => !OWN.includes(name)).map((input) => [input.name, input])).values(),
+export const wantedOf = <T extends Pick<InputSpec, 'name' | 'shape'>>(inputs: readonly T[]): T[] => [
+  ...new Map(inputs.filter((input) => !isOwn(input)).map((input) => [input.name, input])).values(),
 ];
 
 /** Throws unless there is a row for each picture, or one for all, of each input that is wanted. */

@@ -73,6 +73,7 @@ export class RunnableModel<S extends Signature = AnySignature> {
       const values = inputValues(entry, spec, inputs as Readonly<Record<string, unknown>>);
       const wanted = wantedOutputs(entry, spec, options.outputs);
       for (const [name, data] of values) this.program.write(name, data);
+      await this.program.ready([entry]);
       await checkCounters(this.program, entry);
       if (spec.changes.length) this.#lasting.changed();
       await this.program.run(entry);
@@ -122,7 +123,10 @@ export class RunnableModel<S extends Signature = AnySignature> {
     const job = sampleJob(this.program, options);
     return this.#exclusively(() => {
       const samples = new AllSamples(this.program, job);
-      const draw = () => samples.draw(this.program);
+      const draw = async () => {
+        await this.program.ready(job.entries!);
+        return samples.draw(this.program);
+      };
       const resume = () => ({ from: fromPicture(samples.done), work: draw });
       return this.#lasting.through(draw, resume);
     });

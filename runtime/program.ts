@@ -26,6 +26,8 @@ import type { Chunks, Values } from './transfer.ts';
 export interface ProgramOptions {
   /** The entries to be run; default all. States and constants that only others use are not allocated. */
   entries?: readonly string[];
+  /** Of these, the ones whose kernels are compiled when {@link Program.ready} asks for them. */
+  later?: readonly string[];
   /** Is told how many of the kernels are compiled. */
   onProgress?: OnCompiled;
   /** Gives the program's tensors their values while its kernels compile; entries cannot be run in it. */
@@ -46,7 +48,9 @@ export class Program {
   readonly states: readonly ParamSpec[];
 
   readonly #tensors: DeviceTensors;
-  #replays: ReadonlyMap<string, Replay> = new Map<string, Replay>();
+  readonly #replays = new Map<string, Replay>();
+  /** Makes kernels of entries, and what they bind. */
+  readonly #make: (entries: readonly string[], onProgress?: OnCompiled) => Promise<ReadonlyMap<string, Replay>>;
   readonly #inputs: Inputs;
   readonly #submits: Submits;
   #lastRun: string | undefined;
@@ -55,7 +59,16 @@ export class Program {
   readonly #starts: Starts;
   #closed = false;
 
-  private constructor(device: GPUDevice, manifest: Manifest, plan: MemoryPlan, buffers: Map<string, GPUBuffer>) {
+  private constructor(device: GPUDevice, artefact: Artefact, plan: MemoryPlan, buffers: Map<string, GPUBuffer>) {
+    const { manifest } = artefact;
+    this.#make = async (entries, onProgress) => {
+      const names = new Set(entries.flatMap((name) => manifest.entries[name].dispatches.map((d) => d.kernel)));
+      const compiled = await compile(device, artefact, [...names], onProgress);
+      const copies = new Map([...plan.copies].filter(([name]) => entries.includes(name)));
+      const replays = bind(device, manifest, { ...plan, copies }, buffers, compiled);
+      for (const [name, replay] of replays) await validate(device, name, replay);
+      return replays;
+    };
     this.device = device;
     this.manifest = manifest;
     this.entries = [...plan.copies.keys()];
@@ -89,24 +102,34 @@ export class Program {
     const plan = planMemory(manifest, entries);
     checkDevice(device, artefact, entries, plan);
     const buffers = await allocate(device, plan, manifest);
-    const program = new Program(device, manifest, plan, buffers);
+    const program = new Program(device, artefact, plan, buffers);
     try {
       for (const spec of manifest.constants) {
         if (!plan.buffers.has(`constant ${spec.name}`)) continue;
         const values = artefact.data.get(spec.name) ?? new Float32Array();
         program.#put('constant', [spec], spec.name, values);
       }
-      const names = new Set(entries.flatMap((name) => manifest.entries[name].dispatches.map((d) => d.kernel)));
-      const compiling = compile(device, artefact, [...names], options.onProgress);
-      const compiled = await beside(compiling, options.meanwhile?.(program));
-      program.#replays = bind(device, manifest, plan, buffers, compiled);
-      for (const [name, replay] of program.#replays) await validate(device, name, replay);
+      const later = new Set(withPreludes(manifest, options.later ?? []));
+      const first = entries.filter((name) => !later.has(name));
+      await beside(program.#compile(first, options.onProgress), options.meanwhile?.(program));
       program.#guard();
       return program;
     } catch (error) {
       program.close();
       throw error;
     }
+  }
+
+  /** Compiles what of the entries and their preludes was left for later. @throws RuntimeError as {@link Program.create}. */
+  async ready(entries: readonly string[], onProgress?: OnCompiled): Promise<void> {
+    this.#guard();
+    const missing = withPreludes(this.manifest, entries).filter((name) => !this.#replays.has(name));
+    if (missing.length) await this.#compile(missing, onProgress);
+    this.#guard();
+  }
+
+  async #compile(entries: readonly string[], onProgress?: OnCompiled): Promise<void> {
+    for (const [name, replay] of await this.#make(entries, onProgress)) this.#replays.set(name, replay);
   }
 
   /**
@@ -234,7 +257,7 @@ export class Program {
     this.#closed = true;
     this.device.removeEventListener('uncapturederror', this.#onError);
     this.#tensors.destroy();
-    this.#replays = new Map();
+    this.#replays.clear();
   }
 
   #entry(name: string): Replay {

@@ -13,7 +13,21 @@ import { allFinite, checkRange } from './values.ts';
 /** What a model must have to be sampled. */
 export const SAMPLING_ENTRIES = ['sampleStart', 'sampleStep'] as const;
 
+/** The entries that draw by a sampler; of the one that a model was built with, those of {@link SAMPLING_ENTRIES}. */
+export function entriesOf(
+  sampler: string | undefined,
+  own: string | undefined,
+): readonly [start: string, step: string] {
+  if (sampler === undefined || sampler === own) return SAMPLING_ENTRIES;
+  const suffix = sampler.replace(/\W/g, '_');
+  return [`sampleStart_${suffix}`, `sampleStep_${suffix}`];
+}
+
 export interface SampleJob {
+  /** Those of the model's own sampler unless told. */
+  readonly entries?: readonly [start: string, step: string];
+  /** How many steps, of a model that leaves it to the run. */
+  readonly steps?: number;
   readonly classes: readonly number[];
   /** The place of the first picture, which its noise is drawn for; 0 unless told. */
   readonly first?: number;
@@ -25,10 +39,16 @@ export interface SampleJob {
   /** What each picture is drawn from, one after the other: instead of noise of the seed. */
   readonly noise?: Float32Array;
   /** Called after each step has been submitted. */
-  readonly onStep?: (done: number, total: number) => void;
+  readonly onStep?: (done: number, total: number, look?: Look) => void;
   /** Ends the sampling after the step under way, with the signal's reason. */
   readonly signal?: AbortSignal;
 }
+
+/**
+ * What the step just queued expects the pictures to become, x̂₀ of those of its batch, `first` being the place of the first of them in the
+ * list. Asked for within `onStep`; it is read while the steps after it run.
+ */
+export type Look = () => Promise<Tensor<'f32'> & { readonly first: number }>;
 
 export interface Samples {
   /** Index of the first picture. */
@@ -62,13 +82,16 @@ export function sampleShape(states: readonly TensorSpec[]): readonly number[] {
  */
 export async function* drawSamples(program: Program, job: SampleJob, done = 0): AsyncGenerator<Samples> {
   const { classes, first: start = 0, seed, cfg, given = {}, noise, onStep, signal } = job;
-  const inputs = loopInputs(program, 'sampleStep');
+  const [startEntry, stepEntry] = job.entries ?? SAMPLING_ENTRIES;
+  const inputs = loopInputs(program, stepEntry);
   checkGiven(inputs, given, classes.length);
   const [batch, ...image] = sampleShape(program.states);
   const size = image.reduce((a, b) => a * b);
   const batches = Math.ceil(classes.length / batch);
   program.write('seed', Uint32Array.of(seed, Math.floor(seed / 2 ** 32)));
   program.write('cfgScale', Float32Array.of(cfg));
+  if (job.steps !== undefined) program.write('steps', Int32Array.of(job.steps));
+  const shows = program.manifest.entries[stepEntry].outputs.some(({ name }) => name === 'x0');
   const begin = Math.ceil(done / batch);
   for (let b = begin; b < batches; b++) {
     const first = start + b * batch;
@@ -76,7 +99,7 @@ export async function* drawSamples(program: Program, job: SampleJob, done = 0): 
     program.write('first', Uint32Array.of(first));
     writeLabels(program, labels, batch);
     writeGiven(program, inputs, given, b * batch);
-    await program.run('sampleStart');
+    await program.run(startEntry);
     if (noise) {
       const x = new Float32Array(batch * size);
       x.set(noise.subarray(b * batch * size, (b * batch + labels.length) * size));
@@ -84,12 +107,17 @@ export async function* drawSamples(program: Program, job: SampleJob, done = 0): 
     }
     const [last] = await program.readState('step');
     const steps = last + 1;
+    const look: Look = async () => {
+      const x0 = (await program.readOutput(stepEntry, 'x0')) as Float32Array;
+      const shape = [labels.length, ...image];
+      return { first: b * batch, data: x0.subarray(0, labels.length * size), shape, dtype: 'f32' };
+    };
     for (let i = 0; i < steps; i++) {
       signal?.throwIfAborted();
-      await program.run('sampleStep');
+      await program.run(stepEntry);
       // Runs are queued ahead; the first one is waited for, so that the time it takes to compile kernels is told apart.
       if (b === begin && i === 0) await program.sync();
-      onStep?.(b * steps + i + 1, batches * steps);
+      onStep?.(b * steps + i + 1, batches * steps, shows ? look : undefined);
     }
     const values = (await program.readState('x')) as Float32Array;
     yield { first, shape: [labels.length, ...image], values: values.subarray(0, labels.length * size) };
@@ -122,10 +150,10 @@ export interface SampleOptions {
   readonly seed?: number;
   /** Strength of classifier-free guidance; what the model was built with unless told. */
   readonly cfg?: number;
-  /** Reverse steps and the sampler are built in: given, they are checked. */
+  /** Reverse steps, and the sampler; what the model was built with unless told. One built for others refuses them. */
   readonly steps?: number;
   readonly sampler?: string;
-  /** Called after each step of each batch has been queued, with how many are. */
+  /** Called after each step of each batch has been queued, with how many are; `look` reads x̂₀, where the model was built to give it. */
   readonly onStep?: SampleJob['onStep'];
   /** Ends it after the step under way: the promise is rejected with the signal's reason. */
   readonly signal?: AbortSignal;
@@ -146,19 +174,16 @@ const OPTIONS: OptionNames<SampleOptions> = {
 /** The job that a program can do. @throws RuntimeError `entry`, `mismatch`, `bad-argument`. */
 export function sampleJob(program: Program, asked: SampleOptions): SampleJob {
   checkOptions('sample', asked, OPTIONS);
-  checkEntries(program, SAMPLING_ENTRIES);
   const { model, options = {} } = program.manifest;
-  for (const name of ['steps', 'sampler'] as const) {
-    if (asked[name] === undefined || options[name] === undefined || asked[name] === options[name]) continue;
-    const [what, why] = [`${name} is ${asked[name]}`, `${model} was built with ${name} ${String(options[name])}`];
-    throw new RuntimeError({ code: 'mismatch', what, why, fix: `compile it with options { ${name}: … }` });
-  }
+  const entries = entriesAsked(program, asked.sampler);
+  checkEntries(program, entries);
+  const inputs = loopInputs(program, entries[1]);
+  const steps = stepsAsked(program, inputs, asked.steps);
   const { seed = 0, cfg = Number(options.cfg ?? 1), onStep, signal } = asked;
   const classes = Array.from(asked.classes ?? []);
   const argument = (what: string, fix: string) => new RuntimeError({ code: 'bad-argument', what, fix });
   if (!classes.length || !classes.every((label) => Number.isInteger(label) && label >= 0))
     throw argument('classes is not a list of classes', 'give whole numbers from 0, one for each picture');
-  const inputs = loopInputs(program, 'sampleStep');
   const labels = inputs.find(({ name, range }) => name === 'y' && range);
   if (labels) checkRange({ ...labels, name: 'classes', shape: [classes.length] }, classes, model);
   checkCount('seed', seed, 0);
@@ -171,7 +196,50 @@ export function sampleJob(program: Program, asked: SampleOptions): SampleJob {
     .reduce((a, b) => a * b);
   if (noise && (noise.length !== classes.length * size || !allFinite(noise)))
     throw argument('noise is none of the pictures', `give ${classes.length} times ${size} finite numbers`);
-  return { classes, seed, cfg, given, noise, onStep, signal };
+  return { entries, steps, classes, seed, cfg, given, noise, onStep, signal };
+}
+
+const otherBuild = (model: string, name: string, asked: unknown, built: string) =>
+  new RuntimeError({
+    code: 'mismatch',
+    what: `${name} is ${String(asked)}`,
+    why: `${model} was built with ${name} ${built}`,
+    fix: `compile it with options { ${name}: … }`,
+  });
+
+/** The samplers that a program can draw by. */
+export function samplersOf({ manifest: { entries, options = {}, samplers } }: Program): readonly string[] {
+  const own = options.sampler === undefined ? [] : [String(options.sampler)];
+  const others = (samplers ?? []).filter((name) => Object.hasOwn(entries, entriesOf(name, undefined)[1]));
+  return [...new Set([...own, ...others])];
+}
+
+function entriesAsked(program: Program, sampler?: string): readonly [start: string, step: string] {
+  const { model, options = {} } = program.manifest;
+  const known = samplersOf(program);
+  if (sampler !== undefined && known.length && !known.includes(sampler))
+    throw otherBuild(model, 'sampler', sampler, known.join(', '));
+  return entriesOf(sampler, options.sampler as string | undefined);
+}
+
+/** How many steps a run may be told to take, of a model that leaves it to the run. */
+export function mostSteps(inputs: readonly InputSpec[]): number | undefined {
+  const range = inputs.find(({ name, shape }) => name === 'steps' && !shape.length)?.range;
+  return range && range[1] - 1;
+}
+
+/** The steps to tell a run; undefined where they are built in. */
+function stepsAsked(program: Program, inputs: readonly InputSpec[], asked?: number): number | undefined {
+  const { model, options = {} } = program.manifest;
+  const most = mostSteps(inputs);
+  if (most === undefined) {
+    if (asked === undefined || options.steps === undefined || asked === options.steps) return undefined;
+    throw otherBuild(model, 'steps', asked, String(options.steps));
+  }
+  const steps = asked ?? Math.min(most, Number(options.steps) || most);
+  checkCount('steps', steps, 1);
+  if (steps > most) throw otherBuild(model, 'steps', steps, `1 to ${most}`);
+  return steps;
 }
 
 /** Arrays of numbers as values of the inputs' types. */

@@ -28,6 +28,7 @@ interface Options {
   json?: boolean;
   target?: 'node' | 'web';
   weights?: string;
+  steps?: number;
 }
 
 export const buildCommand = (context: Context): Command =>
@@ -64,6 +65,11 @@ export const buildCommand = (context: Context): Command =>
       'node',
     )
     .option('--weights <file>', `weights of a web build: ${CHECKPOINT}; without, a page draws them from a seed`)
+    .option(
+      '--steps <n>',
+      'of a web build, the most steps that a visitor can choose (default: 50, or the model’s own)',
+      wholeNumber('--steps', 1, 1000),
+    )
     .option('--json', 'print what was built as JSON')
     .addHelpText(
       'after',
@@ -83,6 +89,10 @@ async function buildModel(path: string, options: Options, context: Context): Pro
   if (options.weights !== undefined) {
     const fix = 'add --target web; ditc run, sample and train take weights when they load an artefact';
     throw new UsageError({ what: '--weights is for --target web', fix });
+  }
+  if (options.steps !== undefined) {
+    const fix = 'add --target web; ditc sample --steps says how many a picture takes elsewhere';
+    throw new UsageError({ what: '--steps is for --target web', fix });
   }
   const start = performance.now();
   const { terminal } = context;

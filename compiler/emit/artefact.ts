@@ -129,6 +129,8 @@ export interface Manifest {
   readonly device: string;
   /** What the entries were built with: batch, and the model's options. */
   readonly options?: Readonly<Record<string, unknown>>;
+  /** Samplers that it can draw by besides the one of `options`, by entries `sampleStart_NAME` and `sampleStep_NAME` (all but letters and digits as `_`). */
+  readonly samplers?: readonly string[];
   readonly entries: Readonly<Record<string, EntrySpec>>;
   readonly kernels: Readonly<Record<string, KernelSpec>>;
   readonly params: readonly ParamSpec[];

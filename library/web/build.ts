@@ -29,17 +29,22 @@ export interface WebOptions {
   readonly checkpoint?: TensorFile;
   /** Compiles the model for a device. */
   readonly compile: (device: DeviceSpec, dtype: Precision) => Artefact;
+  /** Entries whose kernels a page compiles when they are first asked for. */
+  readonly later?: readonly string[];
+  /** The samplers that there are entries for. */
+  readonly samplers?: readonly string[];
   readonly onNote?: (note: string) => void;
 }
 
 /** All files by their paths, `model.json`, which makes the folder whole, first. */
 export async function webFiles(options: WebOptions): Promise<{ readonly files: Files; readonly model: ModelFile }> {
-  const { name, dtype, checkpoint, compile, onNote } = options;
+  const { name, dtype, checkpoint, compile, later, samplers, onNote } = options;
   const files = new Map<string, string | Uint8Array>();
   const weights: Record<string, ModelFile['weights'][string]> = {};
   const variants: Variant[] = [];
   for (const variant of variantsOf(dtype)) {
-    const artefact = compile(variant.device, variant.dtype);
+    const compiled = compile(variant.device, variant.dtype);
+    const artefact = samplers?.length ? { ...compiled, manifest: { ...compiled.manifest, samplers } } : compiled;
     const code = codeOf(variant, artefact, checkpoint !== undefined);
     files.set(code.stored.file, code.text);
     variants.push(describe(variant, artefact, code.stored, checkpoint && variant.dtype));
@@ -52,7 +57,7 @@ export async function webFiles(options: WebOptions): Promise<{ readonly files: F
     weights[variant.dtype] = stored;
     for (const [file, bytes] of chunks) files.set(file, bytes);
   }
-  const model: ModelFile = { format: FORMAT, model: name, variants, weights };
+  const model: ModelFile = { format: FORMAT, model: name, variants, weights, ...(later?.length && { later }) };
   const beside = new Map([...page(), ['runtime.js', await bundledRuntime()]]);
   return { files: new Map([['model.json', `${JSON.stringify(model)}\n`], ...beside, ...files]), model };
 }

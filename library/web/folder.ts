@@ -2,10 +2,11 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ModelFile } from '../../runtime/web/model-file.ts';
+import { PAGE_FILES } from './page.ts';
 import { checkFolder, writeFolder, type Files, type FolderKind } from '../written-folder.ts';
 
 const MODEL = 'model.json';
-const OTHERS = ['index.js', 'index.d.ts', 'index.html', 'page.js', 'page.css', 'runtime.js'];
+const OTHERS = [...PAGE_FILES, 'runtime.js'];
 
 const WEB: FolderKind = {
   name: 'web build',

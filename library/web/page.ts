@@ -1,8 +1,12 @@
 /** The module that a page imports, its types, and a page to begin with: as they are in page/. */
 import { readFileSync } from 'node:fs';
 
-const FILES = ['index.js', 'index.d.ts', 'index.html', 'page.js', 'page.css'] as const;
+/** Their names. */
+export const PAGE_FILES = [
+  ...['index.js', 'index.d.ts', 'index.html', 'page.css', 'page.js'],
+  ...['draw.js', 'inside.js', 'paint.js', 'shared.js', 'tabs.js', 'train.js'],
+] as const;
 
 /** Files by name. */
 export const page = (): [string, string][] =>
-  FILES.map((name) => [name, readFileSync(new URL(`./page/${name}`, import.meta.url), 'utf8')]);
+  PAGE_FILES.map((name) => [name, readFileSync(new URL(`./page/${name}`, import.meta.url), 'utf8')]);

@@ -16,17 +16,25 @@ export function unfit({ features, subgroup, limits: needed }: Variant, adapter: 
   return low && `its ${low[0]} is ${limits[low[0]]}, ${low[1]} are needed`;
 }
 
+export interface Fitting {
+  /** The best one first. */
+  readonly chosen: readonly Variant[];
+  /** Why better ones than the first are none of them. */
+  readonly passedOver: readonly string[];
+}
+
 /**
- * The variants that run there, the best one first; of several, not those that a software GPU would compile for minutes.
+ * The variants that run there; of several, not those that a software GPU would compile for minutes.
  * @throws RuntimeError `limit` where none does.
  */
-export function fitting(variants: readonly Variant[], adapter: GPUAdapter): readonly Variant[] {
+export function fitting(variants: readonly Variant[], adapter: GPUAdapter): Fitting {
   const isSlow = ({ hardware }: Variant) => hardware && variants.length > 1 && isSoftware(adapter.info);
   const reasons = variants.map((variant) =>
     isSlow(variant) ? 'it is for GPUs that are no software' : unfit(variant, adapter),
   );
-  const found = variants.filter((_, i) => reasons[i] === undefined);
-  if (found.length) return found;
+  const chosen = variants.filter((_, i) => reasons[i] === undefined);
+  const passedOver = variants.slice(0, variants.indexOf(chosen[0])).map(({ name }, i) => `not ${name}: ${reasons[i]}`);
+  if (chosen.length) return { chosen, passedOver };
   throw loadError({
     code: 'limit',
     what: 'this GPU does not run the model',

@@ -4,6 +4,7 @@
  */
 import { RuntimeError } from '../error.ts';
 import { loadError } from './error.ts';
+import { page } from './page.ts';
 import type { StoredFile } from './model-file.ts';
 import type { Store } from './store.ts';
 
@@ -15,6 +16,8 @@ const PAUSE = 250;
 export interface Downloads {
   readonly base: URL;
   readonly signal?: AbortSignal;
+  /** Seconds without a byte after which a connection is given up. */
+  readonly patience: number;
   /** Is told of bytes as they come in, from wherever. */
   readonly onBytes?: (bytes: number) => void;
   readonly store?: Store;
@@ -22,6 +25,29 @@ export interface Downloads {
 
 /** The bytes of a file. @throws RuntimeError `network`, `damaged`; the signal's reason once that is aborted. */
 export async function download(stored: StoredFile, downloads: Downloads): Promise<Uint8Array<ArrayBuffer>> {
+  if (!downloads.store) return downloadAlone(stored, downloads);
+  return inTurn(`ditc ${stored.sha256}`, downloads, () => downloadAlone(stored, downloads));
+}
+
+/** Tabs take turns, so that one of them downloads a file for all; none waits for another that sleeps. */
+async function inTurn<T>(name: string, { signal, patience }: Downloads, work: () => Promise<T>): Promise<T> {
+  const { locks } = page.navigator ?? {};
+  if (!locks) return work();
+  const late = AbortSignal.timeout(1000 * patience);
+  let begun = false;
+  const begin = () => {
+    begun = true;
+    return work();
+  };
+  try {
+    return await locks.request(name, { signal: signal ? AbortSignal.any([signal, late]) : late }, begin);
+  } catch (error) {
+    if (begun || signal?.aborted) throw error;
+    return work();
+  }
+}
+
+async function downloadAlone(stored: StoredFile, downloads: Downloads): Promise<Uint8Array<ArrayBuffer>> {
   const { store, onBytes } = downloads;
   const kept = await store?.get(stored.sha256);
   if (kept && (await isWhole(kept, stored))) {
@@ -46,7 +72,7 @@ async function digestOf(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
 }
 
 /** All bytes of a file, however often the connection breaks off on the way. */
-async function fetched({ file, bytes }: StoredFile, { base, signal, onBytes }: Downloads) {
+async function fetched({ file, bytes }: StoredFile, { base, signal, patience, onBytes }: Downloads) {
   const whole = new Uint8Array(bytes);
   let at = 0;
   const take = (part: Uint8Array) => {
@@ -61,7 +87,7 @@ async function fetched({ file, bytes }: StoredFile, { base, signal, onBytes }: D
   };
   for (let attempt = 1; ; attempt++) {
     try {
-      await request(new URL(file, base), at, { signal, take, restart });
+      await request(new URL(file, base), at, { signal, patience, take, restart });
       if (at === bytes) return whole;
       throw networkError(file, `the connection ended after ${at} of ${bytes} bytes`);
     } catch (error) {
@@ -72,16 +98,66 @@ async function fetched({ file, bytes }: StoredFile, { base, signal, onBytes }: D
   }
 }
 
-interface Taking {
-  readonly signal?: AbortSignal;
+interface Taking extends Pick<Downloads, 'signal' | 'patience'> {
   readonly take: (part: Uint8Array) => void;
   readonly restart: () => void;
 }
 
 /** What a server sends from a byte on; from the first one where it knows no ranges. */
-async function request(url: URL, from: number, { signal, take, restart }: Taking): Promise<void> {
+async function request(url: URL, from: number, { signal, patience, take, restart }: Taking): Promise<void> {
   const headers = from ? { range: `bytes=${from}-` } : undefined;
-  const response = await fetch(url, { signal, headers });
+  const silence = new Silence(patience, signal);
+  try {
+    await takeAll(await fetch(url, { signal: silence.signal, headers }), url, from, {
+      restart,
+      take(part) {
+        silence.broken();
+        take(part);
+      },
+    });
+  } finally {
+    silence.end();
+  }
+}
+
+/** Aborts what nothing is heard of. */
+class Silence {
+  readonly #stop = new AbortController();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    private readonly patience: number,
+    private readonly outer?: AbortSignal,
+  ) {
+    outer?.addEventListener('abort', this.#onAbort);
+    this.broken();
+  }
+
+  get signal(): AbortSignal {
+    return this.#stop.signal;
+  }
+
+  /** Something was heard. */
+  broken(): void {
+    clearTimeout(this.#timer);
+    const what = `nothing came in for ${this.patience} s`;
+    this.#timer = setTimeout(() => this.#stop.abort(new Error(what)), 1000 * this.patience);
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+    this.outer?.removeEventListener('abort', this.#onAbort);
+  }
+
+  readonly #onAbort = (): void => this.#stop.abort(this.outer!.reason);
+}
+
+async function takeAll(
+  response: Response,
+  url: URL,
+  from: number,
+  { take, restart }: Pick<Taking, 'take' | 'restart'>,
+): Promise<void> {
   if (!response.ok) {
     throw networkError(url.pathname.slice(1), `the server answers ${response.status}`, response.status);
   }
@@ -122,11 +198,13 @@ const asNetwork = (file: string, cause: unknown): RuntimeError =>
   cause instanceof RuntimeError ? cause : networkError(file, `it cannot be fetched: ${String(cause)}`, cause);
 
 /** A small file that has no digest of its own. */
-export async function downloadJson(file: string, { base, signal }: Downloads): Promise<unknown> {
+export async function downloadJson(file: string, { base, signal, patience }: Downloads): Promise<unknown> {
   const url = new URL(file, base);
   let text: string;
   try {
-    const response = await fetch(url, { signal, headers: { 'cache-control': 'no-cache' } });
+    const late = AbortSignal.timeout(1000 * patience);
+    const ends = signal ? AbortSignal.any([signal, late]) : late;
+    const response = await fetch(url, { signal: ends, headers: { 'cache-control': 'no-cache' } });
     if (!response.ok) throw networkError(url.href, `the server answers ${response.status}`);
     text = await response.text();
   } catch (error) {

@@ -1,6 +1,8 @@
 /** `load` of a page: from the URL of a folder that `ditc build --target web` wrote to a model that runs there. */
 import { openDevice, specFromAdapter, isSoftware, type OpenDevice } from '../device.ts';
 import { RuntimeError } from '../error.ts';
+import type { Artefact } from '../../compiler/emit/artefact.ts';
+import type { Again, Started } from '../lasting.ts';
 import { RunnableModel } from '../model.ts';
 import { checkCount, checkOptions, type OptionNames } from '../needs.ts';
 import { Program } from '../program.ts';
@@ -35,9 +37,13 @@ export interface LoadOptions {
   readonly variant?: string;
   /** Of weights that the build did not come with; 0 unless told. */
   readonly seed?: number;
-  /** Is told which variant was chosen and why not a better one, in sentences. */
+  /** Seconds without a byte after which a connection is taken for broken, and begun again where it was; 30 unless told. */
+  readonly patience?: number;
+  /** Is told which variant was chosen and why not a better one, what is not kept for the next visit, and of a GPU that was lost. */
   readonly onNote?: (note: string) => void;
 }
+
+const PATIENCE = 30;
 
 const OPTIONS: OptionNames<LoadOptions> = {
   onProgress: true,
@@ -45,32 +51,85 @@ const OPTIONS: OptionNames<LoadOptions> = {
   entries: true,
   variant: true,
   seed: true,
+  patience: true,
   onNote: true,
 };
 
+/** A model in a page, and what a visitor may want to know of it. */
+export class PageModel extends RunnableModel {
+  #found: Found;
+
+  constructor(found: Found, again: () => Promise<Found>, onNote: Again['onNote']) {
+    const start = async () => (this.#found = await again());
+    super(found, found.artefact, { start, onNote });
+    this.#found = found;
+  }
+
+  /** The variant that runs. */
+  get variant(): string {
+    return this.#found.variant;
+  }
+
+  /** The GPU's name, as far as the browser tells it. */
+  get adapter(): string {
+    return this.#found.adapter;
+  }
+
+  /** Which variant was chosen and why not a better one, in sentences. */
+  get notes(): readonly string[] {
+    return this.#found.notes;
+  }
+
+  /** The kernels by name. */
+  get wgsl(): ReadonlyMap<string, string> {
+    return this.#found.artefact.wgsl;
+  }
+
+  /** Bytes that it takes on the GPU. */
+  get bytes(): number {
+    return this.program.memory.total;
+  }
+}
+
+/** A variant that runs. */
+interface Found extends Started {
+  readonly artefact: Artefact;
+  readonly variant: string;
+  readonly adapter: string;
+  readonly notes: readonly string[];
+}
+
 /**
- * Loads the model in the folder at `from`, of which `model.json` is a file.
+ * Loads the model in the folder at `from`, of which `model.json` is a file. Where its GPU is lost later, it is loaded again, from the cache.
  * @throws RuntimeError `no-webgpu`, `no-adapter`, `limit`, `network`, `damaged`, `wrong-values`, each with its fix; the signal's reason.
  */
-export async function load(from: string | URL, options: LoadOptions = {}): Promise<RunnableModel> {
+export async function load(from: string | URL, options: LoadOptions = {}): Promise<PageModel> {
   checkOptions('load', options, OPTIONS);
   checkCount('seed', options.seed ?? 0, 0);
+  checkCount('patience', options.patience ?? PATIENCE, 1);
+  options.signal?.throwIfAborted();
+  const base = new URL(`${String(from).replace(/\/?$/, '/')}`, page.location?.href);
+  const { onNote } = options;
+  const again = { ...options, onProgress: undefined, signal: undefined, onNote: undefined };
+  return new PageModel(await find(base, options), () => find(base, again), onNote);
+}
+
+async function find(base: URL, options: LoadOptions): Promise<Found> {
   const { signal } = options;
-  signal?.throwIfAborted();
   const gpu = page.navigator?.gpu;
   if (!gpu) throw noWebGpu();
-  const base = new URL(`${String(from).replace(/\/?$/, '/')}`, page.location?.href);
-  const model = checked(await downloadJson('model.json', { base, signal }), base);
+  const patience = options.patience ?? PATIENCE;
+  const model = checked(await downloadJson('model.json', { base, signal, patience }), base);
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
   if (!adapter) throw noAdapter();
-  const variants = fitting(asked(model, options.variant), adapter);
+  const { chosen, passedOver } = fitting(asked(model, options.variant), adapter);
   const open = await openDevice(
     adapter,
     specFromAdapter(adapter, isSoftware(adapter.info) ? 'software' : 'hardware', 'safe'),
   );
   try {
     signal?.throwIfAborted();
-    return await new Loading(model, open, base, options).first(variants);
+    return await new Loading(model, open, base, options, passedOver).first(chosen);
   } catch (error) {
     open.close();
     throw error;
@@ -100,11 +159,21 @@ class Loading {
     private readonly open: OpenDevice,
     private readonly base: URL,
     private readonly options: LoadOptions,
-  ) {}
+    passedOver: readonly string[],
+  ) {
+    for (const reason of passedOver) this.#note(reason);
+  }
+
+  readonly #notes: string[] = [];
+
+  #note(note: string): void {
+    this.#notes.push(note);
+    this.options.onNote?.(note);
+  }
 
   /** The first of the variants that computes what it should. */
-  async first(variants: readonly Variant[]): Promise<RunnableModel> {
-    const { model, open, options } = this;
+  async first(variants: readonly Variant[]): Promise<Found> {
+    const { model, open } = this;
     const wrong: string[] = [];
     for (const variant of variants) {
       const weights = variant.weights === undefined ? undefined : model.weights[variant.weights];
@@ -115,11 +184,14 @@ class Loading {
       const failure = await wrongValues(open.device, selfTest);
       if (failure !== undefined) {
         wrong.push(`${variant.name}: ${failure}`);
-        options.onNote?.(`${variant.name} is passed over on ${open.spec.name} in ${agent()}: ${failure}`);
+        this.#note(`${variant.name} is passed over on ${open.spec.name} in ${agent()}: ${failure}`);
         continue;
       }
-      options.onNote?.(`${model.model} runs as ${variant.name} on ${open.spec.name}`);
-      return await this.#program(unpacked(artefact), weights, downloads);
+      this.#note(`${model.model} runs as ${variant.name} on ${open.spec.name}`);
+      const whole = unpacked(artefact);
+      const program = await this.#program(whole, weights, downloads);
+      const found = { variant: variant.name, adapter: open.spec.name, notes: this.#notes, artefact: whole };
+      return { ...found, program, release: () => open.close() };
     }
     const fix = 'update the GPU’s driver; please report it with this text';
     const what = `${open.spec.name} computes wrong values in ${agent()}`;
@@ -131,13 +203,15 @@ class Loading {
     const totalBytes = [code, ...(weights?.chunks ?? [])].reduce((sum, { bytes }) => sum + bytes, 0);
     this.#done = { ...this.#done, bytes: 0, totalBytes };
     const onBytes = (bytes: number) => this.#tell('download', { bytes: this.#done.bytes + bytes });
-    return { base, signal: options.signal, onBytes, store: await openStore(totalBytes) };
+    const store = await openStore(totalBytes, (note) => this.#note(note));
+    return { base, signal: options.signal, patience: options.patience ?? PATIENCE, onBytes, store };
   }
 
   async #program(artefact: ReturnType<typeof unpacked>, weights: StoredTensors | undefined, downloads: Downloads) {
     const { open, options } = this;
     const program = await Program.create(open.device, artefact, {
       entries: options.entries,
+      later: this.model.later?.filter((name) => !options.entries?.includes(name)),
       onProgress: ({ done, total }) => this.#tell('compile', { kernels: done, totalKernels: total }),
       meanwhile: async (program) => {
         const params = weights ? [] : artefact.manifest.params;
@@ -146,7 +220,7 @@ class Loading {
       },
     });
     this.#tell('ready', {});
-    return new RunnableModel({ program, release: () => open.close() }, artefact);
+    return program;
   }
 
   #tell(phase: LoadProgress['phase'], now: Partial<LoadProgress>): void {

@@ -48,6 +48,8 @@ export interface ModelFile {
   /** The best one first; the last runs on any device. */
   readonly variants: readonly Variant[];
   readonly weights: Readonly<Record<string, StoredTensors>>;
+  /** Entries whose kernels are compiled when they are first asked for. */
+  readonly later?: readonly string[];
 }
 
 /** An artefact as JSON: numbers of dense data as they are. */

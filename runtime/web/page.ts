@@ -17,6 +17,9 @@ interface Page {
   readonly navigator?: {
     readonly gpu?: GPU;
     readonly userAgent?: string;
+    readonly locks?: {
+      request<T>(name: string, options: { readonly signal: AbortSignal }, work: () => Promise<T>): Promise<T>;
+    };
     readonly storage?: {
       estimate(): Promise<{ quota?: number; usage?: number }>;
       getDirectory?(): Promise<Folder>;

@@ -9,24 +9,31 @@ export interface Store {
 const FOLDER = 'ditc';
 
 /**
- * Where `bytes` may be kept; undefined where the browser has no such place, or no room for them: the model then loads all the same.
+ * Where `bytes` may be kept; undefined where the browser has no such place. The model loads all the same, and `onNote` is told, once, that
+ * the next visit downloads again.
  */
-export async function openStore(bytes: number): Promise<Store | undefined> {
+export async function openStore(bytes: number, onNote: (note: string) => void): Promise<Store | undefined> {
   const storage = page.navigator?.storage;
   if (!storage?.getDirectory) return undefined;
   try {
     const { quota = 0, usage = 0 } = await storage.estimate();
     const folder = await (await storage.getDirectory()).getDirectoryHandle(FOLDER, { create: true });
-    return new FolderStore(folder, quota - usage > bytes);
-  } catch {
-    return undefined; // Private windows refuse it.
+    const room = quota - usage;
+    if (room <= bytes) onNote(unkept(`the browser has room for ${room} bytes, not ${bytes}`));
+    return new FolderStore(folder, room > bytes, onNote);
+  } catch (error) {
+    onNote(unkept(String(error))); // Private windows refuse it.
+    return undefined;
   }
 }
+
+const unkept = (why: string): string => `the model is not kept for the next visit: ${why}`;
 
 class FolderStore implements Store {
   constructor(
     private readonly folder: Folder,
-    private readonly hasRoom: boolean,
+    private hasRoom: boolean,
+    private readonly onNote: (note: string) => void,
   ) {}
 
   async get(key: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
@@ -45,7 +52,9 @@ class FolderStore implements Store {
       const writable = await (await this.folder.getFileHandle(key, { create: true })).createWritable();
       await writable.write(bytes);
       await writable.close();
-    } catch {
+    } catch (error) {
+      if (this.hasRoom) this.onNote(unkept(String(error)));
+      this.hasRoom = false;
       await this.folder.removeEntry(key).catch(() => {});
     }
   }

@@ -35,7 +35,11 @@ describe('a model that samples', () => {
 
   it('draws what its entries draw in turn, the last batch filled up', async () => {
     const steps: number[][] = [];
-    const all = await m.sample({ classes: [3, 1, 2], seed: 7, onStep: (...at) => void steps.push(at) });
+    const all = await m.sample({
+      classes: [3, 1, 2],
+      seed: 7,
+      onStep: (...[done, total]) => void steps.push([done, total]),
+    });
     expect(all).toMatchObject({ shape: [3, 1, 8, 8], dtype: 'f32' });
     expect(steps).toEqual([1, 2, 3, 4, 5, 6].map((step) => [step, 6]));
     await m.run('sampleStart', { seed: inputs.seed, first: 0 });

@@ -7,6 +7,7 @@ import type { Precision } from '../../compiler/pipeline.ts';
 import { givenTensors } from '../../runtime/checkpoint/given.ts';
 import type { ModelFile } from '../../runtime/web/model-file.ts';
 import { webFiles } from '../../library/web/build.ts';
+import { withChoices } from '../../library/web/choices.ts';
 
 const base = dit({
   ...{ inputSize: 8, patchSize: 4, inChannels: 1, hiddenSize: 16, depth: 1, numHeads: 2, numClasses: 3 },
@@ -16,16 +17,18 @@ const base = dit({
 export const network = { ...base, options: { ...base.options, steps: 4, cfg: 2, lr: 1e-3 } };
 
 export const BATCH = 4;
-const ENTRIES = ['sampleStart', 'sampleStep', 'trainStart', 'trainStep'];
+const choices = withChoices(network, BATCH, 8);
+const ENTRIES = [...choices.entries, 'trainStart', 'trainStep'];
+const later = choices.entries.slice(2);
 
 export const compileFor = (device: DeviceSpec, dtype: Precision): Artefact =>
-  compileModel(network, {
+  compileModel(choices.model, {
     name: 'small',
     source: 'small.ts',
     device,
     dtype,
     entries: ENTRIES,
-    entryOptions: { ...network.options, batch: BATCH },
+    entryOptions: { ...network.options, ...choices.options, batch: BATCH },
   });
 
 export const portable = compileFor(PORTABLE, 'f32');
@@ -40,7 +43,10 @@ export const weights: Record<string, Float32Array> = Object.fromEntries(
 );
 
 export const built = (dtype: Precision = 'f32'): ReturnType<typeof webFiles> =>
-  webFiles({ name: 'small', dtype, compile: compileFor, checkpoint: givenTensors(weights, portable.manifest.params) });
+  webFiles({
+    ...{ name: 'small', dtype, compile: compileFor, later, samplers: choices.samplers },
+    checkpoint: givenTensors(weights, portable.manifest.params),
+  });
 
 /** The files with another model.json. */
 export const withModel = (files: ReadonlyMap<string, string | Uint8Array>, model: ModelFile) =>

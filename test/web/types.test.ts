@@ -14,7 +14,7 @@ export type Kept = [
   Takes<Runtime.LoadOptions, Page.LoadOptions>,
   Takes<Runtime.SampleOptions, Page.SampleOptions>,
   Takes<Runtime.TrainOptions, Page.TrainOptions>,
-  Keeps<Omit<Model, 'run'>, Omit<Runtime.RunnableModel, 'run'>>,
+  Keeps<Omit<Model, 'run'>, Omit<Runtime.PageModel, 'run'>>,
 ];
 
 /** Keys are compared too: one that only one side has is a promise that is not kept, or a wish that nobody can make. */

@@ -17,7 +17,9 @@ export interface LoadOptions {
   readonly variant?: string;
   /** Of weights that the build did not come with. */
   readonly seed?: number;
-  /** Is told which variant was chosen, and why not a better one. */
+  /** Seconds without a byte after which a connection is begun again; 30 unless told. */
+  readonly patience?: number;
+  /** Is told which variant was chosen and why not a better one, what is not kept for the next visit, and of a GPU that was lost. */
   readonly onNote?: (note: string) => void;
 }
 
@@ -28,6 +30,9 @@ export interface Tensor {
   readonly shape: readonly number[];
   readonly dtype: string;
 }
+
+/** Pictures [n, channels, height, width], the first of which is the `first` of all that are drawn. */
+export type Look = () => Promise<Tensor & { readonly data: Float32Array; readonly first: number }>;
 
 export interface SampleOptions {
   /** The class of each picture. */
@@ -40,10 +45,12 @@ export interface SampleOptions {
   readonly seed?: number;
   /** Strength of guidance. */
   readonly cfg?: number;
-  /** Built in: given, they are checked. */
+  /** How many steps each picture takes, up to what it was built for; the model's own number unless told. */
   readonly steps?: number;
+  /** One of `samplers` of the manifest; the model's own unless told. */
   readonly sampler?: string;
-  readonly onStep?: (done: number, total: number) => void;
+  /** Called after each step; `look`, called at once, reads what the pictures of this batch are expected to become. */
+  readonly onStep?: (done: number, total: number, look?: Look) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -67,8 +74,18 @@ export interface Model {
   readonly manifest: {
     readonly model: string;
     readonly options?: Readonly<Record<string, unknown>>;
+    readonly samplers?: readonly string[];
     readonly entries: object;
   };
+  /** The variant that runs, and on which GPU as far as the browser tells it. */
+  readonly variant: string;
+  readonly adapter: string;
+  /** Which variant was chosen and why not a better one, in sentences. */
+  readonly notes: readonly string[];
+  /** The kernels (WGSL) by name. */
+  readonly wgsl: ReadonlyMap<string, string>;
+  /** Bytes that it takes on the GPU. */
+  readonly bytes: number;
   run(
     entry: string,
     inputs: Readonly<Record<string, Numbers | Tensor>>,

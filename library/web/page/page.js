@@ -1,121 +1,46 @@
-/** A page to begin with: loads the model of this folder, draws pictures of the classes that are asked for, and lets them be saved. */
+/** A page to begin with: loads the model of this folder, draws from it, trains it where data comes with it, and shows what runs. */
 import { load } from './index.js';
-
-const $ = (id) => document.getElementById(id);
-const MB = 2 ** 20;
-
-function say(text, isError = false) {
-  $('status').textContent = text;
-  $('status').classList.toggle('error', isError);
-}
-
-function fact(name, value) {
-  const [term, definition] = [document.createElement('dt'), document.createElement('dd')];
-  term.textContent = name;
-  definition.textContent = value;
-  $('facts').append(term, definition);
-}
+import { openDrawing } from './draw.js';
+import { openInside } from './inside.js';
+import { $, bytesText, say, showProblem } from './shared.js';
+import { openTabs } from './tabs.js';
+import { openTraining } from './train.js';
 
 /** One bar for all: bytes, then kernels. */
 function onProgress({ phase, bytes, totalBytes, kernels, totalKernels }) {
-  const done = totalKernels ? (bytes / totalBytes + kernels / totalKernels) / 2 : bytes / totalBytes / 2;
-  $('bar').value = phase === 'ready' ? 1 : done;
+  const shareOf = (done, total) => (total ? done / total : 0);
+  $('bar').value = phase === 'ready' ? 1 : (shareOf(bytes, totalBytes) + shareOf(kernels, totalKernels)) / 2;
   const compiled = totalKernels ? `, ${kernels} of ${totalKernels} kernels compiled` : '';
-  if (phase !== 'ready') say(`${(bytes / MB).toFixed(1)} of ${(totalBytes / MB).toFixed(1)} MiB${compiled}`);
+  if (phase !== 'ready') say(`${bytesText(bytes)} of ${bytesText(totalBytes)}${compiled}`);
 }
 
-/** Paints one picture [channels, height, width] of values in `range`; of two or more than four channels, the first alone. */
-function paint(canvas, values, [channels, height, width], [least, most]) {
-  Object.assign(canvas, { width, height });
-  const image = new ImageData(width, height);
-  const size = width * height;
-  const isColour = channels === 3 || channels === 4;
-  for (let i = 0; i < size; i++) {
-    for (let c = 0; c < 3; c++) {
-      const value = values[(isColour ? c : 0) * size + i];
-      image.data[4 * i + c] = Math.round((255 * (value - least)) / (most - least));
-    }
-    image.data[4 * i + 3] = 255;
-  }
-  canvas.getContext('2d').putImageData(image, 0, 0);
-}
+/** Notes that come while nothing else is said. */
+const onNote = (note) => say(note);
 
-/** Pictures with their labels, each a link that saves it. */
-function show({ data, shape: [count, ...picture] }, classes) {
-  const size = picture.reduce((n, side) => n * side, 1);
-  const figures = Array.from({ length: count }, (_, i) => {
-    const figure = document.createElement('figure');
-    const canvas = document.createElement('canvas');
-    canvas.setAttribute('role', 'img');
-    canvas.setAttribute('aria-label', `Picture of class ${classes[i]}`);
-    paint(canvas, data.subarray(i * size, (i + 1) * size), picture, [-1, 1]);
-    const save = document.createElement('a');
-    save.textContent = `class ${classes[i]}: save`;
-    save.href = '#';
-    save.addEventListener('click', (event) => {
-      event.preventDefault();
-      canvas.toBlob((blob) => {
-        const link = Object.assign(document.createElement('a'), { href: URL.createObjectURL(blob) });
-        link.download = `class-${classes[i]}-${i}.png`;
-        link.click();
-        URL.revokeObjectURL(link.href);
-      });
-    });
-    figure.append(canvas, save);
-    return figure;
-  });
-  $('pictures').replaceChildren(...figures);
-}
-
-let stopping;
-
-async function draw(model, event) {
-  event.preventDefault();
-  const classes = $('classes')
-    .value.split(/[\s,]+/)
-    .filter(Boolean)
-    .map(Number);
-  stopping = new AbortController();
-  $('draw').disabled = true;
-  $('stop').disabled = false;
-  $('bar').value = 0;
-  const start = performance.now();
-  let steps = 0;
-  const onStep = (done, total) => {
-    steps = total;
-    $('bar').value = done / total;
-    say(`step ${done} of ${total}`);
-  };
-  try {
-    const seed = Number($('seed').value);
-    const cfg = $('cfg').value === '' ? undefined : Number($('cfg').value);
-    const pictures = await model.sample({ classes, seed, cfg, onStep, signal: stopping.signal });
-    show(pictures, classes);
-    const took = performance.now() - start;
-    say(`${classes.length} pictures in ${(took / 1000).toFixed(1)} s, ${(took / steps).toFixed(0)} ms a step`);
-  } catch (error) {
-    if (stopping.signal.aborted) say('stopped');
-    else say(error.message, true);
-  } finally {
-    $('draw').disabled = false;
-    $('stop').disabled = true;
-  }
-}
+const cancelling = new AbortController();
+$('cancel').addEventListener('click', () => cancelling.abort());
 
 try {
-  const model = await load({ onProgress, onNote: (note) => fact('note', note) });
-  const { model: name, options = {}, entries } = model.manifest;
+  const entries = ['sampleStart', 'sampleStep'];
+  const model = await load({ onProgress, onNote, signal: cancelling.signal });
+  const { model: name } = model.manifest;
   document.title = $('title').textContent = name;
-  for (const [key, value] of Object.entries(options)) fact(key, String(value));
-  fact('kernels a step', String(entries.sampleStep?.dispatches.length ?? '–'));
-  if (entries.sampleStep) {
-    $('cfg').value = options.cfg ?? '';
-    $('form').hidden = false;
-    $('form').addEventListener('submit', (event) => void draw(model, event));
-    $('stop').addEventListener('click', () => stopping?.abort());
-    say('ready');
-  } else say(`${name} is loaded: its entries are ${Object.keys(entries).join(', ')}`);
+  $('about').textContent = `compiled by ditc, runs on ${model.adapter} as ${model.variant}`;
+  const draws = entries.every((entry) => Object.hasOwn(model.manifest.entries, entry));
+  if (draws) openDrawing(model);
+  openInside(model);
+  openTabs(draws ? 'draw' : 'inside', { draw: draws, train: await openTraining(model), inside: true });
+  $('loading').hidden = true;
+  const unkept = model.notes.find((note) => /not kept/.test(note));
+  say(unkept ?? (draws ? 'ready' : `its entries are ${Object.keys(model.manifest.entries).join(', ')}`));
 } catch (error) {
-  $('title').textContent = 'This model cannot run here';
-  say(error.message, true);
+  $('loading').hidden = true;
+  if (cancelling.signal.aborted) {
+    $('title').textContent = 'Not loaded';
+    say('Cancelled. Reload the page to load the model after all.');
+  } else {
+    $('title').textContent = 'This model cannot run here';
+    say('');
+    showProblem(error);
+  }
 }

@@ -1,0 +1,111 @@
+/** The tab that draws: what is asked for, each picture as it is expected at every step, and files of them. */
+import { paintAll, pngOf, sheetOf } from './paint.js';
+import { $, clearProblem, made, say, saveFile, showProblem, timeText } from './shared.js';
+
+/** Pictures in a row of the sheet. */
+const COLUMNS = 10;
+
+/** "0-3, 7" as [0, 1, 2, 3, 7]; what is no class is left to the model to refuse. */
+export function classesIn(text) {
+  return text
+    .split(/[\s,]+/)
+    .filter(Boolean)
+    .flatMap((part) => {
+      const [, from, to] = /^(\d+)-(\d+)$/.exec(part) ?? [];
+      if (from === undefined) return [Number(part)];
+      return Array.from({ length: Math.min(1000, Math.max(0, to - from + 1)) }, (_, i) => Number(from) + i);
+    });
+}
+
+let canvases = [];
+let stopping;
+
+/** Fills in what the model is drawn with unless the visitor chooses otherwise. */
+export function openDrawing(model) {
+  const { options = {}, entries, samplers = [] } = model.manifest;
+  const inputs = [entries.sampleStep, entries[entries.sampleStep.prelude]].flatMap((entry) => entry?.inputs ?? []);
+  const rangeOf = (name) => inputs.find((input) => input.name === name)?.range;
+  const [, classes = 1] = rangeOf('y') ?? [];
+  const [, steps] = rangeOf('steps') ?? [];
+  $('classes').value = classes > 1 ? `0-${Math.min(classes, COLUMNS) - 1}` : '0';
+  $('steps').value = Math.min(options.steps, steps ? steps - 1 : options.steps);
+  if (steps) $('steps').max = steps - 1;
+  else $('steps').disabled = true;
+  $('cfg').value = options.cfg ?? 1;
+  $('cfg').disabled = options.cfg === 1;
+  const known = samplers.length ? samplers : [options.sampler];
+  $('sampler').replaceChildren(...known.map((name) => made('option', {}, String(name))));
+  $('sampler').value = options.sampler;
+  $('sampler').disabled = known.length < 2;
+  $('form').addEventListener('submit', (event) => {
+    event.preventDefault();
+    void draw(model);
+  });
+  $('stop').addEventListener('click', () => stopping?.abort());
+  $('save').addEventListener('click', async () => saveFile('pictures.png', await pngOf(sheetOf(canvases, COLUMNS))));
+}
+
+function lay(classes) {
+  canvases = classes.map((label) => made('canvas', { role: 'img', 'aria-label': `Picture of class ${label}` }));
+  const figures = canvases.map((canvas, i) => {
+    const save = made('button', {
+      type: 'button',
+      class: 'save',
+      'aria-label': `Save picture ${i + 1}, of class ${classes[i]}`,
+    });
+    save.textContent = `${classes[i]} ↓`;
+    save.addEventListener('click', async () => saveFile(`class-${classes[i]}-${i}.png`, await pngOf(canvas)));
+    return made('figure', { role: 'listitem' }, canvas, save);
+  });
+  $('pictures').replaceChildren(...figures);
+}
+
+function busy(isBusy) {
+  $('start').disabled = isBusy;
+  $('stop').disabled = !isBusy;
+  $('pictures').setAttribute('aria-busy', isBusy);
+  $('loading').hidden = !isBusy;
+  $('cancel').hidden = true;
+  $('bar').value = 0;
+}
+
+async function draw(model) {
+  const classes = classesIn($('classes').value);
+  const chosen = { seed: Number($('seed').value), steps: Number($('steps').value), sampler: $('sampler').value };
+  stopping = new AbortController();
+  clearProblem();
+  busy(true);
+  $('save').disabled = true;
+  say('compiling');
+  const start = performance.now();
+  let [taken, painting] = [0];
+  const isAll = () => taken === -1;
+  const onStep = (done, total, look) => {
+    if (!taken) lay(classes);
+    taken = done;
+    $('bar').value = done / total;
+    say(`step ${done} of ${total}, ${timeText((performance.now() - start) / done)} a step`);
+    // What cannot be painted as fast as it is computed is passed over.
+    painting ??= look?.()
+      .then((seen) => !isAll() && paintAll(canvases, seen, [-1, 1], seen.first))
+      .catch(() => {})
+      .finally(() => (painting = undefined));
+  };
+  try {
+    const cfg = Number($('cfg').value);
+    const pictures = await model.sample({ ...chosen, cfg, classes, onStep, signal: stopping.signal });
+    const [took, steps] = [performance.now() - start, taken];
+    taken = -1;
+    paintAll(canvases, pictures, [-1, 1]);
+    $('save').disabled = false;
+    say(`${classes.length} pictures in ${(took / 1000).toFixed(1)} s, ${timeText(took / steps)} a step`);
+  } catch (error) {
+    if (stopping.signal.aborted) say('stopped');
+    else {
+      say('');
+      showProblem(error);
+    }
+  } finally {
+    busy(false);
+  }
+}
