@@ -9,7 +9,7 @@ import { pipeline } from '../compiler/pipeline.ts';
 import { PORTABLE } from '../compiler/device.ts';
 import type { Plan } from '../compiler/plans/registry.ts';
 import { without } from '../compiler/fusion/passes.ts';
-import type { Region } from '../compiler/fusion/regions.ts';
+import type { Group } from '../compiler/plans/family.ts';
 import { dit, sizes } from '../models/dit.ts';
 import type { Program } from '../runtime/index.ts';
 import { mustBeWithin, relativeError, values } from './lib/check.ts';
@@ -33,7 +33,7 @@ const regionsOnly: Compiling = {
 };
 
 /** Every matrix product by the plan that needs nothing of the device. */
-const simpleProducts = ({ anchor }: Region): Plan | undefined =>
+const simpleProducts = ({ anchor }: Group): Plan | undefined =>
   anchor?.op === 'matmul' ? { family: 'product-simple', workgroup: 64 } : undefined;
 
 const variants: Record<string, Compiling> = {

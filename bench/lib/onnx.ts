@@ -2,27 +2,19 @@
  * ONNX files of a few nodes, written field by field: all that a benchmark of one product needs of the format
  * (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto, version 3). Field numbers are that file's.
  */
+import { PbfWriter } from 'pbf';
 
 type Field = readonly [number: number, value: number | string | Uint8Array];
 
-const text = new TextEncoder();
-
-function varint(value: number): number[] {
-  const bytes: number[] = [];
-  for (let rest = value; ; rest = Math.floor(rest / 128)) {
-    if (rest < 128) return [...bytes, rest];
-    bytes.push((rest % 128) | 128);
-  }
-}
-
 /** A protobuf message: numbers as varints, all else length-delimited. */
 function message(...fields: Field[]): Uint8Array {
-  const parts = fields.flatMap(([number, value]) => {
-    if (typeof value === 'number') return [Uint8Array.from([...varint(number * 8), ...varint(value)])];
-    const bytes = typeof value === 'string' ? text.encode(value) : value;
-    return [Uint8Array.from([...varint(number * 8 + 2), ...varint(bytes.length)]), bytes];
-  });
-  return Buffer.concat(parts);
+  const writer = new PbfWriter();
+  for (const [number, value] of fields) {
+    if (typeof value === 'number') writer.writeVarintField(number, value);
+    else if (typeof value === 'string') writer.writeStringField(number, value);
+    else writer.writeBytesField(number, value);
+  }
+  return writer.finish();
 }
 
 const FLOAT = 1;

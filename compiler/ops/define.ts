@@ -228,14 +228,31 @@ export const areSizes = (list: readonly number[], least: number): boolean =>
 export function elementwise(f: (...x: number[]) => number): OpDef['reference'] {
   return (inputs, _attrs, type) => {
     const out = dense(type);
-    const strides = inputs.map((x) => broadcastStrides(x.shape, type.shape.length));
-    const args = new Array<number>(inputs.length);
-    forEachIndex(type.shape, (index, flat) => {
-      for (let i = 0; i < inputs.length; i++) args[i] = inputs[i].data[dot(index, strides[i])];
-      out.data[flat] = f(...args);
+    const shape = rowsOf(inputs, type.shape);
+    const width = shape.at(-1) ?? 1;
+    const operands = inputs.map(({ data, shape: own }) => {
+      const strides = broadcastStrides(shape === type.shape ? own : [data.length], shape.length);
+      return { data, strides, step: strides.at(-1) ?? 0 };
+    });
+    const [a, b] = operands;
+    forEachIndex(shape.slice(0, -1), (index, row) => {
+      const [at, end] = [row * width, (row + 1) * width];
+      const first = operands.map(({ strides }) => dot(index, strides));
+      if (operands.length === 1) for (let i = at, x = first[0]; i < end; i++, x += a.step) out.data[i] = f(a.data[x]);
+      else if (operands.length === 2)
+        for (let i = at, [x, y] = first; i < end; i++, x += a.step, y += b.step) out.data[i] = f(a.data[x], b.data[y]);
+      else
+        for (let i = at; i < end; i++)
+          out.data[i] = f(...operands.map(({ data, step }, k) => data[first[k] + (i - at) * step]));
     });
     return out;
   };
+}
+
+/** A shape for values whose operands all lie as they do, or are one number: a single row. Else their own. */
+function rowsOf(inputs: readonly Dense[], shape: Shape): Shape {
+  const count = sizeOf(shape);
+  return inputs.every(({ data }) => data.length === count || data.length === 1) ? [count] : shape;
 }
 
 export const perElement =

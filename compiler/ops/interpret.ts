@@ -78,7 +78,7 @@ function evaluate(node: Node, values: Map<Node, Dense>): Dense {
 }
 
 const rounded = (value: Dense): Dense =>
-  isFloat(value.dtype) ? { ...value, data: Float64Array.from(Float32Array.from(value.data)) } : value;
+  isFloat(value.dtype) ? { ...value, data: new Float64Array(new Float32Array(value.data)) } : value;
 
 function bind(node: Node, bindings: Bindings): Dense {
   const name = String(node.attrs.name);
@@ -91,5 +91,5 @@ function bind(node: Node, bindings: Bindings): Dense {
       why: `got ${data.length} values`,
     });
   }
-  return dense(node.type, Float64Array.from(data));
+  return dense(node.type, new Float64Array(data));
 }

@@ -36,21 +36,38 @@ export function zip(a: Value, b: Value, f: (x: Lanes, y: Lanes) => Lanes): Value
   return Array.from({ length: count }, (_, i) => f(part(left, i), part(right, i)));
 }
 
+/** A function of two numbers, for each invocation's. */
+export const lanewise =
+  (f: (x: number, y: number) => number) =>
+  (x: Lanes, y: Lanes): Lanes => {
+    const lanes = new Float64Array(x.length);
+    for (let lane = 0; lane < lanes.length; lane++) lanes[lane] = f(x[lane], y[lane]);
+    return lanes;
+  };
+
 /** An operator on each invocation's numbers; what is not float wraps around. */
 export function operate({ op, type, a: { type: of } }: Extract<Expr, { kind: 'binary' }>, x: Lanes, y: Lanes): Lanes {
-  const two = numbersBy(op, of, type);
-  const lanes = new Float64Array(x.length);
-  for (let lane = 0; lane < lanes.length; lane++) lanes[lane] = two(x[lane], y[lane]);
-  return lanes;
+  if (type === 'f32' && op === '+') return added(x, y);
+  if (type === 'f32' && op === '*') return multiplied(x, y);
+  return lanewise(numbersBy(op, of, type))(x, y);
 }
 
 /** The operator on two numbers of a type, with the result of another. */
 export function numbersBy(op: BinaryOp, of: ValueType, type = of): (x: number, y: number) => number {
   const isWhole = of === 'u32' || of === 'i32';
   const two = op === '*' && isWhole ? Math.imul : BINARY[op];
-  if (type === 'u32') return (x, y) => Math.trunc(two(x, y)) >>> 0;
-  return type === 'i32' ? (x, y) => Math.trunc(two(x, y)) | 0 : two;
+  if (type === 'u32') return (isWhole && UNSIGNED[op]) || ((x, y) => two(x, y) >>> 0);
+  return type === 'i32' ? (x, y) => two(x, y) | 0 : two;
 }
+
+/** Where indices are computed, which is everywhere. */
+const UNSIGNED: Partial<Record<BinaryOp, (x: number, y: number) => number>> = {
+  '+': (x, y) => (x + y) >>> 0,
+  '-': (x, y) => (x - y) >>> 0,
+  '*': (x, y) => Math.imul(x, y) >>> 0,
+  '/': (x, y) => (x / y) >>> 0,
+  '%': (x, y) => (x % y) >>> 0,
+};
 
 export const BINARY: Record<BinaryOp, (x: number, y: number) => number> = {
   '+': (x, y) => x + y,
@@ -101,8 +118,19 @@ export function roundHalf(x: number): number {
   return Math.abs(rounded) > HALF.most ? Math.sign(x) * Infinity : rounded;
 }
 
-export const multiplied = (x: Lanes, y: Lanes): Lanes => x.map((value, lane) => value * y[lane]);
-export const added = (x: Lanes, y: Lanes): Lanes => x.map((value, lane) => value + y[lane]);
+// Most of what kernels do is this: without a call for each number it takes a fraction of the time.
+
+export function multiplied(x: Lanes, y: Lanes): Lanes {
+  const lanes = new Float64Array(x.length);
+  for (let lane = 0; lane < lanes.length; lane++) lanes[lane] = x[lane] * y[lane];
+  return lanes;
+}
+
+export function added(x: Lanes, y: Lanes): Lanes {
+  const lanes = new Float64Array(x.length);
+  for (let lane = 0; lane < lanes.length; lane++) lanes[lane] = x[lane] + y[lane];
+  return lanes;
+}
 
 /** Numbers as another type; integers keep their bits. */
 export function converted(value: Value, type: ValueType): Value {

@@ -16,6 +16,7 @@ import {
   converted,
   isFragments,
   isLanes,
+  lanewise,
   multiplied,
   multiplyAccumulate,
   numbersBy,
@@ -52,9 +53,27 @@ export function runKernel(
 
 function runOn(kernel: Kernel, memory: readonly Watched[], exact: boolean): void {
   const buffers = new Map(memory.map((watched) => [watched.buffer, watched]));
+  const same = numbersOf(kernel.workgroupSize);
   const [x, y, z] = kernel.grid;
   for (let group = 0; group < x * y * z; group++)
-    new Workgroup(kernel, buffers, [group % x, Math.floor(group / x) % y, Math.floor(group / (x * y))], exact).run();
+    new Workgroup(
+      kernel,
+      buffers,
+      same,
+      [group % x, Math.floor(group / x) % y, Math.floor(group / (x * y))],
+      exact,
+    ).run();
+}
+
+/** One number for all invocations. Values are not changed once they are made, so those of a number serve everyone. */
+function numbersOf(lanes: number): (value: number) => Lanes {
+  const known = new Map<number, Lanes>();
+  return (value) => {
+    const made = known.get(value) ?? new Float64Array(lanes).fill(value);
+    // A map takes −0 for 0.
+    if (!Object.is(value, -0)) known.set(value, made);
+    return Object.is(made[0], value) ? made : new Float64Array(lanes).fill(value);
+  };
 }
 
 class Workgroup {
@@ -71,6 +90,7 @@ class Workgroup {
   constructor(
     private readonly kernel: Kernel,
     private readonly buffers: ReadonlyMap<Buffer, Watched>,
+    private readonly same: (value: number) => Lanes,
     [x, y, z]: readonly number[],
     private readonly exact: boolean,
   ) {
@@ -78,11 +98,7 @@ class Workgroup {
     this.active = new Uint8Array(this.lanes).fill(1);
     this.returned = new Uint8Array(this.lanes);
     this.first = ((z * kernel.grid[1] + y) * kernel.grid[0] + x) * this.lanes + 1;
-    for (const [name, value] of Object.entries({ x, y, z }))
-      this.names.set(
-        `group.${name}`,
-        this.all(() => value),
-      );
+    for (const [name, value] of Object.entries({ x, y, z })) this.names.set(`group.${name}`, same(value));
     this.names.set(
       'lane',
       this.all((lane) => lane),
@@ -121,10 +137,7 @@ class Workgroup {
         return this.assign(stmt.variable.name, this.value(stmt.value));
       case 'for':
         for (let round = 0; round < stmt.count; round++) {
-          this.names.set(
-            stmt.index,
-            this.all(() => round),
-          );
+          this.names.set(stmt.index, this.same(round));
           this.block(stmt.body);
         }
         return;
@@ -132,7 +145,7 @@ class Workgroup {
         const before = this.active;
         const holds = this.numbers(stmt.condition);
         this.active = before.map((on, lane) => on && Number(holds[lane] !== 0));
-        if (this.active.some(Boolean)) this.block(stmt.body);
+        if (this.active.includes(1)) this.block(stmt.body);
         this.active = before.map((on, lane) => on && 1 - this.returned[lane]);
         return;
       }
@@ -170,12 +183,16 @@ class Workgroup {
     return this.shared.get(array.name) ?? this.privates.get(array.name)![lane];
   }
 
+  private isPrivate = (array: Buffer | SharedArray): boolean => !('access' in array) && !this.shared.has(array.name);
+
   private store(array: Buffer | SharedArray, index: Expr, value: Expr): void {
     const [at, parts] = [this.numbers(index), partsOf(this.value(value))];
+    const whole = this.memory(array, 0);
+    const own = this.isPrivate(array);
+    if (whole.lanes !== parts.length) throw new Error(`${array.name} has vectors of ${whole.lanes}`);
     parts.forEach((part, i) =>
       this.each((lane) => {
-        const memory = this.memory(array, lane);
-        if (memory.lanes !== parts.length) throw new Error(`${array.name} has vectors of ${memory.lanes}`);
+        const memory = own ? this.memory(array, lane) : whole;
         memory.store(at[lane] * parts.length + i, part[lane], this.first + lane);
       }),
     );
@@ -183,15 +200,18 @@ class Workgroup {
 
   private load(array: Buffer | SharedArray, index: Expr): Value {
     const at = this.numbers(index);
-    const { lanes } = this.memory(array, 0);
-    const loaded = Array.from({ length: lanes }, (_, i) => {
+    const whole = this.memory(array, 0);
+    const own = this.isPrivate(array);
+    const loaded = Array.from({ length: whole.lanes }, (_, i) => {
       const values = new Float64Array(this.lanes);
-      this.each((lane) => {
-        values[lane] = this.memory(array, lane).load(at[lane] * lanes + i, this.first + lane);
-      });
+      for (let lane = 0; lane < this.lanes; lane++) {
+        if (!this.active[lane]) continue;
+        const memory = own ? this.memory(array, lane) : whole;
+        values[lane] = memory.load(at[lane] * whole.lanes + i, this.first + lane);
+      }
       return values;
     });
-    return lanes === 1 ? loaded[0] : loaded;
+    return loaded.length === 1 ? loaded[0] : loaded;
   }
 
   private get subgroup(): number {
@@ -275,7 +295,7 @@ class Workgroup {
   private value(expr: Expr): Value {
     switch (expr.kind) {
       case 'literal':
-        return this.all(() => Number(expr.value));
+        return this.same(Number(expr.value));
       case 'name':
         return this.names.get(expr.name)!;
       case 'binary': {
@@ -308,19 +328,19 @@ class Workgroup {
     const given = args.map((arg) => this.value(arg));
     const [a, b, c] = given as Lanes[];
     const over = (combine: (x: number, y: number) => number) => {
-      const groups = Array.from({ length: this.lanes / this.subgroup }, (_, i) => {
-        const own = [...a.keys()].slice(i * this.subgroup, (i + 1) * this.subgroup);
-        const on = own.filter((lane) => this.active[lane]).map((lane) => a[lane]);
-        return on.length ? on.reduce(combine) : NaN;
-      });
-      return this.all((lane) => groups[Math.floor(lane / this.subgroup)]);
+      const combined = new Float64Array(this.lanes);
+      for (let first = 0; first < this.lanes; first += this.subgroup) {
+        const own = a.subarray(first, first + this.subgroup).filter((_, i) => this.active[first + i]);
+        combined.fill(own.length ? own.reduce(combine) : NaN, first, first + this.subgroup);
+      }
+      return combined;
     };
     const of = (lane: number, other: number) => lane - (lane % this.subgroup) + other;
     switch (fn) {
       case 'min':
-        return zip(a, b, (x, y) => this.all((lane) => Math.min(x[lane], y[lane])));
+        return zip(a, b, lanewise(Math.min));
       case 'max':
-        return zip(a, b, (x, y) => this.all((lane) => Math.max(x[lane], y[lane])));
+        return zip(a, b, lanewise(Math.max));
       case 'exp':
         return zip(a, a, (x) => x.map(Math.exp));
       case 'exp2':
@@ -329,10 +349,10 @@ class Workgroup {
         return zip(zip(a, b, multiplied), c, added);
       case 'dot': {
         const [x, y] = given as (readonly Lanes[])[];
-        return this.all((lane) => x.reduce((sum, part, i) => sum + part[lane] * y[i][lane], 0));
+        return x.reduce((sum, part, i) => added(sum, multiplied(part, y[i])), this.same(0));
       }
       case 'select':
-        return zip(a, b, (x, y) => this.all((lane) => (c[lane] ? y[lane] : x[lane])));
+        return zip(a, b, (x, y) => x.map((first, lane) => (c[lane] ? y[lane] : first)));
       case 'subgroupAdd':
         return over(numbersBy('+', args[0].type));
       case 'subgroupMul':
