@@ -27,6 +27,7 @@ import {
 import { lowerAll } from './rewrite/precision.ts';
 import { joinLinears, joinProducts, recogniseAll } from './rewrite/recognise.ts';
 import { rowViews } from './rewrite/row-views.ts';
+import { sharedWeights } from './rewrite/shared-weights.ts';
 import { canonicalise, simplify } from './rewrite/simplify.ts';
 import { split } from './rewrite/split.ts';
 import { tables } from './rewrite/tables.ts';
@@ -40,6 +41,7 @@ import { bytesBeside, bytesOfAll, leafBytes } from './memory/leaves.ts';
 import { planMemory, type MemoryPlan } from './memory/plan.ts';
 import { isRejected } from './plans/family.ts';
 import { choosePlan, hasKernel, planFor, type Plan, type Planner } from './plans/registry.ts';
+import { branches } from './fusion/branches.ts';
 import { channelsLast } from './fusion/channels-last.ts';
 import { nest } from './fusion/nest.ts';
 import { packScalars } from './fusion/scalars.ts';
@@ -70,6 +72,7 @@ export const pipeline: readonly Pass[] = [
   pass('assemble', 'sums of padded pieces that fill a value become the pieces side by side', assemble),
   pass('cut', 'gradients of what was merged are computed one by one', cut),
   pass('join-linears', 'rules: sums of linears are one linear', joinLinears),
+  pass('shared-weights', 'products of parts of a value by one matrix are one product of the value', sharedWeights),
   pass('deepen', 'sums over the batch of a product are one product of more depth', deepen),
   pass('joined-rows', 'rows that are normalised alike and then joined are joined before', joinedRows),
   pass('row-views', 'views that move whole rows go before the norm of these rows', rowViews),
@@ -98,6 +101,7 @@ export const pipeline: readonly Pass[] = [
   pass('chunk', 'values read piece by piece are laid out piece by piece', chunk),
   pass('settle', 'canonical form of the pieces', canonicalise),
   pass('tables', 'what depends on nothing and takes work is computed now', tables),
+  pass('branches', 'what pieces of a product go through is done where the product stores them', branches),
   pass('scalars', 'numbers that many kernels read lie side by side in one buffer', packScalars),
   together('packs', 'joins of parameters that cannot be laid out at load are computed', packs),
   pass('nest', 'of more values than a kernel binds, runs are joined before all are', nest),

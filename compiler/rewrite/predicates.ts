@@ -112,9 +112,9 @@ export const PREDICATES: Readonly<Record<string, Predicate>> = {
     },
   },
   frozen: {
-    doc: 'The graph updates no value.',
+    doc: 'The graph updates no value, and no parameter that one joins.',
     obstacle(values, { updated }) {
-      const value = values.find((v) => updated.has(v));
+      const value = values.flatMap(paramsOf).find((v) => updated.has(v));
       return value && `${labelOf(value)} is updated by the graph`;
     },
   },
@@ -156,6 +156,13 @@ export const PREDICATES: Readonly<Record<string, Predicate>> = {
     obstacle(values) {
       const value = values.find(isOfStatistics);
       return value && `${labelOf(value)} is normalised by its rows`;
+    },
+  },
+  normalised: {
+    doc: 'Each value is made of statistics of its rows: several products of it would each compute these, or read it from memory.',
+    obstacle(values) {
+      const value = values.find((v) => !isOfStatistics(v));
+      return value && `${labelOf(value)} is not normalised by its rows`;
     },
   },
   one_per_row: {

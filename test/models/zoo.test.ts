@@ -233,8 +233,8 @@ const CASES: Record<string, Case> = {
   'LSTM, three steps': { model: recurrent(), byHand: 4, why: 'gates of each step, all states' },
   'GRU, three steps': {
     model: recurrent({ cell: 'gru' }),
-    byHand: 6,
-    why: 'input and state apart, as the reset gate asks, the former at once: their products, all states',
+    byHand: 5,
+    why: 'input and state apart, as the reset gate asks, the inputs of all steps at once: a product of the state for each, all states',
   },
   perceiver: {
     model: perceiver(),

@@ -29,9 +29,11 @@ class Growth {
   /** The seed of the group that computes each value. */
   private readonly owner = new Map<Node, Node>();
   private readonly ipdom: Map<Node, Node>;
+  private readonly literals: ReadonlySet<Node>;
 
   constructor(private readonly context: FusionContext) {
     this.ipdom = context.postDominators();
+    this.literals = literalsAmong(context.nodes);
   }
 
   get groups(): FusionGroup[] {
@@ -86,17 +88,36 @@ class Growth {
       const apart = keepsApart(group, others, next, target) ?? this.unplanned(merged(target!, group, rest));
       return apart ? stop(apart, next) : { into: into!, path: rest };
     }
-    const operands = outsideOf([...ownedBy(group), ...path]);
+    const operands = this.outsideOf([...ownedBy(group), ...path]);
     if (operands > maxReads) return stop(tooManyBuffers(operands, maxReads, `with ${labelOf(next)}`), next);
     const grown = endingIn(next, group, path);
     const unplanned = this.unplanned(grown);
     return unplanned ? stop(unplanned, next) : { grown };
   }
 
+  /** Values from outside that nodes read: each takes a buffer, if need be one of its own. */
+  private outsideOf(absorbed: readonly Node[]): number {
+    const inside = new Set(absorbed);
+    const outside = absorbed.flatMap((node) => node.inputs.filter((n) => !inside.has(n) && !this.literals.has(n)));
+    return new Set(outside).size;
+  }
+
   /** Why no kernel computes so many reductions together; undefined where one does. */
   private unplanned(group: FusionGroup): string | undefined {
     return group.kind === 'row' && group.reductions.length > 1 ? whyNotPlanned(group, this.context.device) : undefined;
   }
+}
+
+/** What is computed from numbers and indices alone, and read from no buffer: which column an element is in, say. */
+function literalsAmong(nodes: readonly Node[]): Set<Node> {
+  const literals = new Set<Node>();
+  for (const node of nodes) {
+    const { kind } = opDef(node.op);
+    const isMade = kind === 'pointwise' || kind === 'view';
+    if (kind === 'leaf' ? !isStored(node) : isMade && node.inputs.every((input) => literals.has(input)))
+      literals.add(node);
+  }
+  return literals;
 }
 
 const isLaidOut = ({ op }: Node): boolean => opDef(op).inMemory ?? false;
@@ -143,15 +164,6 @@ const weightiest = (obstacles: readonly Node[]): Node | undefined =>
 /** Several readers: where they meet, between which and the root everything must fit in the kernel. */
 const meeting = (readers: readonly Node[], next: Node): string =>
   readers.length > 1 ? `its ${readers.length} readers meet in ${labelOf(next)}, and before that ` : '';
-
-/** Values from outside that nodes read: each takes a buffer, if need be one of its own. */
-function outsideOf(absorbed: readonly Node[]): number {
-  const inside = new Set(absorbed);
-  const outside = absorbed.flatMap((node) => node.inputs.filter((n) => !inside.has(n) && !isLiteral(n)));
-  return new Set(outside).size;
-}
-
-const isLiteral = (node: Node) => opDef(node.op).kind === 'leaf' && !isStored(node);
 
 /** Why a group that runs into others cannot become one kernel with the one that `next` is in. */
 function keepsApart(

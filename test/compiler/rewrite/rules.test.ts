@@ -103,7 +103,7 @@ describe('on the models', () => {
     for (const block of BLOCKS) recognise(forward({ ...SMALL, block }, 2), { device: DEVICE, stats });
     // Models that diffusion has no use for, but a compiler must know.
     const ways = WAYS.map((way) => writtenOut({ way }));
-    const others = [llama(), llama({ cap: 2 }), llama({ cap: 2, choice: true }), mixture({ gated: true })];
+    const others = [llama(), llama({ cap: 2 }), llama({ cap: 2, choice: true }), mixture({ gated: true }), parallel()];
     others.push(gpt({ mask: 'distance' }), gpt({ mask: 'masked distance' }));
     for (const model of [gpt(), ...others, ...ways])
       recognise(simplify(traceEntry(model, 'forward', { batch: 2 }).graph), { device: DEVICE, stats });
