@@ -6,6 +6,7 @@
 import { ALIGNMENT } from '../device.ts';
 import { byteSize, nodesOf, rebuild, results, sizeOf, usersOf, type Graph, type Node } from '../ir/index.ts';
 import { attrList, Functional, opTable } from '../ops/index.ts';
+import { stretchOf } from './stretches.ts';
 
 /** Fewer pieces than this are one kernel's affair (q, k and v of one attention). */
 const MIN_PIECES = 4;
@@ -38,7 +39,7 @@ export function chunk(graph: Graph): Graph {
 function chunkSize(node: Node, users: readonly Node[]): number {
   const { shape } = node.type;
   const last = shape.length - 1;
-  if (last < 1 || !users.every((user) => cutsOnly(user, last))) return 0;
+  if (last < 1 || !users.every((user) => stretchOf(user)?.axis === last)) return 0;
   const starts = new Set(users.map((user) => attrList(user.attrs, 'start')[last]));
   if (starts.size < MIN_PIECES) return 0;
   const sizes = users.flatMap((user) => [attrList(user.attrs, 'start')[last], attrList(user.attrs, 'size')[last]]);
@@ -48,11 +49,6 @@ function chunkSize(node: Node, users: readonly Node[]): number {
 }
 
 const gcd = (a: number, b: number): number => (b ? gcd(b, a % b) : a);
-
-const cutsOnly = (user: Node, axis: number): boolean =>
-  user.op === 'slice' &&
-  attrList(user.attrs, 'step').every((step) => step === 1) &&
-  attrList(user.attrs, 'size').every((n, i) => i === axis || n === user.inputs[0].type.shape[i]);
 
 function pieces(f: Functional, node: Node, size: number, like: Node): Node {
   const { shape } = node.type;

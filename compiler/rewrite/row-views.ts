@@ -5,8 +5,8 @@
  * Before: linear(window(layer_norm(x) · w), …)           After: linear(layer_norm(window(x)) · w, …)
  */
 import { nodesOf, rebuild, results, sizeOf, usersOf, type Graph, type Node } from '../ir/index.ts';
-import { coneOf, lastOf, reducesRows } from './row-cones.ts';
-import { attrList, Functional, isProduct, joinedAxis, keepsOrder, opDef, opTable } from '../ops/index.ts';
+import { coneOf, lastOf, readsRows, reducesRows } from './row-cones.ts';
+import { attrList, Functional, joinedAxis, keepsOrder, opDef, opTable } from '../ops/index.ts';
 
 export function rowViews(graph: Graph): Graph {
   const nodes = nodesOf(graph);
@@ -31,8 +31,6 @@ export function rowViews(graph: Graph): Graph {
     return new Mover(f, node, moved, now).rows(moved.source);
   });
 }
-
-const readsRows = (node: Node): boolean => node.op === 'linear' || isProduct(node);
 
 /** Views, and the one value that they are of. */
 interface Views {
