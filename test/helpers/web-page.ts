@@ -1,13 +1,13 @@
 /**
- * A folder served to a headless Chromium on SwiftShader, and what a script of the test finds out there: the page posts it back. The page
- * has the policy that docs/web.md promises.
+ * A folder served to a browser, and what a script of the test finds out there: the page posts it back. The page has the policy that
+ * docs/web.md promises.
  */
-import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { extname, join } from 'node:path';
+import { LIMIT, type Engine } from './engines.ts';
 
 export const POLICY =
   "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self' blob:";
@@ -18,14 +18,6 @@ const TYPES: Record<string, string> = {
   '.css': 'text/css',
   '.json': 'application/json',
 };
-
-/** Beside a server on this machine, without which it would look for others and for updates. */
-const FLAGS = [
-  ...['--headless=new', '--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--disable-quic'],
-  ...['--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-];
-
-const LIMIT = 400_000;
 
 export type Files = ReadonlyMap<string, string | Uint8Array>;
 
@@ -41,7 +33,7 @@ export interface Visit {
 
 /** Runs the body of an async function in a page beside the files; it may import them, and returns JSON. */
 export async function visit(
-  browser: string,
+  engine: Engine,
   files: Files,
   script: string,
   meddle: Meddle = () => false,
@@ -66,8 +58,7 @@ export async function visit(
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const profile = mkdtempSync(join(tmpdir(), 'ditc-page-'));
   const { port } = server.address() as AddressInfo;
-  const args = [...FLAGS, `--user-data-dir=${profile}`, `http://127.0.0.1:${port}/test.html`];
-  const child = execFile(browser, args, { timeout: LIMIT, maxBuffer: 2 ** 26 }, (error) => {
+  const child = engine.open(`http://127.0.0.1:${port}/test.html`, profile, (error) => {
     if (error && !child.killed) posted({ error: { code: 'browser', message: String(error) } });
   });
   const late = setTimeout(() => posted({ error: { code: 'late', message: `no result after ${LIMIT} ms` } }), LIMIT);
