@@ -101,16 +101,32 @@ function spareKernels(choice: Choice, stored: Set<Node>, readings: Map<Node, Rea
   });
 }
 
-/** Whether a value is made, element by element, of one that a kernel gives. */
-function besides({ context: { nodes }, anchored }: Choice): (node: Node) => boolean {
+/**
+ * Whether a value is made, element by element, of one that a kernel gives, and of nothing that comes later: `x − mean(x)` is not made beside x,
+ * since another kernel has to sum x up before.
+ */
+function besides(choice: Choice): (node: Node) => boolean {
+  const { context, anchored } = choice;
+  const depths = kernelDepths(choice);
   const beside = new Set<Node>();
-  for (const node of nodes) {
-    const isAlike = (input: Node) => sameShape(input.type.shape, node.type.shape);
-    const isMade =
-      opDef(node.op).kind === 'pointwise' && node.inputs.some((input) => isAlike(input) && beside.has(input));
+  for (const node of context.nodes) {
+    const isOf = (input: Node) =>
+      beside.has(input) && sameShape(input.type.shape, node.type.shape) && depths.get(input) === depths.get(node);
+    const isMade = opDef(node.op).kind === 'pointwise' && node.inputs.some(isOf);
     if (anchored.has(node) || isMade || (keepsOrder(node) && beside.has(node.inputs[0]))) beside.add(node);
   }
   return (node) => beside.has(node);
+}
+
+/** How many kernels run one after the other before a value is there. */
+function kernelDepths({ context: { nodes }, owners }: Choice): ReadonlyMap<Node, number> {
+  const depths = new Map<Node, number>();
+  for (const node of nodes) {
+    const owner = owners.get(node);
+    const before = node.inputs.map((input) => depths.get(input)! + (owner && owners.get(input) !== owner ? 1 : 0));
+    depths.set(node, Math.max(0, ...before));
+  }
+  return depths;
 }
 
 /** Whether reading it takes more than a load. Products walk what they contract part by part (depth-parts.ts). */
