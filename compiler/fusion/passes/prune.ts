@@ -5,13 +5,20 @@ import type { FusionContext } from '../context.ts';
 import { givenBy, type Fusion, type FusionGroup } from '../group.ts';
 import { membersOf, readsOf } from '../slice.ts';
 
-export function prune(fusion: Fusion, { given }: FusionContext): Fusion {
+/** Again, while there is less left: who computed only what nobody reads had read something, too. It ends, as `stored` shrinks. */
+export function prune(fusion: Fusion, context: FusionContext): Fusion {
+  const left = withoutUnread(fusion, context);
+  return left.stored.size < fusion.stored.size ? prune(left, context) : left;
+}
+
+function withoutUnread(fusion: Fusion, { given }: FusionContext): Fusion {
   const { groups, stored, concats } = fusion;
   const read = new Set(groups.flatMap((group) => [...withParts(readsOf(group, stored), concats)]));
   const written = [...givenBy(groups), ...concats.keys()].filter((node) => given.has(node) || read.has(node));
   const left = new Set(written);
   const inPlace = new Map([...concats].filter(([concat]) => left.has(concat)));
-  return { ...fusion, groups: groups.map((group) => pruned(group, left)), stored: left, concats: inPlace };
+  const writing = groups.map((group) => pruned(group, left)).filter(({ results }) => results.length);
+  return { ...fusion, groups: writing, stored: left, concats: inPlace };
 }
 
 function pruned(group: FusionGroup, written: ReadonlySet<Node>): FusionGroup {

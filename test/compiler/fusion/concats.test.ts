@@ -62,6 +62,23 @@ describe('take no kernel', () => {
     expect(kernels).toEqual(['a in whole at 0, b in whole at 256', 'z']);
   });
 
+  it('where what is joined was joined before, and of that more than a kernel reads', () => {
+    const names = Array.from({ length: 9 }, (_, i) => `p${i}`);
+    const products = names.map((name, i) => `%${name} = matmul %x, %y${i} : f32[16,16]`).join('\n');
+    const operands = names.map((_, i) => `%y${i}: f32[16,16]`).join(', ');
+    const { kernels } = planned(
+      `${products}
+       %first = concat %p0, %p1, %p2, %p3 {axis = 0} : f32[64,16]
+       %next = concat %p4, %p5, %p6, %p7 {axis = 0} : f32[64,16]
+       %both = concat %first, %next {axis = 0} : f32[128,16]
+       %whole = concat %both, %p8 {axis = 0} : f32[144,16]
+       %z = matmul %whole, %x : f32[144,16]
+       return z = %z`,
+      `%x: f32[16,16], ${operands}`,
+    );
+    expect(kernels).toEqual([...names.map((name, i) => `${name} in whole at ${1024 * i}`), 'z']);
+  });
+
   it('where a window of the whole is read', () => {
     const { kernels, reads } = planned(`${PIECES}
       %whole = concat %a, %b {axis = 0} : f32[32,16]

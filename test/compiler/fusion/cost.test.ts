@@ -71,6 +71,37 @@ describe('a value is computed', () => {
   });
 });
 
+/** What it costs to store %z, as the schedule says where it decides. */
+function storingZ(body: string): number {
+  const text = `graph @g(%a: f32[48,48], %w: f32[48,96]) {
+    %p = matmul %a, %w : f32[48,96]
+    ${body}
+    %l = neg %z : f32[48,96]
+    %r = permute %z {perm = [1, 0]} : f32[96,48]
+    %y = matmul %l, %r : f32[48,48]
+    return y = %y
+  }`;
+  const { remarks } = schedule(parseGraph(text, opTable), { device: PORTABLE, passes: [] });
+  const found = remarks.list.map(({ why }) => /^z .* storing it ([\d,]+)/.exec(why)?.[1]);
+  return Number(found.find((cost) => cost)!.replaceAll(',', ''));
+}
+
+describe('storing a value takes', () => {
+  const DISPATCH = 1_000_000;
+
+  it('no dispatch beside the kernel whose result it is made of', () => {
+    expect(storingZ('%t = tanh %p : f32[48,96]\n%z = tanh %t : f32[48,96]')).toBeLessThan(DISPATCH);
+  });
+
+  it('a dispatch where another kernel comes between: the sum of columns has to be there before', () => {
+    const body = `%sum = reduce_sum %p {axes = [0]} : f32[1,96]
+      %c = sub %p, %sum : f32[48,96]
+      %t = tanh %c : f32[48,96]
+      %z = tanh %t : f32[48,96]`;
+    expect(storingZ(body)).toBeGreaterThan(DISPATCH);
+  });
+});
+
 it('views that fork at every step are counted without walking all their paths', () => {
   const roll = (i: number) => `%lo${i} = slice %x${i} {size = [3], start = [0], step = [1]} : f32[3]
     %hi${i} = slice %x${i} {size = [5], start = [3], step = [1]} : f32[5]
