@@ -14,6 +14,7 @@ export {
 export * from './resize.ts';
 export * from './rotary.ts';
 export * from './scans.ts';
+export { foriLoop, scan, type Tensors } from './loops.ts';
 export { fixed, normal, ones, uniform, xavierUniform, zeros, type Init } from './init.ts';
 export type { CheckpointLayout } from './checkpoint-layout.ts';
 export {

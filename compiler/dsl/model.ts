@@ -30,6 +30,7 @@ import {
 import type { CheckpointLayout } from './checkpoint-layout.ts';
 import { xavierUniform, zeros, type Init } from './init.ts';
 import { linear } from './functions.ts';
+import { checkPlaceholders } from './loops.ts';
 import { outputsOf } from './outputs.ts';
 import { misuse, Tensor } from './tensor.ts';
 import { currentPlace, Trace, withTrace, type DeclaredParam, type Resize } from './trace.ts';
@@ -244,7 +245,9 @@ export class Entry {
     const [to, from] = [target, value].map(({ node }) => formatType(node.type));
     if (to !== from)
       throw updateError(`update: ${name} is ${to}, its new value is ${from}`, undefined, 'reshape or cast it', 'shape');
-    const { updates } = this.trace;
+    const { updates, loops } = this.trace;
+    if (loops.length)
+      throw updateError(`update: ${name} is updated in the body of a loop`, undefined, 'carry the value, and update it after the loop'); // prettier-ignore
     if (updates.has(name))
       throw updateError(`update: ${name} is updated twice`, 'a run gives it one new value', 'join the two into one');
     if (value.node.inputs.length) value.node.name ??= `next_${name}`;
@@ -318,7 +321,11 @@ export function traceEntry(model: Model, name: string, options: EntryOptions, re
   const graph = withTrace(trace, (): Graph => {
     const outputs = outputsOf(name, build(new Entry(trace, { ...model.options, ...options }, read)), trace);
     const updates = [...trace.updates.values()];
-    if (outputs.length || updates.length) return { name, inputs: trace.inputs, outputs, updates };
+    if (outputs.length || updates.length) {
+      const graph = { name, inputs: trace.inputs, outputs, updates };
+      checkPlaceholders(graph, trace);
+      return graph;
+    }
     const fix = 'return what it computes, as { y: tensor }, or update a state';
     const what = `entry ${name} gives nothing: it returns no tensor`;
     throw new DitcError({ code: 'entry', where: currentPlace(), what, fix });

@@ -34,6 +34,9 @@ export class Trace {
   readonly updates = new Map<string, { state: Node; node: Node }>();
   /** What parameters are read as, where that is not themselves. */
   readonly adapted = new Map<string, Node>();
+  /** What stands for values of the turns of loops, and the loops whose bodies are being traced. */
+  readonly placeholders = new Set<Node>();
+  readonly loops: string[] = [];
   adapt: ((name: string, node: Node) => Node) | undefined;
 
   constructor() {

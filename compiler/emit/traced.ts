@@ -2,7 +2,17 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { TracedEntry } from '../dsl/model.ts';
 import type { DeclaredParam } from '../dsl/trace.ts';
-import { formatType, nodesOf, numberKey, type Attrs, type AttrValue, type Graph, type Node } from '../ir/index.ts';
+import {
+  formatType,
+  isGraph,
+  nodesOf,
+  numberKey,
+  printGraph,
+  type Attrs,
+  type AttrValue,
+  type Graph,
+  type Node,
+} from '../ir/index.ts';
 import type { Manifest } from './artefact.ts';
 import { named, type Naming } from './declare.ts';
 import type { StartedBy } from './starts.ts';
@@ -62,10 +72,10 @@ function addEntry(hash: Hash, { graph, classes, params, states, ...others }: Tra
   hash.update(JSON.stringify([known, declared(params), declared(states)])).update(JSON.stringify(frameOf(graph, id)));
 }
 
-function frameOf({ name, inputs, outputs, updates, ...others }: Graph, id: (node: Node) => number): unknown[] {
+function frameOf({ name, inputs, outputs, updates, part, ...others }: Graph, id: (node: Node) => number): unknown[] {
   allTold(others);
   const values = outputs.map((output) => [output.name, id(output.node)]);
-  return [name, inputs.map(id), values, updates.map(({ state, node }) => [id(state), id(node)])];
+  return [name, inputs.map(id), values, updates.map(({ state, node }) => [id(state), id(node)]), part];
 }
 
 function nodeText(node: Node, ids: ReadonlyMap<Node, number>): string {
@@ -83,6 +93,7 @@ export const attrsText = (attrs: Attrs): string =>
 
 function valueText(value: AttrValue): string {
   if (value instanceof Float64Array) return contentOf(value);
+  if (isGraph(value)) return printGraph(value);
   if (typeof value === 'object') return `[${value.map(numberKey).join(',')}]`;
   return typeof value === 'number' ? numberKey(value) : JSON.stringify(value);
 }

@@ -7,7 +7,8 @@ import { once } from './once.ts';
 export const GRAPH_GRAMMAR = String.raw`
 Graph {
   File      = Function+
-  Function  = "graph" "@" ident "(" ListOf<Argument, ","> ")" "{" Node* Update* Return "}"
+  Function  = "graph" "@" ident "(" ListOf<Argument, ","> ")" Part? "{" Node* Update* Return "}"
+  Part      = integer "times" "before" "@" ident
   Argument  = value ":" Type
   Node      = value "=" ident Copy? ListOf<value, ","> Attrs? ":" Type Location?
   Copy      = "#" integer
@@ -19,6 +20,8 @@ Graph {
   AttrValue = "data" "[" ListOf<number, ","> "]"  -- data
             | "data" string                       -- base64
             | "[" ListOf<number, ","> "]"         -- list
+            | Function                            -- graph
+            | "@" ident                           -- same
             | string                              -- string
             | number                              -- number
             | bool                                -- bool

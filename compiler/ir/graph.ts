@@ -3,7 +3,8 @@
  * is made, so an ill-typed node cannot exist. Two equal applications are the same node: common subexpressions never arise.
  */
 import { DitcError } from './error.ts';
-import type { Attrs, AttrValue, TensorType } from './types.ts';
+import { printGraph } from './print.ts';
+import { isGraph, type Attrs, type AttrValue, type TensorType } from './types.ts';
 
 export interface Node {
   /** Creation order in its builder, hence a topological order. */
@@ -41,6 +42,14 @@ export interface Graph {
   readonly inputs: readonly Node[];
   readonly outputs: readonly Output[];
   readonly updates: readonly Update[];
+  /** Of what is run as a part of another graph (rewrite/divide.ts). */
+  readonly part?: Part;
+}
+
+/** A part runs so many times in a row, each time that the whole is run and before what comes after it in the whole. */
+export interface Part {
+  readonly of: string;
+  readonly times: number;
 }
 
 /** What the IR needs to know of ops; compiler/ops provides it. */
@@ -119,6 +128,7 @@ export function attrsKey(attrs: Attrs): string {
 function attrKey(value: AttrValue): string {
   if (typeof value === 'string') return JSON.stringify(value);
   if (value instanceof Float64Array) return `data#${dataKey(value)}`;
+  if (isGraph(value)) return `graph#${graphKey(value)}`;
   if (typeof value === 'object') return `[${value.map(numberKey).join(',')}]`;
   return typeof value === 'number' ? numberKey(value) : String(value);
 }
@@ -134,6 +144,20 @@ function dataKey(data: Float64Array): number {
   const key = dataContents.get(content) ?? dataContents.size;
   dataContents.set(content, key);
   dataKeys.set(data, key);
+  return key;
+}
+
+const graphKeys = new WeakMap<Graph, number>();
+const graphTexts = new Map<string, number>();
+
+/** A number for each different graph. */
+export function graphKey(graph: Graph): number {
+  const known = graphKeys.get(graph);
+  if (known !== undefined) return known;
+  const text = printGraph(graph, { locations: false });
+  const key = graphTexts.get(text) ?? graphTexts.size;
+  graphTexts.set(text, key);
+  graphKeys.set(graph, key);
   return key;
 }
 
@@ -186,7 +210,7 @@ export function rebuild(
 
 export function mapGraph(graph: Graph, map: (node: Node) => Node): Graph {
   return {
-    name: graph.name,
+    ...graph,
     inputs: graph.inputs.map(map),
     outputs: graph.outputs.map((o) => ({ name: o.name, node: map(o.node) })),
     updates: graph.updates.map((u) => ({ state: map(u.state), node: map(u.node) })),

@@ -1,7 +1,7 @@
 /** Parses the text form back into graphs. Types are recomputed and must equal the written ones. */
 import type * as ohm from 'ohm-js';
 import { DitcError } from './error.ts';
-import { GraphBuilder, type Graph, type Node, type OpTable } from './graph.ts';
+import { GraphBuilder, type Graph, type Node, type OpTable, type Part } from './graph.ts';
 import { graphGrammar } from './grammar.ts';
 import { once } from './once.ts';
 import { DTYPES, formatType, type AttrValue, type DType, type TensorType } from './types.ts';
@@ -72,7 +72,9 @@ interface Context {
 class Scope {
   readonly builder: GraphBuilder;
   readonly values = new Map<string, Node>();
-  private readonly context: Context;
+  /** The last graph of each name among the attributes. */
+  readonly bodies = new Map<string, Graph>();
+  readonly context: Context;
 
   constructor(context: Context) {
     this.context = context;
@@ -125,7 +127,7 @@ const BUILD: ohm.ActionDict<unknown> = {
   File(functions) {
     return functions.children.map((f) => f.build(this.args.context));
   },
-  Function(_graph, _at, name, _open, args, _close, _brace, nodes, updates, ret, _end) {
+  Function(_graph, _at, name, _open, args, _close, part, _brace, nodes, updates, ret, _end) {
     const context = this.args.context as Context;
     const scope = new Scope(context);
     const inputs = children(args).map((a) => a.make(scope) as Node);
@@ -135,6 +137,7 @@ const BUILD: ohm.ActionDict<unknown> = {
       inputs,
       outputs: ret.make(scope),
       updates: updates.children.map((u) => u.make(scope)),
+      ...(part.children.length && { part: part.children[0].read(scope) as Part }),
     };
     context.named.set(graph, scope.values);
     return graph;
@@ -145,7 +148,7 @@ const MAKE: ohm.ActionDict<unknown> = {
   Argument(ref, _colon, type) {
     const scope = this.args.scope as Scope;
     const node = scope.attempt(type, () => {
-      return scope.builder.apply('input', [], inputAttrs(ref.sourceString.slice(1), type.read() as TensorType));
+      return scope.builder.apply('input', [], inputAttrs(ref.sourceString.slice(1), type.read(scope) as TensorType));
     });
     scope.define(ref, node, node.type);
     return node;
@@ -153,15 +156,15 @@ const MAKE: ohm.ActionDict<unknown> = {
   Node(ref, _eq, op, copy, operands, attrs, _colon, type, location) {
     const scope = this.args.scope as Scope;
     const inputs = children(operands).map((v) => scope.get(v));
-    const attrMap = scope.attempt(attrs, () => (attrs.children[0]?.read() ?? {}) as Record<string, AttrValue>);
-    const time = copy.children[0]?.read() as number | undefined;
+    const attrMap = scope.attempt(attrs, () => (attrs.children[0]?.read(scope) ?? {}) as Record<string, AttrValue>);
+    const time = copy.children[0]?.read(scope) as number | undefined;
     const node = scope.attempt(ref, () => scope.builder.apply(op.sourceString, inputs, attrMap, undefined, time));
     node.name ??= baseName(ref.sourceString);
-    node.loc ??= location.children[0]?.read() as string | undefined;
+    node.loc ??= location.children[0]?.read(scope) as string | undefined;
     scope.define(
       ref,
       node,
-      scope.attempt(type, () => type.read() as TensorType),
+      scope.attempt(type, () => type.read(scope) as TensorType),
     );
     return node;
   },
@@ -182,13 +185,13 @@ const READ: ohm.ActionDict<unknown> = {
     return Number(time.sourceString);
   },
   Attrs(_open, list, _close) {
-    const pairs = children(list).map((a) => a.read() as [string, AttrValue]);
+    const pairs = children(list).map((a) => a.read(this.args.scope) as [string, AttrValue]);
     const twice = pairs.find(([name], i) => pairs.findIndex(([other]) => other === name) < i);
     if (twice) throw new DitcError({ code: 'ir', what: `the attribute ${twice[0]} is given twice` });
     return Object.fromEntries(pairs);
   },
   Attr(name, _eq, value) {
-    return [name.sourceString, value.read()];
+    return [name.sourceString, value.read(this.args.scope)];
   },
   AttrValue_data(_data, _open, list, _close) {
     return Float64Array.from(children(list), (n) => Number(n.sourceString));
@@ -198,6 +201,16 @@ const READ: ohm.ActionDict<unknown> = {
     if (bytes.length % 8 === 0) return new Float64Array(bytes.buffer);
     const why = `${bytes.length} bytes are no whole number of float64s`;
     throw new DitcError({ code: 'ir', what: 'data is cut off', why });
+  },
+  AttrValue_graph(graph) {
+    const { context, bodies } = this.args.scope as Scope;
+    const built = graph.build(context) as Graph;
+    bodies.set(built.name, built);
+    return built;
+  },
+  AttrValue_same(mark, name) {
+    const scope = this.args.scope as Scope;
+    return scope.bodies.get(name.sourceString) ?? scope.fail(mark, `@${name.sourceString} is not written before`);
   },
   AttrValue_list(_open, list, _close) {
     return children(list).map((n) => Number(n.sourceString));
@@ -210,6 +223,9 @@ const READ: ohm.ActionDict<unknown> = {
   },
   AttrValue_bool(text) {
     return text.sourceString === 'true';
+  },
+  Part(times, _times, _before, _at, of) {
+    return { of: of.sourceString, times: Number(times.sourceString) };
   },
   Type(dtype, _open, dims, _close) {
     return { dtype: readDType(dtype.sourceString), shape: children(dims).map((n) => Number(n.sourceString)) };
@@ -224,7 +240,7 @@ const semantics = once(() =>
     .createSemantics()
     .addOperation('build(context)', BUILD)
     .addOperation('make(scope)', MAKE)
-    .addOperation('read()', READ),
+    .addOperation('read(scope)', READ),
 );
 
 /** A string with the escapes of JSON. */

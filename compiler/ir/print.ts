@@ -1,46 +1,68 @@
 /** The text form of a graph. print → parse → print is a fixpoint (test/compiler/ir). */
-import { copyMark, nodesOf, type Graph, type Node } from './graph.ts';
-import { formatType, type AttrValue, type Attrs } from './types.ts';
+import { copyMark, graphKey, nodesOf, type Graph, type Node } from './graph.ts';
+import { formatType, isGraph, type AttrValue, type Attrs } from './types.ts';
 
 /** Constants longer than this print as base64 of their little-endian float64 bytes. */
 const MAX_INLINE_DATA = 16;
 
-export function printGraph(graph: Graph, options: { locations?: boolean } = {}): string {
-  const locations = options.locations ?? true;
+interface PrintOptions {
+  readonly locations?: boolean;
+}
+
+/** Prints the graphs among attributes: one that is as the last of its name was is told by its name. */
+type Nested = (graph: Graph) => string;
+
+export function printGraph(graph: Graph, options: PrintOptions = {}): string {
   const nodes = nodesOf(graph);
   const names = nameNodes(nodes);
   const ref = (node: Node) => names.get(node)!;
-  const lines = nodes.filter((n) => n.op !== 'input').map((n) => printNode(n, ref, locations));
+  const print = { ref, nested: nesting(options), ...options };
+  const lines = nodes.filter((n) => n.op !== 'input').map((n) => printNode(n, print));
   const signature = graph.inputs.map((n) => `${ref(n)}: ${formatType(n.type)}`).join(', ');
   const updates = graph.updates.map((u) => `  update ${ref(u.state)} = ${ref(u.node)}`);
   const returned = graph.outputs.map((o) => `${o.name} = ${ref(o.node)}`).join(', ');
-  return [`graph @${graph.name}(${signature}) {`, ...lines, ...updates, `  return ${returned}`.trimEnd(), '}', ''].join(
-    '\n',
-  );
+  const part = graph.part ? `${graph.part.times} times before @${graph.part.of} ` : '';
+  const head = `graph @${graph.name}(${signature}) ${part}{`;
+  return [head, ...lines, ...updates, `  return ${returned}`.trimEnd(), '}', ''].join('\n');
+}
+
+function nesting(options: PrintOptions): Nested {
+  const last = new Map<string, number>();
+  return (graph) => {
+    const key = graphKey(graph);
+    if (last.get(graph.name) === key) return `@${graph.name}`;
+    last.set(graph.name, key);
+    return printGraph(graph, options).trimEnd().replaceAll('\n', '\n  ');
+  };
 }
 
 /** How a graph's values print: `%q`, and the line `%q = matmul %x, %w : f32[2,3]`. */
 export function nodePrinter(graph: Graph): { ref(node: Node): string; line(node: Node): string } {
   const names = nameNodes(nodesOf(graph));
   const ref = (node: Node) => names.get(node)!;
-  return { ref, line: (node) => printNode(node, ref, false).trimStart() };
+  const nested = ({ name }: Graph) => `@${name}`;
+  return { ref, line: (node) => printNode(node, { ref, nested, locations: false }).trimStart() };
 }
 
-function printNode(node: Node, ref: (n: Node) => string, locations: boolean): string {
+function printNode(
+  node: Node,
+  { ref, nested, locations = true }: PrintOptions & { readonly ref: (n: Node) => string; readonly nested: Nested },
+): string {
   const operands = node.inputs.map(ref).join(', ');
-  const attrs = printAttrs(node.attrs);
+  const attrs = printAttrs(node.attrs, nested);
   const head = [`  ${ref(node)} =`, node.op + copyMark(node.copy), operands, attrs].filter(Boolean).join(' ');
   const line = `${head} : ${formatType(node.type)}`;
   return locations && node.loc ? `${line}  @ ${node.loc}` : line;
 }
 
-function printAttrs(attrs: Attrs): string {
+function printAttrs(attrs: Attrs, nested: Nested): string {
   const keys = Object.keys(attrs).sort();
-  return keys.length ? `{${keys.map((k) => `${k} = ${printAttr(attrs[k])}`).join(', ')}}` : '';
+  return keys.length ? `{${keys.map((k) => `${k} = ${printAttr(attrs[k], nested)}`).join(', ')}}` : '';
 }
 
-function printAttr(value: AttrValue): string {
+function printAttr(value: AttrValue, nested: Nested): string {
   if (typeof value === 'string') return JSON.stringify(value);
+  if (isGraph(value)) return nested(value);
   if (value instanceof Float64Array) {
     return value.length <= MAX_INLINE_DATA
       ? `data[${Array.from(value, printNumber).join(', ')}]`

@@ -1,4 +1,6 @@
 /** Tensor types of the graph IR: a dtype and a static shape. */
+import type { Graph } from './graph.ts';
+
 export const DTYPES = ['f32', 'f16', 'i32', 'u32', 'bool'] as const;
 export type DType = (typeof DTYPES)[number];
 export type Shape = readonly number[];
@@ -10,8 +12,11 @@ export interface TensorType {
 
 /** Dense data of a constant, row-major. Kept in float64 so that the interpreter sees what the model file wrote. */
 export type DenseData = Float64Array;
-export type AttrValue = number | string | boolean | readonly number[] | DenseData;
+/** A graph is the body of a loop. */
+export type AttrValue = number | string | boolean | readonly number[] | DenseData | Graph;
 export type Attrs = Readonly<Record<string, AttrValue>>;
+
+export const isGraph = (value: unknown): value is Graph => typeof value === 'object' && value !== null && 'updates' in value;
 
 export const isFloat = (dtype: DType): boolean => dtype === 'f32' || dtype === 'f16';
 export const isInteger = (dtype: DType): boolean => dtype === 'i32' || dtype === 'u32';

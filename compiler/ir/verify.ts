@@ -4,7 +4,7 @@
  */
 import { DitcError, type ErrorParts } from './error.ts';
 import { nodesOf, ownerOf, results, type Graph, type Node, type OpTable } from './graph.ts';
-import { formatType, sizeOf, type TensorType } from './types.ts';
+import { formatType, isGraph, sizeOf, type TensorType } from './types.ts';
 
 /** Elements of one tensor stay addressable by a signed 32-bit index. */
 const MAX_ELEMENTS = 2 ** 31;
@@ -31,6 +31,8 @@ export function verify(graph: Graph, ops: OpTable): Graph {
   checkOutputs(graph);
   checkUpdates(graph);
   checkOwner(graph, nodes);
+  const { times = 1 } = graph.part ?? {};
+  if (!(Number.isSafeInteger(times) && times >= 1)) broken(graph, undefined, 'a part runs once at least', `${times} times`);
   return graph;
 }
 
@@ -63,6 +65,7 @@ function checkNode(graph: Graph, node: Node, ops: OpTable): void {
   if (!(sizeOf(type.shape) < MAX_ELEMENTS)) {
     broken(graph, node, 'a tensor has fewer than 2³¹ elements', `${formatType(type)} has ${sizeOf(type.shape)}`);
   }
+  for (const value of Object.values(node.attrs)) if (isGraph(value)) verify(value, ops);
 }
 
 function inferred(graph: Graph, node: Node, ops: OpTable): TensorType {

@@ -2,7 +2,7 @@
  * Finds where a rule applies. Matching backtracks: an equation yields every way to read it, and the first one that meets
  * the rule's conditions is taken.
  */
-import { ownerOf, sameShape, type AttrValue, type Node } from '../ir/index.ts';
+import { isGraph, ownerOf, sameShape, type AttrValue, type Node } from '../ir/index.ts';
 import { attrList, attrNumber } from '../ops/index.ts';
 import { lastAxis, NEUTRAL, type AttrTerm, type Call, type Operand, type Rule, type Term } from './rule.ts';
 
@@ -143,6 +143,6 @@ function* matchAttrs(attrs: Readonly<Record<string, AttrTerm>>, node: Node, env:
 const sameKeys = (a: object, b: object): boolean => String(Object.keys(a).sort()) === String(Object.keys(b).sort());
 
 const equal = (a: AttrValue, b: AttrValue): boolean =>
-  typeof a === 'object' && typeof b === 'object'
+  typeof a === 'object' && typeof b === 'object' && !isGraph(a) && !isGraph(b)
     ? a.length === b.length && Array.from(a).every((x, i) => Object.is(x, b[i]))
     : Object.is(a, b);
