@@ -128,32 +128,38 @@ function compileEntries(traced: readonly TracedEntry[], options: CompileOptions)
   });
 }
 
-/** An entry as the emitter takes it, and before it what fills the tables that it reads. */
+/** An entry as the emitter takes it, and before it what fills the states that it reads: tables of a loop of runs, parts of its own loops. */
 function entriesOf(
   { classes, params, states }: TracedEntry,
   before: readonly Scheduled[],
   body: Scheduled,
   halves: ReadonlySet<string>,
 ): EntryInput[] {
-  const stored = (of: readonly DeclaredParam[]) => of.map((param) => storedParam(param, halves));
-  const filled = (parts: readonly Scheduled[]) =>
-    parts.flatMap(({ traced }) => traced.updates.map(({ state }) => ({ node: state, init: zeros })));
-  const preludes = before.map((part, i): EntryInput => {
-    const read = new Set(leavesOf(part.traced, 'param').map(nameOf));
-    const own = params.filter(({ node }) => read.has(nameOf(node)));
-    const { name } = part.traced;
+  const all = [...before, body];
+  const declared = new Map<string, DeclaredParam>(states.map((state) => [nameOf(state.node), state]));
+  for (const { state } of all.flatMap(({ traced }) => traced.updates))
+    if (state.op === 'state' && !declared.has(nameOf(state))) declared.set(nameOf(state), { node: state, init: zeros });
+  const preludes = before.filter(({ traced }) => !traced.part).map(({ traced }) => traced.name);
+  return all.map((scheduled): EntryInput => {
+    const { name } = scheduled.traced;
+    const isWhole = scheduled === body;
+    const uses = (op: string) => new Set(leavesOf(scheduled.traced, op).map(nameOf));
+    const [ofParams, ofStates] = [uses('param'), uses('state')];
+    const own = params.filter(({ node }) => isWhole || ofParams.has(nameOf(node)));
+    const parts = before.flatMap(({ traced }) => (traced.part?.of === name ? [{ entry: traced.name, times: traced.part.times }] : [])); // prettier-ignore
+    const at = isWhole ? preludes.length : preludes.indexOf(name);
     return {
       name,
       classes,
-      ...part,
-      params: stored(own),
-      states: filled(before.slice(0, i + 1)),
-      prelude: before[i - 1]?.graph.name,
+      ...scheduled,
+      params: own.map((param) => storedParam(param, halves)),
+      states: isWhole
+        ? [...declared.values()]
+        : [...declared.values()].filter(({ node }) => ofStates.has(nameOf(node))),
+      prelude: preludes[at - 1],
+      ...(parts.length && { parts }),
     };
   });
-  const { name } = body.traced;
-  const entry = { name, classes, ...body, params: stored(params), states: [...states, ...filled(before)] };
-  return [...preludes, { ...entry, prelude: preludes.at(-1)?.name }];
 }
 
 /** A parameter in the dtype that it is stored in. */

@@ -5,7 +5,7 @@
 import type { Artefact } from '../compiler/emit/artefact.ts';
 import { DitcError } from '../compiler/ir/error.ts';
 import { planMemory } from '../runtime/buffers.ts';
-import { withPreludes } from '../runtime/preludes.ts';
+import { withParts } from '../runtime/parts.ts';
 import { bytes } from './units.ts';
 
 type Built = Pick<Artefact, 'manifest'>;
@@ -19,7 +19,7 @@ export interface Need {
 
 /** What entries take of the device. */
 export function needOf({ manifest }: Built, entries: readonly string[] = Object.keys(manifest.entries)): Need {
-  const { weights, state, constants, total } = planMemory(manifest, withPreludes(manifest, entries)).report;
+  const { weights, state, constants, total } = planMemory(manifest, withParts(manifest, entries)).report;
   return { fixed: weights + state + constants, total };
 }
 

@@ -114,6 +114,7 @@ const entry = object({
   updates: list(object({ to: resource, from: resource, bytes: size })),
   changes: list(object({ kind: oneOf('param', 'state'), name: text })),
   prelude: (value, path) => value === undefined || text(value, path),
+  parts: (value, path) => value === undefined || list(object({ entry: text, times: size }))(value, path),
   startedBy: (value, path) => value === undefined || mapOf(list(text))(value, path),
   memory: object({ arenas: list(size) }),
 });
@@ -146,11 +147,20 @@ function checkDepth(manifest: unknown): void {
   }
 }
 
-function checkPreludes({ entries }: Manifest): void {
-  for (const [name, { prelude }] of Object.entries(entries)) {
-    if (prelude !== undefined && !Object.hasOwn(entries, prelude))
-      fail(`manifest.entries.${name}.prelude`, 'the name of an entry', prelude);
-  }
+/** Entries run before others: those that there are, and none before itself. */
+function checkParts({ entries }: Manifest): void {
+  const done = new Set<string>();
+  const check = (name: string, path: string, before: readonly string[]): void => {
+    if (!Object.hasOwn(entries, name)) fail(path, 'the name of an entry', name);
+    if (before.includes(name)) fail(path, 'an entry that does not run before itself', name);
+    if (done.has(name)) return;
+    const { prelude, parts = [] } = entries[name];
+    const all = [...before, name];
+    if (prelude !== undefined) check(prelude, `manifest.entries.${name}.prelude`, all);
+    parts.forEach(({ entry: part }, i) => check(part, `manifest.entries.${name}.parts[${i}].entry`, all));
+    done.add(name);
+  };
+  for (const name of Object.keys(entries)) check(name, `manifest.entries.${name}`, []);
 }
 
 const REBUILD = 'build the model again with ditc build';
@@ -192,7 +202,7 @@ export function parseManifest(path: string, content: string): Signed {
       throw badManifest(path, 'the manifest carries no digest', why, REBUILD, 'unsupported');
     }
     digests(value, 'manifest');
-    checkPreludes(value as Manifest);
+    checkParts(value as Manifest);
   } catch (error) {
     if (error instanceof ShapeError) throw badManifest(path, 'the manifest is malformed', error.message);
     throw error;

@@ -3,6 +3,7 @@
  * or state that the prelude reads gets another value.
  */
 import type { EntrySpec, Manifest } from '../compiler/emit/artefact.ts';
+import { partsOf } from './parts.ts';
 
 /** What may change: `input y`, `param w`, `state x`. */
 type Key = string;
@@ -17,7 +18,8 @@ export class Preludes {
     const packs = new Map((manifest.packs ?? []).map(({ name, params }) => [name, params]));
     const bundles = new Map((manifest.bundles ?? []).map(({ name, states }) => [name, states]));
     for (const prelude of new Set(entries.flatMap((name) => manifest.entries[name].prelude ?? []))) {
-      for (const key of keysRead(manifest.entries[prelude], packs, bundles)) {
+      const specs = partsOf(manifest.entries, prelude).map((name) => manifest.entries[name]);
+      for (const key of specs.flatMap((spec) => [...keysRead(spec, packs, bundles)])) {
         this.#readers.set(key, (this.#readers.get(key) ?? new Set()).add(prelude));
       }
     }
@@ -53,8 +55,3 @@ function keysRead({ dispatches, inputs, updates }: EntrySpec, packs: Members, bu
   }
   return keys;
 }
-
-/** The entries with the preludes that they need. */
-export const withPreludes = ({ entries }: Manifest, names: readonly string[]): string[] => [
-  ...new Set(names.flatMap((name) => [entries[name].prelude ?? name, name])),
-];

@@ -11,7 +11,8 @@ import { Faults } from './faults.ts';
 import { Inputs } from './inputs.ts';
 import { compile } from './pipelines.ts';
 import type { OnCompiled } from './pipelines.ts';
-import { Preludes, withPreludes } from './preludes.ts';
+import { entriesIn, turnsOf, withParts, type Turns } from './parts.ts';
+import { Preludes } from './preludes.ts';
 import { bind, validate } from './replay.ts';
 import type { Replay } from './replay.ts';
 import { Slices } from './slices.ts';
@@ -98,7 +99,7 @@ export class Program {
     for (const name of wanted) {
       if (!Object.hasOwn(manifest.entries, name)) throw unknown('entry', name, Object.keys(manifest.entries));
     }
-    const entries = withPreludes(manifest, wanted);
+    const entries = withParts(manifest, wanted);
     const plan = planMemory(manifest, entries);
     checkDevice(device, artefact, entries, plan);
     const buffers = await allocate(device, plan, manifest);
@@ -176,8 +177,7 @@ export class Program {
   async run(entry: string): Promise<void> {
     const due = this.#due(entry);
     this.#starts.check(entry);
-    this.#submits.submit(due.map((name) => [name, this.#prepare(name)]));
-    for (const name of due) this.#ran(name);
+    this.#submit(due);
     await this.#submits.room();
     this.#guard();
   }
@@ -195,10 +195,14 @@ export class Program {
     return this.#reading(() => timePasses(this.device, passes, copies));
   }
 
-  /** Runs the prelude of an entry, if it is due: for one that is then run dispatch by dispatch. */
+  /** Runs the prelude of an entry, if it is due, and its parts: for one whose own dispatches are then run one by one. */
   async prepare(entry: string): Promise<void> {
     const prelude = this.#preludes.due(entry);
     if (prelude !== undefined) await this.run(prelude);
+    const { parts } = turnsOf(this.manifest.entries, entry);
+    if (!parts.length) return;
+    this.#submit(parts);
+    await this.#submits.room();
   }
 
   /** An entry to be run dispatch by dispatch. Its inputs are as written so far; other entries must not run meanwhile. */
@@ -280,10 +284,16 @@ export class Program {
     this.#starts.ran(name);
   }
 
-  /** An entry and, before it, its prelude if that is due. */
-  #due(entry: string): string[] {
+  /** An entry and, before it, its prelude if that is due; each with its parts. */
+  #due(entry: string): Turns[] {
     this.#entry(entry);
-    return [this.#preludes.due(entry) ?? [], entry].flat();
+    return [this.#preludes.due(entry) ?? [], entry].flat().map((name) => turnsOf(this.manifest.entries, name));
+  }
+
+  #submit(runs: readonly Turns[]): void {
+    const names = runs.flatMap(entriesIn);
+    this.#submits.submit(runs, new Map(names.map((name) => [name, this.#prepare(name)])));
+    for (const name of names) this.#ran(name);
   }
 
   #specs(kind: 'param' | 'state'): readonly ParamSpec[] {

@@ -6,7 +6,7 @@
 import type { Dispatch, EntrySpec } from '../compiler/emit/artefact.ts';
 
 /** Milliseconds of a submit: a quarter of the shortest patience, for other programs use the GPU too. */
-const PATIENCE = 500;
+export const PATIENCE = 500;
 
 /** Rates of a slow integrated GPU, until a run has been measured: operations and bytes a millisecond. */
 const OPERATIONS = 100e6;
@@ -18,6 +18,7 @@ const SAFETY = 2;
 export class Slices {
   /** Measured milliseconds for each that is modelled, the least of all runs; by entry, for models are wrong in their own ways. */
   readonly #pace = new Map<string, number>();
+  readonly #totals = new Map<string, number>();
   readonly #ends = new Map<string, readonly number[]>();
   readonly #specs: Readonly<Record<string, EntrySpec>>;
 
@@ -34,15 +35,28 @@ export class Slices {
     return ends;
   }
 
+  /** What a run of an entry is thought to take. */
+  milliseconds(entry: string): number {
+    return this.#modelled(entry) * (this.#pace.get(entry) ?? 1);
+  }
+
   /** A run of an entry took so many milliseconds, waiting included. */
   took(entry: string, ms: number): void {
-    const total = this.#specs[entry].dispatches.reduce((sum, dispatch) => sum + modelled(dispatch), 0);
+    const total = this.#modelled(entry);
     const pace = (SAFETY * ms) / total;
     const least = this.#pace.get(entry) ?? Infinity;
     // What took longer than ever waited for something else.
     if (!total || pace >= least) return;
     this.#pace.set(entry, pace);
     this.#ends.delete(entry);
+  }
+
+  #modelled(entry: string): number {
+    const known = this.#totals.get(entry);
+    if (known !== undefined) return known;
+    const total = this.#specs[entry].dispatches.reduce((sum, dispatch) => sum + modelled(dispatch), 0);
+    this.#totals.set(entry, total);
+    return total;
   }
 }
 

@@ -72,6 +72,7 @@ export interface MemorySpec {
 export interface EntrySpec {
   readonly inputs: readonly InputSpec[];
   readonly outputs: readonly (TensorSpec & { readonly resource: Resource })[];
+  /** Of all turns of its loops, too. */
   readonly macs: number;
   readonly paramCount: number;
   readonly dispatches: readonly Dispatch[];
@@ -79,6 +80,11 @@ export interface EntrySpec {
   readonly updates: readonly { readonly to: Resource; readonly from: Resource; readonly bytes: number }[];
   /** The state and parameters that a run changes. */
   readonly changes: readonly { readonly kind: 'param' | 'state'; readonly name: string }[];
+  /**
+   * Entries that run before its dispatches each time that it runs, so many times each in a row: the bodies of its loops, and what they begin
+   * with. They may have parts themselves.
+   */
+  readonly parts?: readonly { readonly entry: string; readonly times: number }[];
   /** The entry that computes before a loop what the loop would repeat: runs first, and whenever what it reads has changed. */
   readonly prelude?: string;
   /** States that it goes on from, with the entries that begin them: one of these runs first, or the state is set. */

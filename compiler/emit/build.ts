@@ -42,6 +42,8 @@ export interface EntryInput extends Places {
   readonly states: readonly Declared[];
   /** The entry to run before. */
   readonly prelude?: string;
+  /** What it consists of besides. */
+  readonly parts?: EntrySpec['parts'];
   /** What it goes on from. */
   readonly startedBy?: StartedBy;
 }
@@ -81,7 +83,7 @@ const isOfHalves = ({ anchor }: Use['region']): boolean =>
 export function buildArtefact(model: ModelInput): Artefact {
   const emitter = new Emitter(model.device);
   const entries: Record<string, EntrySpec> = {};
-  for (const entry of model.entries) entries[entry.name] = emitter.entry(entry);
+  for (const entry of model.entries) entries[entry.name] = withParts(emitter.entry(entry), entries);
   const kernels: Record<string, KernelSpec> = {};
   const wgsl = new Map<string, string>();
   for (const { name, kernel, uses } of emitter.kernels) {
@@ -140,6 +142,12 @@ export function kernelText(name: string, kernel: Kernel, uses: readonly Use[]): 
   return { spec, wgsl: printKernel(kernel, headerOf(name, uses)) };
 }
 
+/** What all of an entry takes; its parts come before it. */
+function withParts(spec: EntrySpec, entries: Readonly<Record<string, EntrySpec>>): EntrySpec {
+  const macs = (spec.parts ?? []).reduce((sum, { entry, times }) => sum + times * entries[entry].macs, spec.macs);
+  return { ...spec, macs };
+}
+
 class Emitter {
   /** By fingerprint. */
   private readonly emitted = new Map<string, Emitted>();
@@ -176,6 +184,7 @@ class Emitter {
         kind: state.op as 'param' | 'state',
         name: String(state.attrs.name),
       })),
+      ...(entry.parts && { parts: entry.parts }),
       ...(entry.prelude && { prelude: entry.prelude }),
       ...(entry.startedBy && Object.keys(entry.startedBy).length && { startedBy: entry.startedBy }),
       memory: {
