@@ -26,7 +26,8 @@ import {
   type Precision,
 } from './rewrite/pass.ts';
 import { lowerAll } from './rewrite/precision.ts';
-import { joinLinears, joinProducts, recogniseAll } from './rewrite/recognise.ts';
+import { recogniseWithBodies, withBodies } from './rewrite/bodies.ts';
+import { joinLinears, joinProducts } from './rewrite/recognise.ts';
 import { rowViews } from './rewrite/row-views.ts';
 import { sharedWeights } from './rewrite/shared-weights.ts';
 import { canonicalise, simplify } from './rewrite/simplify.ts';
@@ -67,8 +68,8 @@ export const pipeline: readonly Pass[] = [
   together('hoist', 'what a loop does not change is computed before it, in an entry of its own', hoistAll, {
     divides: true,
   }),
-  pass('simplify', 'canonical form: views merge, identities vanish, constants fold', simplify),
-  together('recognise', 'rules: online attention, merged linears', recogniseAll),
+  pass('simplify', 'canonical form: views merge, identities vanish, constants fold', withBodies(simplify)),
+  together('recognise', 'rules: online attention, merged linears', recogniseWithBodies),
   pass('gradients', 'derivatives that entries ask for', resolveGradients),
   together('divide', 'the bodies of loops, and what comes before them, become parts that run by themselves', divideAll, {
     divides: true,

@@ -8,7 +8,7 @@ const HEADER = `# The DSL
 <!-- Written by docs/generate-dsl.ts from compiler/dsl. Do not edit. -->
 
 All that \`import { … } from 'ditc/dsl'\` gives a model file. Shapes are plain numbers, known when the model is built, so loops and
-conditions of TypeScript unroll; what depends on values is \`where\`, \`gather\`, \`maximum\`. Methods chain; functions wrap.
+conditions of TypeScript unroll; [loops](#loops) that do not are \`scan\` and \`foriLoop\`; what depends on values is \`where\`, \`gather\`, \`maximum\`. Methods chain; functions wrap.
 
 \`\`\`ts
 import { defineModel, softmax } from 'ditc/dsl';
@@ -90,6 +90,12 @@ function readSections(): Section[] {
       title: 'Along an axis',
       about: 'What is carried from element to element, without a loop.',
       members: exportedOf('scans'),
+    },
+    {
+      title: 'Loops',
+      about:
+        'Turns that are not unrolled: the body is compiled once and replayed, so that a thousand take as many kernels as ten.',
+      members: exportedOf('loops').filter(({ name }) => name === 'scan' || name === 'foriLoop'),
     },
     {
       title: 'Pictures',

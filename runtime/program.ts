@@ -5,6 +5,7 @@
 import type { Artefact, Manifest, ParamSpec, Resource, TensorSpec } from '../compiler/emit/artefact.ts';
 import { allocate, isAllocated, planMemory } from './buffers.ts';
 import type { MemoryPlan, MemoryReport } from './buffers.ts';
+import { beside, settled } from './beside.ts';
 import { checkDevice } from './check.ts';
 import { RuntimeError } from './error.ts';
 import { Faults } from './faults.ts';
@@ -365,14 +366,3 @@ export class Program {
     if (failure) throw failure;
   }
 }
-
-/** What `main` gives, when `other` is done too. Fails when both have come to an end: until then, both use what is theirs. */
-async function beside<T>(main: Promise<T>, other: Promise<void> = Promise.resolve()): Promise<T> {
-  await Promise.allSettled([main, other]);
-  const result = await main;
-  await other;
-  return result;
-}
-
-/** A promise's end, however it ends: losing the device rejects what was under way, and is reported once elsewhere. */
-const settled = (promise: Promise<unknown>): Promise<unknown> => promise.catch(() => undefined);

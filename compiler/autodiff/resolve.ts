@@ -3,7 +3,7 @@
  * recognised graph: of attention as one value, not of the products and the softmax that the model wrote.
  */
 import { DitcError, nodesOf, rebuild, type Graph, type GraphBuilder, type Node } from '../ir/index.ts';
-import { Functional, opTable } from '../ops/index.ts';
+import { Functional, inBodies, opTable } from '../ops/index.ts';
 import { gradients } from './reverse.ts';
 
 /** Leaves that are the same before and after any rewriting: a derivative with respect to another value could lose its path. */
@@ -11,6 +11,12 @@ const VARIABLES = new Set(['param', 'state', 'input']);
 
 /** Replaces each `gradient` by the value; a derivative of a derivative sees the first one in place. `detach` has done its duty. */
 export function resolveGradients(graph: Graph): Graph {
+  return dropDetach(resolveRequests(graph));
+}
+
+/** Those in the bodies of loops first: what is asked for around them is a derivative of these. */
+function resolveRequests(whole: Graph): Graph {
+  const graph = inBodies(whole, resolveRequests);
   const requests = new Map<Node, Node[]>();
   for (const node of nodesOf(graph)) {
     if (node.op !== 'gradient') continue;
@@ -18,7 +24,7 @@ export function resolveGradients(graph: Graph): Graph {
     if (!VARIABLES.has(x.op)) throw notAVariable(node, x);
     requests.set(loss, [...(requests.get(loss) ?? []), x]);
   }
-  return dropDetach(requests.size ? resolve(graph, requests) : graph);
+  return requests.size ? resolve(graph, requests) : graph;
 }
 
 function resolve(graph: Graph, requests: ReadonlyMap<Node, readonly Node[]>): Graph {
@@ -45,10 +51,12 @@ function resolve(graph: Graph, requests: ReadonlyMap<Node, readonly Node[]>): Gr
   });
 }
 
-const dropDetach = (graph: Graph): Graph =>
-  nodesOf(graph).some(({ op }) => op === 'detach')
+function dropDetach(whole: Graph): Graph {
+  const graph = inBodies(whole, dropDetach);
+  return nodesOf(graph).some(({ op }) => op === 'detach')
     ? rebuild(graph, opTable, (node, [x]) => (node.op === 'detach' ? x : undefined))
     : graph;
+}
 
 function notAVariable(node: Node, x: Node): DitcError {
   const what = `gradient: ${x.name ?? x.op} is not a parameter, a state or an input`;

@@ -3,7 +3,8 @@
  * nodes in the same builder, so it is optimised, fused and differentiated again like anything else. Griewank & Walther 2008.
  */
 import { DitcError, formatType, isFloat, sameShape, sizeOf, type Node } from '../ir/index.ts';
-import { opDef, type Functional } from '../ops/index.ts';
+import { isLoop, loopKey, opDef, type Functional } from '../ops/index.ts';
+import { loopGradients } from './loops.ts';
 
 /**
  * dloss/dw for each w of `wrt`, of w's shape and dtype. `loss` has one element. A w that the loss does not depend on, or
@@ -13,17 +14,21 @@ import { opDef, type Functional } from '../ops/index.ts';
 export function gradients(f: Functional, loss: Node, wrt: readonly Node[]): Node[] {
   checkLoss(loss);
   for (const node of wrt) checkVariable(node);
-  const active = activeNodes(loss, new Set(wrt));
-  const total = new Map<Node, Node>();
+  return pullback(f, new Map([[loss, f.constant(1, loss.type.dtype, loss.type.shape)]]), wrt);
+}
+
+/** What each w of `wrt` receives when the values of `seeds` receive what these map to. */
+function pullback(f: Functional, seeds: ReadonlyMap<Node, Node>, wrt: readonly Node[]): Node[] {
+  const active = activeNodes([...seeds.keys()], new Set(wrt));
   const firstNew = f.builder.size;
-  if (active.has(loss)) total.set(loss, f.constant(1, loss.type.dtype, loss.type.shape));
+  const total = new Map([...seeds].filter(([node]) => active.has(node)));
+  const loops = new Loops(active);
   const { like } = f;
   for (const node of [...active].sort((a, b) => b.id - a.id)) {
     const dy = total.get(node);
-    if (!dy) continue;
-    if (dy.id >= firstNew) dy.name ??= gradientName(node);
+    if (dy && dy.id >= firstNew) dy.name ??= gradientName(node);
     f.like = node;
-    for (const [operand, part] of operandGradients(f, node, dy)) {
+    for (const [operand, part] of isLoop(node) ? loops.partsOf(f, node, dy) : operandGradients(f, node, dy)) {
       if (!active.has(operand)) continue;
       const sum = total.get(operand);
       total.set(operand, sum ? f.add(sum, part) : part);
@@ -33,20 +38,39 @@ export function gradients(f: Functional, loss: Node, wrt: readonly Node[]): Node
   return wrt.map((w) => total.get(w) ?? f.zeros(w.type.shape, w.type.dtype));
 }
 
-/** Nodes on a differentiable path from a variable to the loss: the only ones whose gradient is wanted. */
-function activeNodes(loss: Node, wrt: ReadonlySet<Node>): Set<Node> {
+/** Results of loops: a loop is differentiated when all that its results receive is known, which is at the first of them. */
+class Loops {
+  /** By loop: its first result, and what results receive. */
+  private readonly known = new Map<string, { readonly first: Node; readonly dys: Map<number, Node> }>();
+
+  constructor(private readonly active: ReadonlySet<Node>) {
+    const results = [...active].filter(isLoop).sort((a, b) => b.id - a.id);
+    for (const first of results) this.known.set(loopKey(first), { first, dys: new Map() });
+  }
+
+  partsOf(f: Functional, node: Node, dy: Node | undefined): [Node, Node][] {
+    const { first, dys } = this.known.get(loopKey(node))!;
+    if (dy) dys.set(node.attrs.result as number, dy);
+    if (node !== first || !dys.size) return [];
+    const parts = loopGradients(f, { node, dys, isWanted: (operand) => this.active.has(operand) }, pullback);
+    return fitted(f, node, parts);
+  }
+}
+
+/** Nodes on a differentiable path from a variable to a value that receives something: the only ones whose gradient is wanted. */
+function activeNodes(seeded: readonly Node[], wrt: ReadonlySet<Node>): Set<Node> {
   const active = new Set<Node>();
-  for (const node of ancestors(loss)) {
+  for (const node of ancestors(seeded)) {
     const passes = () => opDef(node.op).gradient !== 'none' && node.inputs.some((input) => active.has(input));
     if (isFloat(node.type.dtype) && (wrt.has(node) || passes())) active.add(node);
   }
   return active;
 }
 
-/** A node and all it is computed from, in topological order. */
-function ancestors(root: Node): Node[] {
+/** Nodes and all they are computed from, in topological order. */
+function ancestors(roots: readonly Node[]): Node[] {
   const seen = new Set<Node>();
-  const stack = [root];
+  const stack = [...roots];
   while (stack.length) {
     const node = stack.pop()!;
     if (seen.has(node)) continue;
@@ -57,10 +81,13 @@ function ancestors(root: Node): Node[] {
 }
 
 /** What each operand of `node` receives for dy, summed back over the axes it was broadcast along. */
-function operandGradients(f: Functional, node: Node, dy: Node): [Node, Node][] {
+function operandGradients(f: Functional, node: Node, dy: Node | undefined): [Node, Node][] {
   const { gradient } = opDef(node.op);
-  if (gradient === 'none') return [];
-  const parts = gradient({ f, inputs: node.inputs, attrs: node.attrs, out: node, dy });
+  if (gradient === 'none' || !dy) return [];
+  return fitted(f, node, gradient({ f, inputs: node.inputs, attrs: node.attrs, out: node, dy }));
+}
+
+function fitted(f: Functional, node: Node, parts: readonly (Node | null)[]): [Node, Node][] {
   return node.inputs.flatMap((operand, i): [Node, Node][] => {
     const part = parts[i];
     if (!part || !isFloat(operand.type.dtype)) return [];

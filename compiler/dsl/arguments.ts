@@ -164,9 +164,22 @@ export function takes<F extends (...args: never[]) => unknown>(op: string, args:
     try {
       return f.apply(this, given as never[]);
     } catch (error) {
-      throw error instanceof DitcError ? named(error, op) : error;
+      throw error instanceof DitcError && !ofUsers.has(error) ? named(error, op) : error;
     }
   } as unknown as F;
+}
+
+/** Errors in functions of the user's: they speak of what these call. */
+const ofUsers = new WeakSet<DitcError>();
+
+/** Calls a function of the user's. */
+export function calling<T>(f: () => T): T {
+  try {
+    return f();
+  } catch (error) {
+    if (error instanceof DitcError) ofUsers.add(error);
+    throw error;
+  }
 }
 
 /** Whether arguments are those that a list gives a function, as in `xs.map(silu)`: an element, its place, and the list. */

@@ -1,7 +1,8 @@
 /** Loops that are not unrolled: the body is traced once, compiled once, and replayed for every turn. */
-import { DitcError, formatShape, formatType, GraphBuilder, nodesOf, ownerOf, type Attrs, type Graph, type Node } from '../ir/index.ts'; // prettier-ignore
+import { DitcError, formatShape, formatType, GraphBuilder, nodesOf, type Attrs, type Graph, type Node } from '../ir/index.ts'; // prettier-ignore
 import { opDef, opTable } from '../ops/index.ts';
-import { argument, kindOf, options, flag, takes, whole } from './arguments.ts';
+import { argument, calling, flag, kindOf, options, takes, tensor, type Argument } from './arguments.ts';
+import { isCount } from './count.ts';
 import { misuse, Tensor } from './tensor.ts';
 import { currentPlace, currentTrace, type Trace } from './trace.ts';
 
@@ -11,20 +12,23 @@ export type Tensors = Tensor | readonly Tensor[] | Readonly<Record<string, Tenso
 /** As they are given: a list of as many, an object of the same names. */
 type Alike<T> = T extends Tensor ? Tensor : { [K in keyof T]: Tensor };
 
-const isStructure = (value: unknown): boolean =>
-  value instanceof Tensor ||
-  (typeof value === 'object' && value !== null && Object.values(value).every((one) => one instanceof Tensor));
-
-const structure = (name: string) => ({
-  ...argument(name, 'a tensor, or a list or an object of tensors', isStructure),
-  optional: false,
+const structure = (name: string): Argument => ({
+  name,
+  expects: (value) => {
+    const what = 'a tensor, or a list or an object of tensors';
+    const isPlain = typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
+    const all: unknown[] = Array.isArray(value) || isPlain ? Object.values(value as object) : [value];
+    return all.some((one) => tensor(name).expects(one)) ? what : undefined;
+  },
 });
 
+const isStructure = (value: unknown): value is Tensors => value !== undefined && !structure('').expects(value);
+
 /**
- * [carry, ys] of a loop over the first axis of `xs`: each turn is `[carry, y] = step(carry, x, i)` with the carry of the turn before, x = xs[i]
- * and the number i (i32) of the turn; ys are the y of all turns, stacked. JAX's lax.scan. The body is compiled once, however many turns there are: an
- * LSTM of a thousand steps is as long as one of ten. `reverse` goes from the last to the first. What is carried keeps its type; what the
- * step reads from around it is computed once, before. Has gradients.
+ * [carry, ys] of a loop over the first axis of `xs`: each turn is `[carry, y] = step(carry, x, i)` with the carry of the turn before,
+ * x = xs[i] and the turn's number i (i32); ys are the y of all turns, stacked. JAX's lax.scan. The body is compiled once, however many
+ * turns there are. What is carried keeps its type; what the step reads from around it is computed once, before. `reverse`: from
+ * the last to the first. Has gradients.
  */
 export const scan = takes(
   'scan',
@@ -39,28 +43,31 @@ export const scan = takes(
     init: C,
     xs: X,
     { reverse = false }: { reverse?: boolean } = {},
-  ): [Alike<C>, Y extends Tensors ? Alike<Y> : undefined] => {
+  ): [carry: Alike<C>, ys: Y extends Tensors ? Alike<Y> : undefined] => {
     const [first, ...others] = leavesOf(xs);
-    if (!first) throw misuse('scan: xs holds no tensor', 'its first axis says how many turns there are', 'loop without slices by foriLoop');
+    if (!first) throw misuse('scan: xs holds no tensor', 'its first axis says how many turns there are', 'loop without slices by foriLoop'); // prettier-ignore
     const shapes = [first, ...others].map(({ shape }) => formatShape(shape));
     if (!first.rank || others.some((x) => x.shape[0] !== first.shape[0]))
-      throw misuse(
-        'scan: xs differ in their first axis',
-        shapes.join(' and '),
-        'give all of them an axis of turns, the first',
-      );
-    const [carry, ys] = loop('scan', step as Step, init, xs, first.shape[0], reverse);
+      throw misuse('scan: xs differ in their first axis', shapes.join(' and '), 'give all of them an axis of turns, the first'); // prettier-ignore
+    const [carry, ys] = loop('scan', step as Step, init, xs, { count: first.shape[0], reverse });
     return [carry as Alike<C>, ys as Y extends Tensors ? Alike<Y> : undefined];
   },
 );
 
-/** What is carried after `count` turns of `carry = step(carry, i)`: JAX's lax.fori_loop. A sampler, a solver, a block that is run again and again. As {@link scan}. */
+/**
+ * What is carried after `count` turns of `carry = step(carry, i)`: a sampler, a solver, a block that is run again and again. JAX's
+ * lax.fori_loop; otherwise as `scan`.
+ */
 export const foriLoop = takes(
   'foriLoop',
-  [whole('count', 1), argument('step', 'a function of carry and i', isFunction), structure('init')],
+  [
+    argument('count', 'a whole number from 1 to 2147483647: of turns', isCount),
+    argument('step', 'a function of carry and i', isFunction),
+    structure('init'),
+  ],
   <C extends Tensors>(count: number, step: (carry: Alike<C>, i: Tensor) => Alike<C>, init: C): Alike<C> => {
     const body: Step = (carry, _xs, i) => [step(carry as Alike<C>, i)];
-    return loop('foriLoop', body, init, [], count, false)[0] as Alike<C>;
+    return loop('foriLoop', body, init, [], { count, reverse: false })[0] as Alike<C>;
   },
 );
 
@@ -85,12 +92,11 @@ function like(tensors: Tensors, values: readonly Tensor[]): Tensors {
 }
 
 function loop(
-  op: string,
+  call: string,
   step: Step,
   init: Tensors,
   xs: Tensors,
-  count: number,
-  reverse: boolean,
+  { count, reverse }: { readonly count: number; readonly reverse: boolean },
 ): [Tensors, Tensors?] {
   const trace = currentTrace();
   const where = currentPlace();
@@ -101,22 +107,24 @@ function loop(
   const carries = carried.map((tensor, i) => given(names[i], tensor));
   const slices = sliced.map((tensor, i) => given(xNames[i], tensor, tensor.shape.slice(1)));
   const turn = new Tensor(placeholder(trace, 'i', { dtype: 'i32', shape: [] }));
-  trace.loops.push(op);
-  const [next, y] = resultsOf(op, step(like(init, carries), like(xs, slices), turn), init);
+  trace.loops.push(call);
+  const returned = calling(() => step(like(init, carries), like(xs, slices), turn));
+  const [next, y] = resultsOf(call, returned, init);
   trace.loops.pop();
   const after = leavesOf(next);
   after.forEach((tensor, i) => {
     const [was, is] = [carries[i], tensor].map(({ node }) => formatType(node.type));
     if (was === is) return;
     const why = `it is ${was} before, and ${is} after`;
-    throw misuse(`${op}: a turn changes the type of ${names[i]}, which it carries`, why, 'reshape or cast it');
+    throw misuse(`${call}: a turn changes the type of ${names[i]}, which it carries`, why, 'reshape or cast it');
   });
   const stacked = y ? leavesOf(y) : [];
   const placeholders = [...carries, ...slices, turn].map(({ node }) => node);
   const outputs = [...after, ...stacked].map(({ node }) => node);
-  const { body, captured } = bodyOf(op, placeholders, outputs);
+  const { body, captured } = bodyOf(call, placeholders, outputs);
   const inputs = [...[...carried, ...sliced].map(({ node }) => node), ...captured];
-  if (!inputs.length) throw misuse(`${op}: it carries nothing`, 'and each turn would give the same', 'give it a value to start with');
+  if (!inputs.length)
+    throw misuse(`${call}: it carries nothing`, 'and each turn would give the same', 'give it a value to start with');
   const attrs = { body, count, carries: carries.length, slices: slices.length, ...(reverse && { reverse }) };
   const made = outputs.map((node, result) => {
     const value = trace.builder.apply('loop', inputs, { ...attrs, result });
@@ -128,18 +136,16 @@ function loop(
 }
 
 /** What a step returned: what is carried on, in the structure that it was given in, and what is stacked. */
-function resultsOf(op: string, returned: unknown, init: Tensors): [Tensors, Tensors?] {
+function resultsOf(call: string, returned: unknown, init: Tensors): [Tensors, Tensors?] {
   const [next, y] = (Array.isArray(returned) ? returned : [returned]) as [Tensors, Tensors?];
   const isAlike = isStructure(next) && namesOf(next, '').join() === namesOf(init, '').join();
-  const foreign =
-    isAlike && [next, y ?? []].flatMap(leavesOf).some(({ node }) => ownerOf(node) !== currentTrace().builder);
-  if (isAlike && !foreign && (y === undefined || isStructure(y))) return [next, y];
+  if (isAlike && (y === undefined || isStructure(y))) return [next, y];
   const carry = init instanceof Tensor ? 'a tensor' : `{ ${namesOf(init, '').join(', ')} }`;
-  const fix = op === 'scan' ? 'return [carry, y], or [carry]' : 'return what is carried';
+  const fix = call === 'scan' ? 'return [carry, y], or [carry]' : 'return what is carried';
   const why = isAlike
     ? 'what is stacked must be tensors of this entry'
     : `it carries ${carry}, and the step gives ${kindOf(next)}`;
-  throw misuse(`${op}: the step does not return what it carries`, why, fix);
+  throw misuse(`${call}: the step does not return what it carries`, why, fix);
 }
 
 /** What stands for a value that differs from turn to turn. */
@@ -152,12 +158,12 @@ function placeholder(trace: Trace, name: string, type: Attrs): Node {
 
 /** The graph from placeholders to results, and what it reads from around it. Literals, and what is made of nothing else, it has itself. */
 function bodyOf(
-  op: string,
+  call: string,
   placeholders: readonly Node[],
   results: readonly Node[],
 ): { body: Graph; captured: Node[] } {
   const outputs = results.map((node, i) => ({ name: `out${i}`, node }));
-  const nodes = nodesOf({ name: op, inputs: placeholders, outputs, updates: [] });
+  const nodes = nodesOf({ name: call, inputs: placeholders, outputs, updates: [] });
   const own = new Set(placeholders);
   for (const node of nodes) if (node.inputs.some((input) => own.has(input))) own.add(node);
   const read = new Set([...results, ...[...own].flatMap(({ inputs }) => inputs)]);
@@ -184,7 +190,7 @@ function bodyOf(
     mapped.set(node, builder.apply(node.op, node.inputs.map((input) => mapped.get(input)!), node.attrs, node)); // prettier-ignore
   }
   const named = outputs.map(({ name, node }) => ({ name, node: mapped.get(node)! }));
-  return { body: { name: op, inputs, outputs: named, updates: [] }, captured };
+  return { body: { name: call, inputs, outputs: named, updates: [] }, captured };
 }
 
 const isLiteral = ({ op, attrs, inputs }: Node): boolean => !inputs.length && opDef(op).leaf?.isStored(attrs) === false;
@@ -199,12 +205,12 @@ function fresh(base: string, taken: Set<string>): string {
   return name;
 }
 
-/** Throws where an entry uses a value of a loop's body outside of it. */
-export function checkPlaceholders(graph: Graph, { placeholders }: Trace): void {
-  if (!placeholders.size) return;
+/** The graph. Throws where an entry uses a value of a loop's body outside of it. */
+export function checkedPlaceholders(graph: Graph, { placeholders }: Trace): Graph {
+  if (!placeholders.size) return graph;
   const nodes = nodesOf(graph);
   const leaked = nodes.find((node) => placeholders.has(node));
-  if (!leaked) return;
+  if (!leaked) return graph;
   const where = nodes.find(({ inputs }) => inputs.includes(leaked))?.loc;
   const what = `${leaked.name ?? 'a value'} differs from turn to turn of a loop, and is used outside of it`;
   throw new DitcError({ code: 'loop', where, what, fix: 'return it from the step: carried, or stacked' });

@@ -14,6 +14,7 @@ import {
 } from '../ir/index.ts';
 import {
   argument,
+  calling,
   dtype,
   flag,
   init,
@@ -29,8 +30,9 @@ import {
 } from './arguments.ts';
 import type { CheckpointLayout } from './checkpoint-layout.ts';
 import { xavierUniform, zeros, type Init } from './init.ts';
+import { isCount } from './count.ts';
 import { linear } from './functions.ts';
-import { checkPlaceholders } from './loops.ts';
+import { checkedPlaceholders } from './loops.ts';
 import { outputsOf } from './outputs.ts';
 import { misuse, Tensor } from './tensor.ts';
 import { currentPlace, Trace, withTrace, type DeclaredParam, type Resize } from './trace.ts';
@@ -221,7 +223,7 @@ export class Entry {
    */
   adapt(as: (name: string, value: Tensor) => Tensor): void {
     this.trace.adapt = (name, node) => {
-      const { node: made } = as(name, new Tensor(node));
+      const { node: made } = calling(() => as(name, new Tensor(node)));
       const [is, was] = [made, node].map(({ type }) => formatType(type));
       if (is === was) return made;
       const what = `adapt: ${name} is ${was}, and would be read as ${is}`;
@@ -246,8 +248,8 @@ export class Entry {
     if (to !== from)
       throw updateError(`update: ${name} is ${to}, its new value is ${from}`, undefined, 'reshape or cast it', 'shape');
     const { updates, loops } = this.trace;
-    if (loops.length)
-      throw updateError(`update: ${name} is updated in the body of a loop`, undefined, 'carry the value, and update it after the loop'); // prettier-ignore
+    const inLoop = `update: ${name} is updated in the body of a loop`;
+    if (loops.length) throw updateError(inLoop, undefined, 'carry its value, and update it after the loop');
     if (updates.has(name))
       throw updateError(`update: ${name} is updated twice`, 'a run gives it one new value', 'join the two into one');
     if (value.node.inputs.length) value.node.name ??= `next_${name}`;
@@ -263,10 +265,6 @@ methodsTake(Entry, {
   parameters: [],
   update: [tensor('target'), tensor('value')],
 });
-
-function isCount(value: unknown): boolean {
-  return Number.isSafeInteger(value) && (value as number) >= 1 && (value as number) < 2 ** 31;
-}
 
 const updateError = (what: string, why: string | undefined, fix: string, code = 'update'): DitcError =>
   new DitcError({ code, where: currentPlace(), what, why, fix });
@@ -321,11 +319,8 @@ export function traceEntry(model: Model, name: string, options: EntryOptions, re
   const graph = withTrace(trace, (): Graph => {
     const outputs = outputsOf(name, build(new Entry(trace, { ...model.options, ...options }, read)), trace);
     const updates = [...trace.updates.values()];
-    if (outputs.length || updates.length) {
-      const graph = { name, inputs: trace.inputs, outputs, updates };
-      checkPlaceholders(graph, trace);
-      return graph;
-    }
+    const graph = { name, inputs: trace.inputs, outputs, updates };
+    if (outputs.length || updates.length) return checkedPlaceholders(graph, trace);
     const fix = 'return what it computes, as { y: tensor }, or update a state';
     const what = `entry ${name} gives nothing: it returns no tensor`;
     throw new DitcError({ code: 'entry', where: currentPlace(), what, fix });

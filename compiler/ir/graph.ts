@@ -3,54 +3,7 @@
  * is made, so an ill-typed node cannot exist. Two equal applications are the same node: common subexpressions never arise.
  */
 import { DitcError } from './error.ts';
-import { printGraph } from './print.ts';
-import { isGraph, type Attrs, type AttrValue, type TensorType } from './types.ts';
-
-export interface Node {
-  /** Creation order in its builder, hence a topological order. */
-  readonly id: number;
-  readonly op: string;
-  readonly inputs: readonly Node[];
-  readonly attrs: Attrs;
-  readonly type: TensorType;
-  /**
-   * Of a value that is computed once more (compiler/recompute), for which time that is: another node than the one it repeats, and
-   * computed only when it is wanted. Without it, equal applications are one node.
-   */
-  readonly copy?: number;
-  /** The TypeScript variable the value was bound to, when there is one. */
-  name?: string;
-  /** `file:line:col` of the call that made it. */
-  loc?: string;
-  /** The composite op it was expanded from. */
-  origin?: string;
-}
-
-export interface Output {
-  readonly name: string;
-  readonly node: Node;
-}
-
-/** A named piece of state and the value it holds after the graph has run. */
-export interface Update {
-  readonly state: Node;
-  readonly node: Node;
-}
-
-export interface Graph {
-  readonly name: string;
-  readonly inputs: readonly Node[];
-  readonly outputs: readonly Output[];
-  readonly updates: readonly Update[];
-  /** Of what is run as a part of another graph (rewrite/divide.ts). */
-  readonly part?: Part;
-}
-
-/** A part runs so many times in a row, each time that the whole is run and before what comes after it in the whole. */
-export interface Part {
-  readonly of: string;
-  readonly times: number;
-}
+import { isGraph, type Attrs, type AttrValue, type Graph, type Node, type TensorType } from './types.ts';
 
 /** What the IR needs to know of ops; compiler/ops provides it. */
 export interface OpTable {
@@ -150,11 +103,18 @@ function dataKey(data: Float64Array): number {
 const graphKeys = new WeakMap<Graph, number>();
 const graphTexts = new Map<string, number>();
 
-/** A number for each different graph. */
+/** A number for each different graph, whatever its values are called. */
 export function graphKey(graph: Graph): number {
   const known = graphKeys.get(graph);
   if (known !== undefined) return known;
-  const text = printGraph(graph, { locations: false });
+  const nodes = nodesOf(graph);
+  const places = new Map(nodes.map((node, i) => [node, i]));
+  const at = (list: readonly Node[]) => list.map((node) => places.get(node)).join(',');
+  const lines = nodes.map(({ op, copy, inputs, attrs }) => `${op}${copyMark(copy)}(${at(inputs)})${attrsKey(attrs)}`);
+  const { name, inputs, outputs, updates } = graph;
+  const named = outputs.map((output) => `${output.name}=${places.get(output.node)}`);
+  const changed = updates.map(({ state, node }) => at([state, node]));
+  const text = [name, at(inputs), ...lines, ...named, ...changed].join('\n');
   const key = graphTexts.get(text) ?? graphTexts.size;
   graphTexts.set(text, key);
   graphKeys.set(graph, key);

@@ -1,10 +1,19 @@
 /** Parses the text form back into graphs. Types are recomputed and must equal the written ones. */
 import type * as ohm from 'ohm-js';
 import { DitcError } from './error.ts';
-import { GraphBuilder, type Graph, type Node, type OpTable, type Part } from './graph.ts';
+import { GraphBuilder, type OpTable } from './graph.ts';
 import { graphGrammar } from './grammar.ts';
 import { once } from './once.ts';
-import { DTYPES, formatType, type AttrValue, type DType, type TensorType } from './types.ts';
+import {
+  DTYPES,
+  formatType,
+  type AttrValue,
+  type DType,
+  type TensorType,
+  type Graph,
+  type Node,
+  type Part,
+} from './types.ts';
 import { verify, VerifyError } from './verify.ts';
 
 /** Reads text from outside: parsed, names of graphs told apart, and verified, with every mistake at its place in the text. */

@@ -1,6 +1,6 @@
 /** The text form of a graph. print → parse → print is a fixpoint (test/compiler/ir). */
-import { copyMark, graphKey, nodesOf, type Graph, type Node } from './graph.ts';
-import { formatType, isGraph, type AttrValue, type Attrs } from './types.ts';
+import { copyMark, graphKey, nodesOf } from './graph.ts';
+import { formatType, isGraph, type AttrValue, type Attrs, type Graph, type Node } from './types.ts';
 
 /** Constants longer than this print as base64 of their little-endian float64 bytes. */
 const MAX_INLINE_DATA = 16;

@@ -2,7 +2,7 @@
  * Optimisation remarks, after LLVM's: what a pass did about some values, or why it left them as they are, said where it was
  * decided. Passes take a sink that may be absent; `remarks?.missed(…)` then does not even build its text.
  */
-import type { Node } from './graph.ts';
+import type { Node } from './types.ts';
 
 export interface Remark {
   /** Who decided: a pass by its name, `merge`, `windows`, `in-place`, or `rule NAME`. */

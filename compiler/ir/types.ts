@@ -1,6 +1,4 @@
-/** Tensor types of the graph IR: a dtype and a static shape. */
-import type { Graph } from './graph.ts';
-
+/** What graphs consist of: tensors have a dtype and a static shape, nodes are made of others, and bodies of loops are graphs. */
 export const DTYPES = ['f32', 'f16', 'i32', 'u32', 'bool'] as const;
 export type DType = (typeof DTYPES)[number];
 export type Shape = readonly number[];
@@ -16,7 +14,54 @@ export type DenseData = Float64Array;
 export type AttrValue = number | string | boolean | readonly number[] | DenseData | Graph;
 export type Attrs = Readonly<Record<string, AttrValue>>;
 
-export const isGraph = (value: unknown): value is Graph => typeof value === 'object' && value !== null && 'updates' in value;
+export interface Node {
+  /** Creation order in its builder, hence a topological order. */
+  readonly id: number;
+  readonly op: string;
+  readonly inputs: readonly Node[];
+  readonly attrs: Attrs;
+  readonly type: TensorType;
+  /**
+   * Of a value that is computed once more (compiler/recompute), for which time that is: another node than the one it repeats, and
+   * computed only when it is wanted. Without it, equal applications are one node.
+   */
+  readonly copy?: number;
+  /** The TypeScript variable the value was bound to, when there is one. */
+  name?: string;
+  /** `file:line:col` of the call that made it. */
+  loc?: string;
+  /** The composite op it was expanded from. */
+  origin?: string;
+}
+
+export interface Output {
+  readonly name: string;
+  readonly node: Node;
+}
+
+/** A named piece of state and the value it holds after the graph has run. */
+export interface Update {
+  readonly state: Node;
+  readonly node: Node;
+}
+
+export interface Graph {
+  readonly name: string;
+  readonly inputs: readonly Node[];
+  readonly outputs: readonly Output[];
+  readonly updates: readonly Update[];
+  /** Of what is run as a part of another graph (rewrite/divide.ts). */
+  readonly part?: Part;
+}
+
+/** A part runs so many times in a row, each time that the whole is run and before what comes after it in the whole. */
+export interface Part {
+  readonly of: string;
+  readonly times: number;
+}
+
+export const isGraph = (value: unknown): value is Graph =>
+  typeof value === 'object' && value !== null && 'updates' in value;
 
 export const isFloat = (dtype: DType): boolean => dtype === 'f32' || dtype === 'f16';
 export const isInteger = (dtype: DType): boolean => dtype === 'i32' || dtype === 'u32';

@@ -3,8 +3,8 @@
  * a graph by hand can. Run after every pass in tests and under `--verify`.
  */
 import { DitcError, type ErrorParts } from './error.ts';
-import { nodesOf, ownerOf, results, type Graph, type Node, type OpTable } from './graph.ts';
-import { formatType, isGraph, sizeOf, type TensorType } from './types.ts';
+import { nodesOf, ownerOf, results, type OpTable } from './graph.ts';
+import { formatType, isGraph, sizeOf, type TensorType, type Graph, type Node } from './types.ts';
 
 /** Elements of one tensor stay addressable by a signed 32-bit index. */
 const MAX_ELEMENTS = 2 ** 31;
@@ -32,7 +32,8 @@ export function verify(graph: Graph, ops: OpTable): Graph {
   checkUpdates(graph);
   checkOwner(graph, nodes);
   const { times = 1 } = graph.part ?? {};
-  if (!(Number.isSafeInteger(times) && times >= 1)) broken(graph, undefined, 'a part runs once at least', `${times} times`);
+  if (!(Number.isSafeInteger(times) && times >= 1))
+    broken(graph, undefined, 'a part runs once at least', `${times} times`);
   return graph;
 }
 

@@ -18,7 +18,7 @@ export * as reductions from './reduce.ts';
 export { matmul, matmulDims } from './contract.ts';
 export * as composites from './composite.ts';
 export { scan } from './scan.ts';
-export { loopKey, loopParts, type LoopParts } from './loop.ts';
+export { inBodies, isLoop, loopKey, loopParts, type LoopParts } from './loop.ts';
 export { scatterAdd } from './along.ts';
 export { writeSlice } from './write-slice.ts';
 export { attention, attentionDims, LOWEST, scoreOperands } from './attention.ts';

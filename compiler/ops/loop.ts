@@ -2,7 +2,8 @@
  * Loops that are not unrolled: a graph, the body, that is computed again and again on what it made the time before. A node is one of the
  * results; those of one loop differ in nothing but `result`. The pass `divide` makes the body a part that is compiled once and replayed.
  */
-import { attrsKey, formatType, GraphBuilder, isGraph, nodesOf, sizeOf, type Attrs, type Graph, type Node, type TensorType } from '../ir/index.ts'; // prettier-ignore
+import { attrsKey, formatType, GraphBuilder, isGraph, nodesOf,
+  rebuild, sizeOf, type Attrs, type Graph, type Node, type TensorType } from '../ir/index.ts'; // prettier-ignore
 import { attrNumber, defineOp, opDef, shapeError } from './define.ts';
 import { dense, type Dense } from './dense.ts';
 import { Functional } from './functional.ts';
@@ -28,6 +29,8 @@ export const loopParts = ({ body, count, carries, slices, reverse }: Attrs): Loo
     isReverse: reverse === true,
   };
 };
+
+export const isLoop = ({ op }: Node): boolean => op === 'loop';
 
 /** The same of all results of a loop, and of no other's. */
 export const loopKey = ({ inputs, attrs }: Node): string =>
@@ -72,6 +75,26 @@ export const loop = defineOp({
   },
 });
 
+/** A graph with something done to the bodies of its loops. */
+export function inBodies(graph: Graph, change: (body: Graph) => Graph): Graph {
+  const bodies = new Map(
+    nodesOf(graph)
+      .filter(isLoop)
+      .map(({ attrs }) => [attrs.body as Graph, attrs.body as Graph]),
+  );
+  let isChanged = false;
+  for (const body of bodies.keys()) {
+    bodies.set(body, change(body));
+    isChanged ||= bodies.get(body) !== body;
+  }
+  if (!isChanged) return graph;
+  return rebuild(graph, opTable, (node, inputs, builder) => {
+    if (!isLoop(node)) return undefined;
+    const { body } = loopParts(node.attrs);
+    return builder.apply(node.op, inputs, { ...node.attrs, body: bodies.get(body)! }, node, node.copy);
+  });
+}
+
 /** h' = h·w + x, and it is what each turn gives too. */
 function sampleBody({ dtype, shape }: TensorType): Graph {
   const builder = new GraphBuilder(opTable);
@@ -103,7 +126,7 @@ function checkBody(inputs: readonly TensorType[], { body, count, carries, slices
   });
   const expected = [...given, 'i32[]'];
   if (expected.join() !== taken.join())
-    throw shapeError('loop', 'operands are not what its body takes', `${expected.join(', ')} and ${taken.join(', ')}`);
+    throw shapeError('loop', 'takes what its body does', `${expected.join(', ')} and ${taken.join(', ')}`);
   const carried = body.outputs.slice(0, carries).map(({ node }) => formatType(node.type));
   if (carried.join() !== taken.slice(0, carries).join())
     throw shapeError('loop', 'what it carries changes its type', `${taken.slice(0, carries).join(', ')} to ${carried.join(', ')}`); // prettier-ignore

@@ -6,8 +6,17 @@
  *         out = f(ys)                                                turn:   h_ = h', ys_[i] = y, i = i + 1   (count times)
  *                                                                    whole:  out = f(ys_)
  */
-import { GraphBuilder, nodesOf, type Graph, type Node, type TensorType, type Update } from '../ir/index.ts';
-import { Functional, loopKey, loopParts, opDef, opTable, type LoopParts } from '../ops/index.ts';
+import {
+  graphKey,
+  GraphBuilder,
+  nodesOf,
+  rebuild,
+  type Graph,
+  type Node,
+  type TensorType,
+  type Update,
+} from '../ir/index.ts';
+import { Functional, isLoop, loopKey, loopParts, opDef, opTable, type LoopParts } from '../ops/index.ts';
 import type { ModelContext } from './pass.ts';
 import { recogniseAll } from './recognise.ts';
 import { simplify } from './simplify.ts';
@@ -25,9 +34,30 @@ export function divideAll(graphs: readonly Graph[], context: ModelContext): read
 }
 
 /** The parts of a graph in the order in which they run first, and last what is left of it. */
-export function divide(graph: Graph): Graph[] {
+export function divide(whole: Graph): Graph[] {
+  const graph = joined(whole);
   const loops = loopsOf(graph);
-  return loops.length ? new Division(graph, loops).parts() : [graph];
+  return loops.length ? new Division(graph, loops).parts() : [whole];
+}
+
+/** Derivatives ask for a loop again that gives more than the same: then that one gives all. */
+function joined(graph: Graph): Graph {
+  const loops = nodesOf(graph).filter(isLoop);
+  const isMore = (more: Node, node: Node) => {
+    const [longer, shorter] = [more, node].map(({ attrs }) => loopParts(attrs).body);
+    const outputs = longer.outputs.slice(0, shorter.outputs.length);
+    if (longer.outputs.length <= shorter.outputs.length || graphKey({ ...longer, outputs }) !== graphKey(shorter)) return false; // prettier-ignore
+    return loopKey({ ...more, attrs: { ...more.attrs, body: shorter } }) === loopKey(node);
+  };
+  const size = ({ attrs }: Node) => loopParts(attrs).body.outputs.length;
+  const most = new Map<Node, Node>();
+  for (const node of loops)
+    for (const more of loops) if (isMore(more, node) && size(more) > size(most.get(node) ?? node)) most.set(node, more);
+  if (!most.size) return graph;
+  return rebuild(graph, opTable, (node, inputs, builder) => {
+    const more = most.get(node);
+    return more && builder.apply(node.op, inputs, { ...more.attrs, result: node.attrs.result }, node);
+  });
 }
 
 interface Loop extends LoopParts {
@@ -38,8 +68,6 @@ interface Loop extends LoopParts {
   readonly names: readonly string[];
   readonly operands: readonly Node[];
 }
-
-const isLoop = ({ op, attrs }: Node): boolean => opDef(op).kind === 'request' && 'body' in attrs;
 
 function loopsOf(graph: Graph): Loop[] {
   const loops = new Map<string, Loop>();
@@ -153,15 +181,14 @@ class Division {
     const kept = [...this.kept].filter(([, { by }]) => by === part);
     const carried = loop.operands.slice(0, loop.carries);
     const make = this.making(builder, part, [...carried, ...kept.map(([node]) => node)]);
-    const first = loop.isReverse ? loop.count - 1 : 0;
-    const turn = builder.apply('constant', [], { ...TURN, value: first });
+    const turn = builder.apply('constant', [], { ...TURN, value: loop.isReverse ? loop.count - 1 : 0 });
     const updates: Update[] = [
       ...carried.map((node, i) => ({
         state: stateOf(builder, resultName(loop, i), node.type, node),
         node: make(node),
       })),
       ...kept.map(([node, { name }]) => ({ state: stateOf(builder, name, node.type, node), node: make(node) })),
-      { state: stateOf(builder, turnName(loop), TURN), node: turn },
+      ...(countsTurns(loop) ? [{ state: stateOf(builder, turnName(loop), TURN), node: turn }] : []),
     ];
     return this.part(`${loop.name}.before`, { updates, times: 1 });
   }
@@ -191,7 +218,8 @@ class Division {
       return { state: stack, node: f.op('write_slice', [f.reshape(made.get(node)!, [1, ...shape]), turn, stack], { axis: 0 }) }; // prettier-ignore
     });
     const step = { state: turn, node: f.add(turn, isReverse ? -1 : 1) };
-    const updates = [...results.filter(({ state, node }) => state !== node), step];
+    const changed = results.filter(({ state, node }) => state !== node);
+    const updates = countsTurns(loop) ? [...changed, step] : changed;
     return this.part(loop.name, { updates, times: loop.count });
   }
 
@@ -217,6 +245,13 @@ class Division {
 }
 
 const TURN = { dtype: 'i32', shape: [] } as const;
+
+/** Whether turns are not all alike. */
+function countsTurns({ body, carries, slices }: Loop): boolean {
+  const turn = body.inputs.at(-1)!;
+  const isRead = nodesOf(body).some(({ inputs }) => inputs.includes(turn));
+  return slices > 0 || body.outputs.length > carries || isRead || body.outputs.some(({ node }) => node === turn);
+}
 
 const turnName = ({ names }: Loop): string => names.at(-1)!;
 

@@ -82,6 +82,7 @@ export const WRONG = {
   source: [...NOTHING, ...NUMBERS, { key: [], counter: [] }, { key: [1, 2], counter: [1, 2, 3] }, foreign],
   lane: [...NOTHING, -1, 4, 1.5, NaN, Infinity, foreign],
   callback: [...NOTHING.filter((value) => typeof value !== 'function'), ...NUMBERS, foreign],
+  structure: [null, 'x', [[1]], () => 1, true, 1n, NOTHING.at(-2), Promise.resolve(1), ...NUMBERS, [foreign], foreign],
   count: [...NOTHING, 0, -1, 1.5, NaN, Infinity, 2 ** 31, foreign],
 } as const satisfies Record<string, readonly unknown[]>;
 export type Kind = keyof typeof WRONG;
@@ -203,6 +204,13 @@ export const FUNCTIONS: Record<string, Case> = {
   rotaryAngles: of(['grid', 'even', 'std?'], () => [[2, 3], 8, 100]),
   cumsum: of(['tensor', 'axis?'], ({ x }) => [x, 1]),
   recurrence: of(['tensor', 'tensor', 'axis?'], ({ x }) => [x, x, 1]),
+  scan: of(['callback', 'structure', 'structure', 'options?'], ({ x }) => [
+    (h: Tensor, row: Tensor) => [h.add(row), h],
+    x,
+    x,
+    { reverse: true },
+  ]),
+  foriLoop: of(['count', 'callback', 'structure'], ({ x }) => [3, (h: Tensor) => h.mul(2), x]),
   linear: of(['tensor', 'tensor', 'tensor?'], ({ x, w, p }) => [x, w, p.param('bias', [4])]),
   concat: of(['tensors', 'axis?'], ({ x }) => [[x, x], 0]),
   stack: of(['tensors', 'axis?'], ({ x }) => [[x, x], 0]),

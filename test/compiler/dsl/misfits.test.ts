@@ -39,6 +39,33 @@ describe('what fits each argument but not the tensor', () => {
       ({ x }) => x.split([2, 2]),
       /^split: sizes do not add up: axis 1 of \[2,3\] in pieces of 2, 2/,
     ],
+    [
+      'scan over different numbers of turns',
+      ({ x, one }) => dsl.scan((h) => [h], x, { x, row: one.reshape(3, 2) }),
+      /^scan: xs differ in their first axis: \[2,3\] and \[3,2\]; give/,
+    ],
+    ['scan over nothing', ({ x }) => dsl.scan((h) => [h], x, []), /^scan: xs holds no tensor/],
+    [
+      'a scan that carries another type on',
+      ({ x }) => dsl.scan((h) => [h.sum(1)], x, x),
+      /^scan: a turn changes the type of carry, which it carries: it is f32\[2,3\] before, and f32\[2\] after; reshape/,
+    ],
+    [
+      'a scan that forgets what it carries',
+      ({ x }) => dsl.scan((() => ({ y: x })) as never, { h: x }, x),
+      /^scan: the step does not return what it carries: it carries { h }, and the step gives an object; return/,
+    ],
+    ['a step that multiplies what does not fit', ({ x }) => dsl.scan((h, row) => [h.matmul(row)], x, x), /^matmul: /],
+    [
+      'a parameter that is adapted by what does not fit',
+      ({ e, p, x }) => (e.adapt((_, value) => value.matmul(x)), p.param('v', [4, 4])),
+      /^matmul: inner sizes differ/,
+    ],
+    [
+      'an update in a loop',
+      ({ e, x, n }) => dsl.foriLoop(2, (h) => (e.update(n, n.add(1)), h), x),
+      /^update: n is updated in the body of a loop; carry/,
+    ],
     ['sum of bool', ({ b }) => b.sum(), /^sum: takes numbers: x is bool; use any\(\) or all\(\)/],
     ['mean of i32', ({ i }) => i.mean(), /^mean: only floating-point tensors have one/],
     ['any of f32', ({ x }) => x.any(), /^any: takes bool: x is f32; compare it/],

@@ -110,7 +110,7 @@ describe.each(allOps().map((def) => [def.name, def] as const))('%s', (name, def)
     expect(checked).toBeGreaterThan(0);
   });
 
-  when(differentiable(def))('has a gradient in f16 too', () => {
+  when(differentiable(def) && def.kind !== 'request')('has a gradient in f16 too', () => {
     for (const seed of seeds) {
       const { sample } = opCase(def, seed);
       const f = new Functional(new GraphBuilder(opTable));

@@ -1,0 +1,241 @@
+/** Loops that are not unrolled: what they compute, against the interpreter, and that nothing of them grows with their turns. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type {
+  Scope} from '../../compiler/dsl/index.ts';
+import {
+  constant,
+  foriLoop,
+  gradients,
+  scan,
+  sigmoid,
+  softmax,
+  stack,
+  tanh,
+  type Entry,
+  type Tensor,
+} from '../../compiler/dsl/index.ts';
+import { traceEntry } from '../../compiler/dsl/model.ts';
+import { resolveGradients } from '../../compiler/autodiff/index.ts';
+import { compileGraphs } from '../../compiler/compile.ts';
+import { PORTABLE } from '../../compiler/device.ts';
+import { interpret, opTable, Random, type Bindings } from '../../compiler/ops/index.ts';
+import { nodesOf, parseGraph, printGraph, verify, type Graph } from '../../compiler/ir/index.ts';
+import { relativeError, TestGpu } from '../helpers/gpu.ts';
+import { drawValues } from '../helpers/samples.ts';
+
+type Outputs = Record<string, Tensor>;
+
+const traced = (forward: (e: Entry) => Outputs): Graph =>
+  traceEntry({ config: {}, entries: { forward } }, 'forward', { batch: 1 }).graph;
+
+function valuesFor(graph: Graph): Bindings {
+  const random = new Random(5);
+  const leaves = nodesOf(graph).filter(({ op }) => op === 'input' || op === 'param' || op === 'state');
+  return Object.fromEntries(leaves.map(({ attrs, type }) => [String(attrs.name), drawValues(random, type, type.dtype === 'i32' ? [0, 3] : [-0.5, 0.5])])); // prettier-ignore
+}
+
+/** An LSTM over xs [T, N, d]: its last state and all outputs. */
+function lstm(p: Scope, xs: Tensor, size: number): Outputs {
+  const [, n] = xs.shape;
+  const zeros = constant(0).broadcastTo(n, size);
+  const [{ h, c }, all] = scan(
+    ({ h, c }, x) => {
+      const gates = p.linear('ih', x, 4 * size).add(p.linear('hh', h, 4 * size));
+      const [i, f, g, o] = gates.split(4, 1);
+      const next = sigmoid(f)
+        .mul(c)
+        .add(sigmoid(i).mul(tanh(g)));
+      const out = sigmoid(o).mul(tanh(next));
+      return [{ h: out, c: next }, out];
+    },
+    { h: zeros, c: zeros },
+    xs,
+  );
+  return { h, c, all };
+}
+
+const CASES: [string, (e: Entry) => Outputs][] = [
+  ['an LSTM', (e) => lstm(e.params, e.input('xs', [7, 2, 5]), 6)],
+  ['one turn', (e) => lstm(e.params, e.input('xs', [1, 2, 5]), 6)],
+  [
+    'from the last to the first, of several slices and results, one of them integers',
+    (e) => {
+      const [carry, ys] = scan(
+        ([sum, count], { x, k }, i) => [
+          [sum.mul(0.9).add(x), count.add(k)],
+          { before: sum, both: x.mul(i.cast('f32')), turn: i.add(count) },
+        ],
+        [e.input('h', [3]), constant(0, [], 'i32')],
+        { x: e.input('xs', [5, 3]), k: e.input('ks', [5], 'i32') },
+        { reverse: true },
+      );
+      return { sum: carry[0], count: carry[1], ...ys };
+    },
+  ],
+  [
+    'values that change places',
+    (e) => {
+      const [a, b] = foriLoop(7, ([a, b]) => [b, a.add(b)], [e.input('a', [4]), e.input('b', [4])]);
+      return { a, b };
+    },
+  ],
+  [
+    'a loop in a loop, which reads what the outer one carries',
+    (e) => {
+      const out = foriLoop(
+        3,
+        (x) => foriLoop(2, (y, i) => y.mul(0.5).add(x.mul(i.cast('f32'))), x.mul(2)),
+        e.input('x', [4]),
+      );
+      return { out };
+    },
+  ],
+  [
+    'one loop after the other, and a product that both and the rest read',
+    (e) => {
+      const w = e.params.param('w', [4, 4]);
+      const table = e.input('x', [4, 4]).matmul(w);
+      const [, ys] = scan((h, row) => [h.add(row), h.mul(row)], e.input('h', [4]), table);
+      const [z] = scan((z, y) => [z.add(y).mul(table.sum(0))], table.mean(0), ys);
+      return { z, rest: table.add(z) };
+    },
+  ],
+  [
+    'a block of attention whose weights turns share',
+    (e) => {
+      const x = e.input('x', [1, 5, 8]);
+      const block = (x: Tensor) => {
+        const [q, k, v] = ['q', 'k', 'v'].map((name) => e.params.linear(name, x, 8, { bias: false }));
+        const attended = softmax(q.matmul(k.transpose(1, 2)).mul(0.35)).matmul(v);
+        return x.add(e.params.linear('out', attended, 8));
+      };
+      return { x: foriLoop(4, block, x) };
+    },
+  ],
+];
+
+type Loss = (e: Entry, unrolled: boolean, input: (name: string, shape: number[]) => Tensor) => Tensor;
+
+/** Of turns that TypeScript unrolls, or the compiler does not. */
+function turns(
+  unrolled: boolean,
+  xs: Tensor,
+  init: Tensor[],
+  step: (carry: Tensor[], x: Tensor, i: Tensor) => [Tensor[], Tensor],
+): [Tensor[], Tensor] {
+  if (!unrolled) {
+    const [carry, ys] = scan((carry: Tensor[], x: Tensor, i) => step(carry, x, i), init, xs);
+    return [carry, ys];
+  }
+  const ys: Tensor[] = [];
+  let carry = init;
+  xs.unstack(0).forEach((x, i) => {
+    const [next, y] = step(carry, x, constant(i, [], 'i32'));
+    [carry] = [next];
+    ys.push(y);
+  });
+  return [carry, stack(ys)];
+}
+
+const LOSSES: [string, Loss][] = [
+  [
+    'an LSTM',
+    (e, unrolled, input) => {
+      const zeros = constant(0).broadcastTo(2, 4);
+      const [[h, c], ys] = turns(unrolled, input('xs', [5, 2, 3]), [zeros, zeros], ([h, c], x) => {
+        const gates = e.params.linear('ih', x, 16).add(e.params.linear('hh', h, 16));
+        const [i, f, g, o] = gates.split(4, 1);
+        const next = sigmoid(f)
+          .mul(c)
+          .add(sigmoid(i).mul(tanh(g)));
+        const out = sigmoid(o).mul(tanh(next));
+        return [[out, next], out];
+      });
+      return h.mul(c).sum().add(ys.square().mean());
+    },
+  ],
+  [
+    'a loop in a loop, of what the outer one carries and of its number',
+    (e, unrolled, input) => {
+      const [[y]] = turns(unrolled, input('xs', [3, 4]), [input('h', [4])], ([h], x, i) => {
+        const [[inner]] = turns(unrolled, e.params.param('w', [2, 4]), [h], ([z], w) => [[tanh(z.mul(w).add(x))], z]);
+        return [[inner.mul(i.cast('f32').add(1))], inner];
+      });
+      return y.square().sum();
+    },
+  ],
+  [
+    'attention in a block that is run again and again, and a value that is detached',
+    (e, unrolled, input) => {
+      const [[x]] = turns(unrolled, input('xs', [3, 1]), [input('x', [1, 5, 8])], ([x], k) => {
+        const [q, key, v] = ['q', 'k', 'v'].map((name) => e.params.linear(name, x, 8));
+        const attended = softmax(q.matmul(key.transpose(1, 2)).mul(0.35)).matmul(v);
+        return [[x.add(attended.mul(k)).add(x.detach())], k];
+      });
+      return x.square().mean();
+    },
+  ],
+];
+
+describe('loops', () => {
+  let gpu: TestGpu;
+  beforeAll(async () => {
+    gpu = await TestGpu.open();
+  });
+  afterAll(() => gpu.close());
+
+  it.each(CASES)('%s', async (_name, forward) => {
+    const graph = traced(forward);
+    const text = printGraph(graph);
+    expect(printGraph(verify(parseGraph(text, opTable), opTable))).toBe(text);
+    const values = valuesFor(graph);
+    const { outputs } = interpret(graph, values);
+    const got = await gpu.runGraph(graph, values);
+    for (const [name, { data }] of Object.entries(outputs))
+      expect(relativeError(got.outputs[name], data), name).toBeLessThan(1e-5);
+  });
+
+  it.each(LOSSES)('have the gradients of turns that are written one by one: %s', async (_name, loss) => {
+    const [looped, unrolled] = [false, true].map((isUnrolled) =>
+      traced((e) => {
+        const given: Tensor[] = [];
+        const value = loss(e, isUnrolled, (name, shape) => given[given.push(e.input(name, shape)) - 1]);
+        const all = [...given, ...e.parameters().map((parameter) => parameter.value)];
+        return Object.fromEntries([value, ...gradients(value, all)].map((tensor, i) => [`out${i}`, tensor]));
+      }),
+    );
+    const values = valuesFor(unrolled);
+    const { outputs } = interpret(resolveGradients(unrolled), values);
+    const interpreted = interpret(resolveGradients(looped), values).outputs;
+    const got = await gpu.runGraph(looped, values);
+    for (const [name, { data }] of Object.entries(outputs)) {
+      expect(relativeError(interpreted[name].data, data), name).toBeLessThan(1e-9);
+      expect(relativeError(got.outputs[name], data), name).toBeLessThan(1e-5);
+    }
+  });
+
+  it('runs a thousand turns, and again from the beginning', async () => {
+    const graph = traced((e) => lstm(e.params, e.input('xs', [1000, 1, 3]), 4));
+    const values = valuesFor(graph);
+    const { outputs } = interpret(graph, values);
+    for (let run = 0; run < 2; run++) {
+      const got = await gpu.runGraph(graph, values);
+      expect(relativeError(got.outputs.all, outputs.all.data)).toBeLessThan(1e-4);
+    }
+  });
+
+  it('takes as many kernels and dispatches, however many turns there are', () => {
+    const [few, many] = [500, 1000].map((turns) => {
+      const graph = traced((e) => lstm(e.params, e.input('xs', [turns, 1, 3]), 4));
+      return compileGraphs([graph], { device: PORTABLE });
+    });
+    const shown = ({ manifest }: typeof few) =>
+      Object.values(manifest.entries).map(({ dispatches }) => dispatches.map(({ kernel }) => kernel));
+    expect(shown(many)).toEqual(shown(few));
+    expect(many.manifest.entries.forward.parts).toEqual([
+      { entry: 'forward.scan.before', times: 1 },
+      { entry: 'forward.scan', times: 1000 },
+    ]);
+    expect(many.manifest.entries.forward.macs).toBe(2 * few.manifest.entries.forward.macs);
+  });
+});
