@@ -20,7 +20,8 @@ import { compileGraphs } from '../../compiler/compile.ts';
 import { PORTABLE } from '../../compiler/device.ts';
 import { interpret, opTable, Random, type Bindings } from '../../compiler/ops/index.ts';
 import { nodesOf, parseGraph, printGraph, verify, type Graph } from '../../compiler/ir/index.ts';
-import { relativeError, TestGpu } from '../helpers/gpu.ts';
+import { TestGpu } from '../helpers/gpu.ts';
+import { relativeError } from '../helpers/relative-error.ts';
 import { drawValues } from '../helpers/samples.ts';
 
 type Outputs = Record<string, Tensor>;
