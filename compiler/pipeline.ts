@@ -71,9 +71,14 @@ export const pipeline: readonly Pass[] = [
   pass('simplify', 'canonical form: views merge, identities vanish, constants fold', withBodies(simplify)),
   together('recognise', 'rules: online attention, merged linears', recogniseWithBodies),
   pass('gradients', 'derivatives that entries ask for', resolveGradients),
-  together('divide', 'the bodies of loops, and what comes before them, become parts that run by themselves', divideAll, {
-    divides: true,
-  }),
+  together(
+    'divide',
+    'the bodies of loops, and what comes before them, become parts that run by themselves',
+    divideAll,
+    {
+      divides: true,
+    },
+  ),
   pass('assemble', 'sums of padded pieces that fill a value become the pieces side by side', assemble),
   pass('cut', 'gradients of what was merged are computed one by one', cut),
   pass('join-linears', 'rules: sums of linears are one linear', joinLinears),
@@ -200,7 +205,10 @@ function runOnAll(
     verified(run(graphs, { device, remarksOn }), options),
   );
   const before = new Map(passed.map(({ graph, traced }) => [graph.name, traced]));
-  return made.map((graph): Passed => ({ graph, traced: divides && !graphs.includes(graph) ? graph : before.get(graph.name)! }));
+  return made.map((graph): Passed => ({
+    graph,
+    traced: divides && !graphs.includes(graph) ? graph : before.get(graph.name)!,
+  }));
 }
 
 const verified = (graphs: readonly Graph[], { verify: checked }: CompileOptions): readonly Graph[] =>

@@ -1,7 +1,6 @@
 /** Loops that are not unrolled: what they compute, against the interpreter, and that nothing of them grows with their turns. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type {
-  Scope} from '../../compiler/dsl/index.ts';
+import type { Scope } from '../../compiler/dsl/index.ts';
 import {
   constant,
   foriLoop,
