@@ -2,7 +2,7 @@
  * What goes wrong on a device outside any call: errors that no error scope caught, and its loss. The OpenDevice and all
  * programs on it listen at once; what one of them has told, the others keep to themselves.
  */
-import type { RuntimeError } from './error.ts';
+import { RuntimeError } from './error.ts';
 
 /** By WebGPU's own object for it, which all who listen are given. */
 const told = new WeakSet<object>();
@@ -35,4 +35,21 @@ export class Faults {
     if (error) told.add(originOf(error));
     return error;
   }
+}
+
+export function lost(cause: GPUDeviceLostInfo): RuntimeError {
+  const why = cause.message.trim() || `reason: ${cause.reason}`;
+  const fix = 'open a new device; if a kernel ran too long or memory ran out, build with a smaller --batch';
+  return new RuntimeError({ code: 'device-lost', what: 'the device was lost', why, fix, cause });
+}
+
+export function reported(cause: GPUError): RuntimeError {
+  const fix = 'this is a bug in ditc or the driver: please report it with this text';
+  const why = cause.message.trim();
+  return new RuntimeError({ code: 'gpu-error', what: 'the device reports an error', why, fix, cause });
+}
+
+export function unreadable(cause: unknown): RuntimeError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new RuntimeError({ code: 'gpu-error', what: 'reading from the device failed', why, cause });
 }

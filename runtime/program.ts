@@ -8,7 +8,7 @@ import type { MemoryPlan, MemoryReport } from './buffers.ts';
 import { beside, settled } from './beside.ts';
 import { checkDevice } from './check.ts';
 import { RuntimeError } from './error.ts';
-import { Faults } from './faults.ts';
+import { Faults, lost, reported, unreadable } from './faults.ts';
 import { Inputs } from './inputs.ts';
 import { compile } from './pipelines.ts';
 import type { OnCompiled } from './pipelines.ts';
@@ -82,11 +82,7 @@ export class Program {
     this.states = manifest.states.filter(({ name }) => isAllocated('state', name, plan));
     this.#tensors = new DeviceTensors(device, plan, buffers);
     device.addEventListener('uncapturederror', this.#onError);
-    void device.lost.then((cause) => {
-      const why = cause.message.trim() || `reason: ${cause.reason}`;
-      const fix = 'open a new device; if a kernel ran too long or memory ran out, build with a smaller --batch';
-      this.#faults.add(new RuntimeError({ code: 'device-lost', what: 'the device was lost', why, fix, cause }));
-    });
+    void device.lost.then((cause) => this.#faults.add(lost(cause)));
   }
 
   /**
@@ -111,7 +107,7 @@ export class Program {
         const values = artefact.data.get(spec.name) ?? new Float32Array();
         program.#put('constant', [spec], spec.name, values);
       }
-      const later = new Set(withPreludes(manifest, options.later ?? []));
+      const later = new Set(withParts(manifest, options.later ?? []));
       const first = entries.filter((name) => !later.has(name));
       await beside(program.#compile(first, options.onProgress), options.meanwhile?.(program));
       program.#guard();
@@ -125,7 +121,7 @@ export class Program {
   /** Compiles what of the entries and their preludes was left for later. @throws RuntimeError as {@link Program.create}. */
   async ready(entries: readonly string[], onProgress?: OnCompiled): Promise<void> {
     this.#guard();
-    const missing = withPreludes(this.manifest, entries).filter((name) => !this.#replays.has(name));
+    const missing = withParts(this.manifest, entries).filter((name) => !this.#replays.has(name));
     if (missing.length) await this.#compile(missing, onProgress);
     this.#guard();
   }
@@ -341,17 +337,13 @@ export class Program {
       return await work();
     } catch (cause) {
       await this.#events();
-      const why = cause instanceof Error ? cause.message : String(cause);
-      throw new RuntimeError({ code: 'gpu-error', what: 'reading from the device failed', why, cause });
+      throw unreadable(cause);
     }
   }
 
   readonly #onError = (event: GPUUncapturedErrorEvent): void => {
     event.preventDefault(); // Dawn and browsers would also print it.
-    const fix = 'this is a bug in ditc or the driver: please report it with this text';
-    const cause = event.error;
-    const why = cause.message.trim();
-    this.#faults.add(new RuntimeError({ code: 'gpu-error', what: 'the device reports an error', why, fix, cause }));
+    this.#faults.add(reported(event.error));
   };
 
   /** Lets the device's pending events arrive, then throws what they brought. */
