@@ -3,7 +3,7 @@
  * zero (gates, output heads) would make the check of whatever they multiply an empty one.
  */
 import type { Manifest, ParamSpec, TensorSpec } from '../../compiler/emit/artefact.ts';
-import { isFloat, sizeOf } from '../../compiler/ir/index.ts';
+import { isFloat, sizeOf } from '../../compiler/ir/types.ts';
 import { fillNormal, fillUniform, keyOf } from '../../runtime/random.ts';
 import type { Program } from '../../runtime/program.ts';
 import type { Values } from '../../runtime/transfer.ts';

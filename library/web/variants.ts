@@ -11,22 +11,22 @@ export interface WebVariant {
 /** What most GPUs' subgroups are, where they are of one size: NVIDIA's, Apple's and AMD's in its newer drivers. */
 const LANES = 32;
 
-const withFeatures = (name: string, features: readonly string[]): DeviceSpec => ({
+const withFeatures = (name: string, features: readonly string[], lanes: number): DeviceSpec => ({
   ...PORTABLE,
   name,
   description: `WebGPU’s default limits, with ${features.join(' and ')}`,
   features,
-  subgroups: features.includes('subgroups') ? { min: LANES, max: LANES } : null,
+  subgroups: features.includes('subgroups') ? { min: lanes, max: lanes } : null,
 });
 
 /**
  * The best one first; the last needs nothing that a browser may lack. Those that multiply f16 are built only where f16 was asked for:
- * precision is the user's word.
+ * precision is the user's word. Subgroups are of so many lanes.
  */
-export function variantsOf(dtype: Precision): readonly WebVariant[] {
+export function variantsOf(dtype: Precision, lanes = LANES): readonly WebVariant[] {
   const variant = (name: string, features: readonly string[], own: Precision): WebVariant => ({
     name,
-    device: features.length ? withFeatures(`web-${name}`, features) : PORTABLE,
+    device: features.length ? withFeatures(`web-${name}`, features, lanes) : PORTABLE,
     dtype: own,
   });
   const halves = [variant('f16-sg', ['shader-f16', 'subgroups'], 'f16'), variant('f16', ['shader-f16'], 'f16')];
