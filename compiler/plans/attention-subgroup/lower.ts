@@ -1,17 +1,27 @@
 /**
- * Online attention by one subgroup per workgroup, without workgroup memory or barriers: what CPU SIMD devices like. A lane
- * scores its own keys against a block of query rows, then owns columns of the output; weights reach the other lanes by
- * shuffles. Statistics are f32 and never leave the registers. Milakov & Gimelshein 2018, Dao et al. 2022.
+ * Online attention by one subgroup per workgroup: what CPU SIMD devices like. A lane scores four neighbouring keys against a block
+ * of query rows; the scores pass through workgroup memory, and a lane then has those of rows of its own, whose largest, sum and
+ * exponentials are no other lane's concern. Of the output a lane owns columns; what belongs to a row reaches all by broadcasts, whose
+ * lanes are written down: a lane that is not known, and a reduction, take a loop over the lanes there. Statistics are f32 and never leave
+ * the registers. Milakov & Gimelshein 2018, Dao et al. 2022.
  */
 import { sizeOf, type Node } from '../../ir/index.ts';
-import type { SubgroupAttentionPlan } from './plan.ts';
+import { columnsOf, type SubgroupAttentionPlan } from './plan.ts';
 import { fixedIndex, type Index } from '../../kernel/index-map.ts';
 import { broadcastIndex } from '../../kernel/inline.ts';
-import type { Expr, Intrinsic, Variable } from '../../kernel/ir.ts';
-import { batchIndex, builtins, range, storeElement, type Launch, type Site } from '../common.ts';
+import type { Expr, SharedArray, Variable } from '../../kernel/ir.ts';
+import { asVector, batchIndex, builtins, range, storeElement, type Launch, type Site } from '../common.ts';
 import { absent, adjustScore, lowest, rowShare, scaledScore } from '../scores.ts';
 
-/** What the parts of the kernel share. Rows go by fours: `[…][g]` is a vec4f of rows 4g … 4g+3. */
+/** Columns of the output that a lane owns side by side: four, or one. */
+interface Columns {
+  /** The lane's, the last where there are no more. */
+  readonly own: readonly Index[];
+  /** Sums of each row: vectors of four, or numbers. */
+  readonly sums: readonly Variable[];
+}
+
+/** What the parts of the kernel share. */
 interface Block {
   readonly site: Site;
   readonly plan: SubgroupAttentionPlan;
@@ -20,205 +30,262 @@ interface Block {
   readonly batch: readonly Index[];
   readonly row0: Index;
   readonly lane: Index;
-  /** Running maximum and sum (of the lane's own keys) of each row. */
+  /** The lane's rows, one of every `lanes`, the last where there are no more. */
+  readonly rows: readonly Index[];
+  /** Running maximum and sum of these. */
   readonly top: readonly Variable[];
   readonly sum: readonly Variable[];
-  /** The lane's columns of the output: lane, lane + lanes, … */
-  readonly output: readonly (readonly Variable[])[];
-  readonly columns: readonly Index[];
+  /** Scores of a block of keys, four to a vector: `[row][keys]`. */
+  readonly scores: SharedArray;
+  readonly columns: readonly Columns[];
 }
 
 export function subgroupAttention(site: Site, plan: SubgroupAttentionPlan): Launch {
   const { b, inline, region } = site;
   const { ix } = inline;
+  const { lanes } = plan;
   const [q, k, v] = region.anchor!.inputs.map((node) => node.type.shape);
   const [m, n, e] = [q[q.length - 2], k[k.length - 2], v[v.length - 1]];
   const gridX = Math.ceil(m / plan.rows);
   const batchShape = region.anchor!.type.shape.slice(0, -2);
-  const quads = range(plan.rows / 4);
-  const lane = ix.atom(builtins(b).lane, plan.lanes - 1);
-  const batch = batchIndex(site, batchShape);
+  const lane = ix.atom(builtins(b).lane, lanes - 1);
   const row0 = ix.scale(ix.atom(builtins(b).groupX, gridX - 1), plan.rows);
-  const perLane = range(Math.ceil(e / plan.lanes));
-  const columns = perLane.map((j) => ix.clamp(ix.offset(lane, j * plan.lanes), e - 1, `column_${j}`));
-  const none = splat(site, lowest(site));
+  const groups = range(plan.rows / lanes);
   const block: Block = {
     site,
     plan,
     m,
     n,
-    batch,
+    batch: batchIndex(site, batchShape),
     row0,
     lane,
-    top: quads.map((g) => b.variable(`top_${g}`, none)),
-    sum: quads.map((g) => b.variable(`sum_${g}`, zero(site))),
-    output: perLane.map((j) => quads.map((g) => b.variable(`out_${j}_${g}`, zero(site)))),
-    columns,
+    rows: groups.map((h) => ix.clamp(ix.offset(ix.add(row0, lane), h * lanes), m - 1, `row_${h}`)),
+    top: groups.map((h) => b.variable(`top_${h}`, lowest(site))),
+    sum: groups.map((h) => b.variable(`sum_${h}`, number(site, 0))),
+    scores: b.sharedArray('scores', plan.rows * lanes, 'vec4f'),
+    columns: startColumns(site, plan, lane, e),
   };
-  const blocks = Math.ceil(n / (plan.lanes * plan.keys));
+  const blocks = Math.ceil(n / (4 * lanes));
   b.loop(
     'block',
     blocks,
     (t) => {
-      const key0 = ix.scale(ix.atom(t, blocks - 1), plan.lanes * plan.keys);
+      const key0 = ix.scale(ix.atom(t, blocks - 1), 4 * lanes);
       b.comment('scores of this block of keys');
-      const scores = scoreBlock(block, key0);
-      b.comment('running maximum and sum of each row');
-      exponentiate(block, scores);
+      scoreBlock(block, key0);
+      b.barrier();
+      b.comment('running maximum of each row, and what was added up under the one before');
+      groups.forEach((h) => raise(block, key0, h));
       b.comment('output += weights · V');
-      accumulate(block, key0, scores);
+      accumulate(block, key0);
+      b.barrier();
     },
     true,
   );
+  writeStats(block);
   writeOutput(block, e);
-  return { workgroupSize: plan.lanes, grid: [gridX, 1, sizeOf(batchShape)] };
+  return { workgroupSize: lanes, grid: [gridX, 1, sizeOf(batchShape)] };
 }
 
+const number = ({ b }: Site, value: number): Expr => b.literal(value, 'f32');
 const splat = ({ b }: Site, value: Expr): Expr => b.call('vec4f', [value], 'vec4f');
-const zero = (site: Site): Expr => splat(site, site.b.literal(0, 'f32'));
 
-/** A subgroup operation on each of four rows. */
-function acrossLanes({ b }: Site, fn: Intrinsic, rows: Variable, ...more: readonly Expr[]): Expr {
-  const parts = range(4).map((r) => b.call(fn, [b.component(b.read(rows), r), ...more]));
-  return b.call('vec4f', parts, 'vec4f');
+function startColumns(site: Site, { rows, lanes }: SubgroupAttentionPlan, lane: Index, e: number): Columns[] {
+  const { b, inline } = site;
+  const { ix } = inline;
+  const { fours, ones } = columnsOf(e, lanes);
+  const sums = (hint: string, zero: Expr) => range(rows).map((r) => b.variable(`${hint}_${r}`, zero));
+  return [
+    ...range(fours).map((j) => {
+      const four = ix.clamp(ix.offset(lane, j * lanes), e / 4 - 1, `four_${j}`);
+      const own = range(4).map((u) => ix.offset(ix.scale(four, 4), u));
+      return { own, sums: sums(`out_${j}`, splat(site, number(site, 0))) };
+    }),
+    ...range(ones).map((j) => ({
+      own: [ix.clamp(ix.offset(lane, (4 * fours + j) * lanes), e - 1, `column_${j}`)],
+      sums: sums(`out_${fours + j}`, number(site, 0)),
+    })),
+  ];
 }
 
 const at = ({ inline }: Site, node: Node, index: readonly Index[]): Expr =>
   inline.value(node, broadcastIndex(index, node.type.shape));
 
-/** Scores of the lane's keys against all rows: `[key][g]`. */
-function scoreBlock(block: Block, key0: Index): Variable[][] {
-  const { site, plan, n, m, batch, row0, lane } = block;
+/** One value, or four as a vector. */
+const together = (site: Site, values: readonly Expr[]): Expr =>
+  values.length === 1 ? values[0] : asVector(site, values);
+
+const part = ({ b }: Site, of: Expr, u: number): Expr => (of.type === 'vec4f' ? b.component(of, u) : of);
+
+/** A value that a lane has of each of its rows, in every lane: that of row r. */
+const ofRow = ({ site: { b }, plan: { lanes } }: Block, own: readonly Expr[], r: number): Expr =>
+  b.bind('row', b.call('subgroupBroadcast', [own[Math.floor(r / lanes)], b.u32(r % lanes)]));
+
+/** Adds to the sum of each row its own values times those of the columns, step by step. */
+function addProducts(
+  block: Block,
+  own: readonly Expr[],
+  columns: readonly (readonly [Columns['sums'], readonly Expr[]])[],
+) {
+  const { site, plan } = block;
+  const { b } = site;
+  for (const r of range(plan.rows)) {
+    const row = ofRow(block, own, r);
+    for (const [sums, steps] of columns) {
+      const added = steps.reduce((before, step, u) => {
+        const factor = part(site, row, u);
+        return b.call('fma', [step.type === 'vec4f' ? splat(site, factor) : factor, step, before], step.type);
+      }, b.read(sums[r]));
+      b.assign(sums[r], added);
+    }
+  }
+}
+
+/** Products of the lane's four keys and all rows, to workgroup memory. */
+function scoreBlock(block: Block, key0: Index): void {
+  const { site, plan, n, batch, lane, rows, scores } = block;
   const { b, inline, region } = site;
   const { ix } = inline;
   const [q, k] = region.anchor!.inputs;
   const d = k.type.shape[k.type.shape.length - 1];
-  const mine = range(plan.keys).map((c) => ix.offset(ix.add(key0, lane), c * plan.lanes));
-  const keys = mine.map((key, c) => ix.clamp(key, n - 1, `key_${c}`));
-  const rows = range(plan.rows / plan.lanes).map((h) =>
-    ix.clamp(ix.offset(ix.add(row0, lane), h * plan.lanes), m - 1, `row_${h}`),
-  );
-  const quads = range(plan.rows / 4);
-  const scores = keys.map((_, c) => quads.map((g) => b.variable(`s_${c}_${g}`, zero(site))));
-  b.loop('d', d, (i) => {
-    const column = ix.atom(i, d - 1);
-    const loadedRows = rows.map((row) => b.bind('q_v', at(site, q, [...batch, row, column])));
-    const loadedKeys = keys.map((key) => b.bind('k_v', at(site, k, [...batch, key, column])));
-    quads.forEach((g) => {
-      const row = (r: number) =>
-        b.call('subgroupBroadcast', [
-          loadedRows[Math.floor((4 * g + r) / plan.lanes)],
-          b.u32((4 * g + r) % plan.lanes),
-        ]);
-      const four = b.bind(`q_${g}`, b.call('vec4f', range(4).map(row), 'vec4f'));
-      loadedKeys.forEach((key, c) =>
-        b.assign(scores[c][g], b.call('fma', [four, splat(site, key), b.read(scores[c][g])], 'vec4f')),
-      );
-    });
+  const keys = range(4).map((c) => ix.clamp(ix.offset(ix.add(key0, ix.scale(lane, 4)), c), n - 1, `key_${c}`));
+  const sums = range(plan.rows).map((r) => b.variable(`s_${r}`, splat(site, number(site, 0))));
+  // Four neighbours are loaded at once.
+  const count = d % 4 ? 1 : 4;
+  b.loop('d', d / count, (i) => {
+    const steps = range(count).map((u) => ix.offset(ix.scale(ix.atom(i, d / count - 1), count), u));
+    const load = (node: Node, row: Index) =>
+      b.bind(`${node === q ? 'q' : 'k'}_v`, together(site, steps.map((c) => at(site, node, [...batch, row, c])))); // prettier-ignore
+    const loaded = keys.map((key) => load(k, key));
+    const columns = steps.map((_, u) => b.bind(`k_${u}`, asVector(site, loaded.map((four) => part(site, four, u))))); // prettier-ignore
+    const own = rows.map((row) => load(q, row));
+    addProducts(block, own, [[sums, columns]]);
   });
-  scores.forEach((quad, c) =>
-    quad.forEach((score, g) => {
-      const adjusted = adjustFour(block, b.read(score), 4 * g, keys[c]);
-      const beyond = () => b.binary('>=', ix.expr(mine[c]), b.u32(n));
-      const away = splat(site, absent(site));
-      b.assign(score, keys[c] === mine[c] ? adjusted : b.call('select', [adjusted, away, beyond()]));
-    }),
-  );
-  return scores;
+  sums.forEach((sum, r) => b.storeShared(scores, ix.expr(ix.offset(lane, r * plan.lanes)), b.read(sum)));
 }
 
-/** The scores of four rows with one key, of their products. */
-function adjustFour({ site, m, batch, row0 }: Block, products: Expr, first: number, key: Index): Expr {
+/** Where four scores of the lane's own row lie. */
+const ownScores = ({ site, plan, lane, scores }: Block, h: number, i: Expr) => {
+  const { ix } = site.inline;
+  const row = ix.scale(ix.offset(lane, h * plan.lanes), plan.lanes);
+  return [scores, ix.expr(ix.add(row, ix.atom(i, plan.lanes - 1)))] as const;
+};
+
+/** The four keys of a step, the last where there are no more, and what is put in the place of a value of one that is not there. */
+function stepOf({ site, plan, n }: Block, key0: Index, i: Expr) {
   const { b, inline } = site;
-  const rows = range(4).map((r) => inline.ix.clamp(inline.ix.offset(row0, first + r), m - 1, `row_${first + r}`));
-  const parts = rows.map((row, r) =>
-    adjustScore(site, scaledScore(site, b.component(products, r)), [...batch, row, key]),
-  );
-  return b.call('vec4f', parts, 'vec4f');
+  const { ix } = inline;
+  const wanted = range(4).map((u) => ix.offset(ix.add(key0, ix.scale(ix.atom(i, plan.lanes - 1), 4)), u));
+  const keys = wanted.map((key, u) => ix.clamp(key, n - 1, `key_${u}`));
+  const present = (u: number, value: Expr, otherwise: Expr) =>
+    keys[u] === wanted[u]
+      ? value
+      : b.call('select', [otherwise, value, b.binary('<', ix.expr(wanted[u]), b.u32(n))], value.type);
+  return { keys, present };
 }
 
-/** Scores become weights under the new maximum; sum and output so far are rescaled to it. */
-function exponentiate({ site, top, sum, output }: Block, scores: readonly Variable[][]): void {
+/** Products of the lane's own row become scores; its maximum follows, and sum and output so far are rescaled to it. */
+function raise(block: Block, key0: Index, h: number): void {
+  const { site, plan, batch, rows, top, sum, columns } = block;
   const { b } = site;
-  const max = (x: Expr, y: Expr) => b.call('max', [x, y]);
-  const exp = (x: Expr) => b.call('exp', [x]);
-  top.forEach((highest, g) => {
-    const own = b.variable(`own_${g}`, scores.map((quad) => b.read(quad[g])).reduce(max));
-    const now = b.bind(`now_${g}`, max(b.read(highest), acrossLanes(site, 'subgroupMax', own)));
-    const factor = b.bind(`factor_${g}`, exp(b.binary('-', b.read(highest), now)));
-    b.assign(highest, now);
-    for (const quad of scores) b.assign(quad[g], exp(b.binary('-', b.read(quad[g]), now)));
-    const weights = scores.map((quad) => b.read(quad[g])).reduce((x, y) => b.binary('+', x, y));
-    b.assign(sum[g], b.call('fma', [b.read(sum[g]), factor, weights]));
-    for (const column of output) b.assign(column[g], b.binary('*', b.read(column[g]), factor));
-  });
+  const highest = b.variable(`now_${h}`, b.read(top[h]));
+  b.loop(
+    'i',
+    plan.lanes,
+    (i) => {
+      const { keys, present } = stepOf(block, key0, i);
+      const place = ownScores(block, h, i);
+      const products = b.bind('products', b.loadShared(...place));
+      const scores = keys.map((key, u) => {
+        const scaled = scaledScore(site, b.component(products, u));
+        return b.bind('score', present(u, adjustScore(site, scaled, [...batch, rows[h], key]), absent(site)));
+      });
+      b.storeShared(...place, b.call('vec4f', scores, 'vec4f'));
+      b.assign(
+        highest,
+        scores.reduce((x, y) => b.call('max', [x, y]), b.read(highest)),
+      );
+    },
+    true,
+  );
+  const factor = b.bind(`factor_${h}`, b.call('exp', [b.binary('-', b.read(top[h]), b.read(highest))]));
+  b.assign(top[h], b.read(highest));
+  b.assign(sum[h], b.binary('*', b.read(sum[h]), factor));
+  for (const r of range(plan.lanes)) {
+    const of = b.bind('of', b.call('subgroupBroadcast', [factor, b.u32(r)]));
+    for (const { sums } of columns) {
+      const so = sums[h * plan.lanes + r];
+      b.assign(so, b.binary('*', b.read(so), so.type === 'vec4f' ? splat(site, of) : of));
+    }
+  }
 }
 
-function accumulate(block: Block, key0: Index, weights: readonly Variable[][]): void {
-  const { site, plan, n, batch, columns, output } = block;
-  const { b, inline, region } = site;
-  const { ix } = inline;
+function accumulate(block: Block, key0: Index): void {
+  const { site, plan, batch, top, sum, columns } = block;
+  const { b, region } = site;
   const v = region.anchor!.inputs[2];
-  const addKey = (i: Expr, c: number) => {
-    const from = ix.atom(i, plan.lanes - 1);
-    const wanted = ix.offset(ix.add(key0, from), c * plan.lanes);
-    const key = ix.clamp(wanted, n - 1, `key_${c}`);
-    // A key that is not there weighs 0, but 0 · ∞ is NaN.
-    const present = (x: Expr) =>
-      key === wanted ? x : b.call('select', [b.literal(0, 'f32'), x, b.binary('<', ix.expr(wanted), b.u32(n))]);
-    const four = weights[c].map((weight, g) => b.bind(`w_${g}`, acrossLanes(site, 'subgroupShuffle', weight, i)));
-    columns.forEach((column, j) => {
-      const value = splat(site, b.bind('v_v', present(at(site, v, [...batch, key, column]))));
-      four.forEach((w, g) => b.assign(output[j][g], b.call('fma', [w, value, b.read(output[j][g])], 'vec4f')));
+  const step = (i: Expr) => {
+    const { keys, present } = stepOf(block, key0, i);
+    const own = top.map((highest, h) => {
+      const above = b.binary('-', b.loadShared(...ownScores(block, h, i)), splat(site, b.read(highest)));
+      const weights = b.bind(`w_${h}`, b.call('exp', [above]));
+      b.assign(sum[h], b.binary('+', b.read(sum[h]), b.call('dot', [weights, splat(site, number(site, 1))], 'f32')));
+      return weights;
     });
+    // A key that is not there weighs 0, but 0 · ∞ is NaN.
+    const valuesOf = (own: readonly Index[]) =>
+      keys.map((key, u) => {
+        const value = together(site, own.map((column) => at(site, v, [...batch, key, column]))); // prettier-ignore
+        const nothing = number(site, 0);
+        return b.bind('v_v', present(u, value, own.length > 1 ? splat(site, nothing) : nothing));
+      });
+    addProducts(block, own, columns.map((column) => [column.sums, valuesOf(column.own)])); // prettier-ignore
   };
-  b.loop('i', plan.lanes, (i) => range(plan.keys).forEach((c) => addKey(i, c)), true);
+  b.loop('i', plan.lanes, step, true);
 }
 
+/** Each row's share of its columns: by fours, then one by one. */
 function writeOutput(block: Block, e: number): void {
-  const { site, plan, m, batch, row0, lane, sum, output } = block;
+  const { site, plan, m, batch, row0, lane, sum, columns } = block;
   const { b, inline } = site;
   const { ix } = inline;
-  const totals = sum.map((part, g) => b.bind(`total_${g}`, acrossLanes(site, 'subgroupAdd', part)));
-  writeStats(block, totals);
-  const quotients = output.map((column, j) =>
-    column.map((part, g) => b.bind(`attended_${j}_${g}`, b.binary('/', b.read(part), totals[g]))),
-  );
-  const flat = quotients.flatMap((column) => range(plan.rows).map((r) => b.component(column[r >> 2], r % 4)));
-  const tile = b.privateArray('tile', flat);
-  const store = (j: Expr, r: Expr) => {
-    const column = ix.add(lane, ix.scale(ix.atom(j, output.length - 1), plan.lanes));
-    const local = ix.atom(r, plan.rows - 1);
-    const place = ix.add(ix.scale(ix.atom(j, output.length - 1), plan.rows), local);
-    const value = b.bind('attended', b.loadShared(tile, ix.expr(place)));
-    storeElement(site, batch, [ix.add(row0, local), m], [column, e], value);
+  const { fours, ones } = columnsOf(e, plan.lanes);
+  const totals = sum.map((total) => b.read(total));
+  const shared = range(plan.rows).map((r) => ofRow(block, totals, r));
+  const write = (from: readonly Columns[], width: number, columnOf: (j: Index) => Index) => {
+    const values = from.flatMap(({ sums }) =>
+      range(width).flatMap((u) => sums.map((of, r) => b.binary('/', part(site, b.read(of), u), shared[r]))),
+    );
+    const tile = b.privateArray('tile', values);
+    const count = from.length * width;
+    const store = (j: Expr, r: Expr) => {
+      const local = ix.atom(r, plan.rows - 1);
+      const column = ix.atom(j, count - 1);
+      const value = b.bind('attended', b.loadShared(tile, ix.expr(ix.add(ix.scale(column, plan.rows), local))));
+      storeElement(site, batch, [ix.add(row0, local), m], [columnOf(column), e], value);
+    };
+    b.loop('j', count, (j) => b.loop('r', plan.rows, (r) => store(j, r), true), true);
   };
-  b.loop('j', output.length, (j) => b.loop('r', plan.rows, (r) => store(j, r), true), true);
+  const byFours = (j: Index) => {
+    const [four, u] = ix.divmod(j, 4);
+    return ix.add(ix.scale(ix.add(lane, ix.scale(four, plan.lanes)), 4), u);
+  };
+  if (fours) write(columns.slice(0, fours), 4, byFours);
+  const first = ix.offset(lane, 4 * fours * plan.lanes);
+  if (ones) write(columns.slice(fours), 1, (j) => ix.add(first, ix.scale(j, plan.lanes)));
 }
 
-/** Where a derivative wants them: each row's largest score, and one over its sum of exponentials, by the first lane. */
-function writeStats({ site, plan, m, batch, row0, lane, top }: Block, totals: readonly Expr[]): void {
+/** Where a derivative wants them: each row's largest score, and one over its sum of exponentials. */
+function writeStats(block: Block): void {
+  const { site, plan, m, batch, row0, lane, top, sum } = block;
   const { b, inline, outputs } = site;
   const { ix } = inline;
   const anchor = outputs.find((output) => output.anchor)?.anchor;
   if (!anchor) return;
-  const stats = range(plan.rows).flatMap((r) => [
-    b.component(b.read(top[r >> 2]), r % 4),
-    rowShare(site, b.component(totals[r >> 2], r % 4)),
-  ]);
-  const tile = b.privateArray('stats', stats);
-  b.when(b.binary('==', ix.expr(lane), b.u32(0)), () =>
-    b.loop(
-      'r',
-      plan.rows,
-      (r) => {
-        const local = ix.atom(r, plan.rows - 1);
-        range(2).forEach((i) => {
-          const value = b.bind('stat', b.loadShared(tile, ix.expr(ix.offset(ix.scale(local, 2), i))));
-          storeElement(site, batch, [ix.add(row0, local), m], [fixedIndex(i), 2], value, anchor);
-        });
-      },
-      true,
-    ),
-  );
+  top.forEach((highest, h) => {
+    const row = ix.offset(ix.add(row0, lane), h * plan.lanes);
+    [b.read(highest), b.bind('share', rowShare(site, b.read(sum[h])))].forEach((value, i) =>
+      storeElement(site, batch, [row, m], [fixedIndex(i), 2], value, anchor),
+    );
+  });
 }

@@ -2,6 +2,7 @@ import { fixedSubgroupSize, prefersSubgroupProducts, type DeviceSpec } from '../
 import {
   badCount,
   badGrid,
+  badMemory,
   badRegisters,
   combinations,
   isRejected,
@@ -12,58 +13,64 @@ import {
 import { onlineCost, sizesOf } from '../online-attention.ts';
 
 /**
- * Online attention by one subgroup per workgroup: `rows` queries (a multiple of 4 and of `lanes`) against `keys` keys a lane
- * at a time; a lane accumulates every `lanes`-th column of the output. No workgroup memory, no barrier.
+ * Online attention by one subgroup per workgroup: `rows` queries (a multiple of `lanes`) against four keys a lane at a time. A lane
+ * accumulates columns of the output, by fours as far as these are for all lanes.
  */
 export interface SubgroupAttentionPlan {
   readonly family: 'attention-subgroup';
   readonly lanes: number;
   readonly rows: number;
-  readonly keys: number;
 }
-
-/** Columns of the output that a lane can hold in registers. */
-const MAX_LANE_COLUMNS = 12;
 
 export const planning: Planning<SubgroupAttentionPlan> = {
   name: 'attention-subgroup',
-  doc: 'Online attention by one subgroup in registers, weights spread by shuffles.',
+  doc: 'Online attention by one subgroup in registers, scores passed on through workgroup memory.',
   computes: ['attention'],
   provides: ['further contractions'],
   propose,
   refuses,
   candidates,
-  order: ({ keys }) => `${keys} keys a lane`,
+  order: () => 'four keys a lane',
   cost: ({ rows }, group) => onlineCost(group, rows),
-  describe: ({ lanes, rows, keys }) => `online in one subgroup, ${rows} queries × ${keys * lanes} keys at a time`,
+  describe: ({ lanes, rows }) => `online in one subgroup, ${rows} queries × ${4 * lanes} keys at a time`,
+  byFours: () => true,
 };
+
+/** Of `width` columns, what a lane owns: vectors of four neighbours, and single ones. */
+export function columnsOf(width: number, lanes: number): { readonly fours: number; readonly ones: number } {
+  const fours = width % 4 ? 0 : Math.floor(width / (4 * lanes));
+  const ones = Math.ceil((width - 4 * fours * lanes) / lanes);
+  return ones === 4 ? { fours: fours + 1, ones: 0 } : { fours, ones };
+}
+
+/** Queries at a time: more are no faster, and compile for longer. */
+const MOST_ROWS = 32;
 
 function propose(group: Group, device: DeviceSpec): SubgroupAttentionPlan | Rejection {
   const lanes = fixedSubgroupSize(device);
   if (!lanes || lanes < 4 || lanes > 16 || !prefersSubgroupProducts(device))
     return { rejected: `${device.name} is no software device with subgroups of 4 to 16` };
-  const { m, n, e } = sizesOf(group);
-  const most = MAX_LANE_COLUMNS * lanes;
-  if (e > most) return { rejected: `values of width ${e}: the registers of ${lanes} lanes hold ${most}` };
-  // Larger blocks run some 10 % faster and compile for twice as long: worth it where there is much to do.
-  return { family: 'attention-subgroup', lanes, rows: Math.max(lanes, m > 64 ? 16 : 8), keys: n > 128 ? 2 : 1 };
+  const wanted = Math.min(MOST_ROWS, 4 * lanes, Math.ceil(sizesOf(group).m / lanes) * lanes);
+  const plans = [wanted, lanes].map((rows): SubgroupAttentionPlan => ({ family: 'attention-subgroup', lanes, rows }));
+  const refusals = plans.map((plan) => refuses(plan, group, device));
+  return plans[refusals.indexOf(undefined)] ?? { rejected: refusals[1]! };
 }
 
 function candidates(group: Group, device: DeviceSpec): SubgroupAttentionPlan[] {
   const own = propose(group, device);
   if (isRejected(own)) return [];
-  return combinations({ family: [own.family], lanes: [own.lanes], rows: [4, 8, 16, 32], keys: [1, 2, 4] });
+  return combinations({ family: [own.family], lanes: [own.lanes], rows: [1, 2, 4].map((times) => times * own.lanes) });
 }
 
 function refuses(plan: SubgroupAttentionPlan, group: Group, device: DeviceSpec): string | undefined {
-  const { lanes, rows, keys } = plan;
+  const { lanes, rows } = plan;
   const size = fixedSubgroupSize(device);
-  // Each row's scores, output, maximum and sum.
-  const held = rows * (keys + Math.ceil(sizesOf(group).e / lanes) + 2);
-  const bad = badCount({ lanes, rows, keys }) ?? badRegisters(held);
+  // Each row's scores and output.
+  const { fours, ones } = columnsOf(sizesOf(group).e, lanes);
+  const held = rows * (4 + 4 * fours + ones);
+  const bad = badCount({ lanes, rows }) ?? badRegisters(held) ?? badMemory(16 * rows * lanes, device);
   if (bad) return bad;
   if (lanes !== size) return `${lanes} lanes: a subgroup of ${device.name} has ${size ?? 'no known size'}`;
-  if (rows % 4) return `${rows} queries do not divide into vectors of 4`;
   if (rows % lanes) return `${rows} queries do not divide among ${lanes} lanes`;
   return badGrid(group.anchor!, { rows, columns: Infinity }, device);
 }
