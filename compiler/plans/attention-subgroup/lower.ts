@@ -93,19 +93,13 @@ const splat = ({ b }: Site, value: Expr): Expr => b.call('vec4f', [value], 'vec4
 function startColumns(site: Site, { rows, lanes }: SubgroupAttentionPlan, lane: Index, e: number): Columns[] {
   const { b, inline } = site;
   const { ix } = inline;
-  const { fours, ones } = columnsOf(e, lanes);
-  const sums = (hint: string, zero: Expr) => range(rows).map((r) => b.variable(`${hint}_${r}`, zero));
-  return [
-    ...range(fours).map((j) => {
-      const four = ix.clamp(ix.offset(lane, j * lanes), e / 4 - 1, `four_${j}`);
-      const own = range(4).map((u) => ix.offset(ix.scale(four, 4), u));
-      return { own, sums: sums(`out_${j}`, splat(site, number(site, 0))) };
-    }),
-    ...range(ones).map((j) => ({
-      own: [ix.clamp(ix.offset(lane, (4 * fours + j) * lanes), e - 1, `column_${j}`)],
-      sums: sums(`out_${fours + j}`, number(site, 0)),
-    })),
-  ];
+  const { count, each } = columnsOf(e, lanes);
+  const zero = each === 4 ? splat(site, number(site, 0)) : number(site, 0);
+  return range(count).map((j) => {
+    const first = ix.scale(ix.clamp(ix.offset(lane, j * lanes), e / each - 1, `column_${j}`), each);
+    const own = range(each).map((u) => ix.offset(first, u));
+    return { own, sums: range(rows).map((r) => b.variable(`out_${j}_${r}`, zero)) };
+  });
 }
 
 const at = ({ inline }: Site, node: Node, index: readonly Index[]): Expr =>
@@ -161,7 +155,14 @@ function scoreBlock(block: Block, key0: Index): void {
     const own = rows.map((row) => load(q, row));
     addProducts(block, own, [[sums, columns]]);
   });
-  sums.forEach((sum, r) => b.storeShared(scores, ix.expr(ix.offset(lane, r * plan.lanes)), b.read(sum)));
+  // A store is a loop over the lanes: one for all rows compiles sooner, and stays in the CPU's caches.
+  const made = sums.map((sum) => b.read(sum));
+  const tile = b.privateArray('products', made);
+  const pass = (r: Expr) => {
+    const place = ix.add(lane, ix.scale(ix.atom(r, plan.rows - 1), plan.lanes));
+    b.storeShared(scores, ix.expr(place), b.bind('passed', b.loadShared(tile, r)));
+  };
+  b.loop('r', plan.rows, pass, true);
 }
 
 /** Where four scores of the lane's own row lie. */
@@ -244,35 +245,28 @@ function accumulate(block: Block, key0: Index): void {
   b.loop('i', plan.lanes, step, true);
 }
 
-/** Each row's share of its columns: by fours, then one by one. */
+/** Each row's share of its columns. */
 function writeOutput(block: Block, e: number): void {
   const { site, plan, m, batch, row0, lane, sum, columns } = block;
   const { b, inline } = site;
   const { ix } = inline;
-  const { fours, ones } = columnsOf(e, plan.lanes);
+  const { each } = columnsOf(e, plan.lanes);
   const totals = sum.map((total) => b.read(total));
   const shared = range(plan.rows).map((r) => ofRow(block, totals, r));
-  const write = (from: readonly Columns[], width: number, columnOf: (j: Index) => Index) => {
-    const values = from.flatMap(({ sums }) =>
-      range(width).flatMap((u) => sums.map((of, r) => b.binary('/', part(site, b.read(of), u), shared[r]))),
-    );
-    const tile = b.privateArray('tile', values);
-    const count = from.length * width;
-    const store = (j: Expr, r: Expr) => {
-      const local = ix.atom(r, plan.rows - 1);
-      const column = ix.atom(j, count - 1);
-      const value = b.bind('attended', b.loadShared(tile, ix.expr(ix.add(ix.scale(column, plan.rows), local))));
-      storeElement(site, batch, [ix.add(row0, local), m], [columnOf(column), e], value);
-    };
-    b.loop('j', count, (j) => b.loop('r', plan.rows, (r) => store(j, r), true), true);
+  const values = columns.flatMap(({ sums }) =>
+    range(each).flatMap((u) => sums.map((of, r) => b.binary('/', part(site, b.read(of), u), shared[r]))),
+  );
+  const tile = b.privateArray('tile', values);
+  const count = columns.length * each;
+  const store = (j: Expr, r: Expr) => {
+    const [own, u] = ix.divmod(ix.atom(j, count - 1), each);
+    const column = ix.add(ix.scale(ix.add(lane, ix.scale(own, plan.lanes)), each), u);
+    const local = ix.atom(r, plan.rows - 1);
+    const place = ix.add(ix.scale(ix.atom(j, count - 1), plan.rows), local);
+    const value = b.bind('attended', b.loadShared(tile, ix.expr(place)));
+    storeElement(site, batch, [ix.add(row0, local), m], [column, e], value);
   };
-  const byFours = (j: Index) => {
-    const [four, u] = ix.divmod(j, 4);
-    return ix.add(ix.scale(ix.add(lane, ix.scale(four, plan.lanes)), 4), u);
-  };
-  if (fours) write(columns.slice(0, fours), 4, byFours);
-  const first = ix.offset(lane, 4 * fours * plan.lanes);
-  if (ones) write(columns.slice(fours), 1, (j) => ix.add(first, ix.scale(j, plan.lanes)));
+  b.loop('j', count, (j) => b.loop('r', plan.rows, (r) => store(j, r), true), true);
 }
 
 /** Where a derivative wants them: each row's largest score, and one over its sum of exponentials. */

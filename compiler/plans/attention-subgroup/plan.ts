@@ -14,7 +14,7 @@ import { onlineCost, sizesOf } from '../online-attention.ts';
 
 /**
  * Online attention by one subgroup per workgroup: `rows` queries (a multiple of `lanes`) against four keys a lane at a time. A lane
- * accumulates columns of the output, by fours as far as these are for all lanes.
+ * accumulates columns of the output, by fours where these are.
  */
 export interface SubgroupAttentionPlan {
   readonly family: 'attention-subgroup';
@@ -36,11 +36,10 @@ export const planning: Planning<SubgroupAttentionPlan> = {
   byFours: () => true,
 };
 
-/** Of `width` columns, what a lane owns: vectors of four neighbours, and single ones. */
-export function columnsOf(width: number, lanes: number): { readonly fours: number; readonly ones: number } {
-  const fours = width % 4 ? 0 : Math.floor(width / (4 * lanes));
-  const ones = Math.ceil((width - 4 * fours * lanes) / lanes);
-  return ones === 4 ? { fours: fours + 1, ones: 0 } : { fours, ones };
+/** Of `width` columns, what a lane owns: so many of a width, four neighbours or single ones. */
+export function columnsOf(width: number, lanes: number): { readonly count: number; readonly each: 1 | 4 } {
+  const each = width % 4 ? 1 : 4;
+  return { count: Math.ceil(width / each / lanes), each };
 }
 
 /** Queries at a time: more are no faster, and compile for longer. */
@@ -66,8 +65,8 @@ function refuses(plan: SubgroupAttentionPlan, group: Group, device: DeviceSpec):
   const { lanes, rows } = plan;
   const size = fixedSubgroupSize(device);
   // Each row's scores and output.
-  const { fours, ones } = columnsOf(sizesOf(group).e, lanes);
-  const held = rows * (4 + 4 * fours + ones);
+  const { count, each } = columnsOf(sizesOf(group).e, lanes);
+  const held = rows * (4 + count * each);
   const bad = badCount({ lanes, rows }) ?? badRegisters(held) ?? badMemory(16 * rows * lanes, device);
   if (bad) return bad;
   if (lanes !== size) return `${lanes} lanes: a subgroup of ${device.name} has ${size ?? 'no known size'}`;

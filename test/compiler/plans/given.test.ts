@@ -83,7 +83,7 @@ const GEOMETRIES: Readonly<Record<string, Readonly<Record<string, readonly unkno
     ...{ down: [1, 2], across: [1, 2], rows: [1, 2, 4], columns: [2, 4], depth: [12, 16] },
   },
   attention: { lanes: [6, 8, 64], rows: [4, 6, 12], keys: [8, 12, 64], columns: [1, 2], rolled: [false] },
-  'attention-subgroup': { lanes: [4, 8], rows: [4, 8, 12], keys: [1, 2] },
+  'attention-subgroup': { lanes: [4, 8], rows: [4, 8, 12, 16] },
   'attention-fragments': FRAGMENTS,
   'attention-gradient-fragments': FRAGMENTS,
   'attention-tiled': BLOCKS,
@@ -216,7 +216,7 @@ describe('is refused, and told why', () => {
     ['sums', { ...tiles, perThread: 64, depth: 1 }, 'parts of tiles on portable'],
     ['sums in vectors', vec4({ rows: 32, columns: 32 }), 'parts of tiles on portable'],
     ['sums of a lane', subgroup({ rows: 256, columns: 64 }), 'whole vectors'],
-    ['queries', { family: 'attention-subgroup', lanes: 8, rows: 512, keys: 64 }, 'attention on'],
+    ['queries', { family: 'attention-subgroup', lanes: 8, rows: 512 }, 'attention on'],
     ['scores', { family: 'attention', lanes: 1, rows: 4, keys: 900, columns: 1, rolled: true }, 'attention on'],
     ['columns', { family: 'attention', lanes: 1, rows: 4, keys: 1, columns: 900, rolled: true }, 'attention on'],
   ])('a plan of more %s than registers hold', (_, plan, name) => {
