@@ -18,11 +18,19 @@ import { swin } from '../../models/zoo/swin.ts';
 import { unet } from '../../models/zoo/unet.ts';
 
 const SMALL: Partial<DiTConfig> = {
-  ...{ inputSize: 8, patchSize: 2, inChannels: 2, hiddenSize: 16, depth: 4, numHeads: 2 },
+  ...{ inputSize: 8, patchSize: 2, inChannels: 2, hiddenSize: 16, depth: 3, numHeads: 2 },
   numClasses: 3,
 };
 
 const scheduled = (graph: Graph, memory?: number) => schedule(graph, { device: PORTABLE, verify: true, memory });
+
+/** Without a budget; the same for all budgets of a graph. */
+const unbounded = new WeakMap<Graph, Scheduled>();
+function withoutBudget(graph: Graph): Scheduled {
+  const whole = unbounded.get(graph) ?? scheduled(graph);
+  unbounded.set(graph, whole);
+  return whole;
+}
 
 /** What is in memory besides activations. */
 const fixedBytes = (graph: Graph) =>
@@ -32,7 +40,7 @@ const fixedBytes = (graph: Graph) =>
 
 /** The plan with activations of at most a share of what they take without a budget, and that plan. */
 function shrunk(traced: Graph, share: number): { readonly whole: Scheduled; readonly less: Scheduled; budget: number } {
-  const whole = scheduled(traced);
+  const whole = withoutBudget(traced);
   const budget = Math.floor(share * whole.memory.peakBytes);
   return { whole, less: scheduled(traced, budget + fixedBytes(whole.graph)), budget };
 }
@@ -160,7 +168,8 @@ describe('the plan', () => {
   it('grows with the root of the depth when it must: what a chain needs is not what all its links need', () => {
     const peak = (depth: number) => shrunk(chain(depth, depth), 0).less.memory.peakBytes;
     const value = 4 * ROWS * WIDTH;
-    expect(peak(64) - peak(16)).toBeLessThan(24 * value);
+    // The roots differ by 3. Each of the 27 links keeps two values that nobody computes again.
+    expect(peak(36) - peak(9)).toBeLessThan(18 * value);
   });
 
   it.each([1, 2, 3])('lets no copy read a weight after its update: chains that share %i weights', (weights) => {
@@ -172,7 +181,7 @@ describe('the plan', () => {
   });
 
   it('stays near what is alive at once', () => {
-    const { graph } = traceEntry(dit({ ...SMALL, depth: 6 }), 'trainStep', { batch: 4 });
+    const { graph } = traceEntry(dit({ ...SMALL, depth: 4 }), 'trainStep', { batch: 4 });
     for (const share of [1, 0.6]) {
       const { memory } = shrunk(graph, share).less;
       expect(memory.peakBytes).toBeLessThan(1.15 * memory.lowerBoundBytes);
