@@ -45,7 +45,7 @@ const MODELS: Readonly<Record<string, Model>> = {
   'dit, in context': dit({ ...SMALL, block: 'in-context' }),
   vae: autoencoderKL({
     ...{ inChannels: 3, latentChannels: 2, blockOutChannels: [6, 10], layersPerBlock: 1 },
-    ...{ normNumGroups: 2, sampleSize: 10 },
+    ...{ normNumGroups: 2, sampleSize: 6 },
   }),
 };
 
