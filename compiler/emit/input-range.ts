@@ -70,7 +70,7 @@ function asksOf(node: Node, asked: Asked): [Node, Asked][] {
   if (!isInteger(node.type.dtype)) return [];
   const isCut = view && inputs.length === 1 && sizeOf(node.type.shape) < sizeOf(x.type.shape);
   if (isCut) return [[x, cutOut(asked)]];
-  if (view || op === 'copy') return inputs.map((input) => [input, asked]);
+  if (view || wgsl?.keepsValues) return inputs.map((input) => [input, asked]);
   if (wgsl?.isConversion) return isInteger(x.type.dtype) ? [[x, through(asked, ([a, b]) => [Math.max(a, 0), b])]] : [];
   if (op === 'select') return inputs.slice(1).flatMap((v): [Node, Asked][] => (reads(x, v) ? [] : [[v, asked]]));
   const bound = y && literal(y);

@@ -34,6 +34,7 @@ export const linear = defineOp({
   name: 'linear',
   doc: 'x·Wᵀ + b over the last axis: x […, k], W [n, k] as checkpoints store it, b [n] (optional). f16 x and W give f32 with `dtype`.',
   kind: 'composite',
+  multipliesRows: true,
   type: (inputs, attrs) => {
     if (inputs.length !== 2 && inputs.length !== 3)
       throw shapeError('linear', 'takes x, weight and maybe bias', `got ${inputs.length}`);
@@ -111,6 +112,7 @@ export const softmax = defineOp({
   doc: 'eˣ / Σeˣ over the last axis, with the row maximum subtracted first.',
   note: LOWEST_NOTE,
   kind: 'composite',
+  reducesRows: true,
   many: (_original, [x], { apply }) => apply([x.node]),
   type: (inputs) => {
     expectArity('softmax', inputs, 1);
@@ -149,6 +151,7 @@ export const layerNorm = defineOp({
   name: 'layer_norm',
   doc: '(x − mean) / √(variance + eps) over the last axis, biased variance, no affine part. Ba et al. 2016.',
   kind: 'composite',
+  reducesRows: true,
   many: (_original, [x], { apply }) => apply([x.node]),
   type: (inputs, attrs) => {
     expectArity('layer_norm', inputs, 1);

@@ -83,6 +83,10 @@ interface OpFields {
   readonly contraction?: Contraction;
   /** Of x and a number c: where x lies if the result lies from `least` on and before `end`. Anywhere unless told. */
   preimage?(c: number, range: readonly [least: number, end: number]): readonly [least: number, end: number];
+  /** Composites: what they are made of multiplies the rows of the first operand by a matrix, and adds to each row at most. */
+  readonly multipliesRows?: true;
+  /** Composites: each row of the result, along the last axis, is made of that row of the operand alone. */
+  readonly reducesRows?: true;
   /** The same value by smaller ops. Of contractions: what is computed where no kernel does all of it. */
   readonly expand?: Expansion;
   /** The same for many values of a counter at once; undefined where that is not worth hoisting. Pointwise ops and reductions need none. */
@@ -121,6 +125,8 @@ export interface ScalarCode {
   readonly operator?: '+' | '*';
   /** Nothing but the dtype changes: between equal types in registers, nothing does. */
   readonly isConversion?: true;
+  /** Not even that: the values are those of the operand, for the sake of where they lie. */
+  readonly keepsValues?: true;
   /** A literal zero among the operands is written as a number that drivers do not know: they would drop NaN and ∞ beside it. */
   readonly hidesZeros?: true;
   /** WGSL functions that the expression calls, each emitted once per kernel that does. */
@@ -159,6 +165,15 @@ export function contractionOf(op: string): Contraction {
 
 /** Whether a node is a matrix product: batches, rows and columns as `matmul` has them. */
 export const isProduct = (node: Node | undefined): boolean => !!node && opDef(node.op).contraction === 'product';
+
+/** Whether rows are multiplied by a matrix: by a product, or by what becomes one. */
+export const multipliesRows = (node: Node): boolean => isProduct(node) || !!opDef(node.op).multipliesRows;
+
+/** Whether the compiler can know a value: nobody gives it, and it is made of none that cannot be known. */
+export function isKnown({ op, inputs }: Node, isKnownToo: (node: Node) => boolean): boolean {
+  const { kind, leaf } = opDef(op);
+  return leaf ? !leaf.isGiven : kind !== 'request' && inputs.every(isKnownToo);
+}
 
 /** Whether a node is an attention; what is computed of its scores besides is not. */
 export const isAttention = (node: Node | undefined): boolean => !!node && opDef(node.op).contraction === 'attention';

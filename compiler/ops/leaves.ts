@@ -30,7 +30,7 @@ const buffer = (name: string, doc: string): OpDef =>
     name,
     doc,
     kind: 'leaf',
-    leaf: { isStored: () => true },
+    leaf: { isGiven: true, isStored: () => true },
     type: (inputs, attrs) => declaredType(name, inputs, attrs),
     reference: (_inputs, attrs) => {
       throw new DitcError({ code: 'unbound', what: `${name} "${attrString(attrs, 'name')}" has no value` });

@@ -147,7 +147,7 @@ const placed = (name: string, doc: string, more: { readonly inMemory?: true } = 
     gradient: ({ dy }) => [dy],
     cost: perElement(0),
     sample: (random) => ({ inputs: [{ dtype: 'f32', shape: random.shape(0, 3) }], attrs: {} }),
-    wgsl: { expression: ([x]) => x },
+    wgsl: { expression: ([x]) => x, keepsValues: true },
   });
 
 export const copy = placed('copy', 'The same values in a buffer of their own.');

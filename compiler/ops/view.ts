@@ -43,6 +43,8 @@ export interface ViewDef {
 }
 
 export interface LeafDef {
+  /** Its values come when it runs, from whoever calls: the compiler never knows them. */
+  readonly isGiven?: true;
   /** Whether it lives in a buffer before anything runs. */
   isStored(attrs: Attrs): boolean;
   /** What it is at an index, where it is computed on the spot. */

@@ -1,6 +1,6 @@
 /** The conditions that rules may ask for, by name. They say where a rewrite pays; that it is right, the proof test shows. */
 import { byteSize, formatShape, labelOf, labelsOf, sameShape, type Node } from '../ir/index.ts';
-import { joinedAxis, opDef } from '../ops/index.ts';
+import { joinedAxis, multipliesRows, opDef } from '../ops/index.ts';
 import { isApart, offsetsIn, type Apart } from './packs.ts';
 
 /** What conditions may look at. */
@@ -44,7 +44,7 @@ function firstProducts(value: Node, { users }: Surroundings): Set<Node> {
       if (seen.has(user)) continue;
       seen.add(user);
       const { kind } = opDef(user.op);
-      if (kind === 'contract' || user.op === 'linear') products.add(user);
+      if (kind === 'contract' || multipliesRows(user)) products.add(user);
       if (kind === 'view' || kind === 'pointwise') stack.push(user);
     }
   }
@@ -62,7 +62,7 @@ function isOfStatistics(value: Node): boolean {
   const seen = new Set([value]);
   for (const node of seen) {
     const { kind } = opDef(node.op);
-    if (kind === 'reduce' || (kind === 'composite' && node.op !== 'linear')) return true;
+    if (kind === 'reduce' || (kind === 'composite' && !multipliesRows(node))) return true;
     if (kind === 'view' || kind === 'pointwise') node.inputs.forEach((input) => seen.add(input));
   }
   return false;

@@ -1,18 +1,15 @@
 /** What is computed row by row: ops element by element, and those that reduce rows along the last axis. */
 import type { Node } from '../ir/index.ts';
-import { isProduct, opDef } from '../ops/index.ts';
+import { opDef } from '../ops/index.ts';
 
 /** The length of the rows; a number has none. */
 export const lastOf = ({ type: { shape } }: Node): number | undefined => shape.at(-1);
 
 /** Whether an op makes a value of each row, or of all of it anew. */
-export const reducesRows = ({ op, attrs, inputs: [x] }: Node): boolean =>
-  op === 'layer_norm' ||
-  op === 'softmax' ||
-  (opDef(op).kind === 'reduce' && String(attrs.axes) === String([x.type.shape.length - 1]));
-
-/** Whether an op multiplies the rows of its first operand by a matrix. */
-export const readsRows = (node: Node): boolean => node.op === 'linear' || isProduct(node);
+export function reducesRows({ op, attrs, inputs: [x] }: Node): boolean {
+  const { kind, reducesRows: isOfRows } = opDef(op);
+  return !!isOfRows || (kind === 'reduce' && String(attrs.axes) === String([x.type.shape.length - 1]));
+}
 
 /** What computes a value row by row for some readers, and nobody else reads; undefined where somebody else reads the value. */
 export function coneOf(

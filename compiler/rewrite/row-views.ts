@@ -5,14 +5,14 @@
  * Before: linear(window(layer_norm(x) · w), …)           After: linear(layer_norm(window(x)) · w, …)
  */
 import { nodesOf, rebuild, results, sizeOf, usersOf, type Graph, type Node } from '../ir/index.ts';
-import { coneOf, lastOf, readsRows, reducesRows } from './row-cones.ts';
-import { attrList, Functional, joinedAxis, keepsOrder, opDef, opTable } from '../ops/index.ts';
+import { coneOf, lastOf, reducesRows } from './row-cones.ts';
+import { attrList, Functional, joinedAxis, keepsOrder, multipliesRows, opDef, opTable } from '../ops/index.ts';
 
 export function rowViews(graph: Graph): Graph {
   const nodes = nodesOf(graph);
   const users = usersOf(nodes);
   const returned = new Set(results(graph));
-  const tops = new Map(nodes.filter(readsRows).flatMap(({ inputs: [left] }) => topOf(left) ?? []));
+  const tops = new Map(nodes.filter(multipliesRows).flatMap(({ inputs: [left] }) => topOf(left) ?? []));
   const cones = new Map(
     [...tops].flatMap(([top, { views, source }]) => {
       const isInside = (node: Node) => !returned.has(node) && users.get(node)!.every((user) => views.has(user));

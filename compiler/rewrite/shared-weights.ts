@@ -5,9 +5,9 @@
  * Before: linear(x[:, 0], w, b), linear(x[:, 1], w, b), …       After: y = linear(x, w, b); y[:, 0], y[:, 1], …
  */
 import { labelOf, labelsOf, nodesOf, rebuild, sizeOf, type Graph, type Node } from '../ir/index.ts';
-import { attrList, Functional, keepsOrder, opTable } from '../ops/index.ts';
+import { attrList, Functional, keepsOrder, multipliesRows, opTable } from '../ops/index.ts';
 import type { PassContext } from './pass.ts';
-import { lastOf, readsRows } from './row-cones.ts';
+import { lastOf } from './row-cones.ts';
 import { areApart, stretchOf } from './stretches.ts';
 
 /** How much larger than the value its product may be, which is in memory all at once: the weights besides. */
@@ -63,7 +63,7 @@ function familiesIn(graph: Graph): (readonly Part[])[] {
 }
 
 /** Whether a product's rows do not hang on where they are. */
-const isByMatrix = (node: Node): boolean => readsRows(node) && node.inputs[1].type.shape.length === 2;
+const isByMatrix = (node: Node): boolean => multipliesRows(node) && node.inputs[1].type.shape.length === 2;
 
 /** The slice that a value is, along an axis other than its last, behind views that keep rows whole. */
 function sliceBehind(node: Node): Node | undefined {

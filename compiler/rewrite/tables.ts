@@ -16,7 +16,7 @@ import {
   type Node,
   type Shape,
 } from '../ir/index.ts';
-import { Functional, interpret, opDef, opTable } from '../ops/index.ts';
+import { Functional, interpret, isKnown, opDef, opTable } from '../ops/index.ts';
 
 /** Operations per element from which a table is worth its memory: a mask or a ramp is computed faster than it is read. */
 const WORTH_A_TABLE = 16;
@@ -69,9 +69,8 @@ const isStorable = ({ type: { dtype } }: Node): boolean => dtype === 'f32' || is
 function workOf(nodes: readonly Node[]): Map<Node, number> {
   const work = new Map<Node, number>();
   for (const node of nodes) {
-    const { kind, cost } = opDef(node.op);
-    const isKnown = node.op === 'constant' || node.op === 'iota' || (node.inputs.length > 0 && kind !== 'request');
-    if (!isKnown || !node.inputs.every((input) => work.has(input)) || sizeOf(node.type.shape) > LARGEST) continue;
+    const { cost } = opDef(node.op);
+    if (!isKnown(node, (input) => work.has(input)) || sizeOf(node.type.shape) > LARGEST) continue;
     const types = node.inputs.map((input) => input.type);
     const { flops, macs } = cost(types, node.attrs, node.type);
     const own = (flops + macs) / sizeOf(node.type.shape);
@@ -82,8 +81,8 @@ function workOf(nodes: readonly Node[]): Map<Node, number> {
 
 /** What a chain of views shows, so that all that look at it share one table. */
 function behindViews(node: Node): Node {
-  const isView = ['reshape', 'permute', 'broadcast', 'slice'].includes(node.op);
-  return isView ? behindViews(node.inputs[0]) : node;
+  const { view } = opDef(node.op);
+  return view && node.inputs.length === 1 && !view.filler ? behindViews(node.inputs[0]) : node;
 }
 
 /** All at once: they share what lies behind them. */
