@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A software GPU with matrix units: Mesa 26's lavapipe runs chromium_experimental_subgroup_matrix (f16 x f16 -> f32, 8x8x8; subgroups of
-# 8, or of 16 with LP_NATIVE_VECTOR_WIDTH=512; shader-f16). It wants a newer C library than Debian 12 has, so it lives in a Debian 13 tree.
+# 8; shader-f16). With LP_NATIVE_VECTOR_WIDTH=512 they have 16 lanes, and its compiler crashes over the first subgroupMatrixLoad.
+# It wants a newer C library than Debian 12 has, so it lives in a Debian 13 tree.
 #   debian13.sh setup            once per machine, as root: about 2 minutes, 700 MB, Debian's packages alone
 #   debian13.sh run COMMAND...   runs COMMAND there, in this folder, with this machine's node
 # It executes, so it shows what is right; its speed says nothing about a GPU.
@@ -36,5 +37,5 @@ case ${1:-} in
       mount -t proc proc "$root/proc"; mount --rbind /dev "$root/dev"
       exec chroot "$root" env PATH=/opt/node/bin:/usr/bin:/bin HOME=/root LP_NATIVE_VECTOR_WIDTH="${LP_NATIVE_VECTOR_WIDTH:-256}" VK_DRIVER_FILES=/usr/share/vulkan/icd.d/lvp_icd.json bash -c "cd \"\$0\" && exec \"\$@\"" "$here" "$@"' _ "$root" "$PWD" "$@"
     ;;
-  *) sed -n '2,6p' "$0"; exit 2 ;;
+  *) sed -n '2,7p' "$0"; exit 2 ;;
 esac
