@@ -3,7 +3,8 @@
  * multiply one, the next is on its way in registers. Sums are f32, in the order of k within and between fragments' steps; what is
  * computed of the product (bias, GELU, gate + residual) is computed of them as they go through workgroup memory.
  */
-import { sizeOf } from '../../ir/index.ts';
+import { sizeOf, type Node } from '../../ir/index.ts';
+import { opDef } from '../../ops/index.ts';
 import { ZERO, type Index } from '../../kernel/index-map.ts';
 import type { Expr } from '../../kernel/ir.ts';
 import {
@@ -66,7 +67,8 @@ export function fragmentProduct(site: Site, plan: FragmentProductPlan): Launch {
   const isFirst = b.binary('==', ix.expr(groupX), b.u32(0));
   const rowSums = region.sums.length ? zeroSums(site, block, isFirst) : undefined;
   const multiply = () => multiplyTiles(site, block, left, right, rowSums);
-  for (const part of product.parts) overTiles(site, part, depth, invocations, [left, right], multiply);
+  const isDear = product.operands.some((operand) => isComputedDearly(site, operand));
+  for (const part of product.parts) overTiles(site, part, { depth, invocations, isDear }, [left, right], multiply);
   const handout: Handout = {
     array: b.sharedArray('handout', down * across * handoutOf(plan, plan.columns), 'vec4f'),
     subgroup,
@@ -89,12 +91,30 @@ export function fragmentProduct(site: Site, plan: FragmentProductPlan): Launch {
   return { workgroupSize: invocations, grid, subgroup: { size: lanes, sized: plan.sized } };
 }
 
-/** Each round asks for the next tiles, multiplies those that are staged, and stages the next: the last round its own once more. */
+/** Operations on an element of an operand from which on they take more registers than are left beside the sums and the fragments. */
+const DEAR = 16;
+
+/** Whether an operand is computed of what is in memory by many operations, sines as an example. */
+function isComputedDearly({ inline }: Site, operand: Node): boolean {
+  const seen = new Set<Node>();
+  const work = (node: Node): number => {
+    if (seen.has(node) || inline.buffers.has(node) || inline.given.has(node)) return 0;
+    seen.add(node);
+    const { kind, cost } = opDef(node.op);
+    const own = kind === 'pointwise' ? cost([], node.attrs, { dtype: 'f32', shape: [] }).flops : 0;
+    return node.inputs.reduce((sum, input) => sum + work(input), own);
+  };
+  return work(operand) >= DEAR;
+}
+
+/**
+ * Each round asks for the next tiles, multiplies those that are staged, and stages the next: the last round its own once more. What is
+ * computed dearly is asked for when the units are done.
+ */
 function overTiles(
   site: Site,
   part: Part,
-  depth: number,
-  invocations: number,
+  { depth, invocations, isDear }: { depth: number; invocations: number; isDear: boolean },
   operands: readonly FragmentTile[],
   multiply: () => void,
 ): void {
@@ -114,9 +134,10 @@ function overTiles(
   b.loop('t', tiles, (t) => {
     const following = ix.offset(ix.atom(t, tiles - 1), 1);
     const isNew = b.binary('<', ix.expr(following), b.u32(tiles));
-    const stage = tiles > 1 ? load(ix.clamp(following, tiles - 1, 'tile'), isNew) : undefined;
+    const next = () => (tiles > 1 ? load(ix.clamp(following, tiles - 1, 'tile'), isNew) : undefined);
+    const asked = isDear ? undefined : next();
     multiply();
     b.barrier();
-    stage?.();
+    (asked ?? next())?.();
   });
 }
