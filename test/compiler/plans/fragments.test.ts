@@ -7,7 +7,7 @@ import { specOf } from '../../../library/device.ts';
 import { compileGraphs } from '../../../compiler/compile.ts';
 import type { DeviceSpec } from '../../../compiler/device.ts';
 import type { DType, Graph, Node } from '../../../compiler/ir/index.ts';
-import { interpret, Random } from '../../../compiler/ops/index.ts';
+import { interpret, Random, type Functional } from '../../../compiler/ops/index.ts';
 import { schedule } from '../../../compiler/pipeline.ts';
 import { graphOf } from '../../helpers/build-graph.ts';
 import { LAYOUTS, MATRIX_DEVICES, productGraph, type Sizes } from '../../helpers/fragment-products.ts';
@@ -204,5 +204,28 @@ describe('matrix units', () => {
   it('have large tiles where these are many', () => {
     expect(planOf(square, specOf('rdna3'))).toMatchObject({ rows: 4, columns: 4, down: 2, across: 2 });
     expect(planOf({ ...square, m: 256 }, specOf('rdna3'))).toMatchObject({ rows: 2, columns: 4, down: 2, across: 1 });
+  });
+});
+
+describe('operands that are computed', () => {
+  const device = MATRIX_DEVICES.find(({ subgroupMatrix }) => subgroupMatrix![0].componentType === 'f32')!;
+  /** Where the first operand is loaded and where it is multiplied, in the loop over the depth. */
+  const orderOf = (graph: Graph) => {
+    const [text] = compileGraphs([graph], optionsFor(device)).wgsl.values();
+    const loop = text.slice(text.indexOf('for (var t = '));
+    return [loop.indexOf('x['), loop.indexOf('subgroupMatrixMultiplyAccumulate')];
+  };
+  const product = (make: (f: Functional, x: Node) => Node) =>
+    graphOf((f, input) => [f.matmul(make(f, input('x', [64, 96])), input('w', [96, 64]))]);
+
+  it('by many operations wait until the units are done, others are under way while these multiply', () => {
+    const dear = product((f, x) => f.op('sin', [x]));
+    const [loaded, multiplied] = orderOf(dear);
+    expect(loaded).toBeGreaterThan(multiplied);
+    const [early, late] = orderOf(product((f, x) => f.mul(x, 0.5)));
+    expect(early).toBeLessThan(late);
+    const { outputs, want, plans } = run(dear, device);
+    expect(plans.map(({ family }) => family)).toEqual(['product-fragments']);
+    expect(relativeError(outputs.out0, want.out0.data)).toBeLessThan(KERNEL);
   });
 });
