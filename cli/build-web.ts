@@ -35,7 +35,7 @@ export async function buildForWeb(path: string, options: WebBuildOptions, { term
     { loadModel },
     { webFiles },
     { withChoices },
-    { checkWebFolder, writeWebFolder },
+    { checkWebFolder, spoolFor, writeWebFolder },
     { openCheckpointFile },
   ] = await Promise.all([
     import('../library/model.ts'),
@@ -54,6 +54,7 @@ export async function buildForWeb(path: string, options: WebBuildOptions, { term
   const entries = choices?.entries ?? (options.entry && [...new Set(options.entry)]);
   const chosen = choices ? { ...loaded, model: choices.model } : loaded;
   const checkpoint = options.weights === undefined ? undefined : await openCheckpointFile(options.weights);
+  const spool = spoolFor(out);
   try {
     const { files, model } = await webFiles({
       name: loaded.name,
@@ -66,6 +67,7 @@ export async function buildForWeb(path: string, options: WebBuildOptions, { term
         }),
       later: choices?.entries.filter((name) => !SAMPLING_ENTRIES.some((own) => own === name)),
       samplers: choices?.samplers,
+      keep: spool.keep,
       onNote: (note) => terminal.err(note),
     });
     writeWebFolder(out, files);
@@ -74,8 +76,9 @@ export async function buildForWeb(path: string, options: WebBuildOptions, { term
       terminal.out(
         JSON.stringify({ model: model.model, out, variants: model.variants, seconds: took / 1000 }, null, 2),
       );
-    else terminal.out(report(model, out, files.get('runtime.js')!.length, took));
+    else terminal.out(report(model, out, (files.get('runtime.js') as string).length, took));
   } finally {
+    spool.discard();
     await checkpoint?.close();
   }
 }

@@ -23,7 +23,12 @@ export interface FolderKind {
   listed(folder: string): readonly string[];
 }
 
-export type Files = ReadonlyMap<string, string | Uint8Array>;
+/** What is in a file that is on the disk already, in the same file system: it is moved to its place. */
+export class OnDisk {
+  constructor(readonly path: string) {}
+}
+
+export type Files = ReadonlyMap<string, string | Uint8Array | OnDisk>;
 
 /**
  * Throws unless the files can be written at `path`, before the work of making them. Gives those that were written there
@@ -80,7 +85,9 @@ function replace(target: string, files: Files, former: ReadonlySet<string>, whol
   try {
     for (const [name, content] of files) {
       mkdirSync(dirname(join(fresh, name)), { recursive: true });
-      writeToDisk(join(fresh, name), content);
+      const place = join(fresh, name);
+      if (content instanceof OnDisk) renameSync(content.path, place);
+      else writeToDisk(place, content);
     }
     const place = (name: string) => {
       mkdirSync(dirname(join(target, name)), { recursive: true });
@@ -98,7 +105,7 @@ function replace(target: string, files: Files, former: ReadonlySet<string>, whol
   }
 }
 
-function writeToDisk(path: string, content: string | Uint8Array): void {
+export function writeToDisk(path: string, content: string | Uint8Array): void {
   const file = openSync(path, 'wx');
   try {
     writeFileSync(file, content);

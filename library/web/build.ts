@@ -4,7 +4,6 @@
  */
 import type { Artefact } from '../../compiler/emit/artefact.ts';
 import { sha256 } from '../../compiler/emit/digest.ts';
-import type { Files } from '../../compiler/emit/write.ts';
 import type { Precision } from '../../compiler/pipeline.ts';
 import { isHardware, PORTABLE, type DeviceSpec } from '../../compiler/device.ts';
 import type { TensorFile } from '../../runtime/checkpoint/source.ts';
@@ -22,7 +21,7 @@ import { selfTestOf } from './self-test.ts';
 import { variantsOf, type WebVariant } from './variants.ts';
 import { webWeights } from './weights.ts';
 
-export interface WebOptions {
+export interface WebOptions<Kept> {
   readonly name: string;
   readonly dtype: Precision;
   /** Weights to come with it; drawn from a seed where there are none. The caller closes it. */
@@ -33,13 +32,21 @@ export interface WebOptions {
   readonly later?: readonly string[];
   /** The samplers that there are entries for. */
   readonly samplers?: readonly string[];
+  /** Takes a file of weights until all are there, and gives what stands for it. */
+  readonly keep: (bytes: Uint8Array) => Kept;
   readonly onNote?: (note: string) => void;
 }
 
-/** All files by their paths, `model.json`, which makes the folder whole, first. */
-export async function webFiles(options: WebOptions): Promise<{ readonly files: Files; readonly model: ModelFile }> {
-  const { name, dtype, checkpoint, compile, later, samplers, onNote } = options;
-  const files = new Map<string, string | Uint8Array>();
+export interface WebFiles<Kept> {
+  /** By their paths; `model.json`, which makes the folder whole, first. */
+  readonly files: ReadonlyMap<string, string | Kept>;
+  readonly model: ModelFile;
+}
+
+/** All files of a build. No more of the weights than one file of them is in memory, but for what `keep` keeps there. */
+export async function webFiles<Kept>(options: WebOptions<Kept>): Promise<WebFiles<Kept>> {
+  const { name, dtype, checkpoint, compile, later, samplers, keep, onNote } = options;
+  const files = new Map<string, string | Kept>();
   const weights: Record<string, ModelFile['weights'][string]> = {};
   const variants: Variant[] = [];
   for (const variant of variantsOf(dtype)) {
@@ -52,13 +59,14 @@ export async function webFiles(options: WebOptions): Promise<{ readonly files: F
     const { stored, files: chunks } = await webWeights(
       artefact,
       checkpoint,
+      keep,
       Object.keys(weights).length ? undefined : onNote,
     );
     weights[variant.dtype] = stored;
-    for (const [file, bytes] of chunks) files.set(file, bytes);
+    for (const [file, kept] of chunks) files.set(file, kept);
   }
   const model: ModelFile = { format: FORMAT, model: name, variants, weights, ...(later?.length && { later }) };
-  const beside = new Map([...page(), ['runtime.js', await bundledRuntime()]]);
+  const beside = new Map<string, string | Kept>([...page(), ['runtime.js', await bundledRuntime()]]);
   return { files: new Map([['model.json', `${JSON.stringify(model)}\n`], ...beside, ...files]), model };
 }
 

@@ -1,9 +1,11 @@
 /** The folder of a web build: which files in it a build wrote. */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import type { ModelFile } from '../../runtime/web/model-file.ts';
 import { PAGE_FILES } from './page.ts';
-import { checkFolder, writeFolder, type Files, type FolderKind } from '../written-folder.ts';
+import { discard, temporaryIn } from '../../runtime/node/temporary.ts';
+import { fileError } from '../file-error.ts';
+import { checkFolder, OnDisk, writeFolder, writeToDisk, type Files, type FolderKind } from '../written-folder.ts';
 
 const MODEL = 'model.json';
 const OTHERS = [...PAGE_FILES, 'runtime.js'];
@@ -35,3 +37,25 @@ export const checkWebFolder = (path: string): void => void checkFolder(path, WEB
 
 /** Puts its files at `path`, in the place of what an earlier build wrote. */
 export const writeWebFolder = (path: string, files: Files): void => writeFolder(path, files, WEB);
+
+/** Where weights are until a folder is written at `path`: on its disk, for they may be more than memory holds. */
+export function spoolFor(path: string): { readonly keep: (bytes: Uint8Array) => OnDisk; readonly discard: () => void } {
+  const folder = temporaryIn(nearestFolder(resolve(path)), 'new');
+  let count = 0;
+  return {
+    keep(bytes) {
+      const file = join(folder, String(count++));
+      try {
+        mkdirSync(folder, { recursive: true });
+        writeToDisk(file, bytes);
+      } catch (error) {
+        throw fileError(path, `cannot write the ${WEB.name}`, error);
+      }
+      return new OnDisk(file);
+    },
+    discard: () => discard(folder),
+  };
+}
+
+/** The folder itself, or the one above it that is there. */
+const nearestFolder = (path: string): string => (existsSync(path) ? path : nearestFolder(dirname(path)));

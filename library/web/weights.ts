@@ -10,20 +10,24 @@ import { parametersOf } from '../../runtime/weights.ts';
 /** Of a file: large enough for few requests, small enough that a broken connection costs little. */
 export const CHUNK_BYTES = 16 * 2 ** 20;
 
-export interface WebWeights {
+export interface WebWeights<Kept> {
   readonly stored: StoredTensors;
-  readonly files: ReadonlyMap<string, Uint8Array>;
+  readonly files: ReadonlyMap<string, Kept>;
 }
 
+/** Where a file is until all are there. */
+type Keep<Kept> = (bytes: Uint8Array) => Kept;
+
 /** The parameters of an artefact from a checkpoint; those that the model computes come from the artefact where the file has none. */
-export async function webWeights(
+export async function webWeights<Kept>(
   { manifest, data }: Artefact,
   checkpoint: TensorFile,
+  keep: Keep<Kept>,
   onNote?: (note: string) => void,
-): Promise<WebWeights> {
+): Promise<WebWeights<Kept>> {
   const { file, note } = trainedWeights(checkpoint);
   if (note !== undefined) onNote?.(note);
-  const chunks = new ChunkWriter();
+  const chunks = new ChunkWriter(keep);
   const tensors: StoredTensor[] = [];
   for await (const [spec, values] of parametersOf(manifest, file, {
     computed: true,
@@ -50,7 +54,7 @@ function byFirstUse({ params, entries, packs = [] }: Manifest): ParamSpec[] {
   return params.toSorted((a, b) => rank(a) - rank(b));
 }
 
-async function write(to: ChunkWriter, spec: ParamSpec, chunks: Chunks): Promise<void> {
+async function write(to: ChunkWriter<unknown>, spec: ParamSpec, chunks: Chunks): Promise<void> {
   // An f16 that is alone waits for its partner: words are whole.
   let rest: Float32Array | undefined;
   for await (const chunk of ArrayBuffer.isView(chunks) ? [chunks] : chunks) {
@@ -66,27 +70,29 @@ async function write(to: ChunkWriter, spec: ParamSpec, chunks: Chunks): Promise<
   if (rest) append(to, encode(spec, rest));
 }
 
-const append = (to: ChunkWriter, { buffer, byteOffset, byteLength }: ArrayBufferView): void =>
+const append = (to: ChunkWriter<unknown>, { buffer, byteOffset, byteLength }: ArrayBufferView): void =>
   to.add(new Uint8Array(buffer, byteOffset, byteLength));
 
 /** Bytes one behind the other, as files and in order. */
-export function chunksOf(pieces: Iterable<Uint8Array>): {
-  readonly files: ReadonlyMap<string, Uint8Array>;
-  readonly chunks: readonly StoredFile[];
-} {
-  const writer = new ChunkWriter();
+export function chunksOf<Kept>(
+  pieces: Iterable<Uint8Array>,
+  keep: Keep<Kept>,
+): { readonly files: ReadonlyMap<string, Kept>; readonly chunks: readonly StoredFile[] } {
+  const writer = new ChunkWriter(keep);
   for (const piece of pieces) writer.add(piece);
   return { chunks: writer.done(), files: writer.files };
 }
 
 /** Bytes one behind the other, in chunks that are named by their digest. */
-class ChunkWriter {
-  readonly files = new Map<string, Uint8Array>();
+class ChunkWriter<Kept> {
+  readonly files = new Map<string, Kept>();
   /** In order; equal ones are one file. */
   readonly #chunks: StoredFile[] = [];
   readonly #open = new Uint8Array(CHUNK_BYTES);
   #used = 0;
   bytes = 0;
+
+  constructor(private readonly keep: Keep<Kept>) {}
 
   add(bytes: Uint8Array): void {
     for (let at = 0; at < bytes.length;) {
@@ -108,7 +114,7 @@ class ChunkWriter {
     const bytes = this.#open.slice(0, this.#used);
     const digest = sha256(bytes);
     const file = `weights/${digest.slice(0, 32)}.bin`;
-    this.files.set(file, bytes);
+    if (!this.files.has(file)) this.files.set(file, this.keep(bytes));
     this.#chunks.push({ file, bytes: bytes.length, sha256: digest });
     this.#used = 0;
   }

@@ -4,6 +4,9 @@ import { decodeF32 } from '../checkpoint/dtype.ts';
 import type { Values } from '../transfer.ts';
 import type { StoredTensor } from './model-file.ts';
 
+/** Largest piece of a tensor that is decoded at a time. */
+const PIECE_BYTES = 4 * 2 ** 20;
+
 /** Bytes of a tensor's element in a chunk. */
 const widthOf = (dtype: TensorSpec['dtype']): number => (dtype === 'f16' ? 2 : 4);
 
@@ -13,7 +16,7 @@ export const bytesOf = ({ shape, dtype }: Pick<StoredTensor, 'shape' | 'dtype'>)
 
 type Chunk = Uint8Array<ArrayBuffer>;
 
-/** Reads what chunks bring, in order; a piece ends where a chunk does, at whole words. */
+/** Reads what chunks bring, in order; a piece is whole words, and ends where a chunk does at the latest. */
 export class ChunkReader {
   #rest: Chunk | undefined;
 
@@ -24,7 +27,7 @@ export class ChunkReader {
     const count = tensor.shape.reduce((n, size) => n * size, 1);
     let elements = 0;
     for (let left = bytesOf(tensor); left > 0;) {
-      const piece = await this.#piece(left);
+      const piece = await this.#piece(Math.min(left, PIECE_BYTES));
       left -= piece.length;
       const values = decoded(tensor.dtype, piece).subarray(0, count - elements);
       elements += values.length;

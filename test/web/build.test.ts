@@ -1,5 +1,7 @@
 /** What `ditc build --target web` writes: whole, small, the same each time, and nothing that a page cannot have. */
 import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { fitting, unfit } from '../../runtime/web/choose.ts';
@@ -7,7 +9,12 @@ import type { ModelFile, StoredFile, Variant, VariantFile } from '../../runtime/
 import { ChunkReader } from '../../runtime/web/tensors.ts';
 import { chunksOf, CHUNK_BYTES } from '../../library/web/weights.ts';
 import { PAGE_FILES } from '../../library/web/page.ts';
-import { built, weights } from './fixture.ts';
+import { spoolFor, writeWebFolder } from '../../library/web/folder.ts';
+import { OnDisk } from '../../library/written-folder.ts';
+import { scratchFolder } from '../compiler/frontend/scratch.ts';
+import { built, builtWith, weights } from './fixture.ts';
+
+const scratch = scratchFolder();
 
 let files: ReadonlyMap<string, string | Uint8Array>;
 let model: ModelFile;
@@ -76,6 +83,19 @@ describe('a build for pages', () => {
     expect(model.weights.f32.tensors[0].name).toMatch(/embed/);
   });
 
+  it('has its weights on the disk until its folder is written, and leaves nothing beside that', async () => {
+    const parent = scratch({});
+    const out = join(parent, 'not/yet/there');
+    const spool = spoolFor(out);
+    const spooled = await builtWith(spool.keep);
+    writeWebFolder(out, spooled.files);
+    spool.discard();
+    const [chunk] = spooled.model.weights.f32.chunks;
+    expect(spooled.files.get(chunk.file)).toBeInstanceOf(OnDisk);
+    expect(readFileSync(join(out, chunk.file))).toEqual(bytesAt(chunk.file));
+    expect(readdirSync(parent)).toEqual(['not']);
+  });
+
   it('holds a self-test of three kinds of kernels, below 64 kB', () => {
     for (const variant of model.variants) {
       const { selfTest } = codeOf(variant);
@@ -92,9 +112,21 @@ async function* served(chunks: readonly StoredFile[]) {
 describe('chunks', () => {
   it('are cut at 16 MiB, whole words long, equal ones one file', async () => {
     const pieces = Array.from({ length: 9 }, () => new Uint8Array(CHUNK_BYTES / 4));
-    const { files, chunks } = chunksOf([...pieces, Uint8Array.of(1, 2, 3, 4)]);
+    const { files, chunks } = chunksOf([...pieces, Uint8Array.of(1, 2, 3, 4)], (bytes) => bytes.length);
     expect(chunks.map(({ bytes }) => bytes)).toEqual([CHUNK_BYTES, CHUNK_BYTES, CHUNK_BYTES / 4 + 4]);
-    expect(files.size).toBe(2);
+    expect([...files.values()]).toEqual([CHUNK_BYTES, CHUNK_BYTES / 4 + 4]);
+  });
+
+  it('are given away one by one, before more is read', () => {
+    const order: string[] = [];
+    const pieces = function* () {
+      for (const fill of [1, 2, 3]) {
+        order.push('read');
+        yield new Uint8Array(CHUNK_BYTES).fill(fill);
+      }
+    };
+    chunksOf(pieces(), () => void order.push('given'));
+    expect(order).toEqual(['read', 'given', 'read', 'given', 'read', 'given']);
   });
 
   it('bring f16 tensors of odd lengths', async () => {

@@ -6,7 +6,7 @@ import type { Artefact } from '../../compiler/emit/artefact.ts';
 import type { Precision } from '../../compiler/pipeline.ts';
 import { givenTensors } from '../../runtime/checkpoint/given.ts';
 import type { ModelFile } from '../../runtime/web/model-file.ts';
-import { webFiles } from '../../library/web/build.ts';
+import { webFiles, type WebFiles } from '../../library/web/build.ts';
 import { withChoices } from '../../library/web/choices.ts';
 
 const base = dit({
@@ -42,10 +42,13 @@ export const weights: Record<string, Float32Array> = Object.fromEntries(
   }),
 );
 
-export const built = (dtype: Precision = 'f32'): ReturnType<typeof webFiles> =>
+export const built = (dtype?: Precision): Promise<WebFiles<Uint8Array>> => builtWith((bytes) => bytes, dtype);
+
+export const builtWith = <Kept>(keep: (bytes: Uint8Array) => Kept, dtype: Precision = 'f32'): Promise<WebFiles<Kept>> =>
   webFiles({
     ...{ name: 'small', dtype, compile: compileFor, later, samplers: choices.samplers },
     checkpoint: givenTensors(weights, portable.manifest.params),
+    keep,
   });
 
 /** The files with another model.json. */
