@@ -72,8 +72,15 @@ function productStages({ root, anchor, reductions, sums, pieces, totals, results
     { given: known, starts: others.map(whole) },
     ...[...anchors, ...sums].map(following),
     ...(first ? [{ ...onRows(reductions, known), starts: results.filter(({ anchor: a }) => a === first) }] : []),
-    ...(pieces ? passes(pieces.reductions, new Map([[root, 'here']]), keepsOrder) : []),
+    ...(pieces ? piecesStages(pieces.reductions, root, results) : []),
   ];
+}
+
+/** Reductions of the root, and what is made of it and of them. */
+function piecesStages(reductions: readonly Node[], root: Node, results: FusionGroup['results']): Stage[] {
+  const known: Given = new Map([[root, 'here']]);
+  const starts = results.filter(({ anchor }) => anchor === reductions[0]);
+  return [...passes(reductions, known, keepsOrder), { ...onRows(reductions, known), starts, passes: keepsOrder }];
 }
 
 const whole = (node: Node): Stage['starts'][number] => ({ node, views: [] });

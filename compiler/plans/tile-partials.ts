@@ -3,13 +3,48 @@
  * a tile (fusion/pieces.ts), and sums over such pieces that a workgroup shares out evenly.
  */
 import { sizeOf, type Node, type Shape } from '../ir/index.ts';
-import { attrList } from '../ops/index.ts';
+import { attrList, keepsOrder } from '../ops/index.ts';
 import type { Tile } from '../fusion/group.ts';
 
 /** Invocations along each side of a square tile, and elements along each side of an invocation's block of it. */
 export interface Tiles {
   readonly side: number;
   readonly perThread: number;
+}
+
+/** Where what a reduction reduces lies in the tiles of a product, as a piece of them or as a stretch of a row. */
+export const partialTile = (reduction: Node, anchor: Node, views: readonly Node[], tiles: Tiles): Tile | undefined => {
+  const { shape } = reduction.inputs[0].type;
+  const axes = attrList(reduction.attrs, 'axes');
+  return pieceTile(shape, axes, anchor, views, tiles) ?? stretchTile(shape, axes, anchor, views, tiles);
+};
+
+/** The same of rows that are stretches of the product's, as those of heads are; a tile has so many of them whole. */
+function stretchTile(
+  shape: Shape,
+  axes: readonly number[],
+  anchor: Node,
+  views: readonly Node[],
+  { side, perThread }: Tiles,
+): Tile | undefined {
+  const length = shape.at(-1)!;
+  const isOfLast = axes.length === 1 && axes[0] === shape.length - 1;
+  const isWhole = (side * perThread) % length === 0 && length % perThread === 0;
+  const columns = isOfLast && isWhole ? stretchLength(anchor, views) : 0;
+  return columns === length ? { rows: 1, columns: length } : undefined;
+}
+
+const lastOf = ({ type: { shape } }: Node): number => shape.at(-1) ?? 1;
+
+/** How many elements of a product's row lie side by side in the last axis of what is seen of it through views; 0: none. */
+function stretchLength(anchor: Node, views: readonly Node[]): number {
+  let length = lastOf(anchor);
+  for (const view of views) {
+    const last = view.type.shape.length - 1;
+    if (keepsOrder(view) && length % lastOf(view) === 0) length = lastOf(view);
+    else if (!('perm' in view.attrs) || attrList(view.attrs, 'perm')[last] !== last) return 0;
+  }
+  return length;
 }
 
 /**

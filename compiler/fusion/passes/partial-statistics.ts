@@ -3,10 +3,10 @@
  * values, and the totals of the pieces, with all that is made of them, of the one that reads it.
  */
 import { labelOf, type Node } from '../../ir/index.ts';
-import { attrList, opDef, keepsOrder } from '../../ops/index.ts';
+import { opDef, keepsOrder } from '../../ops/index.ts';
 import { isRejected, type Need, type Rejection } from '../../plans/family.ts';
 import { tilesFor, type Plan } from '../../plans/registry.ts';
-import { pieceTile, sharesTotals, type Tiles } from '../../plans/tile-partials.ts';
+import { partialTile, sharesTotals, type Tiles } from '../../plans/tile-partials.ts';
 import type { FusionContext } from '../context.ts';
 import { byRoot, givenBy, type Fusion, type FusionGroup } from '../group.ts';
 import { replanned } from '../planned.ts';
@@ -18,6 +18,7 @@ type Groups = Map<Node, FusionGroup>;
 export function partialStatistics(fusion: Fusion, context: FusionContext): Fusion {
   const groups: Groups = new Map(fusion.groups.map((group) => [group.root, group]));
   const partial = fusePieces(groups, context);
+  fuseStretches(groups, context);
   fuseTotals(groups, context, partial);
   return { ...fusion, groups: [...groups.values()] };
 }
@@ -37,12 +38,42 @@ function fusePieces(groups: Groups, context: FusionContext): Set<Node> {
 
 /** A product that reduces pieces of its result; undefined where they do not lie in its tiles. */
 function withPiece(product: FusionGroup, reduction: Node, tiles: Tiles): FusionGroup | undefined {
-  const { shape } = reduction.inputs[0].type;
-  const tile = pieceTile(shape, attrList(reduction.attrs, 'axes'), product.anchor!, product.views, tiles);
-  if (!tile) return undefined;
+  const tile = partialTile(reduction, product.anchor!, product.views, tiles);
+  if (!tile || tile.rows === 1) return undefined;
   const reductions = [...(product.pieces?.reductions ?? []), reduction];
   const results = [...product.results, { node: reduction, views: [], anchor: reductions[0] }];
   return { ...product, pieces: { ...tile, reductions }, results };
+}
+
+/** Moves whole kernels of rows that are stretches of a product's, as norms of heads are, into the product. */
+function fuseStretches(groups: Groups, context: FusionContext): void {
+  for (const row of inOrder(groups)) {
+    const product = row.kind === 'row' ? productOfRows(row, groups) : undefined;
+    if (product)
+      take(row, product, groups, context, 'partial reductions', (tiles) => withStretches(product, row, tiles));
+  }
+}
+
+/** A product that reduces stretches of its rows, and goes on with what they are reduced to. */
+function withStretches(product: FusionGroup, row: FusionGroup, tiles: Tiles): FusionGroup | undefined {
+  const { reductions } = row;
+  const tile = partialTile(reductions[0], product.anchor!, product.views, tiles);
+  if (tile?.rows !== 1) return undefined;
+  const epilogue = [...product.epilogue, ...row.epilogue].sort((a, b) => a.id - b.id);
+  const results = [...product.results, ...row.results.map((result) => ({ ...result, anchor: reductions[0] }))];
+  return { ...product, pieces: { ...tile, reductions }, epilogue, results };
+}
+
+/** The product whose last value is all that a row kernel computes something of, besides what lies in memory from the start. */
+function productOfRows(row: FusionGroup, groups: Groups): FusionGroup | undefined {
+  const own = new Set(row.reductions);
+  const isSource = (node: Node) => own.has(node) || (node !== row.root && groups.has(node));
+  const sources = [...row.reductions.flatMap(({ inputs }) => inputs), row.root].flatMap((node) =>
+    own.has(node) ? [] : sourcesOf(node, isSource),
+  );
+  const [computed, ...others] = new Set(sources.filter((node) => !own.has(node) && !isStored(node)));
+  const product = computed && groups.get(computed);
+  return others.length || product?.kind !== 'contraction' || product.pieces ? undefined : product;
 }
 
 /** Moves a row group into a product, which computes it by square tiles; false where there are none, or they do not fit. */

@@ -5,7 +5,7 @@
 import { sizeOf } from '../../ir/index.ts';
 import type { Part } from '../depth-parts.ts';
 import type { TiledProductPlan } from './plan.ts';
-import type { Index } from '../../kernel/index-map.ts';
+import { maxOf, type Index } from '../../kernel/index-map.ts';
 import type { Expr, SharedArray, Variable } from '../../kernel/ir.ts';
 import { contiguousAxis } from '../contiguous.ts';
 import { holdRoot, reducePieces } from '../pieces.ts';
@@ -83,22 +83,36 @@ export function tiledProduct(site: Site, plan: TiledProductPlan): Launch {
     'tile',
     acc.flatMap((line) => line.map((v) => b.read(v))),
   );
+  /** A place in the product: of tiles that reach beyond it, its last row or column. */
+  const inside = (row: Index, column: Index) => [
+    ...batch,
+    ix.clamp(row, product.m - 1, 'row'),
+    ix.clamp(column, product.n - 1, 'column'),
+  ];
   const epilogue = (c: Expr, r: Expr) => {
     const column = ix.add(ix.add(column0, threadColumn), ix.atom(c, p - 1));
     const row = ix.add(ix.add(row0, threadRow), ix.atom(r, p - 1));
     const at = b.binary('+', b.binary('*', r, b.u32(p)), c);
     const value = b.bind('product', b.loadShared(tile, at));
-    if (site.region.pieces) holdRoot(site, [...batch, row, column], value, { array: tile, at });
+    if (site.region.pieces) holdRoot(site, inside(row, column), value, { array: tile, at });
     storeElement(site, batch, [row, product.m], [column, product.n], value);
   };
   b.loop('c', p, (c) => b.loop('r', p, (r) => epilogue(c, r), plan.rolled), plan.rolled);
   if (site.region.pieces) {
-    const place = (r: Index, c: Index) => [
-      ...batch,
-      ix.add(ix.add(row0, threadRow), r),
-      ix.add(ix.add(column0, threadColumn), c),
-    ];
-    reducePieces(site, plan, { tile, place });
+    const rowOf = (r: Index) => ix.add(ix.add(row0, threadRow), r);
+    const columnOf = (c: Index) => ix.add(ix.add(column0, threadColumn), c);
+    const place = (r: Index, c: Index) => inside(rowOf(r), columnOf(c));
+    const isBelow = (i: Index, size: number) => (maxOf(i) < size ? [] : [b.binary('<', ix.expr(i), b.u32(size))]);
+    const whenInside = (r: Index, c: Index, body: () => void) => {
+      const [first, ...others] = [...isBelow(columnOf(c), product.n), ...isBelow(rowOf(r), product.m)];
+      if (first)
+        b.when(
+          others.reduce((x, y) => b.binary('&&', x, y), first),
+          body,
+        );
+      else body();
+    };
+    reducePieces(site, plan, { tile, place, inside: whenInside });
   }
   if (sum) storeSums(site, () => ix.add(row0, ix.atom(lane, block - 1)), product.m, ownsRowSum, b.read(sum));
   return { workgroupSize: side * side, grid: [gridX, gridY, sizeOf(product.batch)] };

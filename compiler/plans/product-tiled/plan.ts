@@ -1,5 +1,4 @@
 import { limit, prefersSubgroupProducts, type DeviceSpec } from '../../device.ts';
-import { attrList } from '../../ops/index.ts';
 import type { Tile } from '../../fusion/group.ts';
 import {
   badCount,
@@ -15,7 +14,7 @@ import {
   type Rejection,
 } from '../family.ts';
 import { statisticsBytes } from '../row-statistics.ts';
-import { pieceTile, sharesTotals, type Tiles } from '../tile-partials.ts';
+import { partialTile, sharesTotals, type Tiles } from '../tile-partials.ts';
 
 /** Operand tiles staged in workgroup memory, a register block of `perThread`² per invocation. */
 export interface TiledProductPlan extends Tiles {
@@ -91,13 +90,12 @@ function badStatistics({ side, perThread }: Tiles, { reductions = [], sums = [] 
 /** Partial reductions were cut for a tile: this may be another one. */
 function badPartials(plan: Tiles, { anchor, pieces, totals = [], views = [] }: Group): string | undefined {
   const isCutSo = (reduction: NonNullable<typeof pieces>['reductions'][number]) => {
-    const { shape } = reduction.inputs[0].type;
-    const tile = pieceTile(shape, attrList(reduction.attrs, 'axes'), anchor!, views, plan);
+    const tile = partialTile(reduction, anchor!, views, plan);
     return tile && tile.rows === pieces!.rows && tile.columns === pieces!.columns;
   };
   if (pieces && !pieces.reductions.every(isCutSo))
     return `pieces of ${pieces.rows}×${pieces.columns} do not lie in tiles of ${blockOf(plan)}²`;
-  if (pieces && (pieces.rows % plan.perThread || pieces.columns % plan.perThread))
+  if (pieces && ((pieces.rows > 1 && pieces.rows % plan.perThread) || pieces.columns % plan.perThread))
     return `pieces of ${pieces.rows}×${pieces.columns} are not of whole blocks of ${plan.perThread}²`;
   return totals.every((total) => sharesTotals(plan, total))
     ? undefined
@@ -106,4 +104,12 @@ function badPartials(plan: Tiles, { anchor, pieces, totals = [], views = [] }: G
 
 /** A stride that is no multiple of the banks: one more element a row, at most. */
 const bytesOf = (plan: TiledProductPlan, group: Group): number =>
-  8 * plan.depth * (blockOf(plan) + 1) + statisticsBytes(group, plan.side ** 2, blockOf(plan));
+  8 * plan.depth * (blockOf(plan) + 1) +
+  statisticsBytes(group, plan.side ** 2, blockOf(plan)) +
+  partialsBytes(plan, group);
+
+/** Partial results of the invocations: of pieces an array for each reduction, of stretches of their rows one for all. */
+function partialsBytes({ side, perThread }: Tiles, { pieces }: Group): number {
+  if (!pieces) return 0;
+  return 4 * side ** 2 * (pieces.rows === 1 ? perThread : pieces.reductions.length);
+}
