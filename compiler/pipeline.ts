@@ -45,6 +45,7 @@ import { isRejected } from './plans/family.ts';
 import { choosePlan, hasKernel, planFor, type Plan, type Planner } from './plans/registry.ts';
 import { branches } from './fusion/branches.ts';
 import { channelsLast } from './fusion/channels-last.ts';
+import { headsInProducts } from './fusion/heads.ts';
 import { nest } from './fusion/nest.ts';
 import { packScalars } from './fusion/scalars.ts';
 import { normsInPieces } from './fusion/pieces.ts';
@@ -109,6 +110,11 @@ export const pipeline: readonly Pass[] = [
   pass('split', 'long reductions to few values run in two stages', split),
   pass('split-depth', 'GPUs compute products of few elements in parts of their depth', splitDepth),
   pass('branches', 'what pieces of a product go through is done where the product stores them', branches),
+  pass(
+    'heads',
+    'norms of pieces of a product, head by head, are computed where the product stores them',
+    headsInProducts,
+  ),
   pass('chunk', 'values read piece by piece are laid out piece by piece', chunk),
   pass('settle', 'canonical form of the pieces', canonicalise),
   pass('tables', 'what depends on nothing and takes work is computed now', tables),

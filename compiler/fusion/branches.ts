@@ -5,22 +5,11 @@
  *
  * Before: gelu(y[:, 48:])                               After: z = y where column < 48, else gelu(y); z[:, 48:]
  */
-import {
-  labelOf,
-  labelsOf,
-  nodesOf,
-  rebuild,
-  results,
-  sameShape,
-  usersOf,
-  type Graph,
-  type Node,
-  type Remarks,
-  type Shape,
-} from '../ir/index.ts';
-import { Functional, isBijection, isProduct, opDef, opTable } from '../ops/index.ts';
+import { labelOf, labelsOf, rebuild, sameShape, type Graph, type Node, type Remarks, type Shape } from '../ir/index.ts';
+import { Functional, opDef, opTable } from '../ops/index.ts';
 import type { PassContext } from '../rewrite/pass.ts';
 import { areApart, stretchOf, type Stretch } from '../rewrite/stretches.ts';
+import { copyOf, Flow, isOfLeaves } from './product-values.ts';
 import { CHEAP } from './stored.ts';
 
 /** A piece, and the ops that it alone goes through, in order. */
@@ -30,29 +19,28 @@ interface Branch extends Stretch {
 }
 
 export function branches(graph: Graph, { remarks }: PassContext): Graph {
-  const users = usersOf(nodesOf(graph));
-  const found = branchesIn(graph, users);
+  const flow = new Flow(graph);
+  const found = branchesIn(flow);
   if (!found.size) return graph;
-  const slices = new Map(
-    [...found.keys()].flatMap((whole) => users.get(whole)!.map((slice) => [slice, { whole, slice }])),
-  );
-  for (const [whole, own] of found) for (const { slice, ops } of own) slices.set(ops.at(-1)!, { whole, slice });
-  const now = new Map<Node, Node>();
+  const pieces = new Map<Node, { whole: Node; slice: Node }>();
+  for (const [whole, own] of found) {
+    for (const slice of flow.users.get(whole)!) pieces.set(slice, { whole, slice });
+    for (const { slice, ops } of own) pieces.set(ops.at(-1)!, { whole, slice });
+  }
   const branched = new Map<Node, Node>();
   return rebuild(graph, opTable, (node, inputs, builder) => {
     const f = new Functional(builder);
     f.like = node;
-    const piece = slices.get(node);
-    const made = piece
-      ? f.op('slice', [branched.get(piece.whole)!], piece.slice.attrs)
-      : builder.apply(node.op, inputs, node.attrs, node, node.copy);
-    now.set(node, made);
-    const own = found.get(node) ?? [];
+    const piece = pieces.get(node);
+    if (piece) return f.op('slice', [branched.get(piece.whole)!], piece.slice.attrs);
+    const own = found.get(node);
+    if (!own) return undefined;
+    const made = builder.apply(node.op, inputs, node.attrs, node, node.copy);
     branched.set(
       node,
-      own.reduce((rest, branch) => withBranch(f, made, rest, branch, now), made),
+      own.reduce((rest, branch) => withBranch(f, made, rest, branch), made),
     );
-    if (own.length) remarkOn(node, own, remarks);
+    remarkOn(node, own, remarks);
     return made;
   });
 }
@@ -63,15 +51,14 @@ function remarkOn(whole: Node, own: readonly Branch[], remarks?: Remarks): void 
 }
 
 /** The products' last values that are cut so, with the pieces to which something is done. */
-function branchesIn(graph: Graph, users: ReadonlyMap<Node, readonly Node[]>): Map<Node, readonly Branch[]> {
-  const returned = new Set(results(graph));
+function branchesIn(flow: Flow): Map<Node, readonly Branch[]> {
+  const { users, returned } = flow;
   const onlyReader = (node: Node) => (returned.has(node) ? undefined : alone(users.get(node)!));
   const found = new Map<Node, readonly Branch[]>();
-  for (const [whole, slices] of users) {
-    if (slices.length < 2 || returned.has(whole) || !endsProduct(whole, (node) => onlyReader(node) !== undefined))
-      continue;
+  for (const whole of flow.productValues().keys()) {
+    const slices = users.get(whole)!;
     const stretches = slices.flatMap((slice) => stretchOf(slice) ?? []);
-    if (stretches.length < slices.length || !areApart(stretches)) continue;
+    if (slices.length < 2 || returned.has(whole) || stretches.length < slices.length || !areApart(stretches)) continue;
     const own = slices.map((slice, i) => ({ ...stretches[i], slice, ops: opsAfter(slice, whole, onlyReader) }));
     const dear = own.filter(({ ops }) => workOf(ops) > CHEAP);
     if (dear.length) found.set(whole, dear);
@@ -81,56 +68,38 @@ function branchesIn(graph: Graph, users: ReadonlyMap<Node, readonly Node[]>): Ma
 
 const alone = (readers: readonly Node[]): Node | undefined => (readers.length === 1 ? readers[0] : undefined);
 
-/** Whether a value is a product, or what one kernel makes of it: element by element, and by views that keep all of it. */
-function endsProduct(value: Node, isReadOnce: (node: Node) => boolean): boolean {
-  for (let node: Node | undefined = value; node;) {
-    if (isProduct(node)) return true;
-    const { inputs, op, type }: Node = node;
-    const follows = (input: Node) => isReadOnce(input) && sameShape(input.type.shape, type.shape);
-    if (isBijection(node)) node = isReadOnce(inputs[0]) ? inputs[0] : undefined;
-    else node = opDef(op).kind === 'pointwise' ? inputs.find(follows) : undefined;
-  }
-  return false;
-}
-
 /** What a piece alone goes through, with operands that lie in memory before the product is computed. */
 function opsAfter(slice: Node, whole: Node, onlyReader: (node: Node) => Node | undefined): Node[] {
   const ops: Node[] = [];
-  const isThere = (input: Node) => isNumber(input) || (input.id < whole.id && isOfLeaves(input));
   for (let last = slice, next = onlyReader(last); next; last = next, next = onlyReader(last)) {
     const { op, type, inputs }: Node = next;
     const isAlike = opDef(op).kind === 'pointwise' && sameShape(type.shape, slice.type.shape);
     const isSame = type.dtype === whole.type.dtype || onlyReader(next) !== undefined;
-    if (!isAlike || !isSame || !inputs.every((input) => input === last || isThere(input))) break;
+    if (!isAlike || !isSame || !inputs.every((input) => input === last || isOfLeaves(input))) break;
     ops.push(next);
   }
   const end = ops.findLastIndex(({ type }) => type.dtype === whole.type.dtype);
   return ops.slice(0, end + 1);
 }
 
-/** Whether a value is seen in what lies in memory from the start. */
-const isOfLeaves = ({ op, inputs }: Node): boolean =>
-  opDef(op).kind === 'leaf' || (opDef(op).kind === 'view' && inputs.every(isOfLeaves));
-
-const isNumber = ({ op, type: { shape } }: Node): boolean => op === 'constant' && shape.length === 0;
-
 const workOf = (ops: readonly Node[]): number =>
   ops.reduce((sum, { op, attrs, type: { dtype } }) => sum + opDef(op).cost([], attrs, { dtype, shape: [] }).flops, 0);
 
 /** What there is so far of a value, and in a stretch of it what its branch makes of the value. */
-function withBranch(f: Functional, whole: Node, rest: Node, branch: Branch, now: ReadonlyMap<Node, Node>): Node {
-  const { slice, ops, axis, from, to } = branch;
+function withBranch(f: Functional, whole: Node, rest: Node, branch: Branch): Node {
+  const { slice, ops } = branch;
   const { shape } = whole.type;
   const made = new Map([[slice, whole]]);
-  const operand = (input: Node) =>
-    made.get(input) ?? spread(f, isNumber(input) ? f.op(input.op, [], input.attrs) : now.get(input)!, branch, shape);
+  const operand = (input: Node) => made.get(input) ?? spread(f, copyOf(f.builder, input), branch, shape);
   for (const node of ops) made.set(node, f.builder.apply(node.op, node.inputs.map(operand), node.attrs, node));
-  const value = made.get(ops.at(-1)!)!;
-  const place = f.iota(
-    'u32',
-    shape.map((n, i) => (i === axis ? n : 1)),
-    axis,
-  );
+  return choose(f, made.get(ops.at(-1)!)!, rest, branch);
+}
+
+/** One value in a stretch, and another in the rest of it. */
+export function choose(f: Functional, value: Node, rest: Node, { axis, from, to }: Stretch): Node {
+  const { shape } = rest.type;
+  const alongAxis = shape.map((n, i) => (i === axis ? n : 1));
+  const place = f.iota('u32', alongAxis, axis);
   const at = (n: number) => f.constant(n, 'u32');
   const below = to < shape[axis] ? f.select(f.compare('lt', place, at(to)), value, rest) : value;
   return from > 0 ? f.select(f.compare('ge', place, at(from)), below, rest) : below;

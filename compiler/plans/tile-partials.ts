@@ -25,19 +25,22 @@ function stretchTile(
   axes: readonly number[],
   anchor: Node,
   views: readonly Node[],
-  { side, perThread }: Tiles,
+  tiles: Tiles,
 ): Tile | undefined {
   const length = shape.at(-1)!;
   const isOfLast = axes.length === 1 && axes[0] === shape.length - 1;
-  const isWhole = (side * perThread) % length === 0 && length % perThread === 0;
-  const columns = isOfLast && isWhole ? stretchLength(anchor, views) : 0;
+  const columns = isOfLast && holdsStretches(length, tiles) ? stretchLength(anchor, views) : 0;
   return columns === length ? { rows: 1, columns: length } : undefined;
 }
+
+/** Whether a row of a tile is whole stretches, and each is so of several invocations' elements. */
+export const holdsStretches = (length: number, { side, perThread }: Tiles): boolean =>
+  (side * perThread) % length === 0 && length % perThread === 0;
 
 const lastOf = ({ type: { shape } }: Node): number => shape.at(-1) ?? 1;
 
 /** How many elements of a product's row lie side by side in the last axis of what is seen of it through views; 0: none. */
-function stretchLength(anchor: Node, views: readonly Node[]): number {
+export function stretchLength(anchor: Node, views: readonly Node[]): number {
   let length = lastOf(anchor);
   for (const view of views) {
     const last = view.type.shape.length - 1;

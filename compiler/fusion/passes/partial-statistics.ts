@@ -3,14 +3,17 @@
  * values, and the totals of the pieces, with all that is made of them, of the one that reads it.
  */
 import { labelOf, type Node } from '../../ir/index.ts';
+import { tooManyBuffers } from '../../device.ts';
 import { opDef, keepsOrder } from '../../ops/index.ts';
 import { isRejected, type Need, type Rejection } from '../../plans/family.ts';
 import { tilesFor, type Plan } from '../../plans/registry.ts';
 import { partialTile, sharesTotals, type Tiles } from '../../plans/tile-partials.ts';
 import type { FusionContext } from '../context.ts';
-import { byRoot, givenBy, type Fusion, type FusionGroup } from '../group.ts';
+import { byRoot, givenBy, type Fusion, type FusionGroup, type Result } from '../group.ts';
 import { replanned } from '../planned.ts';
 import { sameRows } from '../rows.ts';
+import { partsOf } from '../slice.ts';
+import { isOfLeaves } from '../product-values.ts';
 import { isStored } from '../storage.ts';
 
 type Groups = Map<Node, FusionGroup>;
@@ -68,10 +71,11 @@ function withStretches(product: FusionGroup, row: FusionGroup, tiles: Tiles): Fu
 function productOfRows(row: FusionGroup, groups: Groups): FusionGroup | undefined {
   const own = new Set(row.reductions);
   const isSource = (node: Node) => own.has(node) || (node !== row.root && groups.has(node));
-  const sources = [...row.reductions.flatMap(({ inputs }) => inputs), row.root].flatMap((node) =>
+  const ends = row.results.map(({ node, views }) => views[0]?.inputs[0] ?? node);
+  const sources = [...row.reductions.flatMap(({ inputs }) => inputs), ...ends].flatMap((node) =>
     own.has(node) ? [] : sourcesOf(node, isSource),
   );
-  const [computed, ...others] = new Set(sources.filter((node) => !own.has(node) && !isStored(node)));
+  const [computed, ...others] = new Set(sources.filter((node) => !own.has(node) && !isOfLeaves(node)));
   const product = computed && groups.get(computed);
   return others.length || product?.kind !== 'contraction' || product.pieces ? undefined : product;
 }
@@ -90,6 +94,11 @@ function take(
   if (!more && !isRejected(tiles)) return false;
   const given = givenBy([...groups.values()].filter((group) => group !== row));
   const plan = product.plan && (tiles as unknown as Plan);
+  const crowded = more && crowds(more, given, context);
+  if (crowded) {
+    context.remarks?.missed('partial-statistics', [row.root, product.root], crowded);
+    return false;
+  }
   const whole = more ? replanned({ ...more, plan }, given, context) : (tiles as Rejection);
   if (isRejected(whole)) {
     const why = `${labelOf(product.anchor!)} does not compute them: ${whole.rejected}`;
@@ -99,6 +108,14 @@ function take(
   groups.set(product.root, whole);
   groups.delete(row.root);
   return true;
+}
+
+/** Why a kernel would bind more than the device does; undefined where it does not. */
+function crowds(group: FusionGroup, given: ReadonlySet<Node>, { users, returned, maxReads }: FusionContext) {
+  const { reads, members } = partsOf(group, given);
+  const isWanted = ({ node }: Result) => returned.has(node) || users.get(node)!.some((user) => !members.has(user));
+  const bound = reads.size + group.results.filter(isWanted).length;
+  return bound > maxReads + 1 ? tooManyBuffers(bound - 1, maxReads, `with ${labelOf(group.root)}`) : undefined;
 }
 
 const inOrder = (groups: Groups): FusionGroup[] => [...groups.values()].sort(byRoot);
