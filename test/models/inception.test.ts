@@ -30,10 +30,10 @@ function weight(name: string, shape: readonly number[]): Float32Array {
 const known = new Map<string, Float32Array>();
 
 function scaled(name: string, shape: readonly number[], u: Float64Array): Float32Array {
-  if (/\.running_var$|bn\.weight$/.test(name)) return Float32Array.from(u.map((v) => 0.5 + v));
-  if (/bn\.bias$|\.running_mean$/.test(name)) return Float32Array.from(u.map((v) => 0.4 * (v - 0.5)));
+  if (/\.running_var$|bn\.weight$/.test(name)) return new Float32Array(u.map((v) => 0.5 + v));
+  if (/bn\.bias$|\.running_mean$/.test(name)) return new Float32Array(u.map((v) => 0.4 * (v - 0.5)));
   const bound = Math.sqrt(6 / sizeOf(shape.slice(1)));
-  return Float32Array.from(u.map((v) => 2 * (v - 0.5) * bound));
+  return new Float32Array(u.map((v) => 2 * (v - 0.5) * bound));
 }
 
 const traced = (model: Model, height: number, width: number) =>
