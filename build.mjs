@@ -19,7 +19,8 @@ execFileSync(process.execPath, [at('node_modules/typescript/bin/tsc'), '-p', at(
   stdio: 'inherit',
 });
 for (const folder of ['cli', 'compiler', 'library', 'runtime']) copyAssets(folder);
-writeFileSync(join(dist, 'library/web/runtime.js'), await bundleRuntime(at('runtime/web/index.ts')));
+for (const [name, source] of Object.entries({ runtime: 'index', training: 'training' }))
+  writeFileSync(join(dist, `library/web/${name}.js`), await bundleRuntime(at(`runtime/web/${source}.ts`)));
 copySwiftShader();
 
 /** What the code reads at run time: rules, device specs, parts of pages. */

@@ -1,9 +1,13 @@
 /** `ditc build --target web`: a folder for any web server, with a page to begin with. */
 import { join } from 'node:path';
+import type { TrainerOptions } from '../library/web/build.ts';
+import { recordOf } from '../runtime/data/dataset.ts';
 import { SAMPLING_ENTRIES } from '../runtime/sample.ts';
+import { TRAINING_ENTRIES } from '../runtime/train.ts';
 import type { ModelFile } from '../runtime/web/model-file.ts';
 import type { Context } from './context.ts';
 import { UsageError } from './errors.ts';
+import type { LoadedModel } from './model.ts';
 import type { Precision } from '../compiler/pipeline.ts';
 import { bytes, plural, seconds, table } from './text.ts';
 
@@ -14,18 +18,41 @@ export interface WebBuildOptions {
   readonly dtype: Precision;
   readonly weights?: string;
   readonly steps?: number;
+  readonly data?: string;
+  readonly trainBatch?: number;
+  readonly lr?: number;
+  readonly ema?: number;
   readonly json?: boolean;
 }
+
+/** Options of web builds alone, with what does the same elsewhere. */
+const WEB_ONLY: Readonly<Record<string, readonly [flag: string, elsewhere: string]>> = {
+  weights: ['--weights', 'ditc run, sample and train take weights when they load an artefact'],
+  steps: ['--steps', 'ditc sample --steps says how many a picture takes elsewhere'],
+  data: ['--data', 'ditc train --data trains'],
+  trainBatch: ['--train-batch', 'ditc train --batch says how many examples a step takes'],
+  lr: ['--lr', 'ditc train --lr sets it elsewhere'],
+  ema: ['--ema', 'ditc train --ema sets it elsewhere'],
+};
 
 /** What a page decides by itself, or has no use for. */
 export function checkForWeb(options: Readonly<Record<string, unknown>>): void {
   const others = { memory: '--memory', tuning: '--tuning', printIr: '--print-ir' };
   const given = Object.entries(others).find(([name]) => options[name] !== undefined)?.[1];
+  const idle = ['trainBatch', 'lr', 'ema'].find((name) => options[name] !== undefined);
+  if (idle && options.data === undefined)
+    throw new UsageError({ what: `${WEB_ONLY[idle][0]} has no effect without --data`, fix: 'add --data' });
   const device = options.device === 'portable' ? undefined : '--device';
   const flag = given ?? device;
   if (!flag) return;
   const fix = `leave ${flag} out: a page runs on any device, and chooses among kernels for several`;
   throw new UsageError({ what: `${flag} has no effect with --target web`, fix });
+}
+
+export function checkForNode(options: object): void {
+  for (const [name, [flag, elsewhere]] of Object.entries(WEB_ONLY))
+    if ((options as Record<string, unknown>)[name] !== undefined)
+      throw new UsageError({ what: `${flag} is for --target web`, fix: `add --target web; ${elsewhere}` });
 }
 
 export async function buildForWeb(path: string, options: WebBuildOptions, { terminal }: Context): Promise<void> {
@@ -55,21 +82,25 @@ export async function buildForWeb(path: string, options: WebBuildOptions, { term
   const chosen = choices ? { ...loaded, model: choices.model } : loaded;
   const checkpoint = options.weights === undefined ? undefined : await openCheckpointFile(options.weights);
   const spool = spoolFor(out);
+  const trainer = options.data === undefined ? undefined : await openTrainer(loaded, options.data, options);
   try {
-    const { files, model } = await webFiles({
-      name: loaded.name,
-      dtype: options.dtype,
-      checkpoint,
-      compile: (device, dtype) =>
-        compileArtefact(chosen, {
-          ...{ device, dtype, entries, tuning: 'off' },
-          entryOptions: { batch: options.batch, ...choices?.options },
-        }),
-      later: choices?.entries.filter((name) => !SAMPLING_ENTRIES.some((own) => own === name)),
-      samplers: choices?.samplers,
-      keep: spool.keep,
-      onNote: (note) => terminal.err(note),
-    });
+    const { files, model } = await webFiles(
+      {
+        name: loaded.name,
+        dtype: options.dtype,
+        checkpoint,
+        compile: (device, dtype) =>
+          compileArtefact(chosen, {
+            ...{ device, dtype, entries, tuning: 'off' },
+            entryOptions: { batch: options.batch, ...choices?.options },
+          }),
+        later: choices?.entries.filter((name) => !SAMPLING_ENTRIES.some((own) => own === name)),
+        samplers: choices?.samplers,
+        keep: spool.keep,
+        onNote: (note) => terminal.err(note),
+      },
+      trainer,
+    );
     writeWebFolder(out, files);
     const took = performance.now() - start;
     if (options.json)
@@ -80,7 +111,34 @@ export async function buildForWeb(path: string, options: WebBuildOptions, { term
   } finally {
     spool.discard();
     await checkpoint?.close();
+    await trainer?.data.close();
   }
+}
+
+/** What a page trains: the model from new weights, on data that comes with it. */
+async function openTrainer(loaded: LoadedModel, path: string, options: WebBuildOptions): Promise<TrainerOptions> {
+  const [{ compileArtefact }, { checkTrainer }, { settle }, { openData }] = await Promise.all([
+    import('../library/model.ts'),
+    import('./train/entries.ts'),
+    import('./train/settings.ts'),
+    import('../runtime/node/data/open.ts'),
+  ]);
+  const given = Object.fromEntries(
+    Object.entries({ lr: options.lr, ema: options.ema }).filter(([, value]) => value !== undefined),
+  );
+  const { settings } = settle({ batch: options.trainBatch, options: given });
+  const entryOptions = { ...settings.options, batch: settings.batch };
+  const { shape, classes, told } = checkTrainer(loaded, { ...entryOptions, dtype: 'f32' });
+  if (told.length) {
+    const what = `--data has no effect: the model is told ${told.map(({ name }) => name).join(', ')} of each example`;
+    throw new UsageError({ what, fix: 'leave --data out, and train it with ditc train' });
+  }
+  const data = await openData(path, { shape, classes });
+  const { name, model } = loaded;
+  const compile: TrainerOptions['model']['compile'] = (device, dtype) =>
+    compileArtefact(loaded, { device, dtype, entries: TRAINING_ENTRIES, entryOptions, tuning: 'off' });
+  const record = { format: 1, model: name, config: model.config, settings, data: recordOf(data) } as const;
+  return { model: { name, dtype: 'f32', compile }, data, record };
 }
 
 /** What was built, on one screen. */

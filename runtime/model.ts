@@ -161,6 +161,25 @@ export class RunnableModel<S extends Signature = AnySignature> {
     });
   }
 
+  /** How far training is; undefined before its first step. */
+  get trainingPlace(): TrainingPlace | undefined {
+    return this.#place;
+  }
+
+  /** Reads weights and states where training is: between two calls of `train`. */
+  readTraining<T>(read: (program: Program, place?: TrainingPlace) => Promise<T>): Promise<T> {
+    return this.#exclusively(() => read(this.program, this.#place));
+  }
+
+  /** Gives all weights and states other values by `set`, those of a training that is at `place`: `train` goes on from there. */
+  resumeTraining(place: TrainingPlace, set: (program: Program) => Promise<void>): Promise<void> {
+    return this.#exclusively(async () => {
+      this.#lasting.changed();
+      await set(this.program);
+      this.#place = place;
+    });
+  }
+
   async #takeSteps(began: number, options: TrainOptions, keep: Course['keep']): Promise<TrainResult> {
     if (!this.#place) await this.program.run('trainStart');
     this.#place ??= { step: 0, position: START };

@@ -6,11 +6,11 @@ import type { Graph } from '../../compiler/ir/index.ts';
 import type { Precision } from '../../compiler/pipeline.ts';
 import type { Built } from '../build-files.ts';
 import type { LoadedModel } from '../model.ts';
-import { buildForWeb, checkForWeb } from '../build-web.ts';
+import { buildForWeb, checkForNode, checkForWeb } from '../build-web.ts';
 import { examples, type Context } from '../context.ts';
 import { knownDevices } from '../../library/device.ts';
 import { UsageError } from '../errors.ts';
-import { CHECKPOINT, collect, memorySize, oneOf, precision, wholeNumber } from '../options.ts';
+import { CHECKPOINT, collect, memorySize, oneOf, precision, realNumber, wholeNumber } from '../options.ts';
 import { bytes, grouped, macs, plural, seconds, table } from '../text.ts';
 import { TUNING } from '../../library/tuning/option.ts';
 
@@ -29,6 +29,10 @@ interface Options {
   target?: 'node' | 'web';
   weights?: string;
   steps?: number;
+  data?: string;
+  trainBatch?: number;
+  lr?: number;
+  ema?: number;
 }
 
 export const buildCommand = (context: Context): Command =>
@@ -70,6 +74,21 @@ export const buildCommand = (context: Context): Command =>
       'of a web build, the most steps that a visitor can choose (default: 50, or the model’s own)',
       wholeNumber('--steps', 1, 1000),
     )
+    .option(
+      '--data <path>',
+      'of a web build: data to train on in the page, as of ditc train; the page gets a tab that trains',
+    )
+    .option(
+      '--train-batch <n>',
+      'examples per training step there (default: 32)',
+      wholeNumber('--train-batch', 1, 65535),
+    )
+    .option('--lr <x>', 'learning rate there (default: the model’s own, or 1e-4)', realNumber('--lr', 0))
+    .option(
+      '--ema <x>',
+      'decay of the moving average of the weights there (default: 0.9999)',
+      realNumber('--ema', 0, 1),
+    )
     .option('--json', 'print what was built as JSON')
     .addHelpText(
       'after',
@@ -86,14 +105,7 @@ async function buildModel(path: string, options: Options, context: Context): Pro
     checkForWeb({ ...options });
     return buildForWeb(path, options, context);
   }
-  if (options.weights !== undefined) {
-    const fix = 'add --target web; ditc run, sample and train take weights when they load an artefact';
-    throw new UsageError({ what: '--weights is for --target web', fix });
-  }
-  if (options.steps !== undefined) {
-    const fix = 'add --target web; ditc sample --steps says how many a picture takes elsewhere';
-    throw new UsageError({ what: '--steps is for --target web', fix });
-  }
+  checkForNode(options);
   const start = performance.now();
   const { terminal } = context;
   const [{ findDevice }, { checkArtefactFolder, writeArtefactFolder }, { loadModel }, { build }] = await Promise.all([

@@ -5,30 +5,17 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TensorSpec } from '../../compiler/emit/artefact.ts';
-import { countOf } from '../../runtime/buffers.ts';
-import { matchParameters } from '../../runtime/checkpoint/match.ts';
-import { writeSafetensors, type TensorToWrite } from '../../runtime/checkpoint/safetensors_write.ts';
-import type { TensorFile } from '../../runtime/checkpoint/source.ts';
+import { writeTraining } from '../../runtime/checkpoint/training.ts';
 import { writeAtomically } from '../../runtime/node/file.ts';
 import type { Program } from '../../runtime/program.ts';
 import { allFinite } from '../../runtime/values.ts';
 import type { Values } from '../../runtime/transfer.ts';
-import type { OnWeights } from '../../runtime/weights.ts';
 import { NotFinite } from './not-finite.ts';
-import { RECORD, type TrainingRecord } from './record.ts';
+import type { TrainingRecord } from './record.ts';
 
 const FILE = /^(\d{7,})\.safetensors$/;
 /** Names the newest checkpoint of a folder. */
 export const POINTER = 'latest';
-
-/** Parameters and states by their names in the file. */
-const tensorsOf = (program: Program) => [
-  ...program.manifest.params.map((spec) => ({ kind: 'param' as const, spec, name: `param/${spec.name}` })),
-  ...program.states.map((spec) => ({ kind: 'state' as const, spec, name: `state/${spec.name}` })),
-];
-
-/** Unsigned words are kept as the i32 of the same bits: the format has no u32 that all readers know. */
-const storedAs = ({ dtype }: TensorSpec) => (dtype === 'u32' || dtype === 'bool' ? 'i32' : dtype);
 
 /**
  * Writes `folder`/0000030.safetensors for step 30, points `latest` at it and deletes all but the last `keep`.
@@ -59,17 +46,7 @@ export async function writeCheckpoint(
   record: TrainingRecord,
   check: (values: Values, spec: TensorSpec) => void = () => {},
 ): Promise<void> {
-  const tensors = tensorsOf(program).map(({ kind, spec, name }): TensorToWrite => ({
-    name,
-    dtype: storedAs(spec),
-    shape: [...spec.shape],
-    async *chunks() {
-      const values = await (kind === 'param' ? program.readParam(spec.name) : program.readState(spec.name));
-      check(values, spec);
-      yield values instanceof Uint32Array ? new Int32Array(values.buffer, values.byteOffset, values.length) : values;
-    },
-  }));
-  await writeAtomically(path, (write) => writeSafetensors(write, tensors, { [RECORD]: JSON.stringify(record) }));
+  await writeAtomically(path, (write) => writeTraining(write, program, record, check));
 }
 
 /** Those of later steps, left from a run that this one branched off, are not counted: they are replaced when reached. */
@@ -86,31 +63,4 @@ export async function checkpointSteps(folder: string): Promise<{ readonly step: 
     return step === undefined ? [] : [{ step: Number(step), name }];
   });
   return found.sort((a, b) => a.step - b.step);
-}
-
-/** Sets all parameters and states. @throws RuntimeError `mismatch`, before anything is set, when tensors differ. */
-export async function loadCheckpoint(
-  program: Program,
-  file: TensorFile,
-  onProgress: OnWeights = () => {},
-): Promise<void> {
-  const tensors = tensorsOf(program);
-  matchParameters(
-    file,
-    tensors.map(({ name, spec }) => ({ name, shape: spec.shape })),
-  );
-  const total = tensors.reduce((sum, { spec }) => sum + countOf(spec), 0);
-  let done = 0;
-  for (const { kind, spec, name } of tensors) {
-    const values = await chunksOf(file, name, spec);
-    if (kind === 'param') await program.setParam(spec.name, values);
-    else await program.setState(spec.name, values);
-    onProgress({ name: spec.name, done: (done += countOf(spec)), total });
-  }
-}
-
-async function chunksOf(file: TensorFile, name: string, spec: TensorSpec): Promise<AsyncIterable<Values> | Values> {
-  if (storedAs(spec) !== 'i32') return file.readF32Chunks(name);
-  const values = await file.readI32(name);
-  return spec.dtype === 'i32' ? values : new Uint32Array(values.buffer, values.byteOffset, values.length);
 }

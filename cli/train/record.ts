@@ -1,6 +1,7 @@
 /** What a checkpoint says of itself, as JSON in the file's metadata; a file may hold anything there, so all of it is checked. */
 import { DitcError } from '../../compiler/ir/error.ts';
 import type { TensorFile } from '../../runtime/checkpoint/source.ts';
+import { RECORD } from '../../runtime/checkpoint/training.ts';
 import type { DataRecord } from '../../runtime/data/dataset.ts';
 import type { Position } from '../../runtime/data/order.ts';
 import type { Settings } from './settings.ts';
@@ -17,9 +18,6 @@ export interface TrainingRecord {
   /** Where in the data the next step begins. */
   readonly position: Position;
 }
-
-/** Its name among the file's metadata. */
-export const RECORD = 'ditc.training';
 
 type Check = (value: unknown) => boolean;
 

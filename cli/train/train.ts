@@ -15,7 +15,7 @@ import type { Terminal } from '../terminal.ts';
 import { bytes, grouped, plural } from '../text.ts';
 import { checkApart } from '../out-path.ts';
 import { checkInputFiles } from '../input-files.ts';
-import { loadCheckpoint } from './checkpoint.ts';
+import { loadCheckpoint } from '../../runtime/checkpoint/training.ts';
 import { TRAINING_ENTRIES } from '../../runtime/train.ts';
 import { checkTrainer } from './entries.ts';
 import { TrainingFolder, WRITTEN } from './folder.ts';

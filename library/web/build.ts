@@ -11,15 +11,17 @@ import {
   FORMAT,
   type ModelFile,
   type StoredFile,
+  type StoredTraining,
   type Variant,
   type VariantFile,
 } from '../../runtime/web/model-file.ts';
-import { bundledRuntime } from './bundle.ts';
+import type { Dataset } from '../../runtime/data/dataset.ts';
+import { bundled } from './bundle.ts';
 import { packed } from './pack.ts';
 import { page } from './page.ts';
 import { selfTestOf } from './self-test.ts';
 import { variantsOf, type WebVariant } from './variants.ts';
-import { webWeights } from './weights.ts';
+import { ChunkWriter, webWeights } from './weights.ts';
 
 export interface WebOptions<Kept> {
   readonly name: string;
@@ -43,8 +45,57 @@ export interface WebFiles<Kept> {
   readonly model: ModelFile;
 }
 
-/** All files of a build. No more of the weights than one file of them is in memory, but for what `keep` keeps there. */
-export async function webFiles<Kept>(options: WebOptions<Kept>): Promise<WebFiles<Kept>> {
+/** What a page trains besides. */
+export interface TrainerOptions {
+  /** The same model with its training entries, without a checkpoint. */
+  readonly model: Omit<WebOptions<unknown>, 'keep' | 'checkpoint'>;
+  /** Pixels or latents, as `openData` opens them. */
+  readonly data: Dataset;
+  readonly record: StoredTraining['record'];
+}
+
+/** Where in the folder it is. */
+const TRAINER = 'train';
+const MODEL = 'model.json';
+
+/**
+ * All files of a build, with a page and what it trains besides. No more of the weights and examples than one file of them is in memory, but
+ * for what `keep` keeps there.
+ */
+export async function webFiles<Kept>(options: WebOptions<Kept>, trainer?: TrainerOptions): Promise<WebFiles<Kept>> {
+  const { files, model } = await modelFiles(options);
+  const trained = trainer && (await trainerFiles(trainer, options.keep));
+  const whole: ModelFile = { ...model, ...(trained && { trainer: `${TRAINER}/` }) };
+  const beside: [string, string][] = [...page(), ['runtime.js', await bundled('runtime')]];
+  if (trained) beside.push(['training.js', await bundled('training')]);
+  const below = [...(trained ?? [])].map(([name, content]) => [`${TRAINER}/${name}`, content] as const);
+  const all = new Map<string, string | Kept>([[MODEL, textOf(whole)], ...beside, ...files, ...below]);
+  return { files: all, model: whole };
+}
+
+/** What is trained, with its data. */
+async function trainerFiles<Kept>(
+  { model: options, data, record }: TrainerOptions,
+  keep: WebOptions<Kept>['keep'],
+): Promise<WebFiles<Kept>['files']> {
+  const { files, model } = await modelFiles({ ...options, keep });
+  const [images, labels] = [new ChunkWriter(keep, 'data'), new ChunkWriter(keep, 'data')];
+  for (let i = 0; i < data.count; i++) images.add(bytesOf(await data.read(i, false)));
+  labels.add(bytesOf(data.labels));
+  const training: StoredTraining = {
+    ...{ images: images.done(), labels: labels.done(), record },
+    content: data.content === 'pixels' ? 'pixels' : 'latents',
+  };
+  const text = textOf({ ...model, training });
+  return new Map<string, string | Kept>([[MODEL, text], ...files, ...images.files, ...labels.files]);
+}
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView) => new Uint8Array(buffer, byteOffset, byteLength);
+
+const textOf = (model: ModelFile): string => `${JSON.stringify(model)}\n`;
+
+/** Each variant's code, and the weights. */
+async function modelFiles<Kept>(options: WebOptions<Kept>): Promise<WebFiles<Kept>> {
   const { name, dtype, checkpoint, compile, later, samplers, keep, onNote } = options;
   const files = new Map<string, string | Kept>();
   const weights: Record<string, ModelFile['weights'][string]> = {};
@@ -65,9 +116,7 @@ export async function webFiles<Kept>(options: WebOptions<Kept>): Promise<WebFile
     weights[variant.dtype] = stored;
     for (const [file, kept] of chunks) files.set(file, kept);
   }
-  const model: ModelFile = { format: FORMAT, model: name, variants, weights, ...(later?.length && { later }) };
-  const beside = new Map<string, string | Kept>([...page(), ['runtime.js', await bundledRuntime()]]);
-  return { files: new Map([['model.json', `${JSON.stringify(model)}\n`], ...beside, ...files]), model };
+  return { files, model: { format: FORMAT, model: name, variants, weights, ...(later?.length && { later }) } };
 }
 
 /** A variant's kernels, manifest and self-test in one file. First values of parameters come with the weights, where these do. */

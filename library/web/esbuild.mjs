@@ -1,7 +1,7 @@
 /** Bundles the runtime for pages: by build.mjs when ditc is packed, and from the sources in the repository. */
 import { build } from 'esbuild';
 
-/** @param {string} entry the path of runtime/web/index.ts */
+/** @param {string} entry the path of a module of runtime/web/ */
 export async function bundleRuntime(entry) {
   const { outputFiles } = await build({
     entryPoints: [entry],

@@ -8,21 +8,28 @@ import { fileError } from '../file-error.ts';
 import { checkFolder, OnDisk, writeFolder, writeToDisk, type Files, type FolderKind } from '../written-folder.ts';
 
 const MODEL = 'model.json';
-const OTHERS = [...PAGE_FILES, 'runtime.js'];
+const OTHERS = [...PAGE_FILES, 'runtime.js', 'training.js'];
 
 const WEB: FolderKind = {
   name: 'web build',
   option: '--out',
   usual: [MODEL, ...OTHERS],
-  listed(folder) {
-    const { variants, weights } = modelIn(folder) ?? {};
-    if (!Array.isArray(variants)) return [];
-    const chunks = Object.values(weights ?? {}).flatMap((set) => set?.chunks ?? []);
-    const named = [...variants.map((variant) => variant?.code), ...chunks].map((stored) => String(stored?.file));
-    // It may come from anywhere: what it lists is ours only where a build puts files.
-    return [MODEL, ...OTHERS, ...named.filter((name) => /^(code|weights)\/\w[\w.-]*$/.test(name))];
-  },
+  listed: (folder) => (modelIn(folder)?.variants ? [...OTHERS, ...namedIn(folder)] : []),
 };
+
+/** It may come from anywhere: what it lists is ours only where a build puts files. */
+const OWN = /^(code|weights|data)\/\w[\w.-]*$/;
+
+/** The files of a model, and of what is trained beside it. */
+function namedIn(folder: string): string[] {
+  const { variants, weights, training, trainer } = modelIn(folder) ?? {};
+  if (!Array.isArray(variants)) return [];
+  const chunks = [...Object.values(weights ?? {}).flatMap((set) => set?.chunks ?? []), ...(training?.images ?? [])];
+  const named = [...variants.map((variant) => variant?.code), ...chunks, ...(training?.labels ?? [])];
+  const own = named.map((stored) => String(stored?.file)).filter((name) => OWN.test(name));
+  const below = typeof trainer === 'string' && /^\w+\/$/.test(trainer) ? namedIn(join(folder, trainer)) : [];
+  return [MODEL, ...own, ...below.map((name) => `${trainer}${name}`)];
+}
 
 function modelIn(folder: string): Partial<ModelFile> | undefined {
   try {

@@ -84,7 +84,7 @@ export function chunksOf<Kept>(
 }
 
 /** Bytes one behind the other, in chunks that are named by their digest. */
-class ChunkWriter<Kept> {
+export class ChunkWriter<Kept> {
   readonly files = new Map<string, Kept>();
   /** In order; equal ones are one file. */
   readonly #chunks: StoredFile[] = [];
@@ -92,7 +92,10 @@ class ChunkWriter<Kept> {
   #used = 0;
   bytes = 0;
 
-  constructor(private readonly keep: Keep<Kept>) {}
+  constructor(
+    private readonly keep: Keep<Kept>,
+    private readonly folder = 'weights',
+  ) {}
 
   add(bytes: Uint8Array): void {
     for (let at = 0; at < bytes.length;) {
@@ -113,7 +116,7 @@ class ChunkWriter<Kept> {
   #close(): void {
     const bytes = this.#open.slice(0, this.#used);
     const digest = sha256(bytes);
-    const file = `weights/${digest.slice(0, 32)}.bin`;
+    const file = `${this.folder}/${digest.slice(0, 32)}.bin`;
     if (!this.files.has(file)) this.files.set(file, this.keep(bytes));
     this.#chunks.push({ file, bytes: bytes.length, sha256: digest });
     this.#used = 0;

@@ -2,6 +2,7 @@
  * What `ditc build --target web` writes for a page to load (library/web/). `model.json` is read first: with the adapter at hand it
  * decides which variant runs, and says how many bytes that takes before the first of them is fetched.
  */
+import type { DataRecord } from '../data/dataset.ts';
 import type { Manifest, TensorSpec } from '../../compiler/emit/artefact.ts';
 
 /** The format that this runtime reads. */
@@ -50,6 +51,27 @@ export interface ModelFile {
   readonly weights: Readonly<Record<string, StoredTensors>>;
   /** Entries whose kernels are compiled when they are first asked for. */
   readonly later?: readonly string[];
+  /** The folder of a model that is trained, with its data. */
+  readonly trainer?: string;
+  /** Of a model that is trained: on what. */
+  readonly training?: StoredTraining;
+}
+
+/** A data set, and what a checkpoint says of a training on it. */
+export interface StoredTraining {
+  /** Bytes of all examples: pixels, or f32 values. */
+  readonly images: readonly StoredFile[];
+  readonly content: 'pixels' | 'latents';
+  /** i32 of each example. */
+  readonly labels: readonly StoredFile[];
+  /** What of a checkpoint's record does not change from step to step: cli/train/record.ts. */
+  readonly record: {
+    readonly format: 1;
+    readonly model: string;
+    readonly config: Readonly<Record<string, unknown>>;
+    readonly settings: { readonly seed: number; readonly flip: boolean; readonly batch: number };
+    readonly data: DataRecord;
+  };
 }
 
 /** An artefact as JSON: numbers of dense data as they are. */

@@ -114,3 +114,26 @@ export class RuntimeError extends Error {
 export function load(options?: LoadOptions): Promise<Model>;
 /** Loads the model of another folder that ditc build --target web wrote. */
 export function loadFrom(folder: string | URL, options?: LoadOptions): Promise<Model>;
+
+export interface TrainerOptions extends LoadOptions {
+  /** Is told of the data's bytes as they come in. */
+  readonly onData?: (bytes: number, totalBytes: number) => void;
+}
+
+/** What this folder trains, with its data. */
+export interface Trainer {
+  readonly model: Model;
+  /** Steps done. */
+  readonly step: number;
+  /** Takes steps, from where it is. */
+  train(
+    options: Omit<TrainOptions, 'data' | 'seed' | 'flip'>,
+  ): Promise<{ readonly step: number; readonly last?: Readonly<Record<string, number>> }>;
+  /** Where it is, as the parts of a file: `ditc train --resume` goes on from it. */
+  checkpoint(): Promise<Uint8Array<ArrayBuffer>[]>;
+  /** Goes on from a checkpoint of a page or of `ditc train`. */
+  restore(name: string, bytes: Uint8Array): Promise<void>;
+}
+
+/** Loads what this folder trains, where the build came with data. */
+export function openTrainer(options?: TrainerOptions): Promise<Trainer>;

@@ -4,3 +4,9 @@ import { load as loadFrom } from './runtime.js';
 
 /** Loads the model of this folder: see index.d.ts. */
 export const load = (options) => loadFrom(new URL('.', import.meta.url), options);
+
+/** Loads what this folder trains, with its data: see index.d.ts. */
+export async function openTrainer(options) {
+  const { openTrainer: open } = await import('./training.js');
+  return open(loadFrom, new URL('train/', import.meta.url), options);
+}

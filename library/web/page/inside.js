@@ -48,7 +48,7 @@ function shown({ name, ops, sources, count }, wgsl) {
   details.addEventListener(
     'toggle',
     () => {
-      const lines = made('p', {}, [...sources].join('\n'));
+      const lines = made('p', {}, [...sources].join(', '));
       details.append(lines, made('pre', { tabindex: '0', 'aria-label': `WGSL of ${name}` }, wgsl.get(name)));
     },
     { once: true },

@@ -1,2 +1,144 @@
-/** The tab that trains: there where the build came with data. */
-export const openTraining = async () => false;
+/** The tab that trains: there where the build came with data. Pausing ends after the step under way; nothing is lost by it. */
+import { load, openTrainer } from './index.js';
+import { LossChart } from './chart.js';
+import { paintAll } from './paint.js';
+import { $, bytesText, clearProblem, describe, made, say, saveFile, showProblem, timeText } from './shared.js';
+
+/** More than anyone waits for. */
+const STEPS = 2 ** 30;
+/** Steps from one copy of all values to the next, from which it goes on where the GPU is lost. */
+const KEEP_EVERY = 100;
+/** Pictures of a sample, and steps that each takes. */
+const PICTURES = 10;
+
+/** Whether there is something to train; if so, the tab is made ready. */
+export async function openTraining({ manifest }) {
+  const { trainer: folder } = await (await fetch(new URL('model.json', import.meta.url))).json();
+  if (!folder) return false;
+  const training = new Training(manifest);
+  $('training').addEventListener('submit', (event) => {
+    event.preventDefault();
+    void training.toggle();
+  });
+  $('checkpoint').addEventListener('click', () => void training.save());
+  $('open').addEventListener('click', () => $('file').click());
+  $('file').addEventListener('change', ({ target: { files } }) => void training.restore(files[0]));
+  $('task').textContent = `${manifest.model} from new weights, on the data that comes with this page`;
+  return true;
+}
+
+class Training {
+  #chart = new LossChart($('losses'));
+  #trainer;
+  #drawer;
+  #pausing;
+  #manifest;
+
+  constructor(manifest) {
+    this.#manifest = manifest;
+  }
+
+  /** Trains, or pauses what trains. */
+  async toggle() {
+    if (this.#pausing) return void this.#pausing.abort();
+    this.#pausing = new AbortController();
+    await this.#doing('Pause', async () => {
+      const trainer = await this.#open();
+      await this.#train(trainer, this.#pausing.signal);
+      say(this.#pausing.signal.aborted ? `paused after step ${trainer.step}` : `step ${trainer.step}`);
+    });
+  }
+
+  async save() {
+    await this.#doing('Train', async () => {
+      const parts = await this.#trainer.checkpoint();
+      saveFile(`${String(this.#trainer.step).padStart(7, '0')}.safetensors`, new Blob(parts));
+      say(`checkpoint of step ${this.#trainer.step}: ditc train --resume goes on from it, and so does this page`);
+    });
+  }
+
+  async restore(file) {
+    $('file').value = '';
+    if (!file) return;
+    await this.#doing('Train', async () => {
+      const trainer = await this.#open();
+      await trainer.restore(file.name, new Uint8Array(await file.arrayBuffer()));
+      this.#chart.clear();
+      say(`${file.name} is open: training goes on after step ${trainer.step}`);
+    });
+  }
+
+  /** Does `work` with the buttons as they then are, and says what went wrong. */
+  async #doing(label, work) {
+    clearProblem();
+    $('go').textContent = label;
+    $('go').disabled = !this.#pausing;
+    for (const name of ['checkpoint', 'open']) $(name).disabled = true;
+    try {
+      await work();
+    } catch (error) {
+      if (this.#pausing?.signal.aborted) say('stopped before it began');
+      else {
+        say('');
+        showProblem(error);
+      }
+    } finally {
+      this.#pausing = undefined;
+      $('go').textContent = 'Train';
+      $('go').disabled = $('open').disabled = false;
+      $('checkpoint').disabled = !this.#trainer?.step;
+    }
+  }
+
+  /** What trains, loaded when it is first wanted. */
+  async #open() {
+    this.#trainer ??= await openTrainer({
+      signal: this.#pausing?.signal,
+      onData: (bytes, total) => say(`data: ${bytesText(bytes)} of ${bytesText(total)}`),
+      onProgress: ({ kernels, totalKernels }) => totalKernels && say(`${kernels} of ${totalKernels} kernels compiled`),
+      onNote: say,
+    });
+    return this.#trainer;
+  }
+
+  async #train(trainer, signal) {
+    while (!signal.aborted) {
+      const every = Number($('every').value);
+      const steps = every - (trainer.step % every);
+      let last = performance.now();
+      const onStep = ({ step, loss, ...others }) => {
+        const took = performance.now() - last;
+        last += took;
+        this.#chart.add(step, loss);
+        describe($('measured'), {
+          step,
+          loss: loss.toPrecision(4),
+          'a step takes': timeText(took),
+          ...rounded(others),
+        });
+      };
+      say('training');
+      await trainer.train({ steps: Math.min(steps, STEPS), every: 1, keepEvery: KEEP_EVERY, onStep, signal });
+      if (!signal.aborted) await this.#sample(trainer, signal);
+    }
+  }
+
+  /** Draws with the weights as they are: on a model of its own, so that the other tab keeps its weights. */
+  async #sample(trainer, signal) {
+    const { entries, options = {} } = this.#manifest;
+    if (!entries.sampleStep) return;
+    say('drawing samples');
+    this.#drawer ??= await load({ entries: ['sampleStart', 'sampleStep'], signal });
+    for (const [name, value] of Object.entries(await trainer.model.weights())) await this.#drawer.setParam(name, value);
+    const [, known = 1] = entries.sampleStep.inputs.find(({ name }) => name === 'y')?.range ?? [];
+    const classes = Array.from({ length: PICTURES }, (_, i) => i % known);
+    const pictures = await this.#drawer.sample({ classes, seed: 0, cfg: options.cfg, signal });
+    const canvases = classes.map((label) => made('canvas', { role: 'img', 'aria-label': `Class ${label}` }));
+    paintAll(canvases, pictures, [-1, 1]);
+    const row = made('div', { class: 'row' }, ...canvases);
+    $('samples').prepend(made('figure', { role: 'listitem' }, made('figcaption', {}, `step ${trainer.step}`), row));
+  }
+}
+
+const rounded = (numbers) =>
+  Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, value.toPrecision(4)]));
