@@ -10,8 +10,20 @@ export const noWebGpu = (): RuntimeError =>
     code: 'no-webgpu',
     what: 'this browser has no WebGPU',
     why: page.isSecureContext === false ? 'it offers it to pages from https or localhost only' : undefined,
-    fix: 'use Chrome or Edge 121, Firefox 141, Safari 26, or newer',
+    fix: page.isSecureContext === false ? 'open the page by https' : adviceFor(page.navigator?.userAgent ?? ''),
   });
+
+/** What to do for WebGPU, by what a browser says it is. Order matters: most say that they are several. */
+export function adviceFor(agent: string): string {
+  const [, chrome] = /Chrome\/(\d+)/.exec(agent) ?? [];
+  if (/Firefox\//.test(agent))
+    return 'update to Firefox 141 (Windows) or 145 (macOS); elsewhere set dom.webgpu.enabled in about:config, or use Chrome';
+  if (chrome !== undefined && Number(chrome) < 113) return 'update to Chrome 113 or newer, or Edge 113';
+  if (chrome !== undefined)
+    return 'switch graphics acceleration on in the settings; on Linux, enable “Unsafe WebGPU Support” and Vulkan in chrome://flags';
+  if (/Safari\//.test(agent)) return 'update to Safari 26, of iOS 26 or macOS 26, or use Chrome';
+  return 'use Chrome or Edge 121, Firefox 141, Safari 26, or newer';
+}
 
 export const noAdapter = (): RuntimeError =>
   loadError({

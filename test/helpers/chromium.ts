@@ -7,12 +7,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
+import { CHROMIUM_FLAGS } from './engines.ts';
 
-/** Beside a server on this machine, without which it would look for others and for updates. */
 const FLAGS = [
-  ...['--headless=new', '--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--disable-quic'],
-  ...['--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-  // Without these, what it lost its GPU for twice gets none any more.
+  ...CHROMIUM_FLAGS,
+  // Without these, what lost its GPU a few times gets none any more.
   ...['--disable-gpu-process-crash-limit', '--disable-domain-blocking-for-3d-apis', '--remote-debugging-pipe'],
 ];
 
@@ -29,8 +28,8 @@ export class Chromium {
   readonly #waiting = new Map<number, (reply: Reply) => void>();
   #asked = 0;
 
-  constructor(command: string) {
-    const args = [...FLAGS, `--user-data-dir=${this.#profile}`];
+  constructor(command: string, flags: readonly string[] = FLAGS) {
+    const args = [...flags, `--user-data-dir=${this.#profile}`];
     this.#child = spawn(command, args, { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] });
     let rest = '';
     (this.#child.stdio[4] as Readable).setEncoding('utf8').on('data', (text: string) => {

@@ -27,7 +27,7 @@ export const LIMIT = 400_000;
 const NOWHERE = { host: '127.0.0.1', port: 9 };
 
 /** Beside a server on this machine, without which it would look for others and for updates. */
-const CHROMIUM_FLAGS = [
+export const CHROMIUM_FLAGS = [
   ...['--headless=new', '--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--disable-quic'],
   ...['--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
   `--proxy-server=${NOWHERE.host}:${NOWHERE.port}`,

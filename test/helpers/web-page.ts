@@ -31,6 +31,30 @@ export interface Visit {
   readonly requests: readonly string[];
 }
 
+export interface Served {
+  readonly url: string;
+  /** The paths asked for, in order. */
+  readonly requests: readonly string[];
+  close(): void;
+}
+
+/** A server of files on this machine. */
+export async function serve(files: Files, meddle: Meddle = () => false): Promise<Served> {
+  const requests: string[] = [];
+  const server = createServer((request, response) => {
+    const path = new URL(request.url!, 'http://page').pathname.slice(1) || 'index.html';
+    requests.push(path);
+    if (!meddle(path, request, response)) answer(path, files.get(path), request, response);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const close = () => {
+    server.closeAllConnections();
+    server.close();
+  };
+  return { url: `http://127.0.0.1:${port}/`, requests, close };
+}
+
 /** Runs the body of an async function in a page beside the files; it may import them, and returns JSON. */
 export async function visit(
   engine: Engine,
@@ -38,37 +62,30 @@ export async function visit(
   script: string,
   meddle: Meddle = () => false,
 ): Promise<Visit> {
-  const requests: string[] = [];
   let posted: (result: unknown) => void = () => {};
   const result = new Promise<unknown>((resolve) => (posted = resolve));
   const own: Files = new Map([
     ['test.html', '<!doctype html><script type="module" src="test.js"></script>'],
     ['test.js', pageScript(script)],
   ]);
-  const server = createServer((request, response) => {
-    const path = new URL(request.url!, 'http://page').pathname.slice(1);
-    if (path === 'result') {
-      void bodyOf(request).then((text) => posted(JSON.parse(text)));
-      response.end();
-      return;
-    }
-    requests.push(path);
-    if (!meddle(path, request, response)) answer(path, own.get(path) ?? files.get(path), request, response);
+  const server = await serve(new Map([...files, ...own]), (path, request, response) => {
+    if (path !== 'result') return meddle(path, request, response);
+    void bodyOf(request).then((text) => posted(JSON.parse(text)));
+    response.end();
+    return true;
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const profile = mkdtempSync(join(tmpdir(), 'ditc-page-'));
-  const { port } = server.address() as AddressInfo;
-  const child = engine.open(`http://127.0.0.1:${port}/test.html`, profile, (error) => {
+  const child = engine.open(`${server.url}test.html`, profile, (error) => {
     if (error && !child.killed) posted({ error: { code: 'browser', message: String(error) } });
   });
   const late = setTimeout(() => posted({ error: { code: 'late', message: `no result after ${LIMIT} ms` } }), LIMIT);
   try {
-    return { result: await result, requests };
+    const found = await result;
+    return { result: found, requests: server.requests.filter((path) => path !== 'result') };
   } finally {
     clearTimeout(late);
     const ended = new Promise((resolve) => child.once('close', resolve));
     child.kill();
-    server.closeAllConnections();
     server.close();
     await ended;
     rmSync(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });

@@ -5,6 +5,8 @@ import { PORTABLE, type DeviceSpec } from '../../compiler/device.ts';
 import type { Artefact } from '../../compiler/emit/artefact.ts';
 import type { Precision } from '../../compiler/pipeline.ts';
 import { givenTensors } from '../../runtime/checkpoint/given.ts';
+import { recordOf } from '../../runtime/data/dataset.ts';
+import { givenDataset } from '../../runtime/data/given.ts';
 import type { ModelFile } from '../../runtime/web/model-file.ts';
 import { webFiles, type WebFiles } from '../../library/web/build.ts';
 import { withChoices } from '../../library/web/choices.ts';
@@ -21,13 +23,13 @@ const choices = withChoices(network, BATCH, 8);
 const ENTRIES = [...choices.entries, 'trainStart', 'trainStep'];
 const later = choices.entries.slice(2);
 
-export const compileFor = (device: DeviceSpec, dtype: Precision): Artefact =>
+export const compileFor = (device: DeviceSpec, dtype: Precision, entries: readonly string[] = ENTRIES): Artefact =>
   compileModel(choices.model, {
     name: 'small',
     source: 'small.ts',
     device,
     dtype,
-    entries: ENTRIES,
+    entries,
     entryOptions: { ...network.options, ...choices.options, batch: BATCH },
   });
 
@@ -50,6 +52,30 @@ export const builtWith = <Kept>(keep: (bytes: Uint8Array) => Kept, dtype: Precis
     checkpoint: givenTensors(weights, portable.manifest.params),
     keep,
   });
+
+/** Six examples, as a page is given them. */
+export const data = {
+  images: Uint8Array.from({ length: 6 * 64 }, (_, i) => (i * 29) % 256),
+  labels: [0, 1, 2, 0, 1, 2],
+};
+export const SEED = 3;
+
+/** The same with something to train. */
+export function builtWithTrainer(): ReturnType<typeof webFiles> {
+  const examples = givenDataset(data, [1, 8, 8], { classes: 3 });
+  const entries = ['trainStart', 'trainStep'];
+  const compile = (device: DeviceSpec, dtype: Precision) => compileFor(device, dtype, entries);
+  const settings = { batch: BATCH, seed: SEED, flip: false, val: 0, dtype: 'f32', options: { lr: 1e-3 } };
+  const record = { format: 1, model: 'small', config: network.config, settings, data: recordOf(examples) } as const;
+  return webFiles(
+    {
+      ...{ name: 'small', dtype: 'f32', later, samplers: choices.samplers },
+      compile: (device, dtype) => compileFor(device, dtype, choices.entries),
+      checkpoint: givenTensors(weights, portable.manifest.params),
+    },
+    { model: { name: 'small', dtype: 'f32', compile }, data: examples, record },
+  );
+}
 
 /** The files with another model.json. */
 export const withModel = (files: ReadonlyMap<string, string | Uint8Array>, model: ModelFile) =>
