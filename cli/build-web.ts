@@ -80,9 +80,9 @@ export async function buildForWeb(path: string, options: WebBuildOptions, { term
   const choices = drawn && !options.entry ? withChoices(loaded.model, options.batch, options.steps) : undefined;
   const entries = choices?.entries ?? (options.entry && [...new Set(options.entry)]);
   const chosen = choices ? { ...loaded, model: choices.model } : loaded;
+  const trainer = options.data === undefined ? undefined : await openTrainer(loaded, options.data, options);
   const checkpoint = options.weights === undefined ? undefined : await openCheckpointFile(options.weights);
   const spool = spoolFor(out);
-  const trainer = options.data === undefined ? undefined : await openTrainer(loaded, options.data, options);
   try {
     const { files, model } = await webFiles(
       {

@@ -219,6 +219,7 @@ class Loading {
         if (weights) await fill(program, weights, downloads);
       },
     });
+    options.signal?.throwIfAborted();
     this.#tell('ready', {});
     return program;
   }

@@ -61,7 +61,7 @@ export const data = {
 export const SEED = 3;
 
 /** The same with something to train. */
-export function builtWithTrainer(): ReturnType<typeof webFiles> {
+export function builtWithTrainer() {
   const examples = givenDataset(data, [1, 8, 8], { classes: 3 });
   const entries = ['trainStart', 'trainStep'];
   const compile = (device: DeviceSpec, dtype: Precision) => compileFor(device, dtype, entries);
@@ -71,6 +71,7 @@ export function builtWithTrainer(): ReturnType<typeof webFiles> {
     {
       ...{ name: 'small', dtype: 'f32', later, samplers: choices.samplers },
       compile: (device, dtype) => compileFor(device, dtype, choices.entries),
+      keep: (bytes: Uint8Array) => bytes,
       checkpoint: givenTensors(weights, portable.manifest.params),
     },
     { model: { name: 'small', dtype: 'f32', compile }, data: examples, record },
