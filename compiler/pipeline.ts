@@ -6,13 +6,13 @@ import { resolveGradients } from './autodiff/resolve.ts';
 import { attempt } from './emit/reproducer.ts';
 import { nodesOf, Remarks, results, type Graph, type Node } from './ir/index.ts';
 import { verify } from './ir/verify.ts';
-import { isProduct, opTable } from './ops/index.ts';
+import { isProduct, opTable, writesSlice } from './ops/index.ts';
 import { assemble } from './rewrite/assemble.ts';
 import { chunk } from './rewrite/chunk.ts';
 import { cut } from './rewrite/cut.ts';
 import { deepen } from './rewrite/deepen.ts';
 import { divideAll } from './rewrite/divide.ts';
-import { expand } from './rewrite/expand.ts';
+import { expand, expandAll } from './rewrite/expand.ts';
 import { joinedRows } from './rewrite/joined-rows.ts';
 import { hoistAll } from './rewrite/hoist.ts';
 import { packs } from './rewrite/lay-out-packs.ts';
@@ -291,6 +291,8 @@ function placeKernels(graph: Graph, options: CompileOptions, layout: Layout, pas
     { device, plan, ...layout, passes, verify: checked },
     remarks,
   );
+  const whole = new Set(regions.flatMap(({ results: all, replaces }) => all.map(({ node }) => node).filter((node) => writesSlice(node) && !replaces.has(node)))); // prettier-ignore
+  if (whole.size) return placeKernels(expandAll(graph, whole), options, layout, passed);
   for (const { node } of regions.flatMap((region) => region.results)) checkBinding(node, device);
   if (checked) formed.forEach(checkComputable);
   const memory = planMemory(steps, new Set(results(graph)), limit(device, 'maxBufferSize'));

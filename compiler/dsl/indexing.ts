@@ -1,7 +1,7 @@
 /** What is chosen, moved and written by indices that the model computes. */
-import { formatShape } from '../ir/index.ts';
+import { broadcastShapes, formatShape } from '../ir/index.ts';
 import { argument, optional, takes, tensor, whole, type Argument } from './arguments.ts';
-import { iota } from './constants.ts';
+import { constant } from './constants.ts';
 import { axisOf, misuse, Tensor } from './tensor.ts';
 import { currentTrace } from './trace.ts';
 
@@ -77,7 +77,7 @@ const START: Argument = {
 /**
  * x with `value` in place of its elements from `start` on, along an axis. `start` may be computed (i32: one for all, or of a shape that
  * broadcasts to x with size 1 along the axis, such as one for each example); what would lie outside of x is dropped. One row of a cache:
- * `e.update(cache, setSlice(cache, 1, position, keys))`.
+ * `e.update(cache, setSlice(cache, 1, position, keys))` writes that row and nothing else.
  */
 export const setSlice = takes(
   'setSlice',
@@ -100,20 +100,13 @@ export const setSlice = takes(
       const why = `axis ${at} of ${formatShape(shape)}, ${length} from ${start} on`;
       throw misuse('setSlice: x has no such elements', why, `start at ${shape[at] - length} or before`);
     }
-    const places = iota(
-      shape.map((n, i) => (i === at ? n : 1)),
-      at,
-      'i32',
-    );
-    const offset = places.sub(start);
-    const placed = length === 1 ? value : takeAlong(value, offset.broadcastTo(...ranked(offset, x.rank)), at);
-    const inside = length === 1 ? offset.eq(0) : offset.ge(0).and(offset.lt(length));
-    const out = new Tensor(f().select(inside.node, placed.node, x.node));
-    if (formatShape(out.shape) === formatShape(shape)) return out;
-    const why = `x is ${formatShape(shape)}, start makes ${formatShape(out.shape)}`;
-    throw misuse('setSlice: start does not broadcast to x', why, `give it size 1 along axis ${at}`);
+    const lines = shape.with(at, 1);
+    const first = typeof start === 'number' ? constant(start, [], 'i32') : start;
+    if (formatShape(broadcastShapes(first.shape, lines) ?? []) !== formatShape(lines)) {
+      const why = `x is ${formatShape(shape)}, start ${formatShape(first.shape)}`;
+      throw misuse('setSlice: start does not broadcast to x', why, `give it size 1 along axis ${at}`);
+    }
+    const whole = value.broadcastTo(...shape.with(at, length));
+    return new Tensor(f().op('write_slice', [whole.node, first.node, x.node], { axis: at }));
   },
 );
-
-/** The shape with leading axes of size 1 up to a rank. */
-const ranked = ({ shape }: Tensor, rank: number): number[] => [...Array<number>(rank - shape.length).fill(1), ...shape];

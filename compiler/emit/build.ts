@@ -19,7 +19,7 @@ import type { Kernel } from '../kernel/ir.ts';
 import type { Artefact, Dispatch, EntrySpec, KernelSpec, Manifest } from './artefact.ts';
 import { bindingsOf, isBundle } from '../fusion/regions.ts';
 import { declare, named, tensorSpec, type Naming, type Declared } from './declare.ts';
-import { bytesRead, headerOf, kernelName, macsOf, opsOf, placesOf, type Use } from './describe.ts';
+import { bytesRead, bytesWritten, headerOf, kernelName, macsOf, opsOf, placesOf, type Use } from './describe.ts';
 import { inputSpecs } from './input-range.ts';
 import { Resources, type Places } from './resources.ts';
 import { signatureOf } from './signature.ts';
@@ -209,7 +209,7 @@ class Emitter {
       macs,
       ...(planned > macs && { plannedMacs: planned }),
       bytesRead: bytesRead(region),
-      bytesWritten: region.results.reduce((sum, { node }) => sum + byteSize(node.type), 0),
+      bytesWritten: bytesWritten(region),
       value: kernelName(region),
       type: formatType(region.root.type),
       ops: opsOf(region, { views: true }),

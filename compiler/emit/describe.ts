@@ -1,6 +1,6 @@
 /** What a kernel is, in the user's words: for names, headers and reports. */
 import { byteSize, formatType, sizeOf, type Node } from '../ir/index.ts';
-import { opDef } from '../ops/index.ts';
+import { opDef, writesSlice } from '../ops/index.ts';
 import { bufferName } from '../plans/lower.ts';
 import { describePlan, type Plan } from '../plans/registry.ts';
 import { boundType, operandsOf, type Region } from '../fusion/regions.ts';
@@ -36,8 +36,14 @@ export const macsOf = (region: Region): number =>
       : sum;
   }, 0);
 
+/** Of a slice that is written in place, the slice. */
+export const bytesWritten = ({ results }: Region): number =>
+  results.reduce((sum, { node }) => sum + byteSize((writesSlice(node) ? node.inputs[0] : node).type), 0);
+
 export function bytesRead(region: Region): number {
-  return operandsOf(region).reduce(
+  const { replaces, reads } = region;
+  const overwritten = [...replaces].flatMap(([node, old]) => (writesSlice(node) ? [] : [old]));
+  return [...reads, ...overwritten].reduce(
     (sum, node) => sum + Math.min(byteSize(boundType(node, region)), bytesGathered(node, region)),
     0,
   );
@@ -81,7 +87,7 @@ export function headerOf(name: string, uses: readonly Use[]): string[] {
   const typed = (node: Node) => `${bufferName(node)} ${formatType(boundType(node, region))}`;
   const count = `${uses.length} use${uses.length === 1 ? '' : 's'}${inSizes(uses)}`;
   const where = usedBy(uses.map((u) => u.region));
-  const bytes = bytesRead(region) + region.results.reduce((sum, { node }) => sum + byteSize(node.type), 0);
+  const bytes = bytesRead(region) + bytesWritten(region);
   const macs = macsOf(region);
   const cost = [macs ? `${si(macs)}MAC` : '', `${si(bytes)}B`].filter(Boolean).join(' · ');
   return [

@@ -5,6 +5,7 @@
  * verify.ts says what holds of it.
  */
 import type { Graph, Node, Shape } from '../ir/index.ts';
+import { writesSlice } from '../ops/index.ts';
 import type { Plan } from '../plans/plan.ts';
 
 /** A value that a kernel gives to others. */
@@ -78,6 +79,13 @@ export const groupOf = (
   root: Node,
   more: Partial<Omit<FusionGroup, 'kind' | 'root' | 'results'>> = {},
 ): FusionGroup => ({ kind, root, ...NONE, ...more, results: [{ node: root, views: more.views ?? [] }] });
+
+/** A kernel of its own for a value. What writes a slice walks over that. */
+export const mapOf = (node: Node): FusionGroup => groupOf('map', node, writesSlice(node) ? { views: [node] } : {});
+
+/** Shape of the domain of a map. */
+export const mapShape = ({ root }: Pick<FusionGroup, 'root'>): Shape =>
+  (writesSlice(root) ? root.inputs[0] : root).type.shape;
 
 /** The values that a group computes and no other: all but what any reader may compute where it reads it. */
 export const ownedBy = ({ anchor, reductions, prologue, fromTotals, epilogue, pieces }: FusionGroup): Node[] => [

@@ -3,6 +3,7 @@
  * the device binds all that they read and write. A value that nobody else reads is then not written at all.
  */
 import { labelOf, labelsOf, type Node } from '../ir/index.ts';
+import { writesSlice } from '../ops/index.ts';
 import { sharing } from '../rewrite/packs.ts';
 import { tooManyBuffers } from '../device.ts';
 import { isRejected } from '../plans/family.ts';
@@ -113,6 +114,8 @@ export class Merging {
     if (early) return `${labelOf(early.root)} is computed again later (compiler/recompute)`;
     const cut = first.results.find(({ node }) => this.context.cuts.has(node))?.node;
     if (cut) return `${labelOf(cut)} is stored so that kernels bind fewer buffers`;
+    const slice = [first.root, second.root].find(writesSlice);
+    if (slice) return `${labelOf(slice)} is written slice by slice`;
     const apart = whyNotComputable(merged, (node) => isStored(node) || stored.has(node));
     if (apart) return apart;
     const ops = membersOf(merged, stored).size;

@@ -4,7 +4,7 @@
  * and state (an optimiser's moments, the picture being denoised) is updated where it lies.
  */
 import { labelOf, results, sameShape, sizeOf, type Graph, type Node, type Remarks, type Update } from '../ir/index.ts';
-import { opDef, keepsOrder } from '../ops/index.ts';
+import { opDef, keepsOrder, writesSlice } from '../ops/index.ts';
 import { bufferOf, sharing, type Packed } from '../rewrite/packs.ts';
 import { partsIn } from '../fusion/concats.ts';
 import { samePlaces, type Result } from '../fusion/group.ts';
@@ -124,7 +124,8 @@ function ownReads({ results: all, members, reads }: Region): Map<Result, Node[]>
   for (const node of [...members].reverse()) {
     for (const input of node.inputs) {
       const at = needed.get(node)!;
-      const pointwise = opDef(node.op).kind === 'pointwise' && sameShape(node.type.shape, input.type.shape);
+      const isKept = writesSlice(node) && input === node.inputs[2];
+      const pointwise = isKept || (opDef(node.op).kind === 'pointwise' && sameShape(node.type.shape, input.type.shape));
       const regrouped = keepsOrder(node) && at !== 'elsewhere' && !at.views.length;
       need(input, pointwise || regrouped ? at : 'elsewhere');
     }

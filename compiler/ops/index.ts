@@ -20,7 +20,7 @@ export * as composites from './composite.ts';
 export { scan } from './scan.ts';
 export { inBodies, isLoop, loopKey, loopParts, type LoopParts } from './loop.ts';
 export { scatterAdd } from './along.ts';
-export { writeSlice } from './write-slice.ts';
+export { writeSlice, writesSlice } from './write-slice.ts';
 export { attention, attentionDims, LOWEST, scoreOperands } from './attention.ts';
 export { gradientOperands, isAttentionDerivative, shareScores } from './attention-gradient.ts';
 export { gradient } from './gradient.ts';

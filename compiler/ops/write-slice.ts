@@ -1,13 +1,17 @@
 /** Writing a slice: a row of a cache, a step of what a loop stacks. In place it takes no more memory traffic than the slice. */
-import { broadcastShapes, formatType, sameShape, sizeOf } from '../ir/index.ts';
+import { broadcastShapes, formatType, sameShape, sizeOf, type Node } from '../ir/index.ts';
 import { attrNumber, defineOp, expectArity, expectSameDType, isAxis, shapeError } from './define.ts';
 import { broadcastStrides, dense, dot, forEachIndex } from './dense.ts';
+
+/** Whether a kernel that computes it in place of x walks over the value alone. */
+export const writesSlice = ({ op }: Node): boolean => op === 'write_slice';
 
 export const writeSlice = defineOp({
   name: 'write_slice',
   doc: 'write_slice(value, start, x): x with `value` in place of its elements from `start` on along `axis`. What would lie outside of x is dropped.',
   note: '`start` is a number, or one for each line along the axis. What updates a state so writes the slice and nothing else.',
   kind: 'composite',
+  inMemory: true,
   type: (inputs, attrs) => {
     expectArity('write_slice', inputs, 3);
     const [value, start, x] = inputs;

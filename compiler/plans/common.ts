@@ -3,6 +3,7 @@ import { sameShape, sizeOf, type Node, type Shape } from '../ir/index.ts';
 import { depthParts, type Part } from './depth-parts.ts';
 import { domainOf, type Result } from '../fusion/group.ts';
 import type { Region } from '../fusion/regions.ts';
+import { writesSlice } from '../ops/index.ts';
 import type { KernelBuilder } from '../kernel/builder.ts';
 import { maxOf, ZERO, type Index } from '../kernel/index-map.ts';
 import { broadcastIndex, forwardIndex, type Inliner } from '../kernel/inline.ts';
@@ -74,12 +75,29 @@ export function linearInvocation({ b, inline }: Site, total: number, workgroup: 
  */
 export function storeResults(site: Site, index: readonly Index[], which: readonly Output[] = site.outputs): void {
   const { b, inline } = site;
+  const [slice] = which.filter(({ node }) => writesSlice(node));
+  if (slice) return storeSlice(site, index, slice);
   const stores = which.map((output) => {
     const { buffer } = output;
     const { place, value } = elementAt(site, index, output);
     return { buffer, place: inline.ix.expr(place), value: named(site, output, value, which) };
   });
   for (const { buffer, place, value } of stores) b.store(buffer, place, value);
+}
+
+/** The same of what writes a slice in place: an element of the slice, where it lies inside of the whole. */
+function storeSlice({ b, inline }: Site, index: readonly Index[], { node, buffer, offset }: Output): void {
+  const { ix } = inline;
+  const [value, start] = node.inputs;
+  const { shape } = node.type;
+  const axis = Number(node.attrs.axis);
+  const first = inline.value(start, broadcastIndex(index.with(axis, ZERO), start.type.shape));
+  // Before the first element is beyond the last, as unsigned numbers go.
+  const at = b.bind('at', b.binary('+', b.convert(first, 'u32'), ix.expr(index[axis])));
+  b.when(b.binary('<', at, b.u32(shape[axis])), () => {
+    const place = ix.flatten(index.with(axis, ix.atom(at, shape[axis] - 1)), shape);
+    b.store(buffer, ix.expr(ix.offset(place, offset)), inline.value(value, index));
+  });
 }
 
 /** A result at an index of the kernel's domain, and where in its buffer it goes. */

@@ -225,7 +225,7 @@ describe('loops', () => {
   });
 
   it('takes as many kernels and dispatches, however many turns there are', () => {
-    const [few, many] = [500, 1000].map((turns) => {
+    const [few, many] = [10, 1000].map((turns) => {
       const graph = traced((e) => lstm(e.params, e.input('xs', [turns, 1, 3]), 4));
       return compileGraphs([graph], { device: PORTABLE });
     });
@@ -236,6 +236,6 @@ describe('loops', () => {
       { entry: 'forward.scan.before', times: 1 },
       { entry: 'forward.scan', times: 1000 },
     ]);
-    expect(many.manifest.entries.forward.macs).toBe(2 * few.manifest.entries.forward.macs);
+    expect(many.manifest.entries.forward.macs).toBe(100 * few.manifest.entries.forward.macs);
   });
 });

@@ -2,7 +2,7 @@
 import type { Node } from '../../ir/index.ts';
 import { choiceFor } from '../choice.ts';
 import type { FusionContext } from '../context.ts';
-import { givenBy, groupOf, type Fusion, type FusionGroup } from '../group.ts';
+import { givenBy, mapOf, type Fusion, type FusionGroup } from '../group.ts';
 import { isRejected } from '../../plans/family.ts';
 import { replanned } from '../planned.ts';
 import { chooseStored } from '../stored.ts';
@@ -20,5 +20,5 @@ export function materialize(fusion: Fusion, context: FusionContext): Fusion {
 export function withMaps({ groups, concats }: Fusion, stored: ReadonlySet<Node>): FusionGroup[] {
   const given = givenBy(groups);
   const others = [...stored].filter((node) => !given.has(node) && !concats.has(node));
-  return [...groups, ...others.map((node) => groupOf('map', node))];
+  return [...groups, ...others.map(mapOf)];
 }

@@ -1,6 +1,6 @@
 import { sizeOf, type Node } from '../../ir/index.ts';
 import { isHardware, type DeviceSpec } from '../../device.ts';
-import { isFourBehind } from '../../ops/index.ts';
+import { writesSlice, isFourBehind } from '../../ops/index.ts';
 import {
   badCount,
   badDimensions,
@@ -86,7 +86,7 @@ function axisOfReads({ root, reads = [] }: Group): number | undefined {
   const size = sizeOf(root.type.shape);
   const large = reads.filter((read) => 2 * sizeOf(read.type.shape) >= size);
   const last = root.type.shape.length - 1;
-  if (!large.length) return undefined;
+  if (!large.length || writesSlice(root)) return undefined;
   const paths = large.map((read) => pathTo(read, new Set(reads)));
   for (let axis = last - 1; axis >= 0; axis--)
     if (paths.every((behind) => isFourBehind(root, axis, behind))) return axis;

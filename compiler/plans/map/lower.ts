@@ -1,6 +1,6 @@
 /** One invocation per element of the root, or for four of them; the first one computes numbers besides. */
 import { sizeOf } from '../../ir/index.ts';
-import { domainOf } from '../../fusion/group.ts';
+import { domainOf, mapShape } from '../../fusion/group.ts';
 import { ZERO } from '../../kernel/index-map.ts';
 import type { MapPlan } from './plan.ts';
 import { linearInvocation, storeFours, storeResults, type Launch, type Output, type Site } from '../common.ts';
@@ -9,7 +9,7 @@ import { foldGrid } from '../grid.ts';
 export function mapKernel(site: Site, { workgroup, width = 1 }: MapPlan): Launch {
   const { b, inline, outputs, region } = site;
   const { ix } = inline;
-  const { shape } = region.root.type;
+  const shape = mapShape(region);
   const runs = sizeOf(shape) / width;
   const i = linearInvocation(site, runs, workgroup);
   const isNumber = (output: Output) => sizeOf(domainOf(output)) < sizeOf(shape);

@@ -1,4 +1,6 @@
+import { mapShape } from '../../fusion/group.ts';
 import { sizeOf } from '../../ir/index.ts';
+import { writesSlice } from '../../ops/index.ts';
 import { isHardware, type DeviceSpec } from '../../device.ts';
 import { badLine, badWorkgroup, type Group, type Planning } from '../family.ts';
 
@@ -26,10 +28,10 @@ export const planning: Planning<MapPlan> = {
 /** From so many elements on a quarter of the invocations keeps a GPU busy. */
 const MANY = 2 ** 17;
 
-const liesInFours = ({ root: { type } }: Group): boolean => (type.shape.at(-1) ?? 1) % 4 === 0;
+const liesInFours = ({ root }: Group): boolean => !writesSlice(root) && (root.type.shape.at(-1) ?? 1) % 4 === 0;
 
 function propose(group: Group, device: DeviceSpec): MapPlan {
-  const isWide = isHardware(device) && liesInFours(group) && sizeOf(group.root.type.shape) >= MANY;
+  const isWide = isHardware(device) && liesInFours(group) && sizeOf(mapShape(group)) >= MANY;
   return { family: 'map', workgroup: 64, ...(isWide && { width: 4 }) };
 }
 
@@ -42,5 +44,5 @@ function candidates(group: Group, device: DeviceSpec): MapPlan[] {
 function refuses({ workgroup, width = 1 }: MapPlan, group: Group, device: DeviceSpec): string | undefined {
   if (width !== 1 && width !== 4) return `${width} elements an invocation`;
   if (width === 4 && !liesInFours(group)) return 'its elements do not lie by fours';
-  return badWorkgroup(workgroup, device) ?? badLine(sizeOf(group.root.type.shape) / width, workgroup, device);
+  return badWorkgroup(workgroup, device) ?? badLine(sizeOf(mapShape(group)) / width, workgroup, device);
 }
