@@ -67,6 +67,7 @@ export function entryText(title: string, spec: EntrySpec, rows: readonly Row[], 
     macs(spec.macs),
     `${bytes(memory.activationPeakBytes)} activations`,
     ...(memory.stateBytes ? [`${bytes(memory.stateBytes)} state`] : []),
+    ...(spec.parts ?? []).flatMap(({ entry, times }) => (times > 1 ? [`after ${times} turns of ${entry}`] : [])),
   ];
   const cells = rows.map((row) => [
     row.kernel,

@@ -70,7 +70,7 @@ async function inspect(path: string, options: Options, { terminal }: Context): P
   if (options.json) {
     const shown = entries.map(({ name, spec, rows }) => [
       name,
-      { macs: spec.macs, memory: spec.memory, dispatches: rows },
+      { macs: spec.macs, parts: spec.parts, memory: spec.memory, dispatches: rows },
     ]);
     const { model, source, device } = manifest;
     terminal.out(JSON.stringify({ model, source, device, entries: Object.fromEntries(shown) }, null, 2));
