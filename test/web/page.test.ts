@@ -47,6 +47,8 @@ const lossesInNode = (): Promise<number[]> =>
 
 describe.each(engines)('a model in a page of $title', { timeout: TIMEOUT }, (engine) => {
   beforeEach(({ skip }) => skip(!engine.isInstalled));
+  // What takes Firefox long: a training, whose kernels lavapipe compiles for a minute, and what takes many visits.
+  const isLong = engine.name === 'Firefox' && !process.env.DITC_SLOW;
   let files: ReadonlyMap<string, string | Uint8Array>;
   let model: ModelFile;
   beforeAll(async () => void ({ files, model } = await built()));
@@ -90,24 +92,20 @@ describe.each(engines)('a model in a page of $title', { timeout: TIMEOUT }, (eng
     expect(chunks.length).toBe(new Set(chunks).size);
   });
 
-  // Lavapipe compiles the kernels of a training for a minute.
-  it.skipIf(engine.name === 'Firefox' && !process.env.DITC_SLOW)(
-    'trains by the losses that Node trains by',
-    async () => {
-      const steps = STEPS[engine.name];
-      const { result } = await inPage(`${LOAD}
+  it.skipIf(isLong)('trains by the losses that Node trains by', async () => {
+    const steps = STEPS[engine.name];
+    const { result } = await inPage(`${LOAD}
       const model = await load({ entries: ${JSON.stringify(TRAINING)} });
-    const losses = [];
-    await model.train({ data: ${DATA}, steps: ${steps}, every: 1, seed: 3, onStep: (at) => losses.push(at.loss) });
-    await model.dispose();
-    return losses;`);
-      const expected = await lossesInNode();
-      expect(result).toHaveLength(steps);
-      (result as number[]).forEach((loss, i) => {
-        expect(Math.abs(loss - expected[i])).toBeLessThan(1e-3 * Math.max(1, expected[i]));
-      });
-    },
-  );
+      const losses = [];
+      await model.train({ data: ${DATA}, steps: ${steps}, every: 1, seed: 3, onStep: (at) => losses.push(at.loss) });
+      await model.dispose();
+      return losses;`);
+    const expected = await lossesInNode();
+    expect(result).toHaveLength(steps);
+    (result as number[]).forEach((loss, i) => {
+      expect(Math.abs(loss - expected[i])).toBeLessThan(1e-3 * Math.max(1, expected[i]));
+    });
+  });
 
   it('resumes where the connection broke off', async () => {
     const broken = new Set<string>();
@@ -128,7 +126,7 @@ describe.each(engines)('a model in a page of $title', { timeout: TIMEOUT }, (eng
     expect(ranges).toEqual([...broken].map((path) => `${path} bytes=1000-`));
   });
 
-  it('names a file that is not there, damaged, or no model, with the fix', async () => {
+  it.skipIf(isLong)('names a file that is not there, damaged, or no model, with the fix', async () => {
     const missing = await failing(`${LOAD} await load(FEW);`, (path, _, response) => {
       if (!path.startsWith('weights/')) return false;
       response.writeHead(404).end();
