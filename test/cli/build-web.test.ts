@@ -57,6 +57,10 @@ describe('build --target web', () => {
       expect(code).toBe(2);
       expect(err).toContain(`${flag} has no effect with --target web`);
     }
+    const idle = await ditc([...WEB, '--train-batch', '8'], cwd);
+    expect(idle.err).toContain('--train-batch has no effect without --data');
+    const elsewhere = await ditc(['build', 'tiny.ts', '--data', 'd'], cwd);
+    expect(elsewhere.err).toContain('--data is for --target web');
     const alone = await ditc(['build', 'tiny.ts', '--weights', 'none.safetensors'], cwd);
     expect(alone.err).toContain('--weights is for --target web');
     const broken = await ditc([...WEB, '--weights', 'none.safetensors'], cwd);

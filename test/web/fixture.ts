@@ -16,7 +16,12 @@ const base = dit({
   learnSigma: false,
   flow: { interpolant: 'linear', prediction: 'velocity', times: 'uniform' },
 });
-export const network = { ...base, options: { ...base.options, steps: 4, cfg: 2, lr: 1e-3 } };
+/** Two samplers are enough to choose from. */
+export const network = {
+  ...base,
+  choices: { sampler: ['euler', 'heun'] },
+  options: { ...base.options, steps: 4, cfg: 2, lr: 1e-3 },
+};
 
 export const BATCH = 4;
 const choices = withChoices(network, BATCH, 8);
