@@ -28,11 +28,21 @@ export const planning: Planning<MapPlan> = {
 /** From so many elements on a quarter of the invocations keeps a GPU busy. */
 const MANY = 2 ** 17;
 
+const WORKGROUP = 64;
+/**
+ * Few elements are no work whatever the workgroup. One that they fill makes a kernel that knows no size: vectors of 48, 80 and 96 channels
+ * share it.
+ */
+const FEW = 2 ** 10;
+const SMALL = 16;
+
 const liesInFours = ({ root }: Group): boolean => !writesSlice(root) && (root.type.shape.at(-1) ?? 1) % 4 === 0;
 
 function propose(group: Group, device: DeviceSpec): MapPlan {
-  const isWide = isHardware(device) && liesInFours(group) && sizeOf(mapShape(group)) >= MANY;
-  return { family: 'map', workgroup: 64, ...(isWide && { width: 4 }) };
+  const elements = sizeOf(mapShape(group));
+  const isWide = isHardware(device) && liesInFours(group) && elements >= MANY;
+  const workgroup = elements < FEW && elements % WORKGROUP && elements % SMALL === 0 ? SMALL : WORKGROUP;
+  return { family: 'map', workgroup, ...(isWide && { width: 4 }) };
 }
 
 function candidates(group: Group, device: DeviceSpec): MapPlan[] {

@@ -87,6 +87,15 @@ it('many elements on GPUs are computed by fours, fewer and those of software one
   expect(text).toMatch(/read_write> \w+: array<vec4f, 32768>/);
 });
 
+it('vectors of few elements share a kernel, which tests for no end', () => {
+  const graphs = [48, 80, 96].map((columns) => ({ ...gated(1, columns), name: `of${columns}` }));
+  const { manifest, wgsl } = compileGraphs(graphs, { ...OPTIONS, device: PORTABLE });
+  const dispatches = Object.values(manifest.entries).map((entry) => entry.dispatches[0]);
+  expect(new Set(dispatches.map(({ kernel }) => kernel)).size).toBe(1);
+  expect(dispatches.map(({ workgroups }) => workgroups[0])).toEqual([3, 5, 6]);
+  expect([...wgsl.values()].join()).not.toMatch(/return;/);
+});
+
 it.each(TURNED_CASES)('%s: right by tiles that are turned', (_, graph, axis) => {
   const { bindings, want } = judged(graph);
   const { outputs, scheduled } = runSchedule(graph, bindings, { ...OPTIONS, plan: () => TURNED(axis) });
