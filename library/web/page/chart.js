@@ -1,7 +1,7 @@
 /** The loss by step: every measured one as a dot, and their running mean as a line. */
 
 const MARGIN = { left: 48, right: 12, top: 12, bottom: 24 };
-/** Of the running mean: the share that the newest loss has. */
+/** Of the running mean: the share that the newest loss has, once there are as many that it is the least. */
 const SHARE = 0.05;
 const TICKS = 4;
 
@@ -18,7 +18,8 @@ export class LossChart {
 
   add(step, loss) {
     const before = this.#points.at(-1)?.mean ?? loss;
-    this.#points.push({ step, loss, mean: before + SHARE * (loss - before) });
+    const share = Math.max(SHARE, 1 / (this.#points.length + 1));
+    this.#points.push({ step, loss, mean: before + share * (loss - before) });
     this.#ask();
   }
 
@@ -73,7 +74,7 @@ export class LossChart {
     }
     context.fillStyle = context.strokeStyle = accent;
     context.globalAlpha = 0.35;
-    for (const { step, loss } of points) context.fillRect(x(step) - 1, y(loss) - 1, 2, 2);
+    for (const { step, loss } of points) context.fillRect(x(step) - 1.5, y(loss) - 1.5, 3, 3);
     context.globalAlpha = 1;
     context.lineWidth = 2;
     context.beginPath();
