@@ -17,6 +17,17 @@ export class Faults {
   #error: RuntimeError | undefined;
   #loss: RuntimeError | undefined;
 
+  /** Hears of a device until it is told not to: its loss is heard of in any case. */
+  listen(device: GPUDevice): () => void {
+    const onError = (event: GPUUncapturedErrorEvent): void => {
+      event.preventDefault(); // Dawn and browsers would also print it.
+      this.add(reported(event.error));
+    };
+    device.addEventListener('uncapturederror', onError);
+    void device.lost.then((cause) => this.add(lost(cause)));
+    return () => device.removeEventListener('uncapturederror', onError);
+  }
+
   /** Of several errors only the first is kept: the others mostly follow from it. */
   add(error: RuntimeError): void {
     if (error.code === 'device-lost') this.#loss = error;
@@ -37,13 +48,13 @@ export class Faults {
   }
 }
 
-export function lost(cause: GPUDeviceLostInfo): RuntimeError {
+function lost(cause: GPUDeviceLostInfo): RuntimeError {
   const why = cause.message.trim() || `reason: ${cause.reason}`;
   const fix = 'open a new device; if a kernel ran too long or memory ran out, build with a smaller --batch';
   return new RuntimeError({ code: 'device-lost', what: 'the device was lost', why, fix, cause });
 }
 
-export function reported(cause: GPUError): RuntimeError {
+function reported(cause: GPUError): RuntimeError {
   const fix = 'this is a bug in ditc or the driver: please report it with this text';
   const why = cause.message.trim();
   return new RuntimeError({ code: 'gpu-error', what: 'the device reports an error', why, fix, cause });

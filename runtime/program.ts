@@ -8,13 +8,13 @@ import type { MemoryPlan, MemoryReport } from './buffers.ts';
 import { beside, settled } from './beside.ts';
 import { checkDevice } from './check.ts';
 import { RuntimeError } from './error.ts';
-import { Faults, lost, reported, unreadable } from './faults.ts';
+import { Faults, unreadable } from './faults.ts';
 import { Inputs } from './inputs.ts';
 import { compile } from './pipelines.ts';
 import type { OnCompiled } from './pipelines.ts';
 import { entriesIn, turnsOf, withParts, type Turns } from './parts.ts';
 import { Preludes } from './preludes.ts';
-import { bind, validate } from './replay.ts';
+import { bind, mayOverwrite, validate } from './replay.ts';
 import type { Replay } from './replay.ts';
 import { Slices } from './slices.ts';
 import { Starts } from './starts.ts';
@@ -57,6 +57,7 @@ export class Program {
   readonly #submits: Submits;
   #lastRun: string | undefined;
   readonly #faults = new Faults();
+  readonly #unlisten: () => void;
   readonly #preludes: Preludes;
   readonly #starts: Starts;
   #closed = false;
@@ -81,8 +82,7 @@ export class Program {
     this.#inputs = new Inputs(manifest, this.entries);
     this.states = manifest.states.filter(({ name }) => isAllocated('state', name, plan));
     this.#tensors = new DeviceTensors(device, plan, buffers);
-    device.addEventListener('uncapturederror', this.#onError);
-    void device.lost.then((cause) => this.#faults.add(lost(cause)));
+    this.#unlisten = this.#faults.listen(device);
   }
 
   /**
@@ -218,21 +218,12 @@ export class Program {
   async readOutput(entry: string, name: string): Promise<Values> {
     const { outputs } = this.#entry(entry).spec;
     const output = findSpec(`output of ${entry}`, outputs, name);
-    if (this.#lastRun !== entry && this.#isOverwritten(output.resource, entry)) {
+    if (this.#lastRun !== entry && mayOverwrite(this.manifest, this.entries, entry, output.resource)) {
       const why = this.#lastRun ? `${this.#lastRun} ran last, and entries share their memory` : 'no entry ran yet';
       const fix = `read it right after running ${entry}`;
       throw new RuntimeError({ code: 'stale', what: `output ${name} of ${entry} has no value`, why, fix });
     }
     return this.#read(output, output.resource);
-  }
-
-  /** Whether other entries may write where an output of `entry` lies: in an arena, or in state that it shows. */
-  #isOverwritten(resource: Resource, entry: string): boolean {
-    if (resource.kind === 'arena') return true;
-    return this.entries.some((other) => {
-      const { changes } = this.manifest.entries[other];
-      return other !== entry && changes.some(({ kind, name }) => kind === resource.kind && name === resource.name);
-    });
   }
 
   /** The present value of a state; types as {@link readOutput}. */
@@ -256,7 +247,7 @@ export class Program {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.device.removeEventListener('uncapturederror', this.#onError);
+    this.#unlisten();
     this.#tensors.destroy();
     this.#replays.clear();
   }
@@ -340,11 +331,6 @@ export class Program {
       throw unreadable(cause);
     }
   }
-
-  readonly #onError = (event: GPUUncapturedErrorEvent): void => {
-    event.preventDefault(); // Dawn and browsers would also print it.
-    this.#faults.add(reported(event.error));
-  };
 
   /** Lets the device's pending events arrive, then throws what they brought. */
   async #events(): Promise<void> {

@@ -1,5 +1,5 @@
 /** What a run replays: an entry's pipelines and bind groups in order, then its copies. Made and checked once. */
-import type { EntrySpec, Manifest } from '../compiler/emit/artefact.ts';
+import type { EntrySpec, Manifest, Resource } from '../compiler/emit/artefact.ts';
 import { placeOf } from './buffers.ts';
 import type { MemoryPlan } from './buffers.ts';
 import { RuntimeError } from './error.ts';
@@ -113,4 +113,13 @@ export function encodeSteps(pass: GPUComputePassEncoder, steps: readonly Step[])
     if (step.group !== group) pass.setBindGroup(0, (group = step.group));
     pass.dispatchWorkgroups(step.grid[0], step.grid[1], step.grid[2]);
   }
+}
+
+/** Whether entries other than `entry` may write where an output of it lies: in an arena, or in state that it shows. */
+export function mayOverwrite(manifest: Manifest, entries: readonly string[], entry: string, output: Resource): boolean {
+  if (output.kind === 'arena') return true;
+  return entries.some((other) => {
+    const { changes } = manifest.entries[other];
+    return other !== entry && changes.some(({ kind, name }) => kind === output.kind && name === output.name);
+  });
 }

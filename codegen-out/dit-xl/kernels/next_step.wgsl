@@ -3,7 +3,7 @@
 //   reads  step i32[]
 //   writes next_step i32[], in place of step
 //   cost   8 B · plan: one invocation per element
-//   source models/diffusion.ts:161 sub
+//   source models/diffusion.ts:169 sub
 
 @group(0) @binding(0) var<storage, read_write> next_step: array<i32, 1>;
 

@@ -3,7 +3,7 @@
 //   reads  seed u32[2] · first u32[]
 //   writes next_x f32[1,4,32,32]
 //   cost   16.4 kB · plan: one invocation per element
-//   source models/diffusion.ts:123 philox · :123 shift_right · :123 cast · :123 add · :123 mul · :123 log · :123 sqrt · :123 cos
+//   source models/diffusion.ts:128 philox · :128 shift_right · :128 cast · :128 add · :128 mul · :128 log · :128 sqrt · :128 cos
 
 @group(0) @binding(0) var<storage, read> seed: array<u32, 2>;
 @group(0) @binding(1) var<storage, read> first: array<u32, 1>;

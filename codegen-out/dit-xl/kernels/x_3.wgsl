@@ -3,7 +3,7 @@
 //   reads  table f32[250,17] · step i32[] · both f32[2,8,32,32] · cfgScale f32[] · seed u32[2] · first u32[] · x f32[1,4,32,32]
 //   writes x f32[1,4,32,32], in place of x
 //   cost   98.4 kB · plan: one invocation per element
-//   source models/diffusion.ts:156 cast · :123 philox · :123 shift_right · :123 cast · :123 add · :123 mul · :123 log · :123 sqrt · :123 cos · models/guidance.ts:76 sub · :76 mul · :76 add · :78 lt · :78 select · models/reverse.ts:73 mul · :73 sub · :81 mul · :81 add · :85 add · :85 mul · :86 mul · :86 neg · :86 add · models/samplers.ts:33 mul · :33 exp · :33 add
+//   source models/diffusion.ts:164 cast · :128 philox · :128 shift_right · :128 cast · :128 add · :128 mul · :128 log · :128 sqrt · :128 cos · models/guidance.ts:76 sub · :76 mul · :76 add · :78 lt · :78 select · models/reverse.ts:73 mul · :73 sub · :81 mul · :81 add · :85 add · :85 mul · :86 mul · :86 neg · :86 add · models/samplers.ts:34 mul · :34 exp · :34 add
 
 @group(0) @binding(0) var<storage, read> table: array<f32, 4250>;
 @group(0) @binding(1) var<storage, read> step_1: array<i32, 1>;
