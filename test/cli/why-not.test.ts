@@ -70,7 +70,7 @@ describe('reasons', () => {
       'readers that never meet',
       `const x = e.input('x', [16, 16]);
        const h = sin(p.linear('a', x, 16).exp());
-       return { y: h.sum([1]), z: p.linear('b', h, 16) };`,
+       return { y: h.sum([0]), z: p.linear('b', h, 16) };`,
       'h',
       'reduce_sum',
       /fuse-epilogues: no later value depends on all readers of h/,

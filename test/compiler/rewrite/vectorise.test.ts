@@ -6,8 +6,11 @@ import { vectorise } from '../../../compiler/rewrite/vectorise.ts';
 import { drawValues, opCase } from '../../helpers/samples.ts';
 
 const COUNT = 3;
-/** What vectorise has no rule for: leaves have no operands, the rest is of derivatives, which no loop of a sampler has. */
-const WITHOUT_RULE = [...['input', 'param', 'state', 'constant', 'iota', 'fold', 'gradient']];
+/**
+ * What vectorise has no rule for: leaves have no operands, derivatives are in no loop of a sampler, and a loop within a step and slices
+ * that it writes stay there.
+ */
+const WITHOUT_RULE = ['input', 'param', 'state', 'constant', 'iota', 'fold', 'gradient', 'loop', 'write_slice'];
 const RULED = allOps().filter(({ name }) => !WITHOUT_RULE.includes(name));
 
 /** One case of an op with some operands many-valued; undefined when that combination has no rule. */
