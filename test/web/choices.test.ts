@@ -1,4 +1,7 @@
-/** What a page's visitor chooses is what a build for it would draw: steps, sampler; and each step shows what it expects. */
+/**
+ * What a page's visitor chooses is what a build for it would draw: steps, sampler; and each step shows what it expects.
+ * @once
+ */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compileModel } from '../../compiler/compile.ts';
 import { PORTABLE } from '../../compiler/device.ts';

@@ -19,6 +19,9 @@ const DATA = `{ images: Uint8Array.from({ length: 6 * 64 }, (_, i) => (i * 29) %
 /** Firefox tells of what a GPU has done ten times a second: a loss that is read takes a tenth of a second. */
 const STEPS = { Chromium: 200, Firefox: 50 };
 
+/** What to do for WebGPU, in the words of each browser. */
+const ADVICE = { Chromium: 'graphics acceleration', Firefox: 'about:config' };
+
 const SAMPLING = ['sampleStart', 'sampleStep'];
 const TRAINING = ['trainStart', 'trainStep'];
 
@@ -187,7 +190,7 @@ describe.each(engines)('a model in a page of $title', { timeout: TIMEOUT }, (eng
     const none = await failing(
       `Object.defineProperty(navigator, 'gpu', { value: undefined }); ${LOAD} await load(FEW);`,
     );
-    expect(none.error).toMatchObject({ code: 'no-webgpu', fix: expect.stringContaining('Firefox') });
+    expect(none.error).toMatchObject({ code: 'no-webgpu', fix: expect.stringContaining(ADVICE[engine.name]) });
     const blocked = await failing(
       `Object.defineProperty(navigator, 'gpu', { value: { requestAdapter: async () => null } }); ${LOAD} await load(FEW);`,
     );

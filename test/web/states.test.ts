@@ -1,6 +1,7 @@
 /**
  * The states that visitors meet, in Chromium: no WebGPU, servers that break off, stall and lie, a full disk, a hidden tab, a lost GPU, two
  * tabs, what is ended in the middle. Each says what to do, and leaves nothing broken.
+ * @once
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { recordIn } from '../../cli/train/record.ts';

@@ -1,6 +1,8 @@
 /** Arguments of the right kind that do not fit the tensor: an error at the user's line, by the name that the user wrote, with a fix. */
 import { describe, expect, it } from 'vitest';
 import * as dsl from '../../../compiler/dsl/index.ts';
+import { traceEntry } from '../../../compiler/dsl/model.ts';
+import { errorOf } from '../frontend/scratch.ts';
 import { flaw, run, told, type Given } from './calls.ts';
 
 describe('what fits each argument but not the tensor', () => {
@@ -178,5 +180,20 @@ describe('what fits each argument but not the tensor', () => {
       '2×3×2',
       '2×3',
     ]);
+  });
+});
+
+it('a value of a loop’s body is refused outside of it, by its name', () => {
+  const forward = (e: dsl.Entry) => {
+    const x = e.input('x', [2, 3]);
+    let inner = x;
+    const last = dsl.foriLoop(3, (h) => (inner = h.mul(2)).add(1), x);
+    return { last, leaked: inner.exp() };
+  };
+  const model = dsl.defineModel({ config: {}, entries: { forward } });
+  expect(errorOf(() => traceEntry(model, 'forward', { batch: 1 }))).toMatchObject({
+    code: 'loop',
+    what: expect.stringMatching(/differs from turn to turn of a loop, and is used outside of it/),
+    fix: 'return it from the step: carried, or stacked',
   });
 });
