@@ -55,7 +55,8 @@ function sections<T>(all: readonly T[], { carries, slices }: LoopParts): [carrie
 
 /** The same body, which also gives some of what is carried into it. */
 const extended = (body: Graph, read: readonly number[]): Graph => {
-  const before = read.map((carry) => ({ name: `before${carry}`, node: body.inputs[carry] }));
+  // By their places: what is differentiated twice has some of these already.
+  const before = read.map((carry, i) => ({ name: `before${body.outputs.length + i}`, node: body.inputs[carry] }));
   return { ...body, outputs: [...body.outputs, ...before] };
 };
 

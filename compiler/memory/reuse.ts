@@ -122,9 +122,9 @@ function ownReads({ results: all, members, reads }: Region): Map<Result, Node[]>
   for (const result of all) need(result.node, flat(result));
   // Members are in topological order: from the last down, all users of a node are settled before it.
   for (const node of [...members].reverse()) {
-    for (const input of node.inputs) {
+    for (const [i, input] of node.inputs.entries()) {
       const at = needed.get(node)!;
-      const isKept = writesSlice(node) && input === node.inputs[2];
+      const isKept = writesSlice(node) && i === 2;
       const pointwise = isKept || (opDef(node.op).kind === 'pointwise' && sameShape(node.type.shape, input.type.shape));
       const regrouped = keepsOrder(node) && at !== 'elsewhere' && !at.views.length;
       need(input, pointwise || regrouped ? at : 'elsewhere');

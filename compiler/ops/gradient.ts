@@ -1,6 +1,9 @@
 /** A derivative that is asked for: what differentiation is to put in its place, once rules have seen the forward pass. */
-import { DitcError, formatType, sizeOf } from '../ir/index.ts';
+import { DitcError, formatType, sizeOf, type Node } from '../ir/index.ts';
 import { defineOp, expectArity, expectFloat, free, shapeError } from './define.ts';
+
+/** Whether a derivative is asked for. */
+export const isGradient = ({ op }: Node): boolean => op === 'gradient';
 
 export const gradient = defineOp({
   name: 'gradient',

@@ -23,6 +23,6 @@ export { scatterAdd } from './along.ts';
 export { writeSlice, writesSlice } from './write-slice.ts';
 export { attention, attentionDims, LOWEST, scoreOperands } from './attention.ts';
 export { gradientOperands, isAttentionDerivative, shareScores } from './attention-gradient.ts';
-export { gradient } from './gradient.ts';
+export { gradient, isGradient } from './gradient.ts';
 export { literal, SPECIAL_NUMBERS } from './wgsl-literal.ts';
 export { philox, philox4x32 } from './philox.ts';

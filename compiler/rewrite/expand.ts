@@ -14,8 +14,11 @@ export function expand(graph: Graph, chosen: (anchor: Node) => boolean = () => f
 function writesOfState(graph: Graph): Set<Node> {
   const users = usersOf(nodesOf(graph));
   const shown = new Set(results(graph));
-  const isAlone = ({ state, node }: Update) =>
-    state.op === 'state' && node.inputs[2] === state && users.get(state)!.length === 1 && !shown.has(state);
+  const isAlone = ({ state, node }: Update) => {
+    const [value, start, x] = node.inputs;
+    const isRead = users.get(state)!.length > 1 || value === state || start === state;
+    return state.op === 'state' && x === state && !isRead && !shown.has(state);
+  };
   return new Set(graph.updates.filter((update) => writesSlice(update.node) && isAlone(update)).map(({ node }) => node));
 }
 

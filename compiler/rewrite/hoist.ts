@@ -8,7 +8,7 @@
  *                                                                   body:    x' = body(x, table[counter], inputs)
  */
 import { byteSize, GraphBuilder, nodesOf, rebuild, results, usersOf, type Graph, type Node } from '../ir/index.ts';
-import { Functional, opDef, opTable } from '../ops/index.ts';
+import { Functional, isGradient, opDef, opTable } from '../ops/index.ts';
 import { limit, type DeviceSpec } from '../device.ts';
 import type { ModelContext } from './pass.ts';
 import { vectorise } from './vectorise.ts';
@@ -45,7 +45,7 @@ function limitsOf(graph: Graph, device: DeviceSpec): TableLimits {
 export function hoist(graph: Graph, limits: TableLimits): Hoisted {
   const counter = counterOf(graph);
   // A table in the place of a value would cut the path that a derivative asked for takes through it.
-  const isDifferentiated = nodesOf(graph).some(({ op }) => opDef(op).kind === 'request');
+  const isDifferentiated = nodesOf(graph).some(isGradient);
   if (!counter || isDifferentiated) return { body: graph };
   const plan = new HoistPlan(graph, counter, limits);
   if (!plan.tables.size) return { body: graph };

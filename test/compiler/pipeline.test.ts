@@ -28,11 +28,9 @@ it('row statistics leave the product when fusion says so', () => {
 it('passes are those that were asked for', () => {
   expect(kernels(attended)).toEqual(['attention']);
   const passes = pipeline.filter(({ name }) => name !== 'recognise');
-  expect(kernels(attended, { passes, fusion: without('fuse-row-statistics', 'share-rows') })).toEqual([
-    'product-tiled',
-    'row',
-    'product-tiled',
-  ]);
+  expect(
+    kernels(attended, { passes, fusion: without('fuse-row-statistics', 'partial-statistics', 'share-rows') }),
+  ).toEqual(['product-tiled', 'row', 'product-tiled']);
 });
 
 it('plans are chosen by whoever was given', () => {

@@ -165,6 +165,25 @@ const LOSSES: [string, Loss][] = [
     },
   ],
   [
+    // As many turns as rows: what is stacked has the shape of what is reduced.
+    'sums that are stacked, over as many rows as there are turns',
+    (_e, unrolled, input) => {
+      const [[h], ys] = turns(unrolled, input('xs', [6, 4]), [input('h', [6, 4])], ([h], x) => {
+        const next = tanh(h.mul(0.5).add(x));
+        return [[next], next.sum(0)];
+      });
+      return h.square().sum().add(tanh(ys).square().sum());
+    },
+  ],
+  [
+    'derivatives of derivatives',
+    (_e, unrolled, input) => {
+      const w = input('w', [4]);
+      const [[h]] = turns(unrolled, input('xs', [3, 4]), [input('h', [4])], ([h], x) => [[tanh(h.mul(w)).add(x)], h]);
+      return gradients(h.square().sum(), [w])[0].square().sum();
+    },
+  ],
+  [
     'attention in a block that is run again and again, and a value that is detached',
     (e, unrolled, input) => {
       const [[x]] = turns(unrolled, input('xs', [3, 1]), [input('x', [1, 5, 8])], ([x], k) => {

@@ -4,7 +4,7 @@
  * group's domain (or, for rows, a reduction of the same rows); one-to-one views may follow.
  */
 import { formatShape, labelOf, labelsOf, sameShape, type Node, type Shape } from '../../ir/index.ts';
-import { opDef, isBijection } from '../../ops/index.ts';
+import { isBijection, opDef, writesSlice } from '../../ops/index.ts';
 import { tooManyBuffers } from '../../device.ts';
 import { whyNotPlanned } from '../../plans/registry.ts';
 import type { FusionContext } from '../context.ts';
@@ -148,6 +148,7 @@ function obstacle({ kind, root, reductions, views }: FusionGroup, node: Node): s
 function notPointwiseOn(domains: readonly Shape[], node: Node): string | undefined {
   const { kind } = opDef(node.op);
   const { shape } = node.type;
+  if (writesSlice(node)) return `${labelOf(node)} writes a slice: its kernel walks over the slice alone`;
   if (kind === 'contract') return `${labelOf(node)} is a contraction (${node.op}): a kernel has one anchor`;
   if (kind === 'reduce')
     return `${labelOf(node)} reduces ${formatShape(node.inputs[0].type.shape)}, which are not this kernel's rows`;
