@@ -4,6 +4,7 @@ import { defaultEntries, traceEntry, type EntryOptions, type Model, type TracedE
 import type { DeclaredParam } from './dsl/trace.ts';
 import type { Artefact, Manifest } from './emit/artefact.ts';
 import { buildArtefact, type EntryInput, type ModelInput } from './emit/build.ts';
+import type { Declared } from './emit/declare.ts';
 import { attempt } from './emit/reproducer.ts';
 import { startsOf } from './emit/starts.ts';
 import type { TracedModel } from './emit/traced.ts';
@@ -136,9 +137,10 @@ function entriesOf(
   halves: ReadonlySet<string>,
 ): EntryInput[] {
   const all = [...before, body];
-  const declared = new Map<string, DeclaredParam>(states.map((state) => [nameOf(state.node), state]));
+  const declared = new Map<string, Declared>(states.map((state) => [nameOf(state.node), state]));
   for (const { state } of all.flatMap(({ traced }) => traced.updates))
-    if (state.op === 'state' && !declared.has(nameOf(state))) declared.set(nameOf(state), { node: state, init: zeros });
+    if (state.op === 'state' && !declared.has(nameOf(state)))
+      declared.set(nameOf(state), { node: state, init: zeros, scratch: true });
   const preludes = before.filter(({ traced }) => !traced.part).map(({ traced }) => traced.name);
   return all.map((scheduled): EntryInput => {
     const { name } = scheduled.traced;

@@ -33,6 +33,9 @@ const size: Check = (value, path) => {
 const number: Check = (value, path) => {
   if (typeof value !== 'number') fail(path, 'a number', value);
 };
+const yes: Check = (value, path) => {
+  if (value !== true) fail(path, 'true', value);
+};
 const oneOf =
   (...choices: string[]): Check =>
   (value, path) => {
@@ -118,6 +121,13 @@ const entry = object({
   startedBy: (value, path) => value === undefined || mapOf(list(text))(value, path),
   memory: object({ arenas: list(size) }),
 });
+const state = object({
+  ...tensor,
+  name: fileStem,
+  init,
+  count: (value, path) => value === undefined || size(value, path),
+  scratch: (value, path) => value === undefined || yes(value, path),
+});
 const matrixShape = object({ componentType: text, resultComponentType: text, M: size, N: size, K: size });
 const kernel = object({
   file: kernelFile,
@@ -131,7 +141,7 @@ const manifestShape = object({
   entries: mapOf(entry, fileStem),
   kernels: mapOf(kernel),
   params: list(object({ ...tensor, init })),
-  states: list(object({ ...tensor, name: fileStem, init, count: (v, path) => v === undefined || size(v, path) })),
+  states: list(state),
   packs: (value, path) => value === undefined || list(object({ name: text, params: list(text) }))(value, path),
   bundles: (value, path) =>
     value === undefined || list(object({ name: text, states: list(text), alignment: size }))(value, path),

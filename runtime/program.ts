@@ -46,7 +46,7 @@ export class Program {
   readonly entries: readonly string[];
   /** Bytes allocated, by kind. */
   readonly memory: MemoryReport;
-  /** The states allocated: those that the entries use. All of `manifest.params` are allocated. */
+  /** The model's states that are allocated: those that the entries use. All of `manifest.params` are allocated. */
   readonly states: readonly ParamSpec[];
 
   readonly #tensors: DeviceTensors;
@@ -80,7 +80,7 @@ export class Program {
     this.#starts = new Starts(manifest);
     this.#submits = new Submits(device, new Slices(manifest.entries));
     this.#inputs = new Inputs(manifest, this.entries);
-    this.states = manifest.states.filter(({ name }) => isAllocated('state', name, plan));
+    this.states = manifest.states.filter(({ name, scratch }) => !scratch && isAllocated('state', name, plan));
     this.#tensors = new DeviceTensors(device, plan, buffers);
     this.#unlisten = this.#faults.listen(device);
   }

@@ -46,9 +46,10 @@ export function checkInputs(manifest: Manifest, names: readonly string[], given:
 /** What entries go on from must be given, or begun by one that runs before. */
 export function checkStarted(manifest: Manifest, names: readonly string[], given: ReadonlyMap<string, unknown>): void {
   const set = new Set(given.keys());
-  const unknown = [...set].find((name) => !manifest.states.some((state) => state.name === name));
+  const known = manifest.states.filter(({ scratch }) => !scratch).map(({ name }) => name);
+  const unknown = [...set].find((name) => !known.includes(name));
   if (unknown !== undefined) {
-    const why = manifest.states.length ? `they are ${someOf(manifest.states.map(({ name }) => name), 8)}` : 'it has none'; // prettier-ignore
+    const why = known.length ? `they are ${someOf(known, 8)}` : 'it has none';
     throw new UsageError({ what: `--state: ${manifest.model} has no state ${unknown}`, why, fix: 'correct the name' });
   }
   for (const name of names) {

@@ -1,7 +1,7 @@
 /** What `ditc run` leaves: outputs, the states that entries changed, and the weights where they changed these. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Manifest } from '../../compiler/emit/artefact.ts';
+import type { EntrySpec, Manifest } from '../../compiler/emit/artefact.ts';
 import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts';
 import type { RunnableModel } from '../../runtime/model.ts';
 import { writeAtomically } from '../../runtime/node/file.ts';
@@ -38,7 +38,10 @@ function filesOf(manifest: Manifest, names: readonly string[]): string[] {
   const outputs = new Map([...specs].map(([name, spec]) => [name, spec.outputs.map((output) => output.name)]));
   const stem = stems(outputs);
   const results = [...outputs].flatMap(([entry, list]) => list.map((output) => stem(entry, output)));
-  const states = [...specs.values()].flatMap(({ changes }) => changes.filter(({ kind }) => kind === 'state'));
+  const scratch = new Set(manifest.states.filter((state) => state.scratch).map(({ name }) => name));
+  const changed = ({ changes }: EntrySpec) =>
+    changes.filter(({ kind, name }) => kind === 'state' && !scratch.has(name));
+  const states = [...specs.values()].flatMap(changed);
   const arrays = [...new Set([...results, ...states.map(({ name }) => name)])].map((name) => `${name}.npy`);
   return changesWeights(manifest, names) ? [...arrays, WEIGHTS] : arrays;
 }

@@ -34,6 +34,8 @@ export interface ParamSpec extends TensorSpec {
   readonly resize?: { readonly kind: 'rows'; readonly last?: number } | { readonly kind: 'grid' };
   /** Of a state that counts the runs of a loop: it is from 0 to this, exclusive, when the loop's body is run. */
   readonly count?: number;
+  /** Of a state that the compiler made for values of its own (tables, turns of a loop): each run that reads it has filled it before. */
+  readonly scratch?: boolean;
 }
 
 /** Where a kernel's buffer lives. Offsets and sizes are in bytes. */

@@ -22,7 +22,8 @@ export function load(options: LoadOptions & { folder?: string | URL } = {}): Pro
 
 /** The text of `index.ts`. */
 export function bindingsText(manifest: Manifest): string {
-  const { entries, params, states } = manifest;
+  const { entries, params } = manifest;
+  const states = manifest.states.filter(({ scratch }) => !scratch);
   const parts = [
     header(manifest),
     IMPORT,

@@ -16,6 +16,8 @@ export interface Declared {
   readonly node: Node;
   readonly init: Init;
   readonly resize?: ParamSpec['resize'];
+  /** A state that the model does not know. */
+  readonly scratch?: boolean;
 }
 
 export const tensorSpec = (name: string, { type }: Node): TensorSpec => ({
@@ -33,7 +35,7 @@ export function typedData(node: Node, data: Float64Array): Float32Array | Int32A
 /** Parameters (or states) of all entries, each once. */
 export function declare(declared: readonly Declared[], data: Data, naming?: Naming): ParamSpec[] {
   const specs = new Map<string, ParamSpec>();
-  for (const { node, init, resize } of declared) {
+  for (const { node, init, resize, scratch } of declared) {
     const name = String(node.attrs.name);
     if (specs.has(name)) continue;
     const { count } = node.attrs;
@@ -44,6 +46,7 @@ export function declare(declared: readonly Declared[], data: Data, naming?: Nami
       ...named(name, naming),
       ...counted,
       ...(resize && { resize }),
+      ...(scratch && { scratch }),
     });
     if (init.kind === 'data') data.set(`init.${name}`, typedData(node, init.data));
   }

@@ -19,7 +19,12 @@ import { compileGraphs } from '../../compiler/compile.ts';
 import { PORTABLE } from '../../compiler/device.ts';
 import { interpret, opTable, Random, type Bindings } from '../../compiler/ops/index.ts';
 import { nodesOf, parseGraph, printGraph, verify, type Graph } from '../../compiler/ir/index.ts';
-import { TestGpu } from '../helpers/gpu.ts';
+import type { Artefact } from '../../compiler/emit/artefact.ts';
+import { openSafetensors } from '../../runtime/checkpoint/safetensors.ts';
+import { MemorySource } from '../../runtime/checkpoint/source.ts';
+import { loadCheckpoint, writeTraining } from '../../runtime/checkpoint/training.ts';
+import { Program } from '../../runtime/program.ts';
+import { TestGpu, typed } from '../helpers/gpu.ts';
 import { relativeError } from '../helpers/relative-error.ts';
 import { drawValues } from '../helpers/samples.ts';
 
@@ -203,6 +208,8 @@ describe('loops', () => {
   });
   afterAll(() => gpu.close());
 
+  const opened = (artefact: Artefact) => Program.create(gpu.opened.device, artefact);
+
   it.each(CASES)('%s', async (_name, forward) => {
     const graph = traced(forward);
     const text = printGraph(graph);
@@ -233,6 +240,41 @@ describe('loops', () => {
     const got = await gpu.runGraph(looped, values);
     for (const [name, { data }] of Object.entries(outputs))
       expect(relativeError(got.outputs[name], data), name).toBeLessThan(1e-5);
+  });
+
+  it('leave the states of the model, and those alone, in a checkpoint; what follows from it is the same', async () => {
+    const graph = traced((e) => {
+      const total = e.state('total', [4]);
+      const w = e.params.param('w', [4, 4]);
+      const [next, all] = scan((h, x) => [h.add(x), h.mul(x)], total, e.input('xs', [3, 4]).matmul(w));
+      e.update(total, next);
+      return { all };
+    });
+    const { xs, ...values } = valuesFor(graph);
+    const artefact = compileGraphs([graph], { device: gpu.spec });
+    expect(artefact.manifest.states.some(({ scratch }) => scratch)).toBe(true);
+    const [first, second] = [await opened(artefact), await opened(artefact)];
+    try {
+      expect(first.states.map(({ name }) => name)).toEqual(['total']);
+      await first.setParam('w', typed('f32', values.w));
+      first.writeState('total', typed('f32', values.total));
+      first.write('xs', typed('f32', xs));
+      await first.run('forward');
+      const saved: Uint8Array[] = [];
+      await writeTraining(async (bytes) => void saved.push(bytes.slice()), first, {});
+      const file = await openSafetensors(new MemorySource('saved', Buffer.concat(saved)));
+      expect([...file.tensors.keys()].sort()).toEqual(['param/w', 'state/total']);
+      await loadCheckpoint(second, file);
+      second.write('xs', typed('f32', xs));
+      await second.run('forward');
+      const total = interpret(graph, { xs, ...values }).updates.total.data;
+      const { outputs, updates } = interpret(graph, { xs, ...values, total });
+      expect(relativeError(await second.readOutput('forward', 'all'), outputs.all.data)).toBeLessThan(1e-5);
+      expect(relativeError(await second.readState('total'), updates.total.data)).toBeLessThan(1e-5);
+    } finally {
+      first.close();
+      second.close();
+    }
   });
 
   it('runs a thousand turns, and again from the beginning', async () => {

@@ -36,7 +36,7 @@ export class TestGpu {
         program.write(spec.name, typed(spec.dtype, bindings[spec.name]));
       for (const spec of manifest.params) await program.setParam(spec.name, typed(spec.dtype, bindings[spec.name]));
       // Tables of hoisted values are filled by the prelude.
-      const given = manifest.states.filter(({ name }) => bindings[name]);
+      const given = manifest.states.filter(({ name, scratch }) => !scratch && bindings[name]);
       for (const spec of given) program.writeState(spec.name, typed(spec.dtype, bindings[spec.name]));
       await program.run(entry);
       const outputs: Record<string, Values> = {};
