@@ -131,11 +131,12 @@ class Division {
         const isRead = i >= loop!.carries && node.inputs.length > 0 && !isLoop(node);
         if (isRead && !this.kept.has(node)) this.kept.set(node, { name: loop!.names[i], by: part });
       }
-      for (const node of this.reached(nodes, part)) {
+      // What is only on the way to a value that is kept stays in the part that computes it.
+      const reached = this.reached(nodes, part, (node) => {
         const by = computed.get(node) ?? part;
-        computed.set(node, by);
         if (by < part && isHeavy(node)) this.kept.set(node, { name: this.nameFor(this.list[by], node), by });
-      }
+      });
+      for (const node of reached) if (!computed.has(node)) computed.set(node, part);
     });
   }
 
@@ -144,13 +145,16 @@ class Division {
     return unlike(taken, `${name}.${lettersOf(node.name ?? node.op)}.kept`);
   }
 
-  /** What a part computes to have some values, in order. */
-  private reached(targets: readonly Node[], part: number): Node[] {
+  /** What a part computes to have some values, in order. `decide` may have a value kept as it is met. */
+  private reached(targets: readonly Node[], part: number, decide?: (node: Node) => void): Node[] {
+    const isThere = (node: Node) => (this.kept.get(node)?.by ?? part) < part;
     const seen = new Set<Node>();
     const stack = [...targets];
     while (stack.length) {
       const node = stack.pop()!;
-      if (seen.has(node) || isLoop(node) || !node.inputs.length || (this.kept.get(node)?.by ?? part) < part) continue;
+      if (seen.has(node) || isLoop(node) || !node.inputs.length || isThere(node)) continue;
+      decide?.(node);
+      if (isThere(node)) continue;
       seen.add(node);
       stack.push(...node.inputs);
     }

@@ -287,6 +287,25 @@ describe('loops', () => {
     }
   });
 
+  it('keep of what comes before them what is read later, and nothing on the way to it', async () => {
+    const graph = traced((e) => {
+      const layers = [e.input('x', [4, 8])];
+      for (let i = 0; i < 4; i++) layers.push(sigmoid(e.params.linear(`l${i}`, layers[i], 8)));
+      const out = foriLoop(3, (y) => y.mul(0.5).add(1), layers[4]);
+      const [all] = scan((sum, row) => [sum.add(row), sum], layers[2].mean(0), out);
+      return { out, rest: out.add(layers[4]), all };
+    });
+    const values = valuesFor(graph);
+    const artefact = compileGraphs([graph], { device: gpu.spec, verify: true });
+    const kept = artefact.manifest.states.map(({ name }) => name).filter((name) => name.endsWith('.kept'));
+    // Of the layers, the second's product is read between the loops, and the last one's at the end.
+    expect(kept).toHaveLength(2);
+    const { outputs } = interpret(graph, values);
+    const got = await gpu.run(artefact, 'forward', values);
+    for (const [name, { data }] of Object.entries(outputs))
+      expect(relativeError(got.outputs[name], data), name).toBeLessThan(1e-5);
+  });
+
   it('takes as many kernels and dispatches, however many turns there are', () => {
     const [few, many] = [10, 1000].map((turns) => {
       const graph = traced((e) => lstm(e.params, e.input('xs', [turns, 1, 3]), 4));
