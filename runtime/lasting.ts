@@ -53,7 +53,7 @@ export class LastingProgram {
     this.#isKept = false;
   }
 
-  /** Copies all values, which work may go on from. */
+  /** Copies all values, which work may go on from. No others are kept until all are read. */
   async keep(): Promise<void> {
     if (!this.#again) return;
     const { program } = this;
@@ -79,16 +79,64 @@ export class LastingProgram {
     });
   }
 
+  /**
+   * Gives all values others by `set`, and keeps them: all of them or none, for `before` keeps those that there are. Where that fails, they are
+   * as before, or as last kept if they are lost. A device that is lost, before or meanwhile, is opened anew; `from` says with what.
+   */
+  async replace(set: (program: Program) => Promise<void>, before: () => Promise<void>, from: string): Promise<void> {
+    const again = this.#again;
+    if (!again) return this.#replaceHere(set);
+    const all = async () => {
+      await set(this.program);
+      await this.keep();
+    };
+    const keepThenAll = async () => {
+      await before();
+      await all();
+    };
+    try {
+      await throughLoss(keepThenAll, async (lost) => {
+        again.onNote?.(lossText(lost, from));
+        await this.#reopen(again);
+        await all();
+      });
+    } catch (error) {
+      // Half of other values is used by nothing: where they cannot be put back now, the next work does it.
+      await this.#reopen(again).catch(() => this.program.device.destroy());
+      throw error;
+    }
+  }
+
+  /** On a device that is someone's: what ends half set is closed. */
+  async #replaceHere(set: (program: Program) => Promise<void>): Promise<void> {
+    this.changed();
+    try {
+      await set(this.program);
+    } catch (error) {
+      this.program.close();
+      throw error;
+    }
+  }
+
   close(): void {
     this.program.close();
     this.#started.release();
   }
 
+  /** What there is stays until another has all values: where none can be had now, a later work asks again. */
   async #reopen(again: Again): Promise<void> {
+    const started = await again.start();
+    const { program } = started;
+    try {
+      for (const [name, values] of this.#kept?.params ?? []) await program.setParam(name, values);
+      for (const [name, values] of this.#kept?.states ?? []) await program.setState(name, values);
+    } catch (error) {
+      program.close();
+      started.release();
+      throw error;
+    }
     this.close();
-    this.#started = await again.start();
-    for (const [name, values] of this.#kept?.params ?? []) await this.program.setParam(name, values);
-    for (const [name, values] of this.#kept?.states ?? []) await this.program.setState(name, values);
+    this.#started = started;
     this.#isKept = true;
   }
 }

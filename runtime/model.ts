@@ -11,11 +11,12 @@ import { quote, RuntimeError } from './error.ts';
 import { checkOptions, type OptionNames } from './needs.ts';
 import type { Program } from './program.ts';
 import { LastingProgram, type Again, type Started } from './lasting.ts';
+import { isLoss } from './recovery.ts';
 import { AllSamples, sampleJob, type SampleOptions } from './sample.ts';
 import type { AnySignature, Given, InputsOf, NameIn, OutputsOf, Signature } from './signature.ts';
 import { tensorOf, typeText, valuesOf, type Tensor } from './tensor.ts';
 import { checkTraining, readAverage, takeSteps } from './train.ts';
-import type { Course, TrainingPlace, TrainOptions, TrainResult } from './train.ts';
+import type { TrainingPlace, TrainOptions, TrainResult } from './train.ts';
 import { checkRange, shown } from './values.ts';
 
 /** How a run is made. */
@@ -36,6 +37,8 @@ export class RunnableModel<S extends Signature = AnySignature> {
   #disposed: Promise<void> | undefined;
   /** How far training is. */
   #place: TrainingPlace | undefined;
+  /** How far it was when values were last kept. */
+  #keptPlace: TrainingPlace | undefined;
 
   /** `started` was opened for it, and is closed with it; where its device is lost, `again` opens another. */
   constructor(started: Started, artefact: Artefact, again?: Again) {
@@ -87,7 +90,7 @@ export class RunnableModel<S extends Signature = AnySignature> {
   /** The present value of a state. */
   async state<K extends NameIn<S['states']>>(name: K): Promise<S['states'][K]> {
     const spec = find('state', this.program.states, name);
-    return this.#exclusively(async () => tensorOf(spec, await this.program.readState(name)) as S['states'][K]);
+    return this.#reading(async () => tensorOf(spec, await this.program.readState(name)) as S['states'][K]);
   }
 
   /** Gives a state another value. */
@@ -102,7 +105,7 @@ export class RunnableModel<S extends Signature = AnySignature> {
   /** The present value of a weight. */
   async param<K extends NameIn<S['params']>>(name: K): Promise<S['params'][K]> {
     const spec = find('weight', this.manifest.params, name);
-    return this.#exclusively(async () => tensorOf(spec, await this.program.readParam(name)) as S['params'][K]);
+    return this.#reading(async () => tensorOf(spec, await this.program.readParam(name)) as S['params'][K]);
   }
 
   /** Gives a weight another value. */
@@ -127,7 +130,10 @@ export class RunnableModel<S extends Signature = AnySignature> {
         await this.program.ready(job.entries!);
         return samples.draw(this.program);
       };
-      const resume = () => ({ from: fromPicture(samples.done), work: draw });
+      const resume = () => {
+        this.#goBack();
+        return { from: fromPicture(samples.done), work: draw };
+      };
       return this.#lasting.through(draw, resume);
     });
   }
@@ -140,23 +146,21 @@ export class RunnableModel<S extends Signature = AnySignature> {
   train(options: TrainOptions): Promise<TrainResult> {
     return this.#exclusively(async () => {
       checkTraining(this.program, options);
-      if (options.keepEvery && !this.#lasting.isKept) await this.#lasting.keep();
+      if (options.keepEvery) await this.#keep();
       const began = this.#place?.step ?? 0;
-      let kept = this.#place;
-      const keep = async (place: TrainingPlace) => {
-        await this.#lasting.keep();
-        kept = place;
-      };
       const told = { ...options, onStep: onceEach(options.onStep) };
-      const work = () => this.#takeSteps(began, told, keep);
+      const work = () => this.#takeSteps(began, told);
       const resume = () => {
-        this.#place = kept;
-        return { from: fromStep(kept?.step), work };
+        return { from: fromStep(this.#goBack()?.step), work };
       };
       try {
         return await this.#lasting.through(work, resume);
+      } catch (error) {
+        // A later call opens another device, with the values that are kept.
+        if (isLoss(error) && this.#lasting.isKept) this.#goBack();
+        throw error;
       } finally {
-        if (kept?.step !== this.#place?.step) this.#lasting.changed();
+        if ((this.#keptPlace?.step ?? 0) !== (this.#place?.step ?? 0)) this.#lasting.changed();
       }
     });
   }
@@ -168,29 +172,49 @@ export class RunnableModel<S extends Signature = AnySignature> {
 
   /** Reads weights and states where training is: between two calls of `train`. */
   readTraining<T>(read: (program: Program, place?: TrainingPlace) => Promise<T>): Promise<T> {
-    return this.#exclusively(() => read(this.program, this.#place));
+    return this.#reading(() => read(this.program, this.#place));
   }
 
-  /** Gives all weights and states other values by `set`, those of a training that is at `place`: `train` goes on from there. */
+  /**
+   * Gives all weights and states other values by `set`, those of a training that is at `place`: `train` goes on from there. Where that fails,
+   * it goes on from where it was; where those values are lost with their device, from the last that were kept.
+   */
   resumeTraining(place: TrainingPlace, set: (program: Program) => Promise<void>): Promise<void> {
     return this.#exclusively(async () => {
-      this.#lasting.changed();
-      await set(this.program);
-      this.#place = place;
+      const from = `and training goes on from step ${place.step}, which is read again`;
+      try {
+        await this.#lasting.replace(set, () => this.#keep(), from);
+      } catch (error) {
+        if (this.#lasting.isKept) this.#goBack();
+        throw error;
+      }
+      this.#place = this.#keptPlace = place;
     });
   }
 
-  async #takeSteps(began: number, options: TrainOptions, keep: Course['keep']): Promise<TrainResult> {
+  /** Where values are those that were kept. */
+  #goBack(): TrainingPlace | undefined {
+    return (this.#place = this.#keptPlace);
+  }
+
+  /** Has the values kept as they are, unless they are. */
+  async #keep(): Promise<void> {
+    if (this.#lasting.isKept && this.#keptPlace?.step === this.#place?.step) return;
+    await this.#lasting.keep();
+    this.#keptPlace = this.#place;
+  }
+
+  async #takeSteps(began: number, options: TrainOptions): Promise<TrainResult> {
     if (!this.#place) await this.program.run('trainStart');
     this.#place ??= { step: 0, position: START };
     const reached = (place: TrainingPlace) => void (this.#place = place);
-    return takeSteps(this.program, { from: this.#place, began, reached, keep }, options);
+    return takeSteps(this.program, { from: this.#place, began, reached, keep: () => this.#keep() }, options);
   }
 
   /** All weights by name, as `load` takes them: of a model that averages them in training, the averages. */
   async weights(): Promise<Readonly<Record<string, Tensor>>> {
     const read = async (spec: ParamSpec) => tensorOf(spec, await readAverage(this.program, spec.name));
-    return this.#exclusively(async () => {
+    return this.#reading(async () => {
       const all: Record<string, Tensor> = {};
       for (const spec of this.manifest.params) all[spec.name] = await read(spec);
       return all;
@@ -207,6 +231,15 @@ export class RunnableModel<S extends Signature = AnySignature> {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
+  }
+
+  /** Reads what is there; where the device is lost, what was kept, if nothing changed since. */
+  #reading<T>(read: () => Promise<T>): Promise<T> {
+    const resume = () => {
+      this.#goBack();
+      return { from: 'with the values that were kept', work: read };
+    };
+    return this.#exclusively(() => this.#lasting.through(read, resume));
   }
 
   /** Does `work` when all that was asked for before has ended: nothing else touches the program meanwhile. */

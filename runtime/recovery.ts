@@ -6,7 +6,7 @@ export interface Loss extends Error {
   readonly why?: string;
 }
 
-const isLoss = (error: unknown): error is Loss =>
+export const isLoss = (error: unknown): error is Loss =>
   error instanceof Error && 'code' in error && error.code === 'device-lost' && 'what' in error;
 
 /** Where `work` loses its device, `resume` does the rest on another. A second loss is one too many: then it is the work. */

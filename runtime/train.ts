@@ -168,7 +168,7 @@ export interface Course {
   /** Told each place, also where something fails later. */
   reached(place: TrainingPlace): void;
   /** Copies what there is, at each `keepEvery`-th step and the last. */
-  keep(place: TrainingPlace): Promise<void>;
+  keep(): Promise<void>;
 }
 
 /**
@@ -197,7 +197,9 @@ export async function takeSteps(
         last = await measured(program, step);
         onStep?.(last);
       }
-      if (keepEvery && (isLast || taken % keepEvery === 0)) await keep({ step, position });
+      // Told to end while it was measured, it is the last one all the same.
+      const ends = isLast || signal?.aborted;
+      if (keepEvery && (ends || taken % keepEvery === 0)) await keep();
     }
     return { step, position, last };
   } finally {

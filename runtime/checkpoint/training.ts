@@ -4,9 +4,11 @@
  */
 import type { TensorSpec } from '../../compiler/emit/artefact.ts';
 import { countOf } from '../buffers.ts';
+import { quote, RuntimeError } from '../error.ts';
 import type { Program } from '../program.ts';
 import type { Values } from '../transfer.ts';
 import type { OnWeights } from '../weights.ts';
+import { isFloat } from './dtype.ts';
 import { matchParameters } from './match.ts';
 import { writeSafetensors, type TensorToWrite } from './safetensors_write.ts';
 import type { TensorFile } from './source.ts';
@@ -43,17 +45,30 @@ export async function writeTraining(
   await writeSafetensors(write, tensors, { [RECORD]: JSON.stringify(record) });
 }
 
+/** @throws RuntimeError `mismatch` unless the file holds all parameters and states: their names, shapes and kinds of numbers. */
+export function checkCheckpoint(program: Program, file: TensorFile): void {
+  const tensors = tensorsOf(program);
+  matchParameters(
+    file,
+    tensors.map(({ name, spec }) => ({ name, shape: spec.shape })),
+  );
+  for (const { name, spec } of tensors) {
+    const [found, own] = [file.tensors.get(name)?.dtype, storedAs(spec)];
+    if (found === undefined || (own === 'i32' ? found === own : isFloat(found))) continue;
+    const fix = 'give a checkpoint as a training saved it';
+    const what = `${quote(name)} is ${found}, not ${own}`;
+    throw new RuntimeError({ code: 'mismatch', where: file.name, what, fix });
+  }
+}
+
 /** Sets all parameters and states. @throws RuntimeError `mismatch`, before anything is set, when tensors differ. */
 export async function loadCheckpoint(
   program: Program,
   file: TensorFile,
   onProgress: OnWeights = () => {},
 ): Promise<void> {
+  checkCheckpoint(program, file);
   const tensors = tensorsOf(program);
-  matchParameters(
-    file,
-    tensors.map(({ name, spec }) => ({ name, shape: spec.shape })),
-  );
   const total = tensors.reduce((sum, { spec }) => sum + countOf(spec), 0);
   let done = 0;
   for (const { kind, spec, name } of tensors) {

@@ -4,7 +4,7 @@
 import { RuntimeError } from '../error.ts';
 import { openSafetensors } from '../checkpoint/safetensors.ts';
 import type { ByteSource } from '../checkpoint/source.ts';
-import { loadCheckpoint, RECORD, writeTraining } from '../checkpoint/training.ts';
+import { checkCheckpoint, loadCheckpoint, RECORD, writeTraining } from '../checkpoint/training.ts';
 import type { TrainOptions, TrainResult } from '../train.ts';
 import { download, downloadJson, type Downloads } from './download.ts';
 import type { load as loadModel, LoadOptions, PageModel } from './load.ts';
@@ -100,6 +100,7 @@ export class Trainer {
   async restore(name: string, bytes: Uint8Array): Promise<void> {
     const file = await openSafetensors(bytesIn(name, bytes));
     const { step, position } = this.#recordIn(name, file.metadata[RECORD]);
+    checkCheckpoint(this.model.program, file);
     await this.model.resumeTraining({ step, position }, (program) => loadCheckpoint(program, file));
   }
 

@@ -3,6 +3,9 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { compile, type CompiledModel } from '../../library/compiler.ts';
 import { dit } from '../../models/dit.ts';
 import { load, openGpu, type LoadOptions, type RunnableModel, type TrainOptions } from '../../runtime/node/index.ts';
+import { openSafetensors } from '../../runtime/checkpoint/safetensors.ts';
+import type { TensorFile } from '../../runtime/checkpoint/source.ts';
+import { checkCheckpoint, loadCheckpoint, writeTraining } from '../../runtime/checkpoint/training.ts';
 import { losing } from '../helpers/losing.ts';
 
 const config = { inputSize: 4, patchSize: 2, inChannels: 1, hiddenSize: 16, depth: 1, numHeads: 2, numClasses: 3 };
@@ -70,6 +73,112 @@ describe('train', () => {
     expect(noted()).toEqual([expect.stringContaining('training goes on from step 20')]);
     // What nobody kept is gone with its device.
     await expect(withModel(artefact, twice({}, [28]))).rejects.toMatchObject({ code: 'device-lost' });
+  });
+
+  it('loses nothing that ended with a copy to a loss between calls: training, weights and places are as if there was none', async () => {
+    const whole = await withModel(artefact, twice({}));
+    const between = (lose: (m: RunnableModel) => Promise<void>) =>
+      withModel(artefact, async (m) => {
+        const stop = new AbortController();
+        // Ended while the last step was measured: told so by what it measured.
+        const onStep = ({ step }: { step: number }) => void (step === 20 && stop.abort());
+        await m.train({ data, steps: 100, seed: 3, every: 4, keepEvery: 30, onStep, signal: stop.signal });
+        await lose(m);
+        return trained({ keepEvery: 30 })(m);
+      });
+    const lose = async (m: RunnableModel) => m.program.device.destroy();
+    expect(await between(lose)).toEqual(whole);
+    expect(noted()).toEqual([expect.stringContaining('training goes on from step 20')]);
+    const loseAndRead = async (m: RunnableModel) => {
+      const weights = await m.weights();
+      await lose(m);
+      expect(await m.weights()).toEqual(weights);
+      await lose(m);
+      const name = 'blocks.0.attn.qkv.weight';
+      const read = await m.readTraining(async (program, place) => [place?.step, await program.readParam(name)]);
+      expect(read).toEqual([20, (await m.param(name)).data]);
+    };
+    expect(await between(loseAndRead)).toEqual(whole);
+    const text = expect.stringContaining('with the values that were kept');
+    expect(noted()).toEqual([text, text]);
+  });
+
+  it('goes on from what is kept in a call after the one that a second loss ended', async () => {
+    const whole = await withModel(artefact, trained());
+    const after = async (m: RunnableModel) => {
+      await expect(trained({ keepEvery: 5 }, [12, 16])(m)).rejects.toMatchObject({ code: 'device-lost' });
+      expect(m.trainingPlace?.step).toBe(15);
+      return trained({ steps: 5, keepEvery: 5 })(m);
+    };
+    const { step, weights } = await withModel(artefact, after);
+    expect({ step, weights }).toEqual({ step: whole.step, weights: whole.weights });
+    noted();
+  });
+
+  it('goes on once a device can be had again, where none could be opened at first', async () => {
+    const whole = await withModel(artefact, twice({}));
+    const refused = async (m: RunnableModel) => {
+      await trained({ keepEvery: 20 })(m);
+      m.program.device.destroy();
+      const { requestDevice } = GPUAdapter.prototype;
+      GPUAdapter.prototype.requestDevice = () => Promise.reject(new Error('the GPU process restarts'));
+      try {
+        await expect(m.weights()).rejects.toThrow('the GPU process restarts');
+        await expect(m.train({ data, steps: 1 })).rejects.toThrow('the GPU process restarts');
+      } finally {
+        GPUAdapter.prototype.requestDevice = requestDevice;
+      }
+      return trained({ keepEvery: 20 })(m);
+    };
+    expect(await withModel(artefact, refused)).toEqual(whole);
+    noted();
+  });
+
+  /** Where a training is, as the file that a page saves. */
+  async function saved(m: RunnableModel): Promise<TensorFile> {
+    const parts: Uint8Array[] = [];
+    await m.readTraining((program) => writeTraining(async (part) => void parts.push(part.slice()), program, {}));
+    const bytes = Buffer.concat(parts);
+    const read = async (at: number, length: number) => Uint8Array.from(bytes.subarray(at, at + length));
+    return openSafetensors({ name: 'saved', size: bytes.length, read, close: async () => {} });
+  }
+  /** The file, with something done when its third tensor is read. */
+  const meddled = (file: TensorFile, work: () => void): TensorFile => {
+    let reads = 0;
+    const readF32Chunks = (name: string) => {
+      if (++reads === 3) work();
+      return file.readF32Chunks(name);
+    };
+    return Object.create(file, { readF32Chunks: { value: readF32Chunks } }) as TensorFile;
+  };
+
+  it('takes a checkpoint as a whole or not at all, whatever is lost or fails meanwhile', async () => {
+    await withModel(artefact, async (m) => {
+      await m.train({ data, steps: 3 });
+      const [file, place, first] = [await saved(m), m.trainingPlace!, await m.weights()];
+      const opened = (from: TensorFile) => m.resumeTraining(place, (program) => loadCheckpoint(program, from));
+      await m.train({ data, steps: 3 });
+      const ahead = [await m.weights(), m.trainingPlace];
+
+      const integers = new Map([...file.tensors].map(([name, info]) => [name, { ...info, dtype: 'i32' as const }]));
+      const other = Object.create(file, { tensors: { value: integers } }) as TensorFile;
+      expect(() => checkCheckpoint(m.program, other)).toThrow(/is i32, not f32/);
+      const ends = () => {
+        throw new Error('the file ends');
+      };
+      await expect(opened(meddled(file, ends))).rejects.toThrow('the file ends');
+      expect([await m.weights(), m.trainingPlace]).toEqual(ahead);
+
+      await opened(meddled(file, () => m.program.device.destroy()));
+      expect([await m.weights(), m.trainingPlace]).toEqual([first, place]);
+
+      // What nobody kept is lost: a checkpoint is opened all the same.
+      await m.train({ data, steps: 3 });
+      m.program.device.destroy();
+      await opened(file);
+      expect([await m.weights(), m.trainingPlace]).toEqual([first, place]);
+    });
+    noted();
   });
 
   it('ends with the second loss, and with the first of a device that is the caller’s', async () => {

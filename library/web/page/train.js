@@ -128,15 +128,33 @@ class Training {
     const { entries, options = {} } = this.#manifest;
     if (!entries.sampleStep) return;
     say('drawing samples');
-    this.#drawer ??= await load({ entries: ['sampleStart', 'sampleStep'], signal });
-    for (const [name, value] of Object.entries(await trainer.model.weights())) await this.#drawer.setParam(name, value);
     const [, known = 1] = entries.sampleStep.inputs.find(({ name }) => name === 'y')?.range ?? [];
     const classes = Array.from({ length: PICTURES }, (_, i) => i % known);
-    const pictures = await this.#drawer.sample({ classes, seed: 0, cfg: options.cfg, signal });
+    const drawn = () => this.#drawn(trainer, { classes, seed: 0, cfg: options.cfg, signal });
+    const pictures = await drawn().catch((error) => {
+      if (error.code !== 'device-lost') throw error;
+      return drawn();
+    });
     const canvases = classes.map((label) => made('canvas', { role: 'img', 'aria-label': `Class ${label}` }));
     paintAll(canvases, pictures, [-1, 1]);
     const row = made('div', { class: 'row' }, ...canvases);
     $('samples').prepend(made('figure', { role: 'listitem' }, made('figcaption', {}, `step ${trainer.step}`), row));
+  }
+
+  /** A model that fails, as where its GPU is lost with the weights that it was given, is not drawn with again. */
+  async #drawn(trainer, options) {
+    this.#drawer ??= await load({ entries: ['sampleStart', 'sampleStep'], signal: options.signal });
+    const drawer = this.#drawer;
+    try {
+      for (const [name, value] of Object.entries(await trainer.model.weights())) await drawer.setParam(name, value);
+      return await drawer.sample(options);
+    } catch (error) {
+      if (!options.signal.aborted) {
+        this.#drawer = undefined;
+        void drawer.dispose();
+      }
+      throw error;
+    }
   }
 }
 
