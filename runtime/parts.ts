@@ -18,6 +18,12 @@ export const turnsOf = (entries: Entries, entry: string, times = 1): Turns => {
 /** The entries among turns, parts first. */
 export const entriesIn = ({ entry, parts }: Turns): string[] => [...parts.flatMap(entriesIn), entry];
 
+/** How often the entries among turns run in all, parts first. */
+export const timesIn = ({ entry, times, parts }: Turns): (readonly [entry: string, times: number])[] => [
+  ...parts.flatMap(timesIn).map(([part, each]) => [part, each * times] as const),
+  [entry, times],
+];
+
 /** An entry and its parts, in the order in which they first run. */
 export const partsOf = (entries: Entries, entry: string): string[] => entriesIn(turnsOf(entries, entry));
 

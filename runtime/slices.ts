@@ -51,6 +51,13 @@ export class Slices {
     this.#ends.delete(entry);
   }
 
+  /** Entries that ran so many times each took so many milliseconds together: the one that is most of it took no more than all. */
+  tookTogether(runs: readonly (readonly [entry: string, times: number])[], ms: number): void {
+    const share = ([entry, times]: (typeof runs)[number]) => times * this.#modelled(entry);
+    const [entry, times] = runs.reduce((most, run) => (share(run) > share(most) ? run : most));
+    this.took(entry, ms / times);
+  }
+
   #modelled(entry: string): number {
     const known = this.#totals.get(entry);
     if (known !== undefined) return known;

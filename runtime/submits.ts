@@ -1,5 +1,5 @@
 /** Runs on their way into a device's queue: each in as many submits as its driver has patience for, and not too many at once. */
-import type { Turns } from './parts.ts';
+import { timesIn, type Turns } from './parts.ts';
 import { encode, type Replay } from './replay.ts';
 import { PATIENCE, type Slices } from './slices.ts';
 
@@ -23,6 +23,7 @@ export class Submits {
 
   /** Submits entries one after the other: in one submit, where all of them together are not too long for it. */
   submit(runs: readonly Turns[], replays: ReadonlyMap<string, Replay>): void {
+    const began = performance.now();
     const writer = new Writer(this.#device, this.#slices);
     const write = ({ entry, times, parts }: Turns) => {
       for (let turn = 0; turn < times; turn++) {
@@ -32,7 +33,7 @@ export class Submits {
     };
     runs.forEach(write);
     writer.end();
-    this.#inFlight.push(this.#measured(runs));
+    this.#inFlight.push(this.#measured(runs, began));
   }
 
   /** Resolves as soon as another run may be queued. */
@@ -41,10 +42,9 @@ export class Submits {
   }
 
   /** The end of what was submitted, however it ends: losing the device rejects what was under way, and is reported elsewhere. */
-  async #measured(runs: readonly Turns[]): Promise<void> {
-    const submitted = performance.now();
+  async #measured(runs: readonly Turns[], began: number): Promise<void> {
     // Of one that waits for others, a host that is late to hear of those does not know when it began.
-    const isAlone = !this.#pending++ && runs.length === 1 && !runs[0].parts.length;
+    const isAlone = !this.#pending++ && runs.length === 1;
     try {
       await this.#device.queue.onSubmittedWorkDone();
     } catch {
@@ -52,7 +52,7 @@ export class Submits {
     } finally {
       this.#pending--;
     }
-    if (isAlone) this.#slices.took(runs[0].entry, performance.now() - submitted);
+    if (isAlone) this.#slices.tookTogether(timesIn(runs[0]), performance.now() - began);
   }
 }
 

@@ -52,6 +52,15 @@ describe('slices', () => {
     slices.took('run', 2000);
     expect(slices.of('run')).toEqual([1]);
   });
+
+  it('of a run with a loop are measured by its turns, where these are the most of it', () => {
+    const one = (macs: number) => entry({ dispatches: [{ ...dispatch('k', []), macs }] });
+    const slices = new Slices({ turn: one(5 * GIGA), before: one(10 * GIGA), run: one(GIGA) });
+    const thought = (names: readonly string[]) => names.map((name) => slices.milliseconds(name));
+    expect(thought(['turn', 'before', 'run'])).toEqual([100, 200, 20]);
+    slices.tookTogether([['before', 1], ['turn', 50], ['run', 1]], 500); // prettier-ignore
+    expect(thought(['turn', 'before', 'run'])).toEqual([20, 200, 20]);
+  });
 });
 
 /** Calls of WebGPU by name, while `work` runs. */
@@ -128,6 +137,28 @@ describe('a run', () => {
       return calls.submit;
     };
     expect([await submits(), await submits()]).toEqual([2, 1]);
+    program.close();
+  });
+
+  it('with a loop that is thought long is submitted in parts, and in one once it is measured', async () => {
+    const { manifest, wgsl } = sum();
+    const { forward } = manifest.entries;
+    const turn = {
+      ...forward,
+      outputs: [],
+      dispatches: forward.dispatches.map((each) => ({ ...each, macs: 5 * GIGA })),
+    };
+    const entries = { turn, forward: { ...forward, parts: [{ entry: 'turn', times: 4 }] } };
+    const program = await Program.create(open.device, artefact({ ...manifest, entries }, Object.fromEntries(wgsl)));
+    program.write('a', ramp());
+    program.write('b', ramp(0, 0.5));
+    const submits: (number | undefined)[] = [];
+    for (let run = 0; run < 2; run++) {
+      submits.push((await callsOf(() => program.run('forward'))).submit);
+      await program.sync();
+      expect(await program.readOutput('forward', 'twice')).toEqual(ramp(2, 1));
+    }
+    expect(submits).toEqual([2, 1]);
     program.close();
   });
 });
