@@ -21,7 +21,7 @@ import { interpret, opTable, Random, type Bindings } from '../../compiler/ops/in
 import { nodesOf, parseGraph, printGraph, verify, type Graph } from '../../compiler/ir/index.ts';
 import type { Artefact } from '../../compiler/emit/artefact.ts';
 import { openSafetensors } from '../../runtime/checkpoint/safetensors.ts';
-import { MemorySource } from '../../runtime/checkpoint/source.ts';
+import { MemorySource, type TensorFile } from '../../runtime/checkpoint/source.ts';
 import { loadCheckpoint, writeTraining } from '../../runtime/checkpoint/training.ts';
 import { Program } from '../../runtime/program.ts';
 import { TestGpu, typed } from '../helpers/gpu.ts';
@@ -201,6 +201,12 @@ const LOSSES: [string, Loss][] = [
   ],
 ];
 
+async function checkpointOf(program: Program): Promise<TensorFile> {
+  const parts: Uint8Array[] = [];
+  await writeTraining(async (bytes) => void parts.push(bytes.slice()), program, {});
+  return openSafetensors(new MemorySource('saved', Buffer.concat(parts)));
+}
+
 describe('loops', () => {
   let gpu: TestGpu;
   beforeAll(async () => {
@@ -260,9 +266,7 @@ describe('loops', () => {
       first.writeState('total', typed('f32', values.total));
       first.write('xs', typed('f32', xs));
       await first.run('forward');
-      const saved: Uint8Array[] = [];
-      await writeTraining(async (bytes) => void saved.push(bytes.slice()), first, {});
-      const file = await openSafetensors(new MemorySource('saved', Buffer.concat(saved)));
+      const file = await checkpointOf(first);
       expect([...file.tensors.keys()].sort()).toEqual(['param/w', 'state/total']);
       await loadCheckpoint(second, file);
       second.write('xs', typed('f32', xs));
@@ -293,6 +297,32 @@ describe('loops', () => {
       }
     } finally {
       program.close();
+    }
+  });
+
+  it('are passed over in a checkpoint that holds them, as those of artefacts do that do not mark them', async () => {
+    const graph = traced((e) => {
+      const total = e.state('total', [4]);
+      e.update(
+        total,
+        foriLoop(3, (x) => x.mul(0.5).add(1), total),
+      );
+      return { total };
+    });
+    const artefact = compileGraphs([graph], { device: gpu.spec });
+    const { manifest } = artefact;
+    const states = manifest.states.map((state) => ({ ...state, scratch: undefined }));
+    const [first, second] = [await opened({ ...artefact, manifest: { ...manifest, states } }), await opened(artefact)];
+    try {
+      first.writeState('total', Float32Array.of(1, 2, 3, 4));
+      const file = await checkpointOf(first);
+      expect(file.tensors.size).toBe(manifest.states.length);
+      expect(file.tensors.size).toBeGreaterThan(second.states.length);
+      await loadCheckpoint(second, file);
+      expect(await second.readState('total')).toEqual(Float32Array.of(1, 2, 3, 4));
+    } finally {
+      first.close();
+      second.close();
     }
   });
 
