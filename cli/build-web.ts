@@ -96,6 +96,7 @@ export async function buildForWeb(path: string, options: WebBuildOptions, { term
           }),
         later: choices?.entries.filter((name) => !SAMPLING_ENTRIES.some((own) => own === name)),
         samplers: choices?.samplers,
+        picture: loaded.model.picture,
         keep: spool.keep,
         onNote: (note) => terminal.err(note),
       },

@@ -34,6 +34,8 @@ export interface WebOptions<Kept> {
   readonly later?: readonly string[];
   /** The samplers that there are entries for. */
   readonly samplers?: readonly string[];
+  /** Where samples are pictures. */
+  readonly picture?: ModelFile['picture'];
   /** Takes a file of weights until all are there, and gives what stands for it. */
   readonly keep: (bytes: Uint8Array) => Kept;
   readonly onNote?: (note: string) => void;
@@ -96,7 +98,7 @@ const textOf = (model: ModelFile): string => `${JSON.stringify(model)}\n`;
 
 /** Each variant's code, and the weights. */
 async function modelFiles<Kept>(options: WebOptions<Kept>): Promise<WebFiles<Kept>> {
-  const { name, dtype, checkpoint, compile, later, samplers, keep, onNote } = options;
+  const { name, dtype, checkpoint, compile, later, samplers, picture, keep, onNote } = options;
   const files = new Map<string, string | Kept>();
   const weights: Record<string, ModelFile['weights'][string]> = {};
   const variants: Variant[] = [];
@@ -116,7 +118,8 @@ async function modelFiles<Kept>(options: WebOptions<Kept>): Promise<WebFiles<Kep
     weights[variant.dtype] = stored;
     for (const [file, kept] of chunks) files.set(file, kept);
   }
-  return { files, model: { format: FORMAT, model: name, variants, weights, ...(later?.length && { later }) } };
+  const told = { ...(later?.length && { later }), ...(picture && { picture }) };
+  return { files, model: { format: FORMAT, model: name, variants, weights, ...told } };
 }
 
 /** A variant's kernels, manifest and self-test in one file. First values of parameters come with the weights, where these do. */

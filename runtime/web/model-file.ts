@@ -51,6 +51,8 @@ export interface ModelFile {
   readonly weights: Readonly<Record<string, StoredTensors>>;
   /** Entries whose kernels are compiled when they are first asked for. */
   readonly later?: readonly string[];
+  /** Where samples are pictures: the values of black and of white. None: they are latents. */
+  readonly picture?: { readonly range: readonly [black: number, white: number] };
   /** The folder of a model that is trained, with its data. */
   readonly trainer?: string;
   /** Of a model that is trained: on what. */

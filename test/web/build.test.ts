@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { fitting, unfit } from '../../runtime/web/choose.ts';
 import type { ModelFile, StoredFile, Variant, VariantFile } from '../../runtime/web/model-file.ts';
 import { ChunkReader } from '../../runtime/web/tensors.ts';
@@ -46,6 +46,40 @@ describe('a build for pages', () => {
     ].join('\n');
     expect(code).not.toMatch(/["']node:|\brequire\(|\beval\(|new Function|WebAssembly|https?:\/\//);
     expect(bytesAt('index.html').toString()).not.toMatch(/https?:|<script(?![^>]*src=)|style=|<style/);
+  });
+
+  it('says what is black and what white, and a page paints by that; latents are called so', async () => {
+    expect(model.picture).toEqual({ range: [-1, 1] });
+    interface Canvas {
+      painted?: number[];
+      getContext(): { putImageData(image: { data: Uint8ClampedArray }): void };
+    }
+    const { kindOf, paintAll } = (await import(new URL('../../library/web/page/paint.js', import.meta.url).href)) as {
+      kindOf(file: Pick<ModelFile, 'picture'>): { one: string; range?: readonly number[] };
+      paintAll(canvases: Canvas[], values: object, range?: readonly number[]): void;
+    };
+    vi.stubGlobal(
+      'ImageData',
+      class {
+        readonly data: Uint8ClampedArray;
+        constructor(width: number, height: number) {
+          this.data = new Uint8ClampedArray(4 * width * height);
+        }
+      },
+    );
+    const grey = (file: Pick<ModelFile, 'picture'>, values: number[]) => {
+      const canvas: Canvas = {
+        getContext: () => ({ putImageData: ({ data }) => void (canvas.painted = [...data]) }),
+      };
+      paintAll([canvas], { data: Float32Array.from(values), shape: [1, 1, 1, values.length] }, kindOf(file).range);
+      return canvas.painted!.filter((_, i) => i % 4 === 0);
+    };
+    expect(grey({ picture: { range: [-1, 1] } }, [-1, 1, 0.2])).toEqual([0, 255, 153]);
+    expect(grey({ picture: { range: [0, 1] } }, [0, 1, 0.2])).toEqual([0, 255, 51]);
+    // Latents have no black and no white: all of their values are seen.
+    expect(kindOf({})).toMatchObject({ one: 'Latent' });
+    expect(grey({}, [-5, 5, 1])).toEqual([0, 255, 153]);
+    vi.unstubAllGlobals();
   });
 
   it('says what each variant needs, the best first and the last for any device', () => {

@@ -20,6 +20,7 @@ const base = dit({
 export const network = {
   ...base,
   choices: { sampler: ['euler', 'heun'] },
+  picture: { range: [-1, 1] as const },
   options: { ...base.options, steps: 4, cfg: 2, lr: 1e-3 },
 };
 
@@ -53,7 +54,7 @@ export const built = (dtype?: Precision): Promise<WebFiles<Uint8Array>> => built
 
 export const builtWith = <Kept>(keep: (bytes: Uint8Array) => Kept, dtype: Precision = 'f32'): Promise<WebFiles<Kept>> =>
   webFiles({
-    ...{ name: 'small', dtype, compile: compileFor, later, samplers: choices.samplers },
+    ...{ name: 'small', dtype, compile: compileFor, later, samplers: choices.samplers, picture: network.picture },
     checkpoint: givenTensors(weights, portable.manifest.params),
     keep,
   });
@@ -74,7 +75,7 @@ export function builtWithTrainer() {
   const record = { format: 1, model: 'small', config: network.config, settings, data: recordOf(examples) } as const;
   return webFiles(
     {
-      ...{ name: 'small', dtype: 'f32', later, samplers: choices.samplers },
+      ...{ name: 'small', dtype: 'f32', later, samplers: choices.samplers, picture: network.picture },
       compile: (device, dtype) => compileFor(device, dtype, choices.entries),
       keep: (bytes: Uint8Array) => bytes,
       checkpoint: givenTensors(weights, portable.manifest.params),

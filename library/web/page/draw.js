@@ -1,5 +1,5 @@
 /** The tab that draws: what is asked for, each picture as it is expected at every step, and files of them. */
-import { paintAll, pngOf, sheetOf } from './paint.js';
+import { kindOf, paintAll, pngOf, sheetOf } from './paint.js';
 import { $, clearProblem, made, say, saveFile, showProblem, timeText } from './shared.js';
 
 /** Pictures in a row of the sheet. */
@@ -21,7 +21,7 @@ let canvases = [];
 let stopping;
 
 /** Fills in what the model is drawn with unless the visitor chooses otherwise. */
-export function openDrawing(model) {
+export function openDrawing(model, file) {
   const { options = {}, entries, samplers = [] } = model.manifest;
   const inputs = [entries.sampleStep, entries[entries.sampleStep.prelude]].flatMap((entry) => entry?.inputs ?? []);
   const rangeOf = (name) => inputs.find((input) => input.name === name)?.range;
@@ -39,19 +39,19 @@ export function openDrawing(model) {
   $('sampler').disabled = known.length < 2;
   $('form').addEventListener('submit', (event) => {
     event.preventDefault();
-    void draw(model);
+    void draw(model, kindOf(file));
   });
   $('stop').addEventListener('click', () => stopping?.abort());
   $('save').addEventListener('click', async () => saveFile('pictures.png', await pngOf(sheetOf(canvases, COLUMNS))));
 }
 
-function lay(classes) {
-  canvases = classes.map((label) => made('canvas', { role: 'img', 'aria-label': `Picture of class ${label}` }));
+function lay(classes, { one }) {
+  canvases = classes.map((label) => made('canvas', { role: 'img', 'aria-label': `${one} of class ${label}` }));
   const figures = canvases.map((canvas, i) => {
     const save = made('button', {
       type: 'button',
       class: 'save',
-      'aria-label': `Save picture ${i + 1}, of class ${classes[i]}`,
+      'aria-label': `Save ${one.toLowerCase()} ${i + 1}, of class ${classes[i]}`,
     });
     save.textContent = `${classes[i]} ↓`;
     save.addEventListener('click', async () => saveFile(`class-${classes[i]}-${i}.png`, await pngOf(canvas)));
@@ -69,7 +69,7 @@ function busy(isBusy) {
   $('bar').value = 0;
 }
 
-async function draw(model) {
+async function draw(model, kind) {
   const classes = classesIn($('classes').value);
   const chosen = { seed: Number($('seed').value), steps: Number($('steps').value), sampler: $('sampler').value };
   stopping = new AbortController();
@@ -81,13 +81,13 @@ async function draw(model) {
   let [taken, painting] = [0];
   const isAll = () => taken === -1;
   const onStep = (done, total, look) => {
-    if (!taken) lay(classes);
+    if (!taken) lay(classes, kind);
     taken = done;
     $('bar').value = done / total;
     say(`step ${done} of ${total}, ${timeText((performance.now() - start) / done)} a step`);
     // What cannot be painted as fast as it is computed is passed over.
     painting ??= look?.()
-      .then((seen) => !isAll() && paintAll(canvases, seen, [-1, 1], seen.first))
+      .then((seen) => !isAll() && paintAll(canvases, seen, kind.range, seen.first))
       .catch(() => {})
       .finally(() => (painting = undefined));
   };
@@ -96,11 +96,11 @@ async function draw(model) {
     const pictures = await model.sample({ ...chosen, cfg, classes, onStep, signal: stopping.signal });
     const [took, steps] = [performance.now() - start, taken];
     taken = -1;
-    paintAll(canvases, pictures, [-1, 1]);
+    paintAll(canvases, pictures, kind.range);
     $('save').disabled = false;
-    say(`${classes.length} pictures in ${(took / 1000).toFixed(1)} s, ${timeText(took / steps)} a step`);
+    say(`${classes.length} ${kind.many} in ${(took / 1000).toFixed(1)} s, ${timeText(took / steps)} a step`);
   } catch (error) {
-    if (stopping.signal.aborted) say('stopped');
+    if (stopping.signal.aborted && error === stopping.signal.reason) say('stopped');
     else {
       say('');
       showProblem(error);

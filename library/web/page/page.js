@@ -2,7 +2,7 @@
 import { load } from './index.js';
 import { openDrawing } from './draw.js';
 import { openInside } from './inside.js';
-import { $, bytesText, say, showProblem } from './shared.js';
+import { $, bytesText, modelFile, say, showProblem } from './shared.js';
 import { openTabs } from './tabs.js';
 import { openTraining } from './train.js';
 
@@ -27,15 +27,16 @@ try {
   document.title = $('title').textContent = name;
   $('about').textContent = `compiled by ditc, runs on ${model.adapter} as ${model.variant}`;
   const draws = entries.every((entry) => Object.hasOwn(model.manifest.entries, entry));
-  if (draws) openDrawing(model);
+  const file = await modelFile();
+  if (draws) openDrawing(model, file);
   openInside(model);
-  openTabs(draws ? 'draw' : 'inside', { draw: draws, train: await openTraining(model), inside: true });
+  openTabs(draws ? 'draw' : 'inside', { draw: draws, train: openTraining(model, file), inside: true });
   $('loading').hidden = true;
   const unkept = model.notes.find((note) => /not kept/.test(note));
   say(unkept ?? (draws ? 'ready' : `its entries are ${Object.keys(model.manifest.entries).join(', ')}`));
 } catch (error) {
   $('loading').hidden = true;
-  if (cancelling.signal.aborted) {
+  if (cancelling.signal.aborted && error === cancelling.signal.reason) {
     $('title').textContent = 'Not loaded';
     say('Cancelled. Reload the page to load the model after all.');
   } else {

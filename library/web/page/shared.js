@@ -10,6 +10,13 @@ export function made(tag, attributes = {}, ...content) {
   return element;
 }
 
+/** What the build says of this folder: runtime.js checked it when it loaded the model. */
+export async function modelFile() {
+  const response = await fetch(new URL('model.json', import.meta.url));
+  if (!response.ok) throw new Error(`model.json cannot be fetched again: the server answers ${response.status}`);
+  return response.json();
+}
+
 /** What is under way, for all to hear. */
 export function say(text) {
   $('status').textContent = text;

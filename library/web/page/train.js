@@ -1,7 +1,7 @@
 /** The tab that trains: there where the build came with data. Pausing ends after the step under way; nothing is lost by it. */
 import { load, openTrainer } from './index.js';
 import { LossChart } from './chart.js';
-import { paintAll } from './paint.js';
+import { kindOf, paintAll } from './paint.js';
 import { $, bytesText, clearProblem, describe, made, say, saveFile, showProblem, timeText } from './shared.js';
 
 /** More than anyone waits for. */
@@ -12,10 +12,9 @@ const KEEP_EVERY = 100;
 const PICTURES = 10;
 
 /** Whether there is something to train; if so, the tab is made ready. */
-export async function openTraining({ manifest }) {
-  const { trainer: folder } = await (await fetch(new URL('model.json', import.meta.url))).json();
-  if (!folder) return false;
-  const training = new Training(manifest);
+export function openTraining({ manifest }, file) {
+  if (!file.trainer) return false;
+  const training = new Training(manifest, kindOf(file));
   $('training').addEventListener('submit', (event) => {
     event.preventDefault();
     void training.toggle();
@@ -32,10 +31,13 @@ class Training {
   #trainer;
   #drawer;
   #pausing;
+  #every = Number($('every').value);
   #manifest;
+  #kind;
 
-  constructor(manifest) {
+  constructor(manifest, kind) {
     this.#manifest = manifest;
+    this.#kind = kind;
   }
 
   /** Trains, or pauses what trains. */
@@ -77,7 +79,8 @@ class Training {
     try {
       await work();
     } catch (error) {
-      if (this.#pausing?.signal.aborted) say('stopped before it began');
+      if (this.#pausing?.signal.aborted && error === this.#pausing.signal.reason)
+        say(this.#trainer?.step ? `paused after step ${this.#trainer.step}` : 'stopped before it began');
       else {
         say('');
         showProblem(error);
@@ -103,7 +106,9 @@ class Training {
 
   async #train(trainer, signal) {
     while (!signal.aborted) {
-      const every = Number($('every').value);
+      // While it is being typed it may be no number.
+      if ($('every').checkValidity()) this.#every = Number($('every').value);
+      const every = this.#every;
       const steps = every - (trainer.step % every);
       let last = performance.now();
       const onStep = ({ step, loss, ...others }) => {
@@ -135,8 +140,9 @@ class Training {
       if (error.code !== 'device-lost') throw error;
       return drawn();
     });
-    const canvases = classes.map((label) => made('canvas', { role: 'img', 'aria-label': `Class ${label}` }));
-    paintAll(canvases, pictures, [-1, 1]);
+    const { one, range } = this.#kind;
+    const canvases = classes.map((label) => made('canvas', { role: 'img', 'aria-label': `${one} of class ${label}` }));
+    paintAll(canvases, pictures, range);
     const row = made('div', { class: 'row' }, ...canvases);
     $('samples').prepend(made('figure', { role: 'listitem' }, made('figcaption', {}, `step ${trainer.step}`), row));
   }
