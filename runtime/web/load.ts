@@ -200,10 +200,11 @@ class Loading {
 
   async #downloads({ code }: Variant, weights?: StoredTensors): Promise<Downloads> {
     const { base, options } = this;
-    const totalBytes = [code, ...(weights?.chunks ?? [])].reduce((sum, { bytes }) => sum + bytes, 0);
+    const files = [code, ...(weights?.chunks ?? [])];
+    const totalBytes = files.reduce((sum, { bytes }) => sum + bytes, 0);
     this.#done = { ...this.#done, bytes: 0, totalBytes };
     const onBytes = (bytes: number) => this.#tell('download', { bytes: this.#done.bytes + bytes });
-    const store = await openStore(totalBytes, (note) => this.#note(note));
+    const store = await openStore(files, (note) => this.#note(note));
     return { base, signal: options.signal, patience: options.patience ?? PATIENCE, onBytes, store };
   }
 

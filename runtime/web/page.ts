@@ -1,7 +1,7 @@
 /** What a page has besides WebGPU, as far as it is used here: the rest of the runtime needs none of a browser's types. */
 
 interface FileHandle {
-  getFile(): Promise<{ arrayBuffer(): Promise<ArrayBuffer> }>;
+  getFile(): Promise<{ readonly size: number; arrayBuffer(): Promise<ArrayBuffer> }>;
   createWritable(): Promise<{ write(bytes: Uint8Array): Promise<void>; close(): Promise<void> }>;
 }
 

@@ -1,4 +1,5 @@
 /** Files kept between visits, by their digest, in the page's own file system (OPFS): weights are downloaded once. */
+import type { StoredFile } from './model-file.ts';
 import { page, type Folder } from './page.ts';
 
 export interface Store {
@@ -9,20 +10,40 @@ export interface Store {
 const FOLDER = 'ditc';
 
 /**
- * Where `bytes` may be kept; undefined where the browser has no such place. The model loads all the same, and `onNote` is told, once, that
+ * Where files may be kept; undefined where the browser has no such place. The model loads all the same, and `onNote` is told, once, that
  * the next visit downloads again.
  */
-export async function openStore(bytes: number, onNote: (note: string) => void): Promise<Store | undefined> {
+export async function openStore(
+  files: readonly StoredFile[],
+  onNote: (note: string) => void,
+): Promise<Store | undefined> {
   const storage = page.navigator?.storage;
   if (!storage?.getDirectory) return undefined;
   try {
     const { quota = 0, usage = 0 } = await storage.estimate();
     const folder = await (await storage.getDirectory()).getDirectoryHandle(FOLDER, { create: true });
     const room = quota - usage;
-    if (room <= bytes) onNote(unkept(`the browser has room for ${room} bytes, not ${bytes}`));
-    return new FolderStore(folder, room > bytes, onNote);
+    const bytes = await missingBytes(folder, files);
+    const hasRoom = !bytes || room > bytes;
+    if (!hasRoom) onNote(unkept(`the browser has room for ${room} bytes, not ${bytes}`));
+    return new FolderStore(folder, hasRoom, onNote);
   } catch (error) {
     onNote(unkept(String(error))); // Private windows refuse it.
+    return undefined;
+  }
+}
+
+/** Of the files that are not kept already, whole by their sizes. */
+async function missingBytes(folder: Folder, files: readonly StoredFile[]): Promise<number> {
+  const sizes = await Promise.all(files.map(({ sha256 }) => sizeIn(folder, sha256)));
+  return files.reduce((sum, { bytes }, i) => (sizes[i] === bytes ? sum : sum + bytes), 0);
+}
+
+/** Undefined where it is not kept. */
+async function sizeIn(folder: Folder, key: string): Promise<number | undefined> {
+  try {
+    return (await (await folder.getFileHandle(key)).getFile()).size;
+  } catch {
     return undefined;
   }
 }
@@ -45,7 +66,10 @@ class FolderStore implements Store {
     }
   }
 
-  /** Moved to its place when it is whole; what cannot be kept is fetched again the next time. */
+  /**
+   * Moved to its place when it is whole; what cannot be kept is fetched again the next time. What is there stays: another tab may have put
+   * it there, whole.
+   */
   async put(key: string, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
     if (!this.hasRoom) return;
     try {
@@ -55,7 +79,7 @@ class FolderStore implements Store {
     } catch (error) {
       if (this.hasRoom) this.onNote(unkept(String(error)));
       this.hasRoom = false;
-      await this.folder.removeEntry(key).catch(() => {});
+      if ((await sizeIn(this.folder, key)) !== bytes.length) await this.folder.removeEntry(key).catch(() => {});
     }
   }
 }

@@ -35,10 +35,11 @@ export async function openTrainer(
     const fix = 'build it with ditc build --target web --data';
     throw new RuntimeError({ code: 'entry', where: base.href, what: 'no data to train on came with it', fix });
   }
-  const totalBytes = bytesOf([...training.images, ...training.labels]);
+  const files = [...training.images, ...training.labels];
+  const totalBytes = bytesOf(files);
   let bytes = 0;
   const onBytes = (more: number) => onData?.((bytes += more), totalBytes);
-  const store = await openStore(totalBytes, (note) => options.onNote?.(note));
+  const store = await openStore(files, (note) => options.onNote?.(note));
   const downloads = { base, signal, patience, onBytes, store };
   const [images, labels] = [await whole(training.images, downloads), await whole(training.labels, downloads)];
   const data = {
