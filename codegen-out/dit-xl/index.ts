@@ -343,35 +343,6 @@ export interface Params {
 export interface States {
   x: Tensor<'f32', [1, 4, 32, 32]>;
   step: Tensor<'i32', []>;
-  'sampleStep.adaLN_modulation': Tensor<'f32', [250, 2, 6912]>;
-  'sampleStep.adaLN_modulation.1': Tensor<'f32', [250, 2, 6912]>;
-  'sampleStep.adaLN_modulation.2': Tensor<'f32', [250, 2, 6912]>;
-  'sampleStep.adaLN_modulation.3': Tensor<'f32', [250, 2, 6912]>;
-  'sampleStep.adaLN_modulation.4': Tensor<'f32', [250, 2, 6912]>;
-  'sampleStep.adaLN_modulation.5': Tensor<'f32', [250, 2, 6912]>;
-  'sampleStep.adaLN_modulation.6': Tensor<'f32', [250, 2, 6912]>;
-  'sampleStep.adaLN_modulation.7': Tensor<'f32', [250, 2, 6912]>;
-  'sampleStep.adaLN_modulation.8': Tensor<'f32', [250, 2, 6912]>;
-  'sampleStep.adaLN_modulation.9': Tensor<'f32', [250, 2, 6912]>;
-  'sampleStep.adaLN_modulation.10': Tensor<'f32', [250, 2, 6912]>;
-  'sampleStep.adaLN_modulation.11': Tensor<'f32', [250, 2, 6912]>;
-  'sampleStep.adaLN_modulation.12': Tensor<'f32', [250, 2, 6912]>;
-  'sampleStep.adaLN_modulation.13': Tensor<'f32', [250, 2, 6912]>;
-  'sampleStep.adaLN_modulation.14': Tensor<'f32', [250, 2, 6912]>;
-  'sampleStep.adaLN_modulation.15': Tensor<'f32', [250, 2, 6912]>;
-  'sampleStep.adaLN_modulation.16': Tensor<'f32', [250, 2, 6912]>;
-  'sampleStep.adaLN_modulation.17': Tensor<'f32', [250, 2, 6912]>;
-  'sampleStep.adaLN_modulation.18': Tensor<'f32', [250, 2, 6912]>;
-  'sampleStep.adaLN_modulation.19': Tensor<'f32', [250, 2, 6912]>;
-  'sampleStep.adaLN_modulation.20': Tensor<'f32', [250, 2, 6912]>;
-  'sampleStep.adaLN_modulation.21': Tensor<'f32', [250, 2, 6912]>;
-  'sampleStep.adaLN_modulation.22': Tensor<'f32', [250, 2, 6912]>;
-  'sampleStep.adaLN_modulation.23': Tensor<'f32', [250, 2, 6912]>;
-  'sampleStep.adaLN_modulation.24': Tensor<'f32', [250, 2, 6912]>;
-  'sampleStep.adaLN_modulation.25': Tensor<'f32', [250, 2, 6912]>;
-  'sampleStep.adaLN_modulation.26': Tensor<'f32', [250, 2, 6912]>;
-  'sampleStep.adaLN_modulation.27': Tensor<'f32', [250, 2, 6912]>;
-  'sampleStep.adaLN_modulation.28': Tensor<'f32', [250, 2, 2304]>;
 }
 
 export interface Signature {
