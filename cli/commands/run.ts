@@ -179,7 +179,7 @@ async function runAndWrite(model: RunnableModel, inputs: Inputs, options: Option
   } finally {
     bar.stop();
   }
-  const shown = results.namedOutputs(outputs);
+  const shown = results.namedOutputs(manifest, names, outputs);
   const all = [...shown, ...(await results.changedStates(model, names, shown))];
   mkdirSync(options.out, { recursive: true });
   const written = await results.writeResults(all, options.out);

@@ -1,7 +1,8 @@
 /** What `ditc run` leaves: outputs, the states that entries changed, and the weights where they changed these. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { EntrySpec, Manifest } from '../../compiler/emit/artefact.ts';
+import { isDeepStrictEqual } from 'node:util';
+import type { EntrySpec, Manifest, Resource } from '../../compiler/emit/artefact.ts';
 import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts';
 import type { RunnableModel } from '../../runtime/model.ts';
 import { writeAtomically } from '../../runtime/node/file.ts';
@@ -17,16 +18,41 @@ export interface Result {
   readonly tensor: Tensor;
 }
 
-/** What outputs are called by their entries. What two entries call alike has the entry's name before it. */
-function stems(entries: ReadonlyMap<string, readonly string[]>): (entry: string, output: string) => string {
-  const all = [...entries.values()].flat();
+/** An output by the entry that gives it. */
+type Stem = (entry: string, output: string) => string;
+
+/**
+ * What the outputs of entries, run in this order, are called. What two entries call alike has the entry's name before it, and so has what is
+ * called like a state that the run leaves with another value.
+ */
+function stems(manifest: Manifest, names: readonly string[]): Stem {
+  const order = [...new Set(names)];
+  const all = order.flatMap((name) => manifest.entries[name].outputs.map((output) => output.name));
   const alike = (name: string) => all.indexOf(name) !== all.lastIndexOf(name);
-  return (entry, output) => (alike(output) ? `${entry}.${output}` : output);
+  return (entry, output) => {
+    const changing = order.filter((name) => changesState(manifest.entries[name], output));
+    const isState = changing.at(-1) === entry && isNewValue(manifest.entries[entry], output);
+    return alike(output) || (changing.length && !isState) ? `${entry}.${output}` : output;
+  };
+}
+
+const changesState = ({ changes }: EntrySpec, state: string): boolean =>
+  changes.some(({ kind, name }) => kind === 'state' && name === state);
+
+/** Whether an output is what the state of its name becomes: it lies there, or is copied to there. */
+function isNewValue({ outputs, updates }: EntrySpec, output: string): boolean {
+  const { resource } = outputs.find(({ name }) => name === output)!;
+  const lies = (to: Resource) => to.kind === 'state' && to.name === output;
+  return lies(resource) || updates.some(({ from, to }) => lies(to) && isDeepStrictEqual(from, resource));
 }
 
 /** Outputs by entry, as they are called. */
-export function namedOutputs(outputs: ReadonlyMap<string, Readonly<Record<string, Tensor>>>): Result[] {
-  const stem = stems(new Map([...outputs].map(([entry, group]) => [entry, Object.keys(group)])));
+export function namedOutputs(
+  manifest: Manifest,
+  names: readonly string[],
+  outputs: ReadonlyMap<string, Readonly<Record<string, Tensor>>>,
+): Result[] {
+  const stem = stems(manifest, names);
   return [...outputs].flatMap(([entry, group]) =>
     Object.entries(group).map(([name, tensor]) => ({ name: stem(entry, name), tensor })),
   );
@@ -34,14 +60,13 @@ export function namedOutputs(outputs: ReadonlyMap<string, Readonly<Record<string
 
 /** The files that runs of the entries write. */
 function filesOf(manifest: Manifest, names: readonly string[]): string[] {
-  const specs = new Map([...new Set(names)].map((name) => [name, manifest.entries[name]]));
-  const outputs = new Map([...specs].map(([name, spec]) => [name, spec.outputs.map((output) => output.name)]));
-  const stem = stems(outputs);
-  const results = [...outputs].flatMap(([entry, list]) => list.map((output) => stem(entry, output)));
+  const order = [...new Set(names)];
+  const stem = stems(manifest, names);
+  const results = order.flatMap((name) => manifest.entries[name].outputs.map((output) => stem(name, output.name)));
   const scratch = new Set(manifest.states.filter((state) => state.scratch).map(({ name }) => name));
   const changed = ({ changes }: EntrySpec) =>
     changes.filter(({ kind, name }) => kind === 'state' && !scratch.has(name));
-  const states = [...specs.values()].flatMap(changed);
+  const states = specsOf(manifest, order).flatMap(changed);
   const arrays = [...new Set([...results, ...states.map(({ name }) => name)])].map((name) => `${name}.npy`);
   return changesWeights(manifest, names) ? [...arrays, WEIGHTS] : arrays;
 }

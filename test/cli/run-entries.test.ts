@@ -24,6 +24,13 @@ export default defineModel({
       e.update(n, next);
       return { out: next };
     },
+    count(e) {
+      const [at, total] = [e.state('at', [], 'i32'), e.state('total', [2])];
+      const next = total.add(e.input('by', [2]));
+      e.update(at, at.add(1));
+      e.update(total, next);
+      return { at, total: next };
+    },
     clear(e) {
       const n = e.state('n', [2]);
       e.update(n, n.mul(0).mul(e.input('by', [2])));
@@ -66,6 +73,13 @@ describe('entries in turn', () => {
     expect(read('a/n.npy')).toEqual([2, 20]);
     expect(await run(...args, '--runs', '3', '--overwrite')).toMatchObject({ code: 0 });
     expect(read('a/n.npy')).toEqual([14, 140]); // ((1·2 + 1)·2 + 1)·2
+  });
+
+  it('leave a state beside an output that has its name and another value', async () => {
+    await ditc(['run', 'turns.ts', ...entries('count'), '--runs', '3', ...inputs('by'), '--out', 'counted'], cwd);
+    expect(read('counted/at.npy')).toEqual([3]);
+    expect(read('counted/count.at.npy')).toEqual([2]);
+    expect(read('counted/total.npy')).toEqual(read('by.npy').map((value) => 3 * value));
   });
 
   it('may come twice', async () => {

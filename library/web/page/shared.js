@@ -13,7 +13,8 @@ export function made(tag, attributes = {}, ...content) {
 /** What the build says of this folder: runtime.js checked it when it loaded the model. */
 export async function modelFile() {
   const response = await fetch(new URL('model.json', import.meta.url));
-  if (!response.ok) throw new Error(`model.json cannot be fetched again: the server answers ${response.status}`);
+  if (!response.ok)
+    throw new Error(`${response.url} cannot be fetched again: the server answers ${response.status}; reload the page`);
   return response.json();
 }
 
