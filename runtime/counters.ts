@@ -8,7 +8,7 @@ function countersOf({ manifest, states }: Program, entry: string): ParamSpec[] {
   const entries = Object.values(manifest.entries);
   const begins = (name: string) => entries.some(({ startedBy }) => startedBy?.[name]?.includes(entry));
   const changes = (name: string) =>
-    manifest.entries[entry].changes.some((change) => change.kind === 'state' && change.name === name);
+    manifest.entries[entry].changes.some((change) => change.kind === 'state' && change.name === name && !change.anew);
   return states.filter(({ name, count }) => count !== undefined && changes(name) && !begins(name));
 }
 

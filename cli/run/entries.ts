@@ -66,11 +66,20 @@ export function checkStarted(manifest: Manifest, names: readonly string[], given
 }
 
 /**
- * The rounds of `runs`: all entries in turn, and then those again that begin nothing. What only begins a state for others would
- * undo in each round what they make of it.
+ * The rounds of `runs`: all entries in turn, and then those again that begin nothing. What only sets states for others would undo in
+ * each round what they make of them.
  */
 export function roundsOf(manifest: Manifest, names: readonly string[], runs: number): readonly (readonly string[])[] {
   const begin = new Set(specsOf(manifest, names).flatMap(({ startedBy = {} }) => Object.values(startedBy).flat()));
-  const others = names.filter((name) => !begin.has(name));
-  return Array.from({ length: runs }, (_, round) => (round && others.length ? others : names));
+  const rest = names.filter((name) => !begin.has(name) && !setsForOthers(manifest, name, names));
+  return Array.from({ length: runs }, (_, round) => (round && rest.length ? rest : names));
+}
+
+/** Whether all that an entry does is to set states, whatever they were, that others of `names` go on to change. */
+function setsForOthers({ entries }: Manifest, entry: string, names: readonly string[]): boolean {
+  const { changes, outputs } = entries[entry];
+  const others = names.filter((name) => name !== entry).flatMap((name) => entries[name].changes);
+  const isForOthers = ({ kind, name }: EntrySpec['changes'][number]) =>
+    others.some((other) => other.kind === kind && other.name === name && !other.anew);
+  return !outputs.length && changes.some(isForOthers) && changes.every(({ anew }) => anew);
 }

@@ -14,7 +14,7 @@ const numberOrData: Argument = {
   expects: (value) => (typeof value === 'number' || isData(value) ? undefined : 'a number, or a list of numbers'),
 };
 
-/** A constant tensor: one number, or row-major data with its shape. */
+/** A constant tensor, f32 unless told: one number, or row-major data with its shape. */
 export const constant = takes(
   'constant',
   [numberOrData, optional(shape('shape')), optional(dtype('dtype'))],
@@ -54,7 +54,7 @@ const indexType: Argument = {
   expects: (value) => (value === 'bool' ? 'f32, f16, i32 or u32' : dtype('dtype').expects(value)),
 };
 
-/** Each element is its index along `axis`. */
+/** Each element is its index along `axis`, as f32 unless told. */
 export const iota = takes(
   'iota',
   [shape('shape'), optional(whole('axis')), optional(indexType)],

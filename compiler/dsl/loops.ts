@@ -211,7 +211,8 @@ export function checkedPlaceholders(graph: Graph, { placeholders }: Trace): Grap
   const nodes = nodesOf(graph);
   const leaked = nodes.find((node) => placeholders.has(node));
   if (!leaked) return graph;
-  const where = nodes.find(({ inputs }) => inputs.includes(leaked))?.loc;
-  const what = `${leaked.name ?? 'a value'} differs from turn to turn of a loop, and is used outside of it`;
-  throw new DitcError({ code: 'loop', where, what, fix: 'return it from the step: carried, or stacked' });
+  // What the model's author has named, not what the loop calls its own.
+  const made = nodes.find(({ inputs }) => inputs.includes(leaked));
+  const what = `${made?.name ?? leaked.name ?? 'a value'} differs from turn to turn of a loop, and is used outside of it`;
+  throw new DitcError({ code: 'loop', where: made?.loc, what, fix: 'return it from the step: carried, or stacked' });
 }

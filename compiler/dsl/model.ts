@@ -53,7 +53,7 @@ export class Scope {
   }
 
   /**
-   * A named weight. Asking twice for one name gives the same tensor. `frozen`: training leaves it as it is. `resize`: what of a checkpoint's
+   * A named weight, f32; it starts as zeros unless told. Asking twice for one name gives the same tensor. `frozen`: training leaves it as it is. `resize`: what of a checkpoint's
    * values is kept where they are of another size (`--on-mismatch fit`).
    */
   param(name: string, shape: Shape, init: Init = zeros, options: { frozen?: boolean; resize?: Resize } = {}): Tensor {
@@ -187,7 +187,7 @@ export class Entry {
     return this.options.batch;
   }
 
-  /** An argument given for each run. Of integers that are `classes`, only 0 to `classes` − 1 are taken. */
+  /** An argument given for each run, f32 unless told. Of integers that are `classes`, only 0 to `classes` − 1 are taken. */
   input(name: string, shape: Shape, dtype: DType = 'f32', { classes }: { classes?: number } = {}): Tensor {
     const { inputs, classes: counts } = this.trace;
     const node = leaf(this.trace, 'input', name, { dtype, shape: [...shape] });
@@ -204,7 +204,7 @@ export class Entry {
     return new Tensor(node);
   }
 
-  /** A tensor the device keeps between runs; entries of a model share state by name. */
+  /** A tensor the device keeps between runs, f32 and zeros unless told; entries of a model share state by name. */
   state(name: string, shape: Shape, dtype: DType = 'f32', init: Init = zeros): Tensor {
     return new Tensor(declare(this.trace, this.trace.states, 'state', name, shape, dtype, init));
   }
@@ -231,7 +231,7 @@ export class Entry {
     };
   }
 
-  /** All parameters declared so far, in order. */
+  /** All parameters declared so far, in order: of each its `name`, its `value` (a tensor, as `gradients` and `update` take) and whether it is `frozen`. */
   parameters(): Parameter[] {
     const declared = [...this.trace.params];
     return declared.map(([name, { node, frozen = false }]) => ({ name, value: new Tensor(node), frozen }));

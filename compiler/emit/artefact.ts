@@ -80,8 +80,8 @@ export interface EntrySpec {
   readonly dispatches: readonly Dispatch[];
   /** After the dispatches: new values of state (and parameters) that no dispatch could write in place, copied. */
   readonly updates: readonly { readonly to: Resource; readonly from: Resource; readonly bytes: number }[];
-  /** The state and parameters that a run changes. */
-  readonly changes: readonly { readonly kind: 'param' | 'state'; readonly name: string }[];
+  /** The state and parameters that a run changes; `anew` where the value hangs on no state. */
+  readonly changes: readonly { readonly kind: 'param' | 'state'; readonly name: string; readonly anew?: true }[];
   /**
    * Entries that run before its dispatches each time that it runs, so many times each in a row: the bodies of its loops, and what they begin
    * with. They may have parts themselves.

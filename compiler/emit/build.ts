@@ -9,6 +9,7 @@ import {
   nodesOf,
   sizeOf,
   type Graph,
+  type Node,
   type Remarks,
 } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
@@ -23,7 +24,7 @@ import { bytesRead, bytesWritten, headerOf, kernelName, macsOf, opsOf, placesOf,
 import { inputSpecs } from './input-range.ts';
 import { Resources, type Places } from './resources.ts';
 import { signatureOf } from './signature.ts';
-import type { StartedBy } from './starts.ts';
+import { statesSetAnew, type StartedBy } from './starts.ts';
 import { fingerprint, forBoth } from './sharing.ts';
 import { featuresOf, matrixShapesOf, printKernel } from '../target/wgsl.ts';
 
@@ -180,10 +181,7 @@ class Emitter {
       paramCount: entry.params.reduce((sum, p) => sum + sizeOf(p.node.type.shape), 0),
       dispatches,
       updates,
-      changes: graph.updates.map(({ state }) => ({
-        kind: state.op as 'param' | 'state',
-        name: String(state.attrs.name),
-      })),
+      changes: graph.updates.map(({ state }) => changeOf(state, statesSetAnew(entry.traced))),
       ...(entry.parts && { parts: entry.parts }),
       ...(entry.prelude && { prelude: entry.prelude }),
       ...(entry.startedBy && Object.keys(entry.startedBy).length && { startedBy: entry.startedBy }),
@@ -262,4 +260,9 @@ export function macsOfGraph(graph: Graph): number {
       ).macs,
     0,
   );
+}
+
+function changeOf({ op, attrs }: Node, anew: ReadonlySet<string>): EntrySpec['changes'][number] {
+  const name = String(attrs.name);
+  return { kind: op as 'param' | 'state', name, ...(op === 'state' && anew.has(name) && { anew: true }) };
 }

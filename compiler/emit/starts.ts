@@ -41,7 +41,7 @@ function begun({ graph, states }: TracedEntry): string[] {
   const zeros = new Set(states.filter(({ init }) => init.kind === 'zeros').map(({ node }) => node));
   return graph.updates.flatMap(({ state, node }) => {
     const same = node.op === 'constant' && node.attrs.value === 0;
-    const begins = zeros.has(state) && !same && !nodesOf(valueOf(node)).some(({ op }) => op === 'state');
+    const begins = zeros.has(state) && !same && isAnew(node);
     return begins ? [nameOf(state)] : [];
   });
 }
@@ -54,5 +54,12 @@ function statesRead({ name, outputs, updates }: Graph): Set<string> {
 }
 
 const nameOf = ({ attrs }: Node): string => String(attrs.name);
+
+/** Whether a value is what it is whatever the states are. */
+const isAnew = (node: Node): boolean => !nodesOf(valueOf(node)).some(({ op }) => op === 'state');
+
+/** The states that an entry sets anew: what they were before is of no account. */
+export const statesSetAnew = ({ updates }: Graph): ReadonlySet<string> =>
+  new Set(updates.filter(({ state, node }) => state.op === 'state' && isAnew(node)).map(({ state }) => nameOf(state)));
 
 const valueOf = (node: Node): Graph => ({ name: '', inputs: [], outputs: [{ name: '', node }], updates: [] });

@@ -30,7 +30,7 @@ export interface Fitting {
 export function fitting(variants: readonly Variant[], adapter: GPUAdapter): Fitting {
   const isSlow = ({ hardware }: Variant) => hardware && variants.length > 1 && isSoftware(adapter.info);
   const reasons = variants.map((variant) =>
-    isSlow(variant) ? 'it is for GPUs that are no software' : unfit(variant, adapter),
+    isSlow(variant) ? 'it is for hardware GPUs alone' : unfit(variant, adapter),
   );
   const chosen = variants.filter((_, i) => reasons[i] === undefined);
   const passedOver = variants.slice(0, variants.indexOf(chosen[0])).map(({ name }, i) => `not ${name}: ${reasons[i]}`);

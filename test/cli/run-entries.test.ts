@@ -9,7 +9,7 @@ import { ditc, SMALL_DIT } from './cli.ts';
 
 const STEPS = 4;
 const MODEL = SMALL_DIT.replace('...network,', `...network, options: { ...network.options, steps: ${STEPS} },`);
-const TURNS = `import { defineModel } from 'ditc/dsl';
+const TURNS = `import { constant, defineModel } from 'ditc/dsl';
 export default defineModel({
   config: {},
   entries: {
@@ -30,6 +30,10 @@ export default defineModel({
       e.update(at, at.add(1));
       e.update(total, next);
       return { at, total: next };
+    },
+    reset(e) {
+      e.update(e.state('at', [], 'i32'), constant(0, [], 'i32'));
+      e.update(e.state('total', [2]), constant(0, [2]));
     },
     clear(e) {
       const n = e.state('n', [2]);
@@ -80,6 +84,13 @@ describe('entries in turn', () => {
     expect(read('counted/at.npy')).toEqual([3]);
     expect(read('counted/count.at.npy')).toEqual([2]);
     expect(read('counted/total.npy')).toEqual(read('by.npy').map((value) => 3 * value));
+  });
+
+  it('run once where all that they do is to set states for others, to zero too', async () => {
+    const args = [...entries('reset', 'count'), '--runs', '3', ...inputs('by'), '--out', 'reset'];
+    await ditc(['run', 'turns.ts', ...args], cwd);
+    expect(read('reset/at.npy')).toEqual([3]);
+    expect(read('reset/total.npy')).toEqual(read('by.npy').map((value) => 3 * value));
   });
 
   it('may come twice', async () => {

@@ -46,11 +46,14 @@ export function openDrawing(model, file) {
 }
 
 function lay(classes, { one }) {
-  canvases = classes.map((label) => made('canvas', { role: 'img', 'aria-label': `${one} of class ${label}` }));
+  canvases = classes.map((label) =>
+    made('canvas', { width: 1, height: 1, role: 'img', 'aria-label': `${one} of class ${label}` }),
+  );
   const figures = canvases.map((canvas, i) => {
     const save = made('button', {
       type: 'button',
       class: 'save',
+      disabled: '',
       'aria-label': `Save ${one.toLowerCase()} ${i + 1}, of class ${classes[i]}`,
     });
     save.textContent = `${classes[i]} ↓`;
@@ -97,7 +100,7 @@ async function draw(model, kind) {
     const [took, steps] = [performance.now() - start, taken];
     taken = -1;
     paintAll(canvases, pictures, kind.range);
-    $('save').disabled = false;
+    for (const save of document.querySelectorAll('#save, #pictures .save')) save.disabled = false;
     say(`${classes.length} ${kind.many} in ${(took / 1000).toFixed(1)} s, ${timeText(took / steps)} a step`);
   } catch (error) {
     if (stopping.signal.aborted && error === stopping.signal.reason) say('stopped');
