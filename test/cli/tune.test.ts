@@ -166,7 +166,7 @@ describe('ditc tune', () => {
     // Another plan than the compiler's and than the fastest, which differs from run to run: so that it is seen who chose.
     const workgroup = table.includes('=> map workgroup=128') ? 256 : 128;
     const changed = table.replace(/(\nmap .* => map workgroup=)\d+/g, `$1${workgroup}`);
-    expect(changed).not.toBe(table);
+    expect(changed, table).not.toBe(table);
     writeFileSync(path, changed);
     const after = await built();
     expect(after.err).toContain('note: tuned by tuning/');
