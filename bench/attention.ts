@@ -7,6 +7,8 @@ import { openDevice, type OpenDevice } from '../runtime/index.ts';
 import { findAdapter } from '../runtime/node/adapter.ts';
 import { mustBeWithin, relativeError, values } from './lib/check.ts';
 import { compileEntry, contender, loadEntry } from './lib/ditc.ts';
+import type { JaxArray } from './lib/jax-block.ts';
+import { jaxContender } from './lib/jax-contender.ts';
 import { measure, type Contender } from './lib/measure.ts';
 import { tensor } from './lib/onnx.ts';
 import { ortContender } from './lib/ort.ts';
@@ -81,28 +83,12 @@ async function ditc(open: OpenDevice, shape: Shape): Promise<Attention> {
 
 function jaxAttention(jax: Jax, shape: Shape): Attention {
   const { numpy: np, nn } = jax;
-  type Array = InstanceType<typeof jax.Array>;
   const [q, k, v] = NAMES.map((name) => np.array(operand(name, shape)).reshape([...shape]));
-  const attention = jax.jit((q: Array, k: Array, v: Array) => {
+  const attention = jax.jit((q: JaxArray, k: JaxArray, v: JaxArray) => {
     const scores = np.matmul(q, np.transpose(k, [0, 2, 1])).mul(shape[2] ** -0.5);
     return np.matmul(nn.softmax(scores, -1), v);
   });
-  let last: Array | undefined;
-  return {
-    name: 'jax-js',
-    submit() {
-      last?.dispose();
-      last = attention(q.ref, k.ref, v.ref);
-    },
-    async finish() {
-      await last!.blockUntilReady();
-      await jax.getWebGPUDevice().queue.onSubmittedWorkDone();
-    },
-    result: async () => (await last!.ref.data()) as Float32Array,
-    close() {
-      for (const array of [last, q, k, v]) array?.dispose();
-    },
-  };
+  return jaxContender(jax, 'jax-js', () => attention(q.ref, k.ref, v.ref), [q, k, v]);
 }
 
 function tfAttention({ tf, finish }: StartedTf, shape: Shape): Attention {

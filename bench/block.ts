@@ -9,7 +9,8 @@ import { findAdapter } from '../runtime/node/adapter.ts';
 import { config, data, TOKENS, type Shapes } from './lib/block-data.ts';
 import { mustBeWithin, relativeError } from './lib/check.ts';
 import { compileEntry, contender, loadEntry } from './lib/ditc.ts';
-import { jaxBlock, type JaxArray } from './lib/jax-block.ts';
+import { jaxBlock } from './lib/jax-block.ts';
+import { jaxContender, type JaxContender } from './lib/jax-contender.ts';
 import type { Contender } from './lib/measure.ts';
 import { startJax, type Jax } from './lib/peers.ts';
 import { race } from './lib/race.ts';
@@ -26,26 +27,14 @@ const main: EntryFunction = (e) => {
   return { out: blocks['adaLN-Zero'](e.params, e.input('x', [1, TOKENS, d]), on, config) };
 };
 
-function jaxContender(jax: Jax, shapes: Shapes): Contender & { result(): Promise<ArrayLike<number>> } {
+function jaxRun(jax: Jax, shapes: Shapes): JaxContender {
   const { numpy: np } = jax;
   const block = jax.jit(jaxBlock(jax, TOKENS, config));
   const array = (name: string) => np.array(data(name, shapes.get(name)!)).reshape([...shapes.get(name)!]);
   const names = [...shapes.keys()].filter((name) => name !== 'x' && name !== 'c');
   const weights = Object.fromEntries(names.map((name) => [name, array(name)]));
   const [x, c] = [array('x'), array('c')];
-  let last: JaxArray | undefined;
-  return {
-    name: 'jax-js',
-    submit() {
-      last?.dispose();
-      last = block(jax.tree.ref(weights), x.ref, c.ref);
-    },
-    async finish() {
-      await last!.blockUntilReady();
-      await jax.getWebGPUDevice().queue.onSubmittedWorkDone();
-    },
-    result: async () => (await last!.ref.data()) as Float32Array,
-  };
+  return jaxContender(jax, 'jax-js', () => block(jax.tree.ref(weights), x.ref, c.ref));
 }
 
 const found = await findAdapter();
@@ -60,7 +49,7 @@ await program.run('main');
 const want = await program.readOutput('main', 'out');
 if (jax) {
   const shapes = new Map([...inputs, ...artefact.manifest.params].map(({ name, shape }) => [name, shape]));
-  const peer = jaxContender(jax, shapes);
+  const peer = jaxRun(jax, shapes);
   await peer.submit();
   await peer.finish();
   mustBeWithin(peer.name, relativeError(await peer.result(), want), 1e-4);

@@ -8,6 +8,8 @@ import { openDevice, type OpenDevice } from '../runtime/index.ts';
 import { findAdapter } from '../runtime/node/adapter.ts';
 import { mustBeWithin, relativeError, values } from './lib/check.ts';
 import { compileEntry, contender, loadEntry } from './lib/ditc.ts';
+import type { JaxArray } from './lib/jax-block.ts';
+import { jaxContender } from './lib/jax-contender.ts';
 import { measure, type Contender } from './lib/measure.ts';
 import { tensor } from './lib/onnx.ts';
 import { ortContender } from './lib/ort.ts';
@@ -89,24 +91,10 @@ async function ditc(open: OpenDevice, { m, k, n, x, w }: Operands): Promise<Mult
 
 function jaxProducts(jax: Jax, { m, k, n, x, w, wt }: Operands): Multiplier[] {
   const { numpy: np } = jax;
-  type Array = InstanceType<typeof jax.Array>;
   const left = np.array(x).reshape([m, k]);
-  const product = (layout: string, right: Array, multiply: (x: Array, w: Array) => Array): Multiplier => {
+  const product = (layout: string, right: JaxArray, multiply: (x: JaxArray, w: JaxArray) => JaxArray): Multiplier => {
     const f = jax.jit(multiply);
-    let last: Array | undefined;
-    const submit = () => {
-      last?.dispose();
-      last = f(left.ref, right.ref);
-    };
-    const finish = async () => {
-      await last!.blockUntilReady();
-      await jax.getWebGPUDevice().queue.onSubmittedWorkDone();
-    };
-    const result = async () => (await last!.ref.data()) as Float32Array;
-    const close = () => {
-      for (const array of [last, right]) array?.dispose();
-    };
-    return { name: `jax-js [${layout}]`, submit, finish, result, close };
+    return jaxContender(jax, `jax-js [${layout}]`, () => f(left.ref, right.ref), [right]);
   };
   return [
     product('out,in', np.array(w).reshape([n, k]), (a, b) => np.matmul(a, np.transpose(b))),
