@@ -22,7 +22,7 @@ import {
   type GraphPass,
   type ModelContext,
   type ModelPass,
-  type Pass,
+  type Pass as PassFor,
   type Precision,
 } from './rewrite/pass.ts';
 import { lowerAll } from './rewrite/precision.ts';
@@ -45,6 +45,7 @@ import { isRejected } from './plans/family.ts';
 import { choosePlan, hasKernel, planFor, type Plan, type Planner } from './plans/registry.ts';
 import { branches } from './fusion/branches.ts';
 import { channelsLast } from './fusion/channels-last.ts';
+import type { PlanningContext } from './fusion/graph-pass.ts';
 import { headsInProducts } from './fusion/heads.ts';
 import { nest } from './fusion/nest.ts';
 import { packScalars } from './fusion/scalars.ts';
@@ -58,9 +59,10 @@ import { limit, type DeviceSpec } from './device.ts';
 import { crowds, storesScores } from './fusion/scores.ts';
 import { isStored } from './fusion/storage.ts';
 
-export type { Pass, Precision };
+export type { Precision };
+export type Pass = PassFor<PlanningContext>;
 
-const pass = (name: string, doc: string, run: GraphPass['run']): Pass => ({ name, doc, run });
+const pass = (name: string, doc: string, run: GraphPass<PlanningContext>['run']): Pass => ({ name, doc, run });
 const together = (name: string, doc: string, run: ModelPass['run'], more?: Partial<ModelPass>): Pass => {
   return { name, doc, of: 'model', run, ...more };
 };
@@ -91,10 +93,10 @@ export const pipeline: readonly Pass[] = [
   pass(
     'expand',
     'composite ops (linear, layer_norm, softmax) become the ops they stand for',
-    (graph, { device, remarks }) => {
+    (graph, { device, plan, remarks }) => {
       const isCrowded = crowds(graph, device);
       const isSplit = (anchor: Node) =>
-        storesScores(anchor, device) || isCrowded(anchor) || !hasKernel(anchor, device, remarks);
+        storesScores(anchor, device) || isCrowded(anchor) || !hasKernel(anchor, { device, plan }, remarks);
       return expand(graph, (anchor) => !isProduct(anchor) && isSplit(anchor));
     },
   ),
@@ -189,11 +191,16 @@ export function runPasses(graphs: readonly Graph[], options: CompileOptions, rem
 
 type Notes = ModelContext['remarksOn'];
 
-function runOnEach({ name, run }: GraphPass, passed: readonly Passed[], options: CompileOptions, remarksOn?: Notes) {
-  const { device, verify: checked } = options;
+function runOnEach(
+  { name, run }: GraphPass<PlanningContext>,
+  passed: readonly Passed[],
+  options: CompileOptions,
+  remarksOn?: Notes,
+) {
+  const { device, plan, verify: checked } = options;
   return passed.map(({ graph, traced }): Passed => {
     const made = attempt({ pass: name, device, verify: checked, graphs: [graph] }, () =>
-      verified([run(graph, { device, remarks: remarksOn?.(graph) })], options),
+      verified([run(graph, { device, plan, remarks: remarksOn?.(graph) })], options),
     );
     return { graph: made[0], traced };
   });

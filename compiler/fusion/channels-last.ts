@@ -11,8 +11,8 @@ import { labelOf, nodesOf, rebuild, usersOf, type Graph, type Node } from '../ir
 import { Functional, isProduct, opDef, opTable, windowsAlong, type Windows } from '../ops/index.ts';
 import { fragmentShapes } from '../plans/fragments.ts';
 import { groupOf, isRejected } from '../plans/family.ts';
-import { familyOf, planFor } from '../plans/registry.ts';
-import type { PassContext } from '../rewrite/pass.ts';
+import { familyOf, planBy } from '../plans/registry.ts';
+import type { PlanningContext } from './graph-pass.ts';
 
 /** Elements that a load takes at once: all of one run of channels. */
 const RUN = 8;
@@ -24,11 +24,12 @@ interface Joined {
   readonly windows: Windows;
 }
 
-export function channelsLast(graph: Graph, { device, remarks }: PassContext): Graph {
+export function channelsLast(graph: Graph, context: PlanningContext): Graph {
+  const { device, remarks } = context;
   if (!fragmentShapes(device, 'f16').length) return graph;
   const nodes = nodesOf(graph);
   const products = nodes.filter((node) => {
-    const plan = isProduct(node) ? planFor(groupOf(node), device) : undefined;
+    const plan = isProduct(node) ? planBy(groupOf(node), context) : undefined;
     return plan && !isRejected(plan) && familyOf(plan).wantsRuns;
   });
   const found = new Map(products.flatMap((product) => joinedIn(product) ?? []).map((one) => [one.product, one.joined]));

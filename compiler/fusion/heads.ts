@@ -9,10 +9,10 @@ import { Functional, isBijection, opDef, opTable } from '../ops/index.ts';
 import { isRejected } from '../plans/family.ts';
 import { tilesFor } from '../plans/registry.ts';
 import { holdsStretches, stretchLength } from '../plans/tile-partials.ts';
-import type { PassContext } from '../rewrite/pass.ts';
 import { reducesRows } from '../rewrite/row-cones.ts';
 import { areApart, stretchOf, type Stretch } from '../rewrite/stretches.ts';
 import { choose } from './branches.ts';
+import type { PlanningContext } from './graph-pass.ts';
 import { copyOf, Flow, isOfLeaves, type ProductValue } from './product-values.ts';
 
 /** Pieces of one product that are normalised: each brings weights to bind, and work for all others. */
@@ -32,12 +32,13 @@ interface Headed {
   readonly heads: readonly Heads[];
 }
 
-export function headsInProducts(graph: Graph, { device, remarks }: PassContext): Graph {
+export function headsInProducts(graph: Graph, context: PlanningContext): Graph {
+  const { remarks } = context;
   const flow = new Flow(graph);
   const found = new Map(
     [...flow.productValues()].flatMap(([whole, value]) => {
       const headed = headedAt(whole, value, flow);
-      const tiles = headed && tilesFor(value.product, { device }, 'partial reductions');
+      const tiles = headed && tilesFor(value.product, context, 'partial reductions');
       return tiles && !isRejected(tiles) && holdsStretches(headed.length, tiles) ? [[whole, headed] as const] : [];
     }),
   );

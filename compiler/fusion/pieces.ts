@@ -14,15 +14,14 @@ import {
   usersOf,
   type Graph,
   type Node,
-  type Remarks,
   type Shape,
 } from '../ir/index.ts';
 import { attrList, Functional, opDef, opTable, isBijection, isProduct, isSum, keepsOrder } from '../ops/index.ts';
-import { limit, tooManyBuffers, type DeviceSpec } from '../device.ts';
-import type { PassContext } from '../rewrite/pass.ts';
+import { limit, tooManyBuffers } from '../device.ts';
 import { isRejected } from '../plans/family.ts';
 import { tilesFor } from '../plans/registry.ts';
 import { pieceTile, sharesTotals, type Tiles } from '../plans/tile-partials.ts';
+import type { PlanningContext } from './graph-pass.ts';
 import { isStored } from './storage.ts';
 
 /** Normalising costs a product some 20 operations for each load, beside 64 multiply-adds: larger ones read normalised values. */
@@ -46,10 +45,10 @@ interface Between extends Norm {
 }
 
 /** Group norms between two products compute their statistics in pieces. */
-export function normsInPieces(graph: Graph, { device, remarks }: PassContext): Graph {
+export function normsInPieces(graph: Graph, context: PlanningContext): Graph {
   // Whether it pays is a matter of the batch, and it changes how statistics are added up.
-  if (device.steady) return graph;
-  const between = new Products(graph, device, remarks).norms();
+  if (context.device.steady) return graph;
+  const between = new Products(graph, context).norms();
   const by = (key: 'total' | 'squares') => new Map(between.map((norm) => [norm[key], norm]));
   const [totals, squares] = [by('total'), by('squares')];
   const sums = new Map<Norm, readonly [pieces: Node, sum: Node]>();
@@ -89,8 +88,7 @@ class Products {
 
   constructor(
     graph: Graph,
-    private readonly device: DeviceSpec,
-    private readonly remarks?: Remarks,
+    private readonly context: PlanningContext,
   ) {
     this.nodes = nodesOf(graph);
     this.users = usersOf(this.nodes);
@@ -116,8 +114,9 @@ class Products {
     const [producer] = epilogue;
     const { consumer, values } = loaded;
     if (!isProduct(consumer) || this.loads.has(consumer)) return undefined;
-    const missed = (why: string) => void this.remarks?.missed('pieces', [norm.squares, producer, consumer], why);
-    const [giving, loading] = [producer, consumer].map((product) => tilesFor(product, { device: this.device }));
+    const missed = (why: string) =>
+      void this.context.remarks?.missed('pieces', [norm.squares, producer, consumer], why);
+    const [giving, loading] = [producer, consumer].map((product) => tilesFor(product, this.context));
     if (isRejected(giving)) return missed(`${labelOf(producer)} has no square tiles: ${giving.rejected}`);
     if (isRejected(loading)) return missed(`${labelOf(consumer)} has no square tiles: ${loading.rejected}`);
     const shape = piecesOf(norm, epilogue, giving);
@@ -137,12 +136,12 @@ class Products {
       return missed(tooManyBuffers(this.most, this.most - 1, `with statistics in pieces, ${labelOf(crowded)}`));
     }
     const why = `${labelOf(producer)} sums up pieces of its result, ${labelOf(consumer)} normalises as it loads`;
-    this.remarks?.applied('pieces', [norm.squares, producer, consumer], why);
+    this.context.remarks?.applied('pieces', [norm.squares, producer, consumer], why);
     return { ...norm, producer, consumer, shape };
   }
 
   private get most(): number {
-    return limit(this.device, 'maxStorageBuffersPerShaderStage');
+    return limit(this.context.device, 'maxStorageBuffersPerShaderStage');
   }
 
   /** A product and what follows it in its kernel (regions.ts), as far as each value has one reader. */

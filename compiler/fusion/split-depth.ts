@@ -2,13 +2,13 @@
  * A product of few elements and a long depth leaves most of a GPU idle: its tiles are fewer than the cores. Its depth is cut in parts, a
  * matrix of a batch each, and their sums are added up by a second kernel, which takes in what follows the product: always in one order.
  */
-import { isHardware, type DeviceSpec } from '../device.ts';
+import { isHardware } from '../device.ts';
 import { labelOf, rebuild, sizeOf, type Graph, type Node } from '../ir/index.ts';
 import { Functional, isProduct, joinedAxis, opTable } from '../ops/index.ts';
 import { groupOf, isRejected } from '../plans/family.ts';
-import { familyOf, planFor } from '../plans/registry.ts';
+import { familyOf, planBy, type Planner } from '../plans/registry.ts';
 import { isPack } from '../rewrite/packs.ts';
-import type { PassContext } from '../rewrite/pass.ts';
+import type { PlanningContext } from './graph-pass.ts';
 
 /** Invocations that keep a large GPU busy: 256 for each of some 130 cores, halved, as others run beside. */
 const BUSY = 2 ** 14;
@@ -18,11 +18,11 @@ const EACH = 8 * 8;
 const LEAST_DEPTH = 128;
 const MOST_PARTS = 8;
 
-export function splitDepth(graph: Graph, { device, remarks }: PassContext): Graph {
+export function splitDepth(graph: Graph, { device, plan, remarks }: PlanningContext): Graph {
   // How many parts there are depends on the batch, and they on the order of adding.
   if (!isHardware(device) || device.steady) return graph;
   return rebuild(graph, opTable, (node, [x, y], builder) => {
-    const parts = isProduct(node) ? partsOf(node, device) : 1;
+    const parts = isProduct(node) ? partsOf(node, { device, plan }) : 1;
     if (parts === 1) return undefined;
     const elements = sizeOf(node.type.shape).toLocaleString('en-US');
     const why = `${labelOf(node)} has ${elements} elements: ${parts} parts of its depth are summed up by a second kernel`;
@@ -38,12 +38,12 @@ export function splitDepth(graph: Graph, { device, remarks }: PassContext): Grap
 }
 
 /** In how many parts a product's depth is cut; 1 where that does not pay. */
-function partsOf(product: Node, device: DeviceSpec): number {
+function partsOf(product: Node, planner: Planner): number {
   const { inputs, type } = product;
   const [x, y] = inputs;
   const depth = x.type.shape.at(-1)!;
   if (type.dtype !== 'f32' || isJoined(x, -1) || isJoined(y, -2)) return 1;
-  const plan = planFor(groupOf(product), device);
+  const plan = planBy(groupOf(product), planner);
   // Families without tiles share the depth among invocations already.
   if (isRejected(plan) || !familyOf(plan).tile) return 1;
   const { leastDepth = LEAST_DEPTH, each = () => EACH } = familyOf(plan);

@@ -114,9 +114,9 @@ export function planText({ family, ...geometry }: Geometry): string {
 const orderOf = (plan: Plan, group: Group): string =>
   `${plan.family} ${familyOf(plan).order?.(plan, group) ?? planText(plan)}`;
 
-/** Why no family computes a group, whatever the geometry; undefined where one does. */
-export function whyNotPlanned(group: Group, device: DeviceSpec): string | undefined {
-  const plan = planFor(group, device);
+/** Why no plan computes a group: neither the one given for it, nor any of a family; undefined where one does. */
+export function whyNotPlanned(group: Group, planner: Planner): string | undefined {
+  const plan = planBy(group, planner);
   return isRejected(plan) ? `no kernel computes ${labelOf(group.root)} so: ${plan.rejected}` : undefined;
 }
 
@@ -169,9 +169,13 @@ export function tilesFor(product: Node, { device, plan }: Planner, need?: Need):
   return { rejected: `it is computed better without them, by ${describePlan(alone)}` };
 }
 
-/** Whether a kernel computes a contraction alone; where none does, the families' reasons are remarked. */
-export function hasKernel(anchor: Node, device: DeviceSpec, remarks?: Remarks): boolean {
-  const why = whyNotPlanned(groupOf(anchor), device);
+/**
+ * Whether a kernel computes a contraction alone; where none does, the families' reasons are remarked. A plan that is given for it is one:
+ * where it is none for it, that is told when kernels are made.
+ */
+export function hasKernel(anchor: Node, planner: Planner, remarks?: Remarks): boolean {
+  const group = groupOf(anchor);
+  const why = planner.plan?.(group, planner.device) ? undefined : whyNotPlanned(group, planner);
   if (why) remarks?.missed('expand', [anchor], why);
   return why === undefined;
 }

@@ -25,8 +25,9 @@ interface Named {
   readonly only?: Precision;
 }
 
-export interface GraphPass extends Named {
-  run(graph: Graph, context: PassContext): Graph;
+/** `Context`: what it asks for, more than others where plans decide what it does. */
+export interface GraphPass<Context extends PassContext = PassContext> extends Named {
+  run(graph: Graph, context: Context): Graph;
 }
 
 /** For what graphs decide together: where a parameter lies, what dtype it has. */
@@ -40,6 +41,6 @@ export interface ModelPass extends Named {
   run(graphs: readonly Graph[], context: ModelContext): readonly Graph[];
 }
 
-export type Pass = GraphPass | ModelPass;
+export type Pass<Context extends PassContext = PassContext> = GraphPass<Context> | ModelPass;
 
-export const isOfModel = (pass: Pass): pass is ModelPass => 'of' in pass;
+export const isOfModel = <Context extends PassContext>(pass: Pass<Context>): pass is ModelPass => 'of' in pass;

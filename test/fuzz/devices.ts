@@ -8,7 +8,7 @@ import swiftshader from '../../compiler/specs/swiftshader.json' with { type: 'js
 import { without } from '../../compiler/fusion/passes.ts';
 import { passesFor, type CompileOptions } from '../../compiler/pipeline.ts';
 
-export interface Target extends Pick<CompileOptions, 'device' | 'passes' | 'fusion'> {
+export interface Target extends Pick<CompileOptions, 'device' | 'passes' | 'fusion' | 'plan'> {
   readonly name: string;
 }
 

@@ -104,7 +104,7 @@ class Growth {
 
   /** Why no kernel computes so many reductions together; undefined where one does. */
   private unplanned(group: FusionGroup): string | undefined {
-    return group.kind === 'row' && group.reductions.length > 1 ? whyNotPlanned(group, this.context.device) : undefined;
+    return group.kind === 'row' && group.reductions.length > 1 ? whyNotPlanned(group, this.context) : undefined;
   }
 }
 
