@@ -111,13 +111,13 @@ function combineLanes(
   node: Node,
   partial: Expr,
 ): Expr {
-  const { combine, across } = reducer(b, node);
+  const { combine, across, type } = reducer(b, node);
   const name = node.name ?? `row_${combinerOf(node.op).noun}`;
   const own = b.bind(name, across(partial, subgroup));
   if (lanes === subgroup) return own;
   const count = lanes / subgroup;
   const [number, place] = ix.divmod(row.lane, subgroup);
-  const results = b.sharedArray('results', count);
+  const results = b.sharedArray('results', count, type);
   b.when(b.binary('==', ix.expr(place), b.u32(0)), () => b.storeShared(results, ix.expr(number), own));
   b.barrier();
   const all = range(count).map((i) => b.loadShared(results, b.u32(i)));

@@ -140,6 +140,14 @@ export const CASES: readonly Case[] = [
   group('short rows', rows([9, 5], 1), PORTABLE, PLAIN),
   group('columns', rows([6, 70], 0), subgroups(8), PLAIN),
   group('long rows', rows([5, 70], 1), GPU, PLAIN),
+  finite(
+    group(
+      'rows of whole numbers',
+      graphOf((f, input) => [f.sum(f.op('cast', [f.mul(input('x', [5, 136]), 9)], { dtype: 'i32' }), [1])]),
+      GPU,
+      PLAIN,
+    ),
+  ),
   group('rows of vectors', rows([5, 136], 1), GPU, PLAIN),
   group('columns by fours', rows([6, 72], 0), GPU, PLAIN),
 ];
