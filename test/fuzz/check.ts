@@ -6,12 +6,14 @@ import { schedule, type Scheduled } from '../../compiler/pipeline.ts';
 import { runSchedule } from '../helpers/run-schedule.ts';
 import { distance, valuesOf, type Case } from './cases.ts';
 import type { Target } from './devices.ts';
+import { anyPlans } from './given-plans.ts';
 
-/** A target; the share of what activations take that they may take; whether one number that goes in is none. */
+/** A target; the share of what activations take that they may take; whether one number that goes in is none; which plans are given. */
 export interface Trial {
   readonly target: Target;
   readonly share?: number;
   readonly nan?: boolean;
+  readonly plans?: number;
 }
 
 export interface Failure {
@@ -30,11 +32,16 @@ export type Verdict =
 const TOLERANCE = 1e-5;
 
 /** `free`: the same without a budget, where that is known. */
-export function check({ graph, bindings: drawn }: Case, { target, share, nan }: Trial, free?: Scheduled): Verdict {
+export function check(
+  { graph, bindings: drawn }: Case,
+  { target, share, nan, plans }: Trial,
+  free?: Scheduled,
+): Verdict {
   try {
     const bindings = nan ? withNaN(graph, drawn) : drawn;
     // What is rounded to f16 on the way stays as it is: results are then as right as those of f32.
-    const options = { ...target, verify: true, exact: true };
+    const given = plans === undefined ? {} : { plan: anyPlans(plans) };
+    const options = { ...target, ...given, verify: true, exact: true };
     const memory = share === undefined ? undefined : budget(free ?? schedule(graph, options), graph, share);
     const ran = runSchedule(graph, bindings, { ...options, memory });
     const most = target.device.limits.maxStorageBuffersPerShaderStage;

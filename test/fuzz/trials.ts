@@ -8,15 +8,18 @@ import { TARGETS } from './devices.ts';
 const DEVICES = 2;
 const SHARES = [0, 0.5, 0.8];
 const NAN_EVERY = 5;
+/** Plans are given from outside in every so many cases, on one of the devices. */
+const PLANS_EVERY = 3;
 
 /** The trials of a case: any `TARGETS.length` cases in a row meet every device as often, one of them with a budget or with NaN. */
 export function trialsOf(number: number): Trial[] {
   const spread = Math.floor(TARGETS.length / DEVICES);
   const targets = Array.from({ length: DEVICES }, (_, i) => TARGETS[(number + i * spread) % TARGETS.length]);
-  const [first] = targets;
+  const [first, ...others] = targets;
+  const given = number % PLANS_EVERY ? {} : { plans: number };
   const share = SHARES[Math.floor(number / TARGETS.length) % SHARES.length];
   const again = number % NAN_EVERY ? { share } : { nan: true };
-  return [...targets.map((target) => ({ target })), { target: first, ...again }];
+  return [{ target: first }, ...others.map((target) => ({ target, ...given })), { target: first, ...again }];
 }
 
 export interface Tried {
@@ -37,5 +40,7 @@ export function* tryCase(number: number): Generator<Tried, Case> {
 }
 
 /** A trial in words. */
-export const trialText = ({ target, share, nan }: Trial): string =>
-  [target.name, share !== undefined && `${share * 100} % of the memory`, nan && 'NaN'].filter(Boolean).join(', ');
+export function trialText({ target, share, nan, plans }: Trial): string {
+  const words = [share !== undefined && `${share * 100} % of the memory`, nan && 'NaN', plans !== undefined && 'plans by chance']; // prettier-ignore
+  return [target.name, ...words].filter(Boolean).join(', ');
+}
