@@ -5,10 +5,11 @@ import { modelledSeconds, type Rates } from '../../compiler/report/roofline.ts';
 import { spread, type Spread } from '../spread.ts';
 import type { EntryTimes } from './measure.ts';
 
-/** A kernel's dispatches of an entry, or one of them. */
+/** A kernel's dispatches of an entry and its loops, or one of them. */
 export interface KernelTime {
   readonly kernel: string;
   readonly plan: string;
+  /** Dispatches in a run, those of a loop in each turn. */
   readonly uses: number;
   /** All of its dispatches together: medians, summed. */
   readonly ms: number;
@@ -44,26 +45,28 @@ export interface EntryProfile {
 /** The kernels may take so much of a run together, and be as they are in it. */
 const PERTURBED = 1.05;
 
+/** A dispatch of an entry or of its parts: how often a run has it, and the milliseconds of all these times. */
+interface Timed {
+  readonly dispatch: Dispatch;
+  readonly times: number;
+  readonly ms: number;
+}
+
 /** Slowest first. `all`: a row for each dispatch. */
 export function profileOf(times: EntryTimes, manifest: Manifest, rates: Rates, all: boolean): EntryProfile {
   const { entry, method, runs, host } = times;
-  const { dispatches } = manifest.entries[entry];
-  const medians = times.dispatches.map((ms) => spread(ms).median);
-  const kernelsMs = medians.reduce((sum, ms) => sum + ms, 0);
-  const groups = new Map<string, number[]>();
-  dispatches.forEach(({ kernel }, i) => {
-    const key = all ? `${i}` : kernel;
-    groups.set(key, [...(groups.get(key) ?? []), i]);
+  const timed = times.parts.flatMap((part) =>
+    manifest.entries[part.entry].dispatches.map((dispatch, i): Timed => {
+      return { dispatch, times: part.times, ms: part.times * spread(part.dispatches[i]).median };
+    }),
+  );
+  const kernelsMs = timed.reduce((sum, { ms }) => sum + ms, 0);
+  const groups = new Map<string, Timed[]>();
+  timed.forEach((one, i) => {
+    const key = all ? `${i}` : one.dispatch.kernel;
+    groups.set(key, [...(groups.get(key) ?? []), one]);
   });
-  const kernels = [...groups.values()].map((list) => {
-    const ms = list.reduce((sum, i) => sum + medians[i], 0);
-    return kernelTime(
-      list.map((i) => dispatches[i]),
-      { ms, share: kernelsMs ? ms / kernelsMs : 0 },
-      manifest,
-      rates,
-    );
-  });
+  const kernels = [...groups.values()].map((list) => kernelTime(list, kernelsMs, manifest, rates));
   const run = spread(runs);
   return {
     entry,
@@ -77,22 +80,19 @@ export function profileOf(times: EntryTimes, manifest: Manifest, rates: Rates, a
   };
 }
 
-function kernelTime(
-  dispatches: readonly Dispatch[],
-  { ms, share }: { ms: number; share: number },
-  { kernels }: Manifest,
-  rates: Rates,
-): KernelTime {
-  const [{ kernel, source }] = dispatches;
-  const sum = (value: (d: Dispatch) => number) => dispatches.reduce((total, d) => total + value(d), 0);
+function kernelTime(timed: readonly Timed[], kernelsMs: number, { kernels }: Manifest, rates: Rates): KernelTime {
+  const { kernel, source } = timed[0].dispatch;
+  const sum = (value: (d: Dispatch) => number) =>
+    timed.reduce((total, { dispatch, times }) => total + times * value(dispatch), 0);
+  const ms = timed.reduce((total, one) => total + one.ms, 0);
   const [macs, bytes] = [sum((d) => d.macs), sum((d) => d.bytesRead + d.bytesWritten)];
   const modelledMs = 1e3 * sum((d) => modelledSeconds(d, rates));
   return {
     kernel,
     plan: `${String(kernels[kernel].plan.family)}, ${describePlan(kernels[kernel].plan as Plan)}`,
-    uses: dispatches.length,
+    uses: sum(() => 1),
     ms,
-    share,
+    share: kernelsMs ? ms / kernelsMs : 0,
     macs,
     bytes,
     gflops: ms ? (2 * macs) / ms / 1e6 : 0,

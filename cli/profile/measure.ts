@@ -3,23 +3,33 @@
  * measuring costs can be told.
  */
 import type { Program } from '../../runtime/program.ts';
-import type { RunTimes, Span } from '../../runtime/timing.ts';
+import { timesIn, turnsOf } from '../../runtime/parts.ts';
+import { hasTimestamps, type RunTimes, type Span } from '../../runtime/timing.ts';
 import { begin, rewind } from './open.ts';
 
 /** Dispatches timed by timestamps, or each by submits of its own. */
 export type Method = 'timestamps' | 'submits';
 
+/** What was measured of an entry's own dispatches, once a round. */
+export interface PartTimes {
+  readonly entry: string;
+  /** How often it runs in a run of the whole: the turns of a loop. */
+  readonly times: number;
+  /** Of each dispatch, milliseconds in each round. */
+  readonly dispatches: readonly (readonly number[])[];
+  /** The last measured run, for a picture of it. */
+  readonly last: RunTimes;
+}
+
 export interface EntryTimes {
   readonly entry: string;
   readonly method: Method;
-  /** Of each dispatch, milliseconds in each round. */
-  readonly dispatches: readonly (readonly number[])[];
+  /** The bodies of its loops and what comes before them, in the order in which they run, and last itself. */
+  readonly parts: readonly PartTimes[];
   /** Milliseconds from the beginning of a run that nothing measures to the news of its end, in each round. */
   readonly runs: readonly number[];
   /** Milliseconds of the CPU to encode such a run and to submit it, in each round. */
   readonly host: readonly number[];
-  /** The last measured run, for a picture of it. */
-  readonly last: RunTimes;
   /** What was written before: milliseconds of performance.now(). */
   readonly uploads: Span;
 }
@@ -42,10 +52,9 @@ export async function measureEntry(
   // Drivers compile kernels in the first run.
   await program.run(entry);
   await program.sync();
-  const [runs, host, measured] = [[] as number[], [] as number[], [] as number[][]];
-  const submits = new Submits(program, entry);
-  let method: Method = 'timestamps';
-  let last: RunTimes | undefined;
+  const [runs, host] = [[] as number[], [] as number[]];
+  const { entries } = program.manifest;
+  const parts = timesIn(turnsOf(entries, entry)).map(([name, times]) => new Part(program, name, times));
   for (let round = 0; round < rounds; round++) {
     rewind(program, spec);
     await program.sync();
@@ -56,14 +65,39 @@ export async function measureEntry(
     await program.sync();
     runs.push(performance.now() - began);
     rewind(program, spec);
-    const times = await program.runProfiled(entry);
-    if (!times) method = 'submits';
-    last = times ?? (await submits.run());
-    measured.push(last.dispatches.map(([from, to]) => (to - from) / 1e6));
+    for (const part of parts) await part.measure();
     onRound(round + 1);
   }
-  const dispatches = spec.dispatches.map((_, i) => measured.map((times) => times[i]));
-  return { entry, method, dispatches, runs, host, last: last!, uploads };
+  const method = hasTimestamps(program.device) ? 'timestamps' : 'submits';
+  return { entry, method, parts: parts.map((part) => part.seen()), runs, host, uploads };
+}
+
+/** An entry's own dispatches, each measured once a round, however often they run. */
+class Part {
+  readonly #program: Program;
+  readonly #entry: string;
+  readonly #times: number;
+  readonly #submits: Submits;
+  readonly #rounds: RunTimes[] = [];
+
+  constructor(program: Program, entry: string, times: number) {
+    this.#program = program;
+    this.#entry = entry;
+    this.#times = times;
+    this.#submits = new Submits(program, entry);
+  }
+
+  async measure(): Promise<void> {
+    this.#rounds.push((await this.#program.runProfiled(this.#entry)) ?? (await this.#submits.run()));
+  }
+
+  seen(): PartTimes {
+    const own = this.#program.manifest.entries[this.#entry].dispatches;
+    const dispatches = own.map((_, i) =>
+      this.#rounds.map(({ dispatches: spans }) => (spans[i][1] - spans[i][0]) / 1e6),
+    );
+    return { entry: this.#entry, times: this.#times, dispatches, last: this.#rounds.at(-1)! };
+  }
 }
 
 /** Dispatches without timestamps: each submitted some times in a row, by the wall clock. */

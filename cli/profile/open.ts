@@ -4,6 +4,7 @@ import type { Artefact, EntrySpec, Manifest } from '../../compiler/emit/artefact
 import type { DeviceSpec } from '../../compiler/device.ts';
 import type { Precision } from '../../compiler/pipeline.ts';
 import { readArtefact } from '../../runtime/node/artefact.ts';
+import { partsOf } from '../../runtime/parts.ts';
 import type { Program } from '../../runtime/program.ts';
 import { unstarted } from '../../runtime/starts.ts';
 import { countOf } from '../../runtime/buffers.ts';
@@ -58,10 +59,16 @@ const isOwn = (name: string): boolean => !name.includes('.');
 
 function opening(artefact: Artefact, entry: readonly string[] | undefined): Opened {
   const { entries } = artefact.manifest;
-  const measured = [...new Set(entry ?? Object.keys(entries))].filter((name) => entries[name].dispatches.length);
+  const parts = new Set(Object.values(entries).flatMap((spec) => (spec.parts ?? []).map((part) => part.entry)));
+  const wholes = Object.keys(entries).filter((name) => !parts.has(name));
+  const measured = [...new Set(entry ?? wholes)].filter((name) => computes(entries, name));
   const starters = startersOf(artefact.manifest, measured).filter((name) => Object.hasOwn(entries, name));
   return { artefact, measured, entries: [...new Set([...measured, ...starters])] };
 }
+
+/** Whether a run of the entry, with its loops, has dispatches. */
+const computes = (entries: Manifest['entries'], name: string): boolean =>
+  partsOf(entries, name).some((part) => entries[part].dispatches.length > 0);
 
 const startersOf = ({ entries }: Manifest, names: readonly string[]): string[] =>
   names.flatMap((name) => unstarted(entries[name], () => false)?.by ?? []);

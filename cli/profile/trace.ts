@@ -1,10 +1,10 @@
 /**
  * A profile as Chrome's trace format, which Perfetto (ui.perfetto.dev) and chrome://tracing open: a lane each for the
- * compilation of kernels, uploads, encoding, submits and the GPU.
+ * compilation of kernels, uploads, encoding, submits and the GPU. Of a loop it has one turn.
  */
 import type { Manifest } from '../../compiler/emit/artefact.ts';
-import type { Span } from '../../runtime/timing.ts';
-import type { EntryTimes } from './measure.ts';
+import type { RunTimes, Span } from '../../runtime/timing.ts';
+import type { EntryTimes, Method, PartTimes } from './measure.ts';
 
 /** The lanes, from the top. */
 const LANES = ['CPU: kernels compile', 'upload', 'CPU: encode', 'CPU: submit', 'GPU'] as const;
@@ -44,25 +44,29 @@ export function traceOf(manifest: Manifest, prepared: Preparation, entries: read
     });
   add('CPU: kernels compile', `${prepared.kernels.count} kernels`, prepared.kernels.span);
   for (const { name, span } of prepared.weights) add('upload', name, span);
-  for (const times of entries) {
-    const { entry, last, uploads, method } = times;
-    add('upload', `inputs of ${entry}`, uploads);
+  const addPart = ({ entry, times, last }: PartTimes, method: Method) => {
     if (method === 'timestamps') {
       add('CPU: encode', entry, last.encode);
       add('CPU: submit', entry, last.submit);
     }
-    const shift = onHost(times);
+    const shift = onHost(last, method);
     last.dispatches.forEach((span, i) => {
       const { kernel, value, macs, bytesRead, bytesWritten, source } = manifest.entries[entry].dispatches[i];
       add('GPU', kernel, span.map((ns) => shift + ns / 1e6) as unknown as Span, {
         entry,
         dispatch: i,
+        ...(times > 1 && { turns: times }),
         value,
         macs,
         bytes: bytesRead + bytesWritten,
         source: source.at(-1),
       });
     });
+  };
+  for (const times of entries) {
+    const { entry, uploads, method } = times;
+    add('upload', `inputs of ${entry}`, uploads);
+    for (const part of times.parts) addPart(part, method);
   }
   const names = LANES.map((name, i): TraceEvent => {
     return { name: 'thread_name', ph: 'M', pid: PID, tid: i + 1, args: { name } };
@@ -82,7 +86,7 @@ export function traceOf(manifest: Manifest, prepared: Preparation, entries: read
 }
 
 /** When the GPU's clock began, by the host's: with the end of the submit, or before, where it was done earlier than that allows. */
-function onHost({ method, last: { submit, done, dispatches } }: EntryTimes): number {
+function onHost({ submit, done, dispatches }: RunTimes, method: Method): number {
   if (method === 'submits') return submit[0];
   const length = Math.max(0, ...dispatches.map(([, to]) => to / 1e6));
   return Math.max(submit[0], Math.min(submit[1], done - length));

@@ -104,6 +104,31 @@ describe('ditc profile', () => {
   });
 });
 
+describe('a loop', () => {
+  it('is of the entry that it is in: each of its kernels as often as it has turns', async () => {
+    const looped = `import { defineModel, foriLoop } from 'ditc/dsl';
+export default defineModel({ config: {}, entries: {
+  forward: (e) => ({ y: foriLoop(3, (x) => foriLoop(5, (z) => z.matmul(x), x), e.input('x', [4, 4])) }),
+} });`;
+    writeFileSync(join(folder, 'looped.ts'), looped);
+    const { code, out } = await ditc(
+      ['profile', 'looped.ts', '--repeat', '2', '--json', '--trace', 'loop.json'],
+      folder,
+    );
+    expect(code).toBe(0);
+    const { entries } = JSON.parse(out) as Profiled;
+    expect(Object.keys(entries)).toEqual(['forward']);
+    const { kernels, kernelsMs } = entries.forward;
+    const product = kernels.find(({ macs }) => macs > 0)!;
+    expect(product).toMatchObject({ uses: 15, macs: 15 * 4 ** 3 });
+    expect(kernels.reduce((sum, { ms }) => sum + ms, 0)).toBeCloseTo(kernelsMs, 6);
+    const { traceEvents } = JSON.parse(readFileSync(join(folder, 'loop.json'), 'utf8')) as {
+      traceEvents: { name: string; args?: { turns?: number } }[];
+    };
+    expect(traceEvents.filter(({ name }) => name === product.kernel).map(({ args }) => args?.turns)).toEqual([15]);
+  });
+});
+
 describe('without timestamps', () => {
   it('each kernel is submitted by itself, and that is said', async () => {
     const found = await findAdapter();
@@ -122,7 +147,7 @@ describe('without timestamps', () => {
     try {
       const times = await measureEntry(program, 'forward', 2, () => {});
       expect(times.method).toBe('submits');
-      expect(times.dispatches.flat().every((ms) => ms > 0)).toBe(true);
+      expect(times.parts.flatMap(({ dispatches }) => dispatches.flat()).every((ms) => ms > 0)).toBe(true);
       const profile = profileOf(times, artefact.manifest, { gflops: 1, bandwidthGBs: 1, nominal: false }, false);
       expect(profileText('m forward', profile, true, { outColors: pc.createColors(false) })).toContain('no timestamps');
     } finally {
@@ -150,10 +175,7 @@ describe('what measuring costs', () => {
     const times = {
       entry: 'main',
       method: 'timestamps',
-      dispatches: [
-        [1, 3, 2],
-        [4, 4, 4],
-      ],
+      parts: [{ entry: 'main', times: 1, dispatches: [[1, 3, 2], [4, 4, 4]] }], // prettier-ignore
       runs,
       host: [0.1],
     };
