@@ -6,12 +6,30 @@ export function misconfigured(what: string, why?: string, fix?: string): DitcErr
   return new DitcError({ code: 'config', what, why, fix });
 }
 
-/** Throws when `given` has a key that `known` lacks, naming the keys there are. */
+/** Throws when `given` has a key that `known` lacks, naming those that may be meant, and the keys there are. */
 export function rejectUnknownKeys(model: string, given: object, known: object): void {
+  const keys = Object.keys(known);
   const unknown = Object.keys(given).filter((key) => !Object.hasOwn(known, key));
   if (!unknown.length) return;
-  throw misconfigured(`${model}: unknown key ${unknown.join(', ')}`, undefined, `use ${Object.keys(known).join(', ')}`);
+  const near = unknown.map((key) => [key, kinOf(key, keys)] as const).filter(([, kin]) => kin.length);
+  const guesses = near.map(([key, kin]) => `${unknown.length > 1 ? `for ${key}, ` : ''}did you mean ${either(kin)}? `);
+  const fix = `${guesses.join('')}use ${keys.join(', ')}`;
+  throw misconfigured(`${model}: unknown key ${unknown.join(', ')}`, undefined, fix);
 }
+
+const wordsOf = (key: string): string[] =>
+  (key.match(/[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+/g) ?? []).map((word) => word.toLowerCase());
+
+/** Keys that mean a thing of the same kind: `hidden_size` is hiddenSize in another spelling, outChannels is of some kind of channels. */
+function kinOf(key: string, known: readonly string[]): string[] {
+  const words = wordsOf(key);
+  const same = known.filter((other) => wordsOf(other).join('') === words.join(''));
+  const kind = words.at(-1);
+  return same.length ? same : known.filter((other) => wordsOf(other).at(-1) === kind);
+}
+
+const either = (choices: readonly string[]): string =>
+  [choices.slice(0, -1).join(', '), choices.at(-1)].filter(Boolean).join(' or ');
 
 export function oneOf<T>(name: string, value: unknown, choices: readonly T[], why?: string): T {
   if (choices.includes(value as T)) return value as T;

@@ -38,6 +38,18 @@ function nodeOf(value: unknown): Node | undefined {
 
 const isForeign = (node: Node): boolean => ownerOf(node) !== activeTrace()?.builder;
 
+/** Whether a value is a tensor of another entry, or a structure that holds one: a list, what a loop carries, a source of random numbers. */
+function holdsForeign(value: unknown, depth = 3): boolean {
+  const node = nodeOf(value);
+  if (node) return isForeign(node);
+  const isStructure = depth > 0 && typeof value === 'object' && value !== null;
+  return isStructure && Object.values(value).some((part) => holdsForeign(part, depth - 1));
+}
+
+/** What to do about a tensor of another entry. */
+const FOREIGN_FIX =
+  'an entry has the tensors that it makes itself: call what makes this one in both, or keep its value by e.state and e.update';
+
 export const tensor = (name: string, what = 'a tensor'): Argument => ({
   name,
   expects: (value) => {
@@ -58,7 +70,7 @@ export const scalar = (name: string): Argument => ({
 export const operand = (name: string): Argument => ({
   name,
   expects: (value, self) =>
-    typeof value === 'number' ? valueRule(value, dtypeOf(self)) : tensor(name, 'a tensor or a number').expects(value),
+    typeof value === 'number' ? valueRule(value, dtypeOf(self)) : tensor(name, 'a number or a tensor').expects(value),
 });
 
 /** An operand that integers can be divided by. */
@@ -205,10 +217,11 @@ export function methodsTake<T extends object>(type: { name: string; prototype: T
 }
 
 function checkArguments(op: string, args: readonly Argument[], given: readonly unknown[], self: unknown): void {
-  const refuse = (what: string, why?: string) => {
-    const fix = `write ${usage(op, args, self)}`;
+  const refuse = (what: string, why?: string, fix = `write ${usage(op, args, self)}`) => {
     return new DitcError({ code: 'argument', where: currentPlace(), what: `${op}: ${what}`, why, fix });
   };
+  if (activeTrace() && nodeOf(self) && holdsForeign(self))
+    throw refuse('x is a tensor of another entry', undefined, FOREIGN_FIX);
   const last = args.at(-1);
   if (given.length > args.length && !last?.rest) {
     const most = ['no arguments', 'one argument'][args.length] ?? `at most ${args.length} arguments`;
@@ -221,7 +234,8 @@ function checkArguments(op: string, args: readonly Argument[], given: readonly u
     const expected = arg.expects(given[i], self);
     if (!expected) continue;
     if (i >= given.length) throw refuse(`${arg.name} is missing`, `it must be ${expected}`);
-    throw refuse(`${arg.name} must be ${expected}`, `it is ${kindOf(given[i])}`);
+    const fix = expected.includes('tensor') && holdsForeign(given[i]) ? FOREIGN_FIX : undefined;
+    throw refuse(`${arg.name} must be ${expected}`, `it is ${kindOf(given[i])}`, fix);
   }
 }
 

@@ -92,7 +92,7 @@ function like(tensors: Tensors, values: readonly Tensor[]): Tensors {
 }
 
 function loop(
-  call: string,
+  call: keyof typeof STEP_RETURNS,
   step: Step,
   init: Tensors,
   xs: Tensors,
@@ -135,17 +135,19 @@ function loop(
   return [like(init, made.slice(0, carries.length)), y && like(y, made.slice(carries.length))];
 }
 
+/** What the step of a loop is to do, in an error's words. */
+export const STEP_RETURNS = { scan: 'return [carry, y], or [carry]', foriLoop: 'return what is carried' };
+
 /** What a step returned: what is carried on, in the structure that it was given in, and what is stacked. */
-function resultsOf(call: string, returned: unknown, init: Tensors): [Tensors, Tensors?] {
+function resultsOf(call: keyof typeof STEP_RETURNS, returned: unknown, init: Tensors): [Tensors, Tensors?] {
   const [next, y] = (Array.isArray(returned) ? returned : [returned]) as [Tensors, Tensors?];
   const isAlike = isStructure(next) && namesOf(next, '').join() === namesOf(init, '').join();
   if (isAlike && (y === undefined || isStructure(y))) return [next, y];
   const carry = init instanceof Tensor ? 'a tensor' : `{ ${namesOf(init, '').join(', ')} }`;
-  const fix = call === 'scan' ? 'return [carry, y], or [carry]' : 'return what is carried';
   const why = isAlike
     ? 'what is stacked must be tensors of this entry'
     : `it carries ${carry}, and the step gives ${kindOf(next)}`;
-  throw misuse(`${call}: the step does not return what it carries`, why, fix);
+  throw misuse(`${call}: the step does not return what it carries`, why, STEP_RETURNS[call]);
 }
 
 /** What stands for a value that differs from turn to turn. */

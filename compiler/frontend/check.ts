@@ -4,6 +4,7 @@ import * as functions from '../dsl/functions.ts';
 import { DitcError } from '../ir/index.ts';
 import { morph } from './morph.ts';
 import type { OpenedModel } from './project.ts';
+import { fixOfStep } from './step-result.ts';
 
 /** All type errors of a model file and of what it imports. */
 export class ModelTypeError extends DitcError {
@@ -42,14 +43,21 @@ export function checkTypes({ program, sources }: OpenedModel, cwd: string, displ
 /** TypeScript's number for a property that a type does not have. */
 const NO_PROPERTY = 2339;
 
-/** What to write where a function of the DSL is called as a method of a tensor. */
+/** What to write instead, for the mistakes that are of ditc rather than of TypeScript. */
 function fixOf(errors: readonly ts.Diagnostic[]): string | undefined {
-  for (const { code, messageText } of errors) {
-    const name = code === NO_PROPERTY && /^Property '(\w+)' .* type 'Tensor'/.exec(String(messageText))?.[1];
-    if (name && Object.hasOwn(functions, name))
-      return `${name} is a function: import it from 'ditc/dsl' and write ${name}(x)`;
+  for (const error of errors) {
+    const fix = fixOfMethod(error) ?? fixOfStep(error);
+    if (fix) return fix;
   }
   return undefined;
+}
+
+/** Where a function of the DSL is called as a method of a tensor. */
+function fixOfMethod({ code, messageText }: ts.Diagnostic): string | undefined {
+  const name = code === NO_PROPERTY && /^Property '(\w+)' .* type 'Tensor'/.exec(String(messageText))?.[1];
+  return name && Object.hasOwn(functions, name)
+    ? `${name} is a function: import it from 'ditc/dsl' and write ${name}(x)`
+    : undefined;
 }
 
 export function placeOf(

@@ -219,7 +219,7 @@ describe('a configuration that cannot be', () => {
     [{ classDropoutProb: 1.5 }, /^dit: classDropoutProb is 1.5; give a number of at least 0 and of at most 1/],
     [{ block: 'adaln' }, /^dit: block is "adaln"; use one of in-context, cross-attention, adaLN, adaLN-Zero/],
     [{ learnSigma: 1 }, /^dit: learnSigma is 1; use one of true, false/],
-    [{ hidden_size: 8 }, /^dit: unknown key hidden_size; use inputSize, patchSize/],
+    [{ hidden_size: 8 }, /^dit: unknown key hidden_size; did you mean hiddenSize\? use inputSize, patchSize/],
     [{ depth: undefined }, /^dit: depth is undefined/],
   ])('%j says what to change', (config, message) => {
     expect(() => dit(config as Partial<DiTConfig>)).toThrow(message);

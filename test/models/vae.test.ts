@@ -279,7 +279,11 @@ describe('a configuration that cannot be', () => {
     [{ sampleSize: [256, 3] as const }, /sampleSize is 3/],
     [{ latentChannels: 0 }, /latentChannels is 0/],
     [{ scalingFactor: NaN }, /scalingFactor is NaN/],
-    [{ latent: 4 }, /unknown key latent/],
+    [{ latent: 4 }, /unknown key latent; use inChannels/],
+    [
+      { outChannels: 3, inputSize: 64 },
+      /key outChannels, inputSize; for outChannels, did you mean inChannels, .* or \w+\? for inputSize, did you mean sampleSize\? use/,
+    ],
   ])('%j', (config, message) => {
     const build = () => autoencoderKL(config as object);
     if (message) expect(build).toThrow(message);

@@ -1,6 +1,6 @@
 /** Names: what they may be, one thing by each, and outputs that are tensors of the entry; said where the model says it. */
 import { describe, expect, it } from 'vitest';
-import { defineModel, type Entry, type Tensor } from '../../../compiler/dsl/index.ts';
+import { concat, defineModel, scan, type Entry, type Tensor } from '../../../compiler/dsl/index.ts';
 import { traceEntry } from '../../../compiler/dsl/model.ts';
 import { formatDiagnostic, loadModel } from '../../../compiler/frontend/index.ts';
 import { compileModel } from '../../../compiler/compile.ts';
@@ -128,6 +128,16 @@ describe('what an entry returns', () => {
     ['a map', new Map(), /entry forward returns an object; return its results by name/],
   ])('is not %s', (_, value, message) => {
     expect(refused(() => value).message).toMatch(message);
+  });
+
+  it.each<[string, (e: Entry, theirs: Tensor) => Tensor]>([
+    ['operand', (e, theirs) => x(e).add(theirs)],
+    ['tensor whose method is called', (_e, theirs) => theirs.add(1)],
+    ['tensor in a list', (e, theirs) => concat([x(e), theirs])],
+    ['value that a loop carries', (e, theirs) => scan((h) => [h], { h: theirs }, x(e))[0].h],
+  ])('is not computed from another entry’s: an %s', (_, make) => {
+    const { message } = refused((e) => ({ out: make(e, other!) }));
+    expect(message).toMatch(/^(add|concat|scan): .*; an entry has the tensors that it makes itself: call what makes/);
   });
 
   it('is not a tensor alone', () => {

@@ -112,6 +112,27 @@ describe('type errors', () => {
     expect(formatDiagnostic(error, undefined, { color: false })).toMatch(/TS2339: [^]*\n {3}fix: tanh is a function/);
   });
 
+  it.each([
+    ['scan', '(h, x) => h.add(x), e.input("h", [3]), e.input("xs", [5, 3])', '[carry, y], or [carry]'],
+    ['scan', '(h, x) => { h.add(x); }, e.input("h", [3]), e.input("xs", [5, 3])', '[carry, y], or [carry]'],
+    [
+      'scan',
+      '(h, x) => { const y = h.add(x); return y; }, e.input("h", [3]), e.input("xs", [5, 3])',
+      '[carry, y], or [carry]',
+    ],
+    ['foriLoop', '3, (h) => ([h, h]), e.input("h", [3])', 'what is carried'],
+  ])('say what the step of a %s(%s) returns', (call, given, what) => {
+    const text = modelText(`  const made: unknown = ${call}(${given});\n  return { out: made as Tensor };`);
+    const cwd = folder({ 'my.ts': `import { ${call}, type Tensor } from 'ditc';\n${text}` });
+    expect(errorOf(() => load(cwd)).fix).toBe(`the step of ${call} is to return ${what}`);
+  });
+
+  it('inside of what a step computes say nothing of what it returns', () => {
+    const text = modelText("  return { out: foriLoop(2, (h) => h.mul('2'), e.input('h', [3])) };");
+    const cwd = folder({ 'my.ts': `import { foriLoop } from 'ditc';\n${text}` });
+    expect(errorOf(() => load(cwd)).fix).toBeUndefined();
+  });
+
   it('in syntax and in imports are found before anything runs', () => {
     const cwd = folder({ 'my.ts': 'const = 3;', 'lost.ts': "import { x } from './nowhere.ts';\nexport default x;\n" });
     expect(errorOf(() => load(cwd)).why).toMatch(/^my\.ts:1:7 - error TS1134: /);
