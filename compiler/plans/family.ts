@@ -5,12 +5,12 @@
  */
 import { labelOf, sizeOf, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
-import { limit, type DeviceSpec } from '../device.ts';
+import { fixedSubgroupSize, isHardware, limit, type DeviceSpec } from '../device.ts';
 import type { Tile } from '../fusion/group.ts';
 import type { Region } from '../fusion/regions.ts';
 import type { Launch, Site } from './common.ts';
 import { foldGrid } from './grid.ts';
-import type { Geometry } from './plan.ts';
+import type { Geometry, Plan } from './plan.ts';
 
 export type { Geometry };
 
@@ -42,14 +42,18 @@ export interface Cost {
 }
 
 /** What a family's `plan.ts` says of it. */
-export interface Planning<P extends Geometry> {
-  readonly name: P['family'];
+export interface Planning<P extends object> {
+  readonly name: string;
   /** One line for docs and reports. */
   readonly doc: string;
   /** Kinds of group that it is for: of contractions, what their records call them. */
   readonly computes: readonly string[];
   /** What it computes beside the contraction, in the same kernel. */
   readonly provides?: readonly Need[];
+  /** Whether it is proposed, and worth measuring, on hardware alone: software is slow at it, or at compiling it. */
+  readonly forHardware?: boolean;
+  /** Whether the number of rows decides how it adds up: then it is none where that may be the whole batch's (`steady`). */
+  readonly countsRows?: boolean;
   /** The geometry for a group of those kinds; or why another family serves it better. */
   propose(group: Group, device: DeviceSpec): P | Rejection;
   /** Why `lower` cannot compute the group with a geometry, or the device not run it; undefined where both can. */
@@ -78,10 +82,12 @@ export interface Planning<P extends Geometry> {
   readonly wantsRuns?: boolean;
 }
 
-export interface Family<P extends Geometry = Geometry> extends Planning<P> {
+/** A family as the registry knows it: its geometries bear its name. */
+export interface Family extends Planning<Plan> {
   /** A geometry that `lower` computes the group with: `wanted`, else the family's own; or the reason why there is none. */
-  admits(group: Group, device: DeviceSpec, wanted?: P): P | Rejection;
-  lower(site: Site, geometry: P): Launch;
+  admits(group: Group, device: DeviceSpec, wanted?: Plan): Plan | Rejection;
+  candidates(group: Group, device: DeviceSpec): Plan[];
+  lower(site: Site, geometry: Plan): Launch;
 }
 
 /** All combinations of the values of each key. */
@@ -93,17 +99,25 @@ export function combinations<T extends object>(values: { readonly [K in keyof T]
 }
 
 /** A family of what its folder says. */
-export function family<P extends Geometry>(planning: Planning<P>, lower: Family<P>['lower']): Family {
-  const admits = (group: Group, device: DeviceSpec, wanted?: P): P | Rejection => {
-    const lacking = lacks(planning as unknown as Declared, group);
-    if (lacking) return { rejected: lacking };
-    const geometry = wanted ?? planning.propose(group, device);
-    if (isRejected(geometry)) return geometry;
-    const why = planning.refuses(geometry, group, device);
-    return why ? { rejected: why } : geometry;
-  };
+export function family<P extends object>(planning: Planning<P>, lower: (site: Site, geometry: P) => Launch): Family {
   // The registry asks a family only about geometries that bear its name.
-  return { ...planning, admits, lower } as unknown as Family;
+  const own = { ...planning, lower } as unknown as Pick<Family, keyof Planning<Plan> | 'lower'>;
+  const { name, forHardware, propose, refuses, candidates = () => [] } = own;
+  const named = (geometry: object): Plan => ({ family: name, ...geometry });
+  const isFor = (device: DeviceSpec) => isHardware(device) || !forHardware;
+  return {
+    ...own,
+    admits(group, device, wanted) {
+      const lacking = lacks(own, group, device);
+      if (lacking) return { rejected: lacking };
+      if (!wanted && !isFor(device)) return { rejected: `${device.name} is not hardware alone` };
+      const geometry = wanted ?? propose(group, device);
+      if (isRejected(geometry)) return geometry;
+      const why = refuses(geometry, group, device);
+      return why ? { rejected: why } : (wanted ?? named(geometry));
+    },
+    candidates: (group, device) => (isFor(device) ? [...candidates(group, device)].map(named) : []),
+  };
 }
 
 /** What a kernel computes beside the contraction that it is for. */
@@ -141,20 +155,29 @@ export const reducesRows = ({ reductions = [], pieces, totals = [] }: Group): bo
 export const kindOf = ({ anchor, kind }: Group): string =>
   anchor ? (opDef(anchor.op).contraction ?? anchor.op) : kind;
 
-function lacks({ computes, provides = [] }: Declared, group: Group): string | undefined {
+function lacks(
+  { computes, provides = [], countsRows }: Planning<Plan>,
+  group: Group,
+  device: DeviceSpec,
+): string | undefined {
   const kind = kindOf(group);
   if (!computes.includes(kind)) return `it computes ${computes.join(', ')}, ${labelOf(group.root)} is ${kind}`;
   const missing = needsOf(group).filter((need) => !provides.includes(need));
-  return missing.length ? `it computes no ${missing.join(' and no ')}` : undefined;
+  if (missing.length) return `it computes no ${missing.join(' and no ')}`;
+  return countsRows && device.steady ? 'how it adds up depends on the number of rows' : undefined;
 }
-
-type Declared = Pick<Planning<Geometry>, 'computes' | 'provides'>;
 
 /** Why a workgroup of so many invocations cannot be; undefined where it can. */
 export function badWorkgroup(invocations: number, device: DeviceSpec): string | undefined {
   if (!isCount(invocations)) return `a workgroup of ${invocations} invocations`;
   const most = Math.min(limit(device, 'maxComputeInvocationsPerWorkgroup'), limit(device, 'maxComputeWorkgroupSizeX'));
   return invocations > most ? `${invocations} invocations: ${device.name} runs at most ${most} together` : undefined;
+}
+
+/** Why no subgroup of the device has so many lanes, whatever a kernel asks for; undefined where all have. */
+export function badLanes(lanes: number, device: DeviceSpec): string | undefined {
+  const size = fixedSubgroupSize(device);
+  return lanes === size ? undefined : `${lanes} lanes: a subgroup of ${device.name} has ${size ?? 'no known size'}`;
 }
 
 /** Why workgroup memory does not hold so many bytes; undefined where it does. */

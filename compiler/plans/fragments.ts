@@ -31,6 +31,16 @@ export function subgroupsOf({ subgroups, features }: DeviceSpec): Pick<FragmentS
   return features.includes('subgroup-size-control') ? { lanes, sized: true } : undefined;
 }
 
+/** Why a kernel cannot count on such subgroups; undefined where it can. */
+export function badSubgroups(
+  { lanes, sized }: Pick<FragmentShape, 'lanes' | 'sized'>,
+  device: DeviceSpec,
+): string | undefined {
+  const can = subgroupsOf(device);
+  if (can?.lanes === lanes && can.sized === sized) return undefined;
+  return `subgroups of ${lanes}: ${device.name} has ${can?.lanes ?? 'none of a size'}`;
+}
+
 /**
  * What matrix units multiply of operands of a type, with sums of f32; those of most multiply-adds first. Operands of f16 may be
  * multiplied as f32, which has them all; those of f32 are never rounded.

@@ -67,12 +67,12 @@ export type { Plan };
  * the group is whole, for what is to be fused (`needs`); the answer does not change with what is fused besides.
  */
 export function planFor(group: Group, device: DeviceSpec, wanted?: Plan): Plan | Rejection {
-  if (wanted) return familyOf(wanted).admits(group, device, wanted) as Plan | Rejection;
+  if (wanted) return familyOf(wanted).admits(group, device, wanted);
   const reasons: string[] = [];
   for (const { name, computes, admits } of FAMILIES) {
     if (!computes.includes(kindOf(group))) continue;
     const answer = admits(group, device);
-    if (!isRejected(answer)) return answer as Plan;
+    if (!isRejected(answer)) return answer;
     reasons.push(`${name}: ${answer.rejected}`);
   }
   return { rejected: reasons.join('; ') || `no family computes ${kindOf(group)}` };
@@ -96,9 +96,9 @@ export function candidatesFor(group: Group, device: DeviceSpec, own: Plan): Plan
   const found = new Map([[planText(own), own]]);
   for (const { computes, admits, candidates } of FAMILIES) {
     if (!computes.includes(kindOf(group))) continue;
-    for (const wanted of [undefined, ...(candidates?.(group, device) ?? [])]) {
+    for (const wanted of [undefined, ...candidates(group, device)]) {
       const plan = admits(group, device, wanted);
-      if (!isRejected(plan) && !found.has(planText(plan))) found.set(planText(plan), plan as Plan);
+      if (!isRejected(plan) && !found.has(planText(plan))) found.set(planText(plan), plan);
     }
   }
   const plans = [...found.values()];

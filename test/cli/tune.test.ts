@@ -10,7 +10,7 @@ import { tuneModel } from '../../cli/tuning/run.ts';
 import { tuneText } from '../../cli/tuning/text.ts';
 import { jobsFor, tuneEntries, type Tuned } from '../../cli/tuning/tune.ts';
 import type { Manifest } from '../../compiler/emit/artefact.ts';
-import { family, type Family, type Geometry } from '../../compiler/plans/family.ts';
+import { family, type Family } from '../../compiler/plans/family.ts';
 import { linearInvocation } from '../../compiler/plans/common.ts';
 import { foldGrid } from '../../compiler/plans/grid.ts';
 import { sizeOf } from '../../compiler/ir/index.ts';
@@ -44,8 +44,7 @@ const folder = mkdtempSync(join(tmpdir(), 'ditc-tune-'));
 beforeAll(() => writeFileSync(join(folder, 'model.ts'), MODEL));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-interface Nothing extends Geometry {
-  readonly family: 'nothing';
+interface Nothing {
   readonly value: number;
 }
 
@@ -57,7 +56,7 @@ const nothing: Family = family<Nothing>(
     computes: ['product'],
     propose: () => ({ rejected: 'it computes something else' }),
     refuses: () => undefined,
-    candidates: () => [0, 1, NaN].map((value) => ({ family: 'nothing', value })),
+    candidates: () => [0, 1, NaN].map((value) => ({ value })),
     cost: () => ({ macs: 0, loads: [] }),
     describe: () => 'a number',
   },
@@ -110,8 +109,7 @@ describe('a kernel that computes something else', () => {
 /** That family as the compiler's own choice for products. */
 const chosen: Family = {
   ...nothing,
-  admits: (group, device, wanted) =>
-    nothing.admits(group, device, wanted ?? ({ family: 'nothing', value: 0 } as Nothing)),
+  admits: (group, device, wanted) => nothing.admits(group, device, wanted ?? { family: 'nothing', value: 0 }),
 };
 
 describe("a plan of the compiler's own that computes something else", () => {

@@ -13,9 +13,7 @@ import {
 } from '../score-fragments.ts';
 
 /** Attention on matrix units: own rows are queries, the others keys. */
-export interface FragmentAttentionPlan extends ScoreFragments {
-  readonly family: 'attention-fragments';
-}
+export type FragmentAttentionPlan = ScoreFragments;
 
 export const planning: Planning<FragmentAttentionPlan> = {
   name: 'attention-fragments',
@@ -52,7 +50,7 @@ const factsOf = (plan: ScoreFragments): number => Math.ceil(tall(plan) / 4);
 /** The better ones first. */
 function allPlans(group: Group, device: DeviceSpec): FragmentAttentionPlan[] {
   const plans = [...scoreFragments(device, group.anchor!.inputs.slice(0, 3), sizesOf(group).n)];
-  return plans.map((plan) => ({ family: 'attention-fragments', ...plan }));
+  return plans.map((plan) => ({ ...plan }));
 }
 
 function propose(group: Group, device: DeviceSpec): FragmentAttentionPlan | Rejection {

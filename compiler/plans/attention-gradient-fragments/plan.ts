@@ -13,9 +13,7 @@ import {
 } from '../score-fragments.ts';
 
 /** Derivatives of attention on matrix units: own rows are queries in some workgroups, keys in others. */
-export interface FragmentGradientPlan extends ScoreFragments {
-  readonly family: 'attention-gradient-fragments';
-}
+export type FragmentGradientPlan = ScoreFragments;
 
 export const planning: Planning<FragmentGradientPlan> = {
   name: 'attention-gradient-fragments',
@@ -46,7 +44,7 @@ const operandsOf = ({ anchor }: Group) => gradientOperands(anchor!.inputs).own.s
 function allPlans(group: Group, device: DeviceSpec): FragmentGradientPlan[] {
   const { m, n } = derivativesOf(group).dims;
   const plans = [...scoreFragments(device, operandsOf(group), Math.max(m, n))];
-  return plans.map((plan) => ({ family: 'attention-gradient-fragments', ...plan }));
+  return plans.map((plan) => ({ ...plan }));
 }
 
 function propose(group: Group, device: DeviceSpec): FragmentGradientPlan | Rejection {

@@ -1,18 +1,17 @@
 import { sizeOf } from '../../ir/index.ts';
-import { isHardware, type DeviceSpec } from '../../device.ts';
+import type { DeviceSpec } from '../../device.ts';
 import { attentionDims, gradientOperands } from '../../ops/index.ts';
 import { badDimensions, type Cost, type Group, type Planning, type Rejection } from '../family.ts';
 import { badBlocks, layoutOf, mostBytes, scoreBlocks, tall, wide, type ScoreBlocks } from '../score-blocks.ts';
 
 /** Derivatives of attention by blocks in registers: own rows are queries in some workgroups, keys in others. */
-export interface TiledGradientPlan extends ScoreBlocks {
-  readonly family: 'attention-gradient-tiled';
-}
+export type TiledGradientPlan = ScoreBlocks;
 
 export const planning: Planning<TiledGradientPlan> = {
   name: 'attention-gradient-tiled',
   doc: 'Derivatives of attention by workgroups of their own for queries and for keys, weights computed anew in registers.',
   computes: ['attention-queries', 'attention-keys', 'attention-values'],
+  forHardware: true,
   provides: ['further contractions'],
   propose,
   refuses,
@@ -42,12 +41,11 @@ const LEAST_ROWS = 16;
 const MOST_ROWS = 32;
 
 function propose(group: Group, device: DeviceSpec): TiledGradientPlan | Rejection {
-  if (!isHardware(device)) return { rejected: `${device.name} is not hardware alone` };
   const { m, n, d, e } = derivativesOf(group).dims;
   const columns = Math.max(d, e);
   if (Math.max(m, n) < LEAST_ROWS) return { rejected: `${m} queries and ${n} keys fill no block` };
   for (const blocks of scoreBlocks(device, columns, columns, Math.max(m, n))) {
-    const plan = { family: 'attention-gradient-tiled' as const, ...blocks };
+    const plan = { ...blocks };
     const fits = 16 * layoutOf(plan, columns, true).vectors <= mostBytes(device) && tall(plan) <= MOST_ROWS;
     if (fits && !refuses(plan, group, device)) return plan;
   }
@@ -55,11 +53,10 @@ function propose(group: Group, device: DeviceSpec): TiledGradientPlan | Rejectio
 }
 
 function candidates(group: Group, device: DeviceSpec): TiledGradientPlan[] {
-  if (!isHardware(device)) return [];
   const { m, n, d, e } = derivativesOf(group).dims;
   const columns = Math.max(d, e);
   const blocks = [...scoreBlocks(device, columns, columns, Math.max(m, n))];
-  return blocks.map((one) => ({ family: 'attention-gradient-tiled', ...one }));
+  return blocks.map((one) => ({ ...one }));
 }
 
 function refuses(plan: TiledGradientPlan, group: Group, device: DeviceSpec): string | undefined {

@@ -14,7 +14,6 @@ import {
 
 /** Derivatives of attention: an invocation owns a row, and holds up to `unrolled` columns of it in registers. */
 export interface AttentionGradientPlan {
-  readonly family: 'attention-gradient';
   readonly lanes: number;
   readonly unrolled: number;
   readonly rolled: boolean;
@@ -31,7 +30,7 @@ export const planning: Planning<AttentionGradientPlan> = {
   propose(_, device) {
     const rolled = device.kind === 'software';
     const lanes = rolled ? (fixedSubgroupSize(device) ?? 8) : 64;
-    return { family: 'attention-gradient', lanes, unrolled: MAX_HELD_COLUMNS, rolled };
+    return { lanes, unrolled: MAX_HELD_COLUMNS, rolled };
   },
   refuses,
   candidates,
@@ -42,7 +41,7 @@ export const planning: Planning<AttentionGradientPlan> = {
 function candidates(_: Group, device: DeviceSpec): AttentionGradientPlan[] {
   const rolled = device.kind === 'software';
   const lanes = rolled ? [fixedSubgroupSize(device) ?? 8] : [32, 64, 128, 256];
-  return combinations({ family: ['attention-gradient'], lanes, unrolled: [40, MAX_HELD_COLUMNS], rolled: [rolled] });
+  return combinations({ lanes, unrolled: [40, MAX_HELD_COLUMNS], rolled: [rolled] });
 }
 
 function refuses({ lanes, unrolled }: AttentionGradientPlan, group: Group, device: DeviceSpec): string | undefined {

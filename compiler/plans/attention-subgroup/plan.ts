@@ -2,6 +2,7 @@ import { fixedSubgroupSize, prefersSubgroupProducts, type DeviceSpec } from '../
 import {
   badCount,
   badGrid,
+  badLanes,
   badMemory,
   badRegisters,
   combinations,
@@ -17,7 +18,6 @@ import { onlineCost, sizesOf } from '../online-attention.ts';
  * accumulates columns of the output, by fours where these are.
  */
 export interface SubgroupAttentionPlan {
-  readonly family: 'attention-subgroup';
   readonly lanes: number;
   readonly rows: number;
 }
@@ -50,7 +50,7 @@ function propose(group: Group, device: DeviceSpec): SubgroupAttentionPlan | Reje
   if (!lanes || lanes < 4 || lanes > 16 || !prefersSubgroupProducts(device))
     return { rejected: `${device.name} is no software device with subgroups of 4 to 16` };
   const wanted = Math.min(MOST_ROWS, 4 * lanes, Math.ceil(sizesOf(group).m / lanes) * lanes);
-  const plans = [wanted, lanes].map((rows): SubgroupAttentionPlan => ({ family: 'attention-subgroup', lanes, rows }));
+  const plans = [wanted, lanes].map((rows): SubgroupAttentionPlan => ({ lanes, rows }));
   const refusals = plans.map((plan) => refuses(plan, group, device));
   return plans[refusals.indexOf(undefined)] ?? { rejected: refusals[1]! };
 }
@@ -58,18 +58,17 @@ function propose(group: Group, device: DeviceSpec): SubgroupAttentionPlan | Reje
 function candidates(group: Group, device: DeviceSpec): SubgroupAttentionPlan[] {
   const own = propose(group, device);
   if (isRejected(own)) return [];
-  return combinations({ family: [own.family], lanes: [own.lanes], rows: [1, 2, 4].map((times) => times * own.lanes) });
+  return combinations({ lanes: [own.lanes], rows: [1, 2, 4].map((times) => times * own.lanes) });
 }
 
 function refuses(plan: SubgroupAttentionPlan, group: Group, device: DeviceSpec): string | undefined {
   const { lanes, rows } = plan;
-  const size = fixedSubgroupSize(device);
   // Each row's scores and output.
   const { count, each } = columnsOf(sizesOf(group).e, lanes);
   const held = rows * (4 + count * each);
-  const bad = badCount({ lanes, rows }) ?? badRegisters(held) ?? badMemory(16 * rows * lanes, device);
+  const bad =
+    badCount({ lanes, rows }) ?? badRegisters(held) ?? badMemory(16 * rows * lanes, device) ?? badLanes(lanes, device);
   if (bad) return bad;
-  if (lanes !== size) return `${lanes} lanes: a subgroup of ${device.name} has ${size ?? 'no known size'}`;
   if (rows % lanes) return `${rows} queries do not divide among ${lanes} lanes`;
   return badGrid(group.anchor!, { rows, columns: Infinity }, device);
 }

@@ -1,5 +1,5 @@
 import { sizeOf } from '../../ir/index.ts';
-import { isHardware, type DeviceSpec } from '../../device.ts';
+import type { DeviceSpec } from '../../device.ts';
 import { badGrid, type Group, type Planning, type Rejection } from '../family.ts';
 import { onlineCost, sizesOf } from '../online-attention.ts';
 import {
@@ -14,14 +14,13 @@ import {
 } from '../score-blocks.ts';
 
 /** Online attention by blocks in registers: own rows are queries, the others keys. */
-export interface TiledAttentionPlan extends ScoreBlocks {
-  readonly family: 'attention-tiled';
-}
+export type TiledAttentionPlan = ScoreBlocks;
 
 export const planning: Planning<TiledAttentionPlan> = {
   name: 'attention-tiled',
   doc: 'Online attention by a workgroup: queries, keys and values pass through workgroup memory, scores and output are in registers.',
   computes: ['attention', 'attention-statistics'],
+  forHardware: true,
   provides: ['further contractions'],
   propose,
   refuses,
@@ -42,7 +41,6 @@ export const planning: Planning<TiledAttentionPlan> = {
 const ENOUGH_WORKGROUPS = 64;
 
 function propose(group: Group, device: DeviceSpec): TiledAttentionPlan | Rejection {
-  if (!isHardware(device)) return { rejected: `${device.name} is not hardware alone` };
   const { m, n, d, e } = sizesOf(group);
   if (m < 16) return { rejected: `${m} queries fill no block of 32` };
   const workgroups = (rows: number) => sizeOf(group.anchor!.type.shape.slice(0, -2)) * Math.ceil(m / rows);
@@ -50,7 +48,7 @@ function propose(group: Group, device: DeviceSpec): TiledAttentionPlan | Rejecti
   const isFilled = (rows: number) =>
     rows <= 32 || (m > rows / 2 && (device.steady || workgroups(rows) >= ENOUGH_WORKGROUPS));
   for (const blocks of scoreBlocks(device, d, e, n)) {
-    const plan = { family: 'attention-tiled' as const, ...blocks };
+    const plan = { ...blocks };
     const fits = 16 * layoutOf(plan, e).vectors <= mostBytes(device) && isFilled(tall(plan));
     if (fits && !refuses(plan, group, device)) return plan;
   }
@@ -58,9 +56,8 @@ function propose(group: Group, device: DeviceSpec): TiledAttentionPlan | Rejecti
 }
 
 function candidates(group: Group, device: DeviceSpec): TiledAttentionPlan[] {
-  if (!isHardware(device)) return [];
   const { n, d, e } = sizesOf(group);
-  return [...scoreBlocks(device, d, e, n)].map((blocks) => ({ family: 'attention-tiled', ...blocks }));
+  return [...scoreBlocks(device, d, e, n)].map((blocks) => ({ ...blocks }));
 }
 
 function refuses(plan: TiledAttentionPlan, group: Group, device: DeviceSpec): string | undefined {

@@ -17,7 +17,6 @@ import { onlineCost, sizesOf } from '../online-attention.ts';
  * multiple of `lanes`); an invocation accumulates `columns` columns of the output at a time.
  */
 export interface AttentionPlan {
-  readonly family: 'attention';
   readonly lanes: number;
   readonly rows: number;
   readonly keys: number;
@@ -52,7 +51,7 @@ function propose(group: Group, device: DeviceSpec): AttentionPlan | Rejection {
   const columns = software ? 4 : 1;
   // Few blocks: each costs three barriers. A software subgroup takes up to 8 keys a lane, all of a short row at once.
   const keys = lanes * (software ? Math.min(8, Math.ceil(n / lanes)) : 1);
-  const plan = (rows: number): AttentionPlan => ({ family: 'attention', lanes, rows, keys, columns, rolled: software });
+  const plan = (rows: number): AttentionPlan => ({ lanes, rows, keys, columns, rolled: software });
   const memory = limit(device, 'maxComputeWorkgroupStorageSize');
   const fits = (rows: number) => bytesOf(plan(rows), e) <= memory;
   const isBlock = (rows: number) => rows === 4 || (rows <= Math.max(8, m) && !(software && rows > 8));
@@ -65,7 +64,6 @@ function candidates(_: Group, device: DeviceSpec): AttentionPlan[] {
   const lanes = rolled ? [fixedSubgroupSize(device) ?? 8] : [32, 64, 128];
   return lanes.flatMap((count) =>
     combinations<AttentionPlan>({
-      family: ['attention'],
       lanes: [count],
       rows: rolled ? [4, 8] : [4, 8, 16, 32],
       keys: [count, 2 * count, 4 * count],

@@ -1,5 +1,5 @@
 import { sizeOf, type Node } from '../../ir/index.ts';
-import { isHardware, type DeviceSpec } from '../../device.ts';
+import type { DeviceSpec } from '../../device.ts';
 import { writesSlice, isFourBehind } from '../../ops/index.ts';
 import {
   badCount,
@@ -13,7 +13,6 @@ import {
 
 /** Tiles of the root, `tall` along an axis along which what it reads lies in memory, and `wide` along the last, along which it is stored. */
 export interface TurnedMapPlan {
-  readonly family: 'map-turned';
   readonly axis: number;
   readonly tall: number;
   readonly wide: number;
@@ -24,6 +23,7 @@ export const planning: Planning<TurnedMapPlan> = {
   name: 'map-turned',
   doc: 'Tiles of elements are computed in the order in which what they read lies in memory, and stored in their own.',
   computes: ['map'],
+  forHardware: true,
   propose,
   refuses,
   candidates,
@@ -42,22 +42,21 @@ const TILE = { tall: 32, wide: 64, workgroup: 128 };
 
 export const strideOf = ({ tall }: TurnedMapPlan): number => tall + 1;
 
-function propose(group: Group, device: DeviceSpec): TurnedMapPlan | Rejection {
-  if (!isHardware(device)) return { rejected: `${device.name} is not hardware alone` };
+function propose(group: Group): TurnedMapPlan | Rejection {
   if (sizeOf(group.root.type.shape) < MANY) return { rejected: 'it has few elements' };
   const axis = axisOfReads(group);
-  return axis === undefined ? { rejected: 'what it reads lies as it does' } : { family: 'map-turned', axis, ...TILE };
+  return axis === undefined ? { rejected: 'what it reads lies as it does' } : { axis, ...TILE };
 }
 
-function candidates(group: Group, device: DeviceSpec): TurnedMapPlan[] {
-  const axis = isHardware(device) ? axisOfReads(group) : undefined;
+function candidates(group: Group): TurnedMapPlan[] {
+  const axis = axisOfReads(group);
   if (axis === undefined) return [];
   return [
     { tall: 32, wide: 32, workgroup: 64 },
     { tall: 32, wide: 64, workgroup: 64 },
     { tall: 32, wide: 64, workgroup: 256 },
     { tall: 64, wide: 64, workgroup: 256 },
-  ].map((tile) => ({ family: 'map-turned', axis, ...tile }));
+  ].map((tile) => ({ axis, ...tile }));
 }
 
 function refuses(plan: TurnedMapPlan, { root, results = [] }: Group, device: DeviceSpec): string | undefined {

@@ -6,7 +6,6 @@ import { badLine, badWorkgroup, type Group, type Planning } from '../family.ts';
 
 /** One invocation per element of the root, or for each `width` that lie side by side. */
 export interface MapPlan {
-  readonly family: 'map';
   readonly workgroup: number;
   readonly width?: number;
 }
@@ -42,11 +41,11 @@ function propose(group: Group, device: DeviceSpec): MapPlan {
   const elements = sizeOf(mapShape(group));
   const isWide = isHardware(device) && liesInFours(group) && elements >= MANY;
   const workgroup = elements < FEW && elements % WORKGROUP && elements % SMALL === 0 ? SMALL : WORKGROUP;
-  return { family: 'map', workgroup, ...(isWide && { width: 4 }) };
+  return { workgroup, ...(isWide && { width: 4 }) };
 }
 
 function candidates(group: Group, device: DeviceSpec): MapPlan[] {
-  const each = [32, 64, 128, 256].map((workgroup): MapPlan => ({ family: 'map', workgroup }));
+  const each = [32, 64, 128, 256].map((workgroup): MapPlan => ({ workgroup }));
   const isWide = isHardware(device) && liesInFours(group);
   return isWide ? [...each, ...each.map((plan) => ({ ...plan, width: 4 }))] : each;
 }

@@ -1,5 +1,5 @@
 import { sizeOf } from '../../ir/index.ts';
-import { isHardware, type DeviceSpec } from '../../device.ts';
+import type { DeviceSpec } from '../../device.ts';
 import type { Tile } from '../../fusion/group.ts';
 import { contiguousAxis } from '../contiguous.ts';
 import {
@@ -20,7 +20,6 @@ import {
  * and walks along k. `across` invocations are beside each other; `shares` of those walk along parts of k and add up what they have.
  */
 export interface ColumnsProductPlan {
-  readonly family: 'product-columns';
   readonly rows: number;
   readonly across: number;
   readonly shares: number;
@@ -35,6 +34,8 @@ export const planning: Planning<ColumnsProductPlan> = {
   name: 'product-columns',
   doc: 'Few rows on GPUs, columns that lie side by side: an invocation has four of these in all rows, several share the depth.',
   computes: ['product'],
+  countsRows: true,
+  forHardware: true,
   propose,
   refuses,
   candidates,
@@ -56,16 +57,11 @@ const MOST_SHARES = 16;
 const LEAST_STEPS = 32;
 /** Invocations that hide each other's loads, on some hundred cores. */
 const BUSY = 2 ** 15;
-const STEADY = 'how it adds up depends on the number of rows';
-
 function propose(group: Group, device: DeviceSpec): ColumnsProductPlan | Rejection {
-  if (!isHardware(device)) return { rejected: `${device.name} is not hardware alone` };
   const { inputs, type } = group.anchor!;
   const [x, y] = inputs;
   const [m, n] = type.shape.slice(-2);
   if (m >= MANY_ROWS) return { rejected: `${m} rows fill tiles` };
-  // The rows may be those of the whole batch.
-  if (device.steady) return { rejected: STEADY };
   if (contiguousAxis(y) !== 'last') return { rejected: 'its columns do not lie side by side' };
   const rows = Math.min(m, MOST_ROWS);
   const across = n >= 4096 ? 64 : 16;
@@ -74,13 +70,12 @@ function propose(group: Group, device: DeviceSpec): ColumnsProductPlan | Rejecti
   const invocations = sizeOf(type.shape.slice(0, -2)) * Math.ceil(m / rows) * Math.ceil(n / (FOUR * across)) * across;
   let shares = 1;
   while (shares < MOST_SHARES && shares * invocations < BUSY && depth >= 2 * shares * LEAST_STEPS) shares *= 2;
-  while (shares > 1 && refuses({ family: 'product-columns', rows, across, shares }, group, device)) shares /= 2;
-  return { family: 'product-columns', rows, across, shares };
+  while (shares > 1 && refuses({ rows, across, shares }, group, device)) shares /= 2;
+  return { rows, across, shares };
 }
 
-function candidates(_: Group, device: DeviceSpec): ColumnsProductPlan[] {
-  if (!isHardware(device)) return [];
-  return combinations({ family: ['product-columns'], rows: [1, 2, 4, 8], across: [16, 64], shares: [1, 4, 16] });
+function candidates(): ColumnsProductPlan[] {
+  return combinations({ rows: [1, 2, 4, 8], across: [16, 64], shares: [1, 4, 16] });
 }
 
 function refuses(plan: ColumnsProductPlan, group: Group, device: DeviceSpec): string | undefined {
@@ -90,7 +85,6 @@ function refuses(plan: ColumnsProductPlan, group: Group, device: DeviceSpec): st
     badWorkgroup(across * shares, device) ??
     badRegisters(FOUR * (2 * rows + FOUR));
   if (bad) return bad;
-  if (device.steady) return STEADY;
   // Halves are added to halves.
   if (!Number.isInteger(Math.log2(shares))) return `${shares} shares of the depth, no power of two`;
   return badMemory(16 * vectorsOf(plan), device) ?? badGrid(group.anchor!, tileOf(plan), device);

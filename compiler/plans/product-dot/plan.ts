@@ -14,15 +14,12 @@ import {
 
 /** Few rows: `share` of the `lanes` invocations walk along k of one column together. */
 export interface DotProductPlan {
-  readonly family: 'product-dot';
   readonly lanes: number;
   readonly share: number;
 }
 
 /** From so many rows on, tiles read the weights as rarely. */
 const MANY_ROWS = 8;
-
-const STEADY = 'how it adds up depends on the number of rows';
 
 const rowsOf = ({ anchor }: Group): number => anchor!.type.shape.at(-2)!;
 
@@ -38,12 +35,11 @@ export const planning: Planning<DotProductPlan> = {
   name: 'product-dot',
   doc: 'Few rows: invocations walk along k of one column together, and read each weight once.',
   computes: ['product'],
-  propose(group, device) {
+  countsRows: true,
+  propose(group) {
     const rows = rowsOf(group);
     if (rows >= MANY_ROWS) return { rejected: `${rows} rows, not a handful` };
-    // The rows may be those of the whole batch.
-    if (device.steady) return { rejected: STEADY };
-    return { family: 'product-dot', lanes: 64, share: 16 };
+    return { lanes: 64, share: 16 };
   },
   refuses,
   candidates,
@@ -57,7 +53,7 @@ function candidates(group: Group, device: DeviceSpec): DotProductPlan[] {
   if (rowsOf(group) > 2 * MANY_ROWS) return [];
   // Software computes the lanes of a workgroup a vector at a time: more of them are no faster, and barriers cost.
   const lanes = device.kind === 'software' ? [64] : [32, 64, 128, 256];
-  return combinations({ family: ['product-dot'], lanes, share: [4, 8, 16, 32] });
+  return combinations({ lanes, share: [4, 8, 16, 32] });
 }
 
 function refuses(plan: DotProductPlan, group: Group, device: DeviceSpec): string | undefined {
@@ -65,7 +61,6 @@ function refuses(plan: DotProductPlan, group: Group, device: DeviceSpec): string
   const rows = rowsOf(group);
   const bad = badCount({ lanes, share }) ?? badWorkgroup(lanes, device) ?? badRegisters(rows);
   if (bad) return bad;
-  if (device.steady) return STEADY;
   if (lanes % share) return `${lanes} lanes do not divide into columns of ${share}`;
   // The last step has an invocation for each element.
   if (rows > share) return `${rows} rows, more than the ${share} invocations of a column`;

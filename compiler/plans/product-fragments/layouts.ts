@@ -9,7 +9,6 @@ import type { FragmentShape } from '../fragments.ts';
  * steps of k; the next tiles are already on their way in registers.
  */
 export interface FragmentProductPlan extends FragmentShape {
-  readonly family: 'product-fragments';
   readonly down: number;
   readonly across: number;
   readonly rows: number;
@@ -97,7 +96,7 @@ const plansIn = (layouts: readonly Layout[], shape: FragmentShape): FragmentProd
   layouts.flatMap(({ height, width, ...rest }) => {
     const isWhole = height % shape.m === 0 && width % shape.n === 0 && height * width <= MOST_SUMS * shape.lanes;
     const [rows, columns] = [height / shape.m, width / shape.n];
-    return isWhole ? [{ family: 'product-fragments', ...shape, ...rest, rows, columns }] : [];
+    return isWhole ? [{ ...shape, ...rest, rows, columns }] : [];
   });
 
 /** The first of those of the smallest tiles. */

@@ -4,7 +4,6 @@ import { badLine, badWorkgroup, tiledCost, type Group, type Planning } from '../
 
 /** One invocation per element of the product. */
 export interface SimpleProductPlan {
-  readonly family: 'product-simple';
   readonly workgroup: number;
 }
 
@@ -13,7 +12,7 @@ const MANY_MACS = 2 ** 24;
 
 const candidates = ({ anchor }: Group, { kind }: DeviceSpec): SimpleProductPlan[] =>
   sizeOf(anchor!.type.shape) * anchor!.inputs[0].type.shape.at(-1)! < MANY_MACS
-    ? (kind === 'software' ? [64] : [32, 64, 128, 256]).map((workgroup) => ({ family: 'product-simple', workgroup }))
+    ? (kind === 'software' ? [64] : [32, 64, 128, 256]).map((workgroup) => ({ workgroup }))
     : [];
 
 export const planning: Planning<SimpleProductPlan> = {
@@ -21,7 +20,7 @@ export const planning: Planning<SimpleProductPlan> = {
   doc: 'One invocation per element of the product: for products too small to tile.',
   computes: ['product'],
   provides: ['row statistics', 'row sums'],
-  propose: () => ({ family: 'product-simple', workgroup: 64 }),
+  propose: () => ({ workgroup: 64 }),
   refuses: ({ workgroup }, { anchor }, device) =>
     badWorkgroup(workgroup, device) ?? badLine(sizeOf(anchor!.type.shape), workgroup, device),
   candidates,

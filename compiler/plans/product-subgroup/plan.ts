@@ -5,6 +5,7 @@ import type { Tile } from '../../fusion/group.ts';
 import {
   badCount,
   badGrid,
+  badLanes,
   badRegisters,
   isRejected,
   tiledCost,
@@ -20,7 +21,6 @@ import { loadsOf, ONE_BY_ONE, type Loads } from './loads.ts';
  * lavapipe).
  */
 export interface SubgroupProductPlan extends Loads {
-  readonly family: 'product-subgroup';
   readonly lanes: number;
   readonly rows: number;
   readonly columns: number;
@@ -60,7 +60,7 @@ function propose(group: Group, device: DeviceSpec): SubgroupProductPlan | Reject
   // Loads by fours compile for twice as long (0.8 against 0.35 s): worth it where there is much to do.
   const loads = sizeOf(shape) * k >= MANY_MACS ? loadsOf(group, lanes) : ONE_BY_ONE;
   const columns = loads.right === 'n4' ? 4 : laneColumns(n, lanes);
-  return { family: 'product-subgroup', lanes, rows: subgroupRows(m), columns, ...loads };
+  return { lanes, rows: subgroupRows(m), columns, ...loads };
 }
 
 /** Rows a lane holds: 32 measured 10–30 % faster than 16 (lavapipe, 24 columns), unless that pads many rows for nothing. */
@@ -86,7 +86,7 @@ function candidates(group: Group, device: DeviceSpec): SubgroupProductPlan[] {
   const { lanes, rows, columns } = own;
   const shapes = [[rows, columns], [rows / 2, columns], [2 * rows, columns], [rows, columns - 1], [rows, columns + 1]]; // prettier-ignore
   const plans = [ONE_BY_ONE, loadsOf(group, lanes)].flatMap((loads) =>
-    shapes.map(([r, c]): SubgroupProductPlan => ({ family: own.family, lanes, rows: r, columns: c, ...loads })),
+    shapes.map(([r, c]): SubgroupProductPlan => ({ lanes, rows: r, columns: c, ...loads })),
   );
   return plans.filter((plan) => plan.rows * plan.columns <= MOST_NUMBERS);
 }
@@ -96,10 +96,9 @@ const MOST_NUMBERS = 128;
 
 function refuses(plan: SubgroupProductPlan, group: Group, device: DeviceSpec): string | undefined {
   const { lanes, rows, columns } = plan;
-  const size = fixedSubgroupSize(device);
-  const bad = badCount({ lanes, rows, columns }) ?? badRegisters(rows * columns + rows + columns);
+  const bad =
+    badCount({ lanes, rows, columns }) ?? badRegisters(rows * columns + rows + columns) ?? badLanes(lanes, device);
   if (bad) return bad;
-  if (lanes !== size) return `${lanes} lanes: a subgroup of ${device.name} has ${size ?? 'no known size'}`;
   if (rows > 4 && rows % 4) return `${rows} rows do not divide into vectors of 4`;
   if (rows > lanes && rows % lanes) return `${rows} rows do not divide among ${lanes} lanes`;
   return badLoads(plan, group) ?? badGrid(group.anchor!, tileOf(plan), device);

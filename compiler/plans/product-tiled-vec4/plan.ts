@@ -1,5 +1,5 @@
 import { sizeOf } from '../../ir/index.ts';
-import { isHardware, type DeviceSpec } from '../../device.ts';
+import type { DeviceSpec } from '../../device.ts';
 import type { Tile } from '../../fusion/group.ts';
 import { contiguousAxis } from '../contiguous.ts';
 import {
@@ -22,7 +22,6 @@ import { statisticsBytes } from '../row-statistics.ts';
  * invocations compute `rows` × `columns` elements each; `depth` steps of k lie between barriers.
  */
 export interface Vec4TiledProductPlan {
-  readonly family: 'product-tiled-vec4';
   readonly down: number;
   readonly across: number;
   readonly rows: number;
@@ -61,6 +60,7 @@ export const planning: Planning<Vec4TiledProductPlan> = {
   name: 'product-tiled-vec4',
   doc: 'Operand tiles in workgroup memory as vectors, the next tile loaded beside the multiply-adds of this one.',
   computes: ['product'],
+  forHardware: true,
   provides: ['row statistics', 'stored rows', 'row sums'],
   propose,
   refuses,
@@ -87,10 +87,9 @@ const SHAPES: readonly Vec4TiledProductPlan[] = [
   [8, 8],
   [16, 4],
   [4, 16],
-].map(([down, across]) => ({ family: 'product-tiled-vec4', down, across, rows: 8, columns: 8, depth: 8 }));
+].map(([down, across]) => ({ down, across, rows: 8, columns: 8, depth: 8 }));
 
 function propose(group: Group, device: DeviceSpec): Vec4TiledProductPlan | Rejection {
-  if (!isHardware(device)) return { rejected: `${device.name} is not hardware alone` };
   const { shape } = group.anchor!.type;
   const [m, n] = shape.slice(-2);
   const batch = sizeOf(shape.slice(0, -2));
@@ -112,10 +111,9 @@ function propose(group: Group, device: DeviceSpec): Vec4TiledProductPlan | Rejec
 /** What an operand's load costs, in multiply-adds of the elements that it meets in a tile. An estimate. */
 const READING = 8;
 
-function candidates(_: Group, device: DeviceSpec): Vec4TiledProductPlan[] {
-  if (!isHardware(device)) return [];
+function candidates(): Vec4TiledProductPlan[] {
   const tiles = { down: [8, 16], across: [8, 16], rows: [4, 8], columns: [4, 8], depth: [8, 16] };
-  return combinations({ family: ['product-tiled-vec4'], ...tiles });
+  return combinations(tiles);
 }
 
 function refuses(plan: Vec4TiledProductPlan, group: Group, device: DeviceSpec): string | undefined {

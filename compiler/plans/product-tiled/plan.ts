@@ -18,7 +18,6 @@ import { partialTile, sharesTotals, type Tiles } from '../tile-partials.ts';
 
 /** Operand tiles staged in workgroup memory, a register block of `perThread`² per invocation. */
 export interface TiledProductPlan extends Tiles {
-  readonly family: 'product-tiled';
   /** Depth of a staged tile. */
   readonly depth: number;
   readonly rolled: boolean;
@@ -55,14 +54,14 @@ function propose({ anchor }: Group, device: DeviceSpec): TiledProductPlan | Reje
   if (m < LEAST || n < LEAST) return { rejected: `${rows}×${n} is too small for tiles` };
   const side = limit(device, 'maxComputeInvocationsPerWorkgroup') >= 256 ? 16 : 8;
   const perThread = m >= 2 * side && n >= 2 * side ? 4 : 2;
-  return { family: 'product-tiled', side, perThread, depth: 16, rolled: device.kind === 'software' };
+  return { side, perThread, depth: 16, rolled: device.kind === 'software' };
 }
 
 /** None for software that computes products by subgroups: barriers are what it is slow at. */
 function candidates(_: Group, device: DeviceSpec): TiledProductPlan[] {
   if (prefersSubgroupProducts(device)) return [];
   const rolled = [device.kind === 'software'];
-  return combinations({ family: ['product-tiled'], side: [8, 16], perThread: [2, 4, 8], depth: [8, 16, 32], rolled });
+  return combinations({ side: [8, 16], perThread: [2, 4, 8], depth: [8, 16, 32], rolled });
 }
 
 function refuses(plan: TiledProductPlan, group: Group, device: DeviceSpec): string | undefined {

@@ -1,5 +1,5 @@
 import { sizeOf } from '../../ir/index.ts';
-import { isHardware, type DeviceSpec } from '../../device.ts';
+import type { DeviceSpec } from '../../device.ts';
 import { rowAxes } from '../../fusion/regions.ts';
 import {
   badCount,
@@ -11,14 +11,13 @@ import {
   type Planning,
   type Rejection,
 } from '../family.ts';
-import { subgroupsOf } from '../fragments.ts';
+import { badSubgroups, subgroupsOf } from '../fragments.ts';
 
 /**
  * Rows on GPUs: `lanes` invocations share a row and combine what they have by subgroups, `width` elements at a time; a workgroup has
  * several rows, where each is one subgroup's. With one lane a row, an invocation has `width` rows that lie beside each other.
  */
 export interface RowVectorsPlan {
-  readonly family: 'row-vectors';
   readonly lanes: number;
   readonly rowsPerWorkgroup: number;
   /** Invocations of a subgroup; 0 where rows are not shared. */
@@ -32,6 +31,7 @@ export const planning: Planning<RowVectorsPlan> = {
   name: 'row-vectors',
   doc: 'Row reductions on GPUs: subgroups share a row, or an invocation has four rows, and elements are loaded by fours.',
   computes: ['row'],
+  forHardware: true,
   propose,
   refuses,
   candidates,
@@ -72,11 +72,10 @@ function rowsOf(group: Group) {
 }
 
 function propose(group: Group, device: DeviceSpec): RowVectorsPlan | Rejection {
-  if (!isHardware(device)) return { rejected: `${device.name} is not hardware alone` };
   const { length, side, isReducedByFours, isKeptByFours } = rowsOf(group);
   if (side >= NEIGHBOURS) {
     if (!isKeptByFours) return { rejected: 'neighbouring rows are no multiple of four' };
-    return { family: 'row-vectors', lanes: 1, rowsPerWorkgroup: 4 * 64, subgroup: 0, sized: false, width: 4 };
+    return { lanes: 1, rowsPerWorkgroup: 4 * 64, subgroup: 0, sized: false, width: 4 };
   }
   const subgroups = subgroupsOf(device);
   if (!subgroups) return { rejected: `kernels cannot ask ${device.name} for subgroups of a size` };
@@ -85,14 +84,13 @@ function propose(group: Group, device: DeviceSpec): RowVectorsPlan | Rejection {
   if (length < LEAST) return { rejected: `rows of ${length} are an invocation's` };
   let lanes = subgroup;
   while (length > EACH * width * lanes && lanes < MOST_LANES) lanes *= 2;
-  return { family: 'row-vectors', lanes, rowsPerWorkgroup: lanes === subgroup ? ROWS : 1, subgroup, sized, width };
+  return { lanes, rowsPerWorkgroup: lanes === subgroup ? ROWS : 1, subgroup, sized, width };
 }
 
 /** Rows by one invocation, by a subgroup of several, and by several subgroups; one by one and by fours. */
 function candidates(_: Group, device: DeviceSpec): RowVectorsPlan[] {
   const subgroups = subgroupsOf(device);
-  if (!isHardware(device)) return [];
-  const both = { family: ['row-vectors'], width: [1, 4] } as const;
+  const both = { width: [1, 4] } as const;
   const own = { ...both, lanes: [1], rowsPerWorkgroup: [64, 128, 256, 512], subgroup: [0], sized: [false] };
   if (!subgroups) return combinations<RowVectorsPlan>(own);
   const { lanes, sized } = subgroups;
@@ -137,9 +135,8 @@ function badNeighbours({ rowsPerWorkgroup, subgroup, width }: RowVectorsPlan, gr
 /** Lanes that do not share a row as the plan says. */
 function badSharing(plan: RowVectorsPlan, group: Group, device: DeviceSpec): string | undefined {
   const { lanes, rowsPerWorkgroup, subgroup, sized, width } = plan;
-  const can = subgroupsOf(device);
-  if (can?.lanes !== subgroup || can.sized !== sized)
-    return `subgroups of ${subgroup}: ${device.name} has ${can?.lanes ?? 'none of a size'}`;
+  const other = badSubgroups({ lanes: subgroup, sized }, device);
+  if (other) return other;
   if (lanes % subgroup) return `${lanes} lanes are no whole subgroups of ${subgroup}`;
   if (rowsPerWorkgroup > 1 && lanes !== subgroup)
     return `${rowsPerWorkgroup} rows a workgroup, of several subgroups each`;

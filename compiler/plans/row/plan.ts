@@ -1,11 +1,19 @@
 import { sizeOf } from '../../ir/index.ts';
 import { fixedSubgroupSize, limit, type DeviceSpec } from '../../device.ts';
 import { rowAxes } from '../../fusion/regions.ts';
-import { badCount, badLine, badMemory, badWorkgroup, combinations, type Group, type Planning } from '../family.ts';
+import {
+  badCount,
+  badLanes,
+  badLine,
+  badMemory,
+  badWorkgroup,
+  combinations,
+  type Group,
+  type Planning,
+} from '../family.ts';
 
 /** `lanes` invocations share a row and combine by subgroup operations or through workgroup memory; 1: each its own row. */
 export interface RowPlan {
-  readonly family: 'row';
   readonly lanes: number;
   readonly rowsPerWorkgroup: number;
   readonly combine: 'subgroup' | 'workgroup' | 'serial';
@@ -34,23 +42,22 @@ function propose(group: Group, device: DeviceSpec): RowPlan {
   // Rows that lie next to each other, as when the last axis is kept: then a row per invocation reads coalesced.
   const side = sizeOf(shape.slice(Math.max(...reduced) + 1));
   if (length < 8 || side >= 64) {
-    return { family: 'row', lanes: 1, rowsPerWorkgroup: 64, combine: 'serial', rolled };
+    return { lanes: 1, rowsPerWorkgroup: 64, combine: 'serial', rolled };
   }
   const subgroup = fixedSubgroupSize(device);
   if (subgroup && device.kind === 'software') {
-    return { family: 'row', lanes: subgroup, rowsPerWorkgroup: 1, combine: 'subgroup', rolled };
+    return { lanes: subgroup, rowsPerWorkgroup: 1, combine: 'subgroup', rolled };
   }
   const lanes = Math.min(limit(device, 'maxComputeInvocationsPerWorkgroup'), length >= 512 ? 256 : 64);
-  return { family: 'row', lanes, rowsPerWorkgroup: 1, combine: 'workgroup', rolled };
+  return { lanes, rowsPerWorkgroup: 1, combine: 'workgroup', rolled };
 }
 
 function candidates(_: Group, device: DeviceSpec): RowPlan[] {
   const rolled = [device.kind === 'software'];
-  const family = ['row'] as const;
   const size = fixedSubgroupSize(device);
-  const shared = { family, lanes: [32, 64, 128, 256], rowsPerWorkgroup: [1], combine: ['workgroup'], rolled } as const;
-  const subgroup = { family, lanes: [size ?? 1], rowsPerWorkgroup: [1], combine: ['subgroup'], rolled } as const;
-  const serial = { family, lanes: [1], rowsPerWorkgroup: [8, 32, 64], combine: ['serial'], rolled } as const;
+  const shared = { lanes: [32, 64, 128, 256], rowsPerWorkgroup: [1], combine: ['workgroup'], rolled } as const;
+  const subgroup = { lanes: [size ?? 1], rowsPerWorkgroup: [1], combine: ['subgroup'], rolled } as const;
+  const serial = { lanes: [1], rowsPerWorkgroup: [8, 32, 64], combine: ['serial'], rolled } as const;
   return [
     ...combinations<RowPlan>(serial),
     ...(size ? combinations<RowPlan>(subgroup) : []),
@@ -79,10 +86,7 @@ function mismatched({ lanes, rowsPerWorkgroup, combine }: RowPlan, device: Devic
   if (combine === 'serial') return lanes === 1 ? undefined : `${lanes} lanes a row that combine nothing`;
   if (lanes === 1) return 'one lane a row has nothing to combine';
   if (rowsPerWorkgroup > 1) return `${rowsPerWorkgroup} rows a workgroup: rows that lanes share have one each`;
-  const size = fixedSubgroupSize(device);
-  if (combine === 'subgroup' && lanes !== size)
-    return `${lanes} lanes: a subgroup of ${device.name} has ${size ?? 'no known size'}`;
+  if (combine === 'subgroup') return badLanes(lanes, device);
   // Halves are added to halves.
-  if (combine === 'workgroup' && !Number.isInteger(Math.log2(lanes))) return `${lanes} lanes, no power of two`;
-  return undefined;
+  return Number.isInteger(Math.log2(lanes)) ? undefined : `${lanes} lanes, no power of two`;
 }

@@ -5,7 +5,6 @@ import { badLine, badWorkgroup, type Group, type Planning, type Rejection } from
 
 /** One invocation per line along the axis. */
 export interface ScanPlan {
-  readonly family: 'scan';
   readonly workgroup: number;
 }
 
@@ -19,7 +18,7 @@ export const planning: Planning<ScanPlan> = {
   propose,
   refuses: ({ workgroup }, group, device) =>
     badWorkgroup(workgroup, device) ?? badLine(linesOf(group).count, workgroup, device),
-  candidates: () => [32, 64, 128, 256].map((workgroup) => ({ family: 'scan', workgroup })),
+  candidates: () => [32, 64, 128, 256].map((workgroup) => ({ workgroup })),
   order: () => 'along the line',
   cost: (_, group) => ({ macs: 0, loads: group.anchor!.inputs.map(() => 1) }),
   describe: () => 'one invocation per line',
@@ -30,7 +29,7 @@ function propose(group: Group, device: DeviceSpec): ScanPlan | Rejection {
   // The lines may be those of the whole batch, and their number must not matter to the order of adding.
   if (!device.steady && length > LONGEST * count)
     return { rejected: `${count} lines of ${length} elements: passes over all are faster` };
-  return { family: 'scan', workgroup: 64 };
+  return { workgroup: 64 };
 }
 
 /** How many lines there are, and their length. */
