@@ -77,23 +77,37 @@ const AT_ONCE = 100;
 const LEAST = 250;
 
 /**
- * How fast it goes. The rate counts from the first step on, for drivers compile kernels in it, which says nothing of the others;
- * and not while the queue of the device fills.
+ * How fast it goes. In the first run of an entry drivers compile kernels, which says nothing of the others. So the rate counts from
+ * the first update that is waited for, be it the first of all or the one after those that were queued, and of what came later, the
+ * newer half: an entry may have its first run in the midst of others.
  */
 class Pace {
-  #from: { readonly done: number; readonly at: number } | undefined;
+  /** Where the rate may count from, in the order in which they came, at least LEAST apart. */
+  #marks: Mark[] = [];
+  #first: Mark | undefined;
   #updates = 0;
   #last = -Infinity;
+  #wasQueued = false;
 
   /** Per second; undefined until it is known. */
   at(done: number): number | undefined {
-    const at = performance.now();
-    const isQueued = ++this.#updates <= QUEUED && at - this.#last < AT_ONCE;
-    this.#last = at;
-    if (!this.#from || isQueued) this.#from = { done, at };
-    const took = at - this.#from.at;
-    return took < LEAST ? undefined : (done - this.#from.done) / (took / 1000);
+    const now = { done, at: performance.now() };
+    const isQueued = ++this.#updates <= QUEUED && now.at - this.#last < AT_ONCE;
+    if (isQueued || this.#wasQueued || !this.#first) [this.#first, this.#marks] = [now, [now]];
+    this.#wasQueued = isQueued;
+    this.#last = now.at;
+    const [marks, half] = [this.#marks, (this.#first.done + done) / 2];
+    if (now.at - marks.at(-1)!.at >= LEAST) marks.push(now);
+    while (marks.length > 2 && marks[1].done <= half) marks.shift();
+    const from = marks[0];
+    return now.at - from.at < LEAST ? undefined : (1000 * (done - from.done)) / (now.at - from.at);
   }
+}
+
+interface Mark {
+  readonly done: number;
+  /** Milliseconds. */
+  readonly at: number;
 }
 
 /** Bars of work that goes on side by side: the first that is not done is shown. Each function tells how far its work is. */

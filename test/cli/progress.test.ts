@@ -73,6 +73,23 @@ describe('progress in a log', () => {
     expect(told).toEqual(['sampling 8/50 steps · 4.00 s per step · 2:48 left']);
   });
 
+  const tell = (waits: readonly number[]): string | undefined => {
+    const bar = startProgress(terminal(false), 'runs', 50, 'runs');
+    waits.forEach((wait, i) => {
+      later(wait);
+      bar.update(i + 1);
+    });
+    return told.at(-1);
+  };
+
+  it('has the rate without the compilation that queued runs wait for', () => {
+    expect(tell([0, 0, 0, 0, 0, 20, 4, 4, 4])).toBe('runs 9/50 runs · 4.00 s per run · 2:44 left');
+  });
+
+  it('forgets what an entry compiles that begins in the midst of others', () => {
+    expect(tell([1, 1, 40, ...Array<number>(8).fill(4)])).toBe('runs 11/50 runs · 4.00 s per run · 2:36 left');
+  });
+
   it('says k of n where a rate means nothing', () => {
     const bar = startProgress(terminal(false), 'kernels', 1, '');
     later(31);
