@@ -28,9 +28,11 @@ export interface ReportKernel {
   readonly wgsl: string;
 }
 
-/** All dispatches of one kernel in an entry. */
+/** All dispatches of one kernel in a run of an entry, those of its loops in each turn. */
 export interface CostRow {
   readonly kernel: string;
+  /** The entry that shows it: itself, or a part of it. */
+  readonly entry: string;
   readonly uses: number;
   readonly type: string;
   readonly ops: string;
@@ -59,6 +61,8 @@ export interface ReportEntry {
     readonly value: string;
     readonly notes: readonly string[];
   }[];
+  /** What runs before its own dispatches, so many times each in a row: the bodies of its loops, and what they begin with. */
+  readonly parts: NonNullable<EntrySpec['parts']>;
   readonly kernels: Picture;
   readonly ops: Picture;
   readonly costs: readonly CostRow[];
@@ -126,9 +130,10 @@ function entryData(entry: EntryInput, { artefact, records, rates, passDocs }: Re
   const passes = record.passes.map(({ name, ops }) => ({ name, ops, doc: passDocs[name] ?? '' }));
   return {
     dispatches: spec.dispatches.map(({ kernel, value }, i) => ({ kernel, value, notes: notes[i] })),
+    parts: spec.parts ?? [],
     kernels: painter.kernels((i) => opsText(spec.dispatches[i])),
     ops: painter.ops(),
-    costs: costRows(spec, rates),
+    costs: costRows(dispatchesIn(artefact.manifest.entries, entry.name), rates),
     macs: spec.macs,
     opCount: [passes[0]?.ops ?? 0, passes.at(-1)?.ops ?? 0],
     memory: memoryOf(entry, spec),
@@ -153,18 +158,45 @@ function opsText({ ops }: Dispatch): string {
   return (computing.length ? computing : ops).join(' → ') || 'copy';
 }
 
-function costRows({ dispatches }: EntrySpec, rates: Rates): CostRow[] {
-  const total = dispatches.reduce((sum, d) => sum + modelledSeconds(d, rates), 0);
-  const groups = new Map<string, Dispatch[]>();
-  for (const d of dispatches) groups.set(d.kernel, [...(groups.get(d.kernel) ?? []), d]);
+/** A dispatch in a run of an entry: whose own it is, and how often it runs. */
+interface Repeated {
+  readonly dispatch: Dispatch;
+  readonly entry: string;
+  readonly times: number;
+}
+
+function dispatchesIn(entries: Readonly<Record<string, EntrySpec>>, entry: string, times = 1): Repeated[] {
+  const { parts = [], dispatches } = entries[entry];
+  const before = parts.flatMap((part) => dispatchesIn(entries, part.entry, times * part.times));
+  return [...before, ...dispatches.map((dispatch) => ({ dispatch, entry, times }))];
+}
+
+function costRows(dispatches: readonly Repeated[], rates: Rates): CostRow[] {
+  const sumOf = (list: readonly Repeated[], value: (d: Dispatch) => number) =>
+    list.reduce((sum, { dispatch, times }) => sum + times * value(dispatch), 0);
+  const seconds = (d: Dispatch) => modelledSeconds(d, rates);
+  const total = sumOf(dispatches, seconds);
+  const groups = new Map<string, Repeated[]>();
+  for (const one of dispatches) groups.set(one.dispatch.kernel, [...(groups.get(one.dispatch.kernel) ?? []), one]);
   return [...groups].map(([kernel, list]) => {
-    const sum = (value: (d: Dispatch) => number) => list.reduce((all, d) => all + value(d), 0);
-    const [macs, bytes] = [sum((d) => d.macs), sum((d) => d.bytesRead + d.bytesWritten)];
-    const share = total ? sum((d) => modelledSeconds(d, rates)) / total : 0;
+    const [macs, bytes] = [sumOf(list, (d) => d.macs), sumOf(list, (d) => d.bytesRead + d.bytesWritten)];
+    const share = total ? sumOf(list, seconds) / total : 0;
     const intensity = bytes ? (2 * macs) / bytes : 0;
-    const at = [...new Set(list.flatMap((d) => d.source))];
-    const [{ type = '' }] = list;
-    return { kernel, uses: list.length, type, ops: opsText(list[0]), macs, bytes, intensity, share, at };
+    const at = [...new Set(list.flatMap(({ dispatch }) => dispatch.source))];
+    const { dispatch, entry } = list.at(-1)!;
+    const { type = '' } = dispatch;
+    return {
+      kernel,
+      entry,
+      uses: sumOf(list, () => 1),
+      type,
+      ops: opsText(dispatch),
+      macs,
+      bytes,
+      intensity,
+      share,
+      at,
+    };
   });
 }
 

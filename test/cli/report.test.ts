@@ -84,6 +84,54 @@ describe('report.html', () => {
   });
 });
 
+/** Whose entry has no dispatch of its own. */
+const LOOPED = `import { defineModel, foriLoop } from 'ditc/dsl';
+export default defineModel({ config: {}, entries: {
+  forward: (e) => ({ y: foriLoop(3, (x) => foriLoop(5, (z) => z.matmul(x), x), e.input('x', [4, 4])) }),
+} });`;
+
+const FOLLOW = `
+  const text = (id) => document.getElementById(id).textContent;
+  const found = { first: location.hash, facts: text('facts'), none: text('kernel') };
+  document.querySelector('#costs tbody tr').click();
+  found.then = location.hash;
+  document.title = JSON.stringify(found);
+`;
+
+describe('a loop in the report', () => {
+  let looped: ReportData;
+  let page: string;
+  beforeAll(async () => {
+    const where = folder({ 'looped.ts': LOOPED, 'package.json': '{}' });
+    expect(await ditc(['build', 'looped.ts', '--out', 'built'], where)).toMatchObject({ code: 0 });
+    page = readFileSync(join(where, 'built/report.html'), 'utf8');
+    looped = JSON.parse(/<script id="data" type="application\/json">(.*?)<\/script>/s.exec(page)![1]) as ReportData;
+  });
+
+  it('costs what all of its turns do, in the entry that it is in', () => {
+    const { dispatches, costs, macs, parts } = looped.entries.forward;
+    expect(dispatches).toEqual([]);
+    expect(parts.map(({ times }) => times)).toContain(3);
+    expect(macs).toBe(15 * 4 ** 3);
+    expect(costs.find((row) => row.macs > 0)).toMatchObject({ uses: 15, macs });
+    expect(costs.reduce((sum, row) => sum + row.share, 0)).toBeCloseTo(1, 10);
+  });
+
+  it.skipIf(!browser)('is a click away from its cost', async () => {
+    const file = join(cwd, 'looped.html');
+    writeFileSync(file, page.replace('</body>', `<script>${FOLLOW}</script></body>`));
+    const { dom, console: errors } = await loadPage(browser!, file, '1400,900');
+    expect(errors).toEqual([]);
+    const [, json] = /<title>(.*?)<\/title>/s.exec(dom)!;
+    const found = JSON.parse(json) as Record<string, string>;
+    const [row] = [...looped.entries.forward.costs].sort((a, b) => b.share - a.share);
+    expect(found.first).toBe('#forward/kernels/');
+    expect(found.facts).toContain('3 turns of');
+    expect(found.none).toContain('no kernel of its own');
+    expect(found.then).toBe(`#${row.entry}/kernels/${row.kernel}`);
+  });
+});
+
 /** Goes through the page as a visitor would and writes down what it finds. */
 const VISIT = `
   const found = [];

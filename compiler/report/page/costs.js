@@ -12,9 +12,11 @@
   ];
   const order = { column: 5, down: true };
 
-  const chooseKernel = (name) => {
-    const { dispatches } = report.data.entries[report.entry];
-    report.choose(dispatches.findIndex((d) => d.kernel === name));
+  /** Of a loop's kernel, where it is. */
+  const chooseKernel = ({ kernel, entry }) => {
+    const at = report.data.entries[report.entry].dispatches.findIndex((d) => d.kernel === kernel);
+    if (at < 0) report.show(entry, kernel);
+    else report.choose(at);
   };
 
   report.drawCosts = () => {
@@ -45,7 +47,7 @@
       const cells = COLUMNS.map((column) =>
         make('td', { class: column.wide && 'wide', title: column.wide && row.ops }, cell(column, row)),
       );
-      const choose = () => chooseKernel(row.kernel);
+      const choose = () => chooseKernel(row);
       const keyed = (event) => event.key === 'Enter' && choose();
       return make(
         'tr',
@@ -122,7 +124,7 @@
             ),
           ),
         onpointerleave: report.hideTip,
-        onclick: () => chooseKernel(row.kernel),
+        onclick: () => chooseKernel(row),
       }),
     );
     const labels = spotLabels(
@@ -165,7 +167,7 @@
   }
 
   report.markCosts = () => {
-    const { kernel } = report.data.entries[report.entry].dispatches[report.dispatch];
+    const kernel = report.chosen();
     for (const shown of document.querySelectorAll('#costs [data-kernel], #roofline [data-kernel]'))
       shown.classList.toggle('on', shown.dataset.kernel === kernel);
   };

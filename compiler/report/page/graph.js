@@ -89,7 +89,7 @@
 
   /** The kernel chosen: itself, or the round of its repeat that is drawn. */
   report.markGraph = () => {
-    const { kernel } = report.data.entries[report.entry].dispatches[report.dispatch];
+    const kernel = report.chosen();
     const isChosen = (dispatch) =>
       dispatch !== undefined && report.data.entries[report.entry].dispatches[dispatch].kernel === kernel;
     for (const shown of layer.querySelectorAll('[data-dispatch]'))

@@ -63,7 +63,16 @@
 
   report.showKernel = () => {
     const { dispatches, costs } = report.data.entries[report.entry];
-    const { kernel: name, notes } = dispatches[report.dispatch];
+    const panel = report.byId('kernel');
+    const name = report.chosen();
+    if (name === undefined) {
+      panel.removeAttribute('style');
+      delete panel.dataset.kernel;
+      const why = 'no kernel of its own: what it gives, the entries that it runs first have computed';
+      panel.replaceChildren(make('div', { class: 'head' }, make('p', {}, why)));
+      return;
+    }
+    const { notes } = dispatches[report.dispatch];
     const kernel = report.kernel(name);
     const cost = costs.find((row) => row.kernel === name);
     const facts = [
@@ -94,7 +103,6 @@
       : [];
     const wgsl = kernel.wgsl.split('\n').map((line, i) => lineOf(line, i + 1));
     const shown = make('div', { class: 'code wgsl', tabindex: 0, 'aria-label': 'WGSL' }, ...wgsl);
-    const panel = report.byId('kernel');
     panel.setAttribute('style', report.color(name));
     panel.dataset.kernel = name;
     panel.replaceChildren(head, ...source, shown);

@@ -13,16 +13,19 @@
 
   /** `#entry/picture/kernel`: a link to what is shown. */
   function remember() {
-    const { kernel } = data.entries[report.entry].dispatches[report.dispatch];
-    history.replaceState(null, '', `#${[report.entry, picture, kernel].map(encodeURIComponent).join('/')}`);
+    const shown = [report.entry, picture, report.chosen() ?? ''];
+    history.replaceState(null, '', `#${shown.map(encodeURIComponent).join('/')}`);
   }
 
-  function show(entry, wanted) {
+  /** Of an entry that has no dispatches of its own, none is chosen: all it does, its loops do. */
+  report.chosen = () => data.entries[report.entry].dispatches[report.dispatch]?.kernel;
+
+  report.show = (entry, wanted) => {
     report.entry = entry;
     const { dispatches, costs } = data.entries[entry];
-    const costly = costs.reduce((a, b) => (b.share > a.share ? b : a)).kernel;
     const find = (name) => dispatches.findIndex(({ kernel }) => kernel === name);
-    report.dispatch = find(wanted) < 0 ? find(costly) : find(wanted);
+    const own = costs.filter(({ kernel }) => find(kernel) >= 0).sort((a, b) => b.share - a.share);
+    report.dispatch = find(wanted) < 0 ? find(own[0]?.kernel) : find(wanted);
     for (const tab of document.querySelectorAll('#entries button'))
       tab.setAttribute('aria-selected', String(tab.textContent === entry));
     facts();
@@ -33,16 +36,19 @@
     report.drawCosts();
     report.drawPasses();
     remember();
-  }
+  };
 
   function facts() {
-    const { dispatches, costs, macs, memory, opCount } = data.entries[report.entry];
+    const { parts, costs, macs, memory, opCount } = data.entries[report.entry];
     const fact = (name, value, more) =>
       make('div', {}, make('dt', {}, name), make('dd', {}, value, more ? make('small', {}, ` ${more}`) : undefined));
+    const dispatches = costs.reduce((sum, { uses }) => sum + uses, 0);
+    const link = (entry) => make('button', { type: 'button', onclick: () => report.show(entry) }, entry);
     const [before, after] = opCount.map((n) => n.toLocaleString('en-US'));
     report.fill(
       'facts',
-      fact('dispatches', String(dispatches.length), `of ${report.plural(costs.length, 'kernel')}`),
+      fact('dispatches', String(dispatches), `of ${report.plural(costs.length, 'kernel')}`),
+      parts.map(({ entry, times }) => fact(times > 1 ? `${times} turns of` : 'first', link(entry))),
       fact('ops', after, `traced as ${before}`),
       fact('multiply-accumulates', macs ? si(macs) : '0'),
       fact('weights', si(memory.weights, 'B')),
@@ -72,7 +78,7 @@
   const names = Object.keys(data.entries);
   report.fill(
     'entries',
-    names.map((name) => make('button', { type: 'button', role: 'tab', onclick: () => show(name) }, name)),
+    names.map((name) => make('button', { type: 'button', role: 'tab', onclick: () => report.show(name) }, name)),
   );
   const [entry, which, kernel] = location.hash.slice(1).split('/').map(decodeURIComponent);
   if (which === 'ops') picture = which;
@@ -87,7 +93,8 @@
     );
   }
   report.listenToGraph();
-  show(names.includes(entry) ? entry : names[0], kernel);
+  const parts = new Set(Object.values(data.entries).flatMap((one) => one.parts.map((part) => part.entry)));
+  report.show(names.includes(entry) ? entry : names.find((name) => !parts.has(name)), kernel);
   addEventListener('resize', () => {
     report.fitGraph();
     report.drawMemory();

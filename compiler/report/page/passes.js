@@ -4,7 +4,7 @@
 
   report.drawPasses = () => {
     const { passes, rules } = report.data.entries[report.entry];
-    const most = Math.max(...passes.map(({ ops }) => ops));
+    const most = Math.max(1, ...passes.map(({ ops }) => ops));
     const rows = passes.map(({ name, doc, ops }) =>
       make(
         'div',
