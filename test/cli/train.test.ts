@@ -233,20 +233,7 @@ describe('a DiT', () => {
       const data = ['--data', 'large.safetensors', '--steps', '6', '--sample-every', '4', '--sample-steps', '2'];
       return ditc(['train', 'small.ts', ...data, '--log-every', '1', '--out', out, ...args], cwd);
     };
-    const options = [
-      '--batch',
-      '3',
-      '--lr',
-      '0.01',
-      '--warmup',
-      '4',
-      '--clip',
-      '1',
-      '--ema',
-      '0.5',
-      '--accumulate',
-      '2',
-    ];
+    const options = '--batch 3 --lr 0.01 --warmup 4 --clip 1 --ema 0.5 --accumulate 2'.split(' ');
     const whole = await dit('dit', ...options, '--checkpoint-every', '3');
     expect(whole.code, whole.err).toBe(0);
     const metrics = measured('dit');

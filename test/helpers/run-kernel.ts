@@ -7,19 +7,15 @@
  */
 import type { DType } from '../../compiler/ir/index.ts';
 import { opDef } from '../../compiler/ops/index.ts';
-import type { Buffer, Expr, FragmentPlace, Intrinsic, Kernel, SharedArray, Stmt } from '../../compiler/kernel/ir.ts';
+import type { Buffer, Expr, FragmentPlace, Kernel, SharedArray, Stmt } from '../../compiler/kernel/ir.ts';
 import { isFragment, shapeOf, withScalar, type ElementType, type ValueType } from '../../compiler/kernel/types.ts';
 import { verifyKernel } from '../../compiler/kernel/verify.ts';
+import { callIntrinsic } from './kernel-calls.ts';
 import { Scratch, Shared, Watched, type Memory } from './kernel-memory.ts';
 import {
-  added,
   converted,
   isFragments,
   isLanes,
-  lanewise,
-  multiplied,
-  multiplyAccumulate,
-  numbersBy,
   numbersIn,
   operate,
   partsOf,
@@ -303,7 +299,7 @@ class Workgroup {
         return zip(a, b, (x, y) => operate(expr, x, y));
       }
       case 'call':
-        return this.call(expr.fn, expr.args);
+        return this.call(expr);
       case 'op':
         return this.op(expr);
       case 'load':
@@ -324,60 +320,11 @@ class Workgroup {
     }
   }
 
-  private call(fn: Intrinsic, args: readonly Expr[]): Value {
+  private call({ fn, args }: Extract<Expr, { kind: 'call' }>): Value {
     const given = args.map((arg) => this.value(arg));
-    const [a, b, c] = given as Lanes[];
-    const over = (combine: (x: number, y: number) => number) => {
-      const combined = new Float64Array(this.lanes);
-      for (let first = 0; first < this.lanes; first += this.subgroup) {
-        const own = a.subarray(first, first + this.subgroup).filter((_, i) => this.active[first + i]);
-        combined.fill(own.length ? own.reduce(combine) : NaN, first, first + this.subgroup);
-      }
-      return combined;
-    };
-    const of = (lane: number, other: number) => lane - (lane % this.subgroup) + other;
-    switch (fn) {
-      case 'min':
-        return zip(a, b, lanewise(Math.min));
-      case 'max':
-        return zip(a, b, lanewise(Math.max));
-      case 'exp':
-        return zip(a, a, (x) => x.map(Math.exp));
-      case 'exp2':
-        return zip(a, a, (x) => x.map((y) => 2 ** y));
-      case 'fma':
-        return zip(zip(a, b, multiplied), c, added);
-      case 'dot': {
-        const [x, y] = given as (readonly Lanes[])[];
-        return x.reduce((sum, part, i) => added(sum, multiplied(part, y[i])), this.same(0));
-      }
-      case 'select':
-        return zip(a, b, (x, y) => x.map((first, lane) => (c[lane] ? y[lane] : first)));
-      case 'subgroupAdd':
-        return over(numbersBy('+', args[0].type));
-      case 'subgroupMul':
-        return over(numbersBy('*', args[0].type));
-      case 'subgroupMin':
-        return over((x, y) => Math.min(x, y));
-      case 'subgroupMax':
-        return over((x, y) => Math.max(x, y));
-      case 'subgroupShuffleXor':
-        return this.all((lane) => a[of(lane, (lane % this.subgroup) ^ b[lane])]);
-      case 'subgroupBroadcast':
-      case 'subgroupShuffle':
-        return given[0] instanceof Float64Array
-          ? this.all((lane) => a[of(lane, b[lane])])
-          : partsOf(given[0]).map((part) => this.all((lane) => part[of(lane, b[lane])]));
-      case 'multiplyAccumulate': {
-        const [left, right, sum] = given as unknown as Fragments[];
-        this.bySubgroup([], () => undefined);
-        return multiplyAccumulate(left, right, sum);
-      }
-      default: {
-        const { lanes } = shapeOf(fn);
-        return given.length === 1 ? Array<Lanes>(lanes).fill(a) : given.flatMap(partsOf);
-      }
-    }
+    if (fn === 'multiplyAccumulate') this.bySubgroup([], () => undefined);
+    const { lanes, subgroup, active } = this;
+    return callIntrinsic(fn, given, args[0].type, { lanes, subgroup, active });
   }
 
   /** An op whose helper gives four results at once asks for each by its `lane`. */

@@ -1,16 +1,10 @@
 /** Kernels with several results: what becomes one kernel, what stays apart and why, what is written and where. */
-import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { parseGraph, type Node } from '../../../compiler/ir/index.ts';
-import { interpret, opTable } from '../../../compiler/ops/index.ts';
+import { opTable } from '../../../compiler/ops/index.ts';
 import { schedule } from '../../../compiler/pipeline.ts';
-import { PORTABLE, type DeviceSpec } from '../../../compiler/device.ts';
-import { bySubgroups } from '../../helpers/devices.ts';
-import { resultsGraph } from '../../helpers/results-graph.ts';
+import { PORTABLE } from '../../../compiler/device.ts';
 import { runSchedule } from '../../helpers/run-schedule.ts';
-
-/** A device of the kind that computes products by subgroups, and rows too. */
-const SUBGROUPS = bySubgroups(8);
 
 /** What each kernel writes, in order, `value over state` where it takes the state's place; and why others were not joined. */
 function joined(body: string, signature = '%x: f32[16,16], %y: f32[16,16]') {
@@ -336,37 +330,4 @@ it('state that cannot be written over is counted by the binding limit', () => {
   const bindings = regions.map(({ reads, results }) => reads.length + results.length);
   expect(Math.max(...bindings)).toBeLessThanOrEqual(PORTABLE.limits.maxStorageBuffersPerShaderStage);
   expect(regions.some(({ results }) => results.length > 1)).toBe(true);
-});
-
-/** DITC_SLOW: thousands of graphs. */
-const SEEDS = Array.from({ length: process.env.DITC_SLOW ? 3000 : 40 }, (_, seed) => seed);
-
-describe('random graphs, run in memory as planned', () => {
-  const expectRight = (seed: number, device: DeviceSpec) => {
-    const { graph, bindings } = resultsGraph(seed);
-    const want = interpret(graph, bindings);
-    const { dispatches, outputs, updates } = runSchedule(graph, bindings, { device, verify: true });
-    for (const { kernel, resources } of dispatches)
-      expect(resources.length, `buffers of ${kernel}`).toBeLessThanOrEqual(
-        device.limits.maxStorageBuffersPerShaderStage,
-      );
-    for (const [name, { data }] of Object.entries(want.outputs)) expectClose(outputs[name], data, name);
-    for (const [name, { data }] of Object.entries(want.updates)) expectClose(updates[name], data, name);
-  };
-  /** Both compute in float64. */
-  const expectClose = (got: Float64Array, want: Float64Array, name: string) => {
-    const off = Math.hypot(...want.map((x, i) => x - got[i]));
-    expect(off, name).toBeLessThanOrEqual(1e-9 * (Math.hypot(...want) || 1));
-  };
-
-  it.each(SEEDS)('%i', async (seed) => {
-    await setImmediate();
-    expectRight(seed, seed % 2 ? SUBGROUPS : PORTABLE);
-  });
-
-  it('have kernels with several results, and such that write over what they read', () => {
-    const all = SEEDS.slice(0, 20).flatMap((seed) => schedule(resultsGraph(seed).graph, { device: PORTABLE }).regions);
-    expect(all.filter(({ region }) => region.results.length > 1).length).toBeGreaterThan(20);
-    expect(all.filter(({ region }) => region.results.length > 1 && region.replaces.size > 1).length).toBeGreaterThan(5);
-  });
 });
