@@ -2,18 +2,27 @@
 import { sizeOf } from '../../ir/index.ts';
 import type { FusionContext } from '../context.ts';
 import { byRoot, fullShape, type Fusion, type FusionGroup } from '../group.ts';
+import { LiveBytes } from '../live-bytes.ts';
 import { firstOf, Merging } from '../merging.ts';
 import { sameRows } from '../rows.ts';
 import { isFew } from '../union.ts';
 
 export function fuseSiblings(fusion: Fusion, context: FusionContext): Fusion {
   const merging = new Merging(fusion, context);
+  const live = new LiveBytes(fusion);
+  const fewThatFit = (group: FusionGroup) => few(group, merging).filter((other) => live.fit(group, other));
+  const merge = (one: FusionGroup, other: FusionGroup) => {
+    const merged = merging.mergeInOrder(one, other);
+    if (merged) live.join(one, other);
+    return merged;
+  };
   for (const group of merging.inOrder()) {
     if (group.kind === 'contraction' || !merging.has(group)) continue;
     for (let merged: FusionGroup | undefined = group; merged;) {
       const one: FusionGroup = merged;
-      const others = [...new Set([besides, near, together, few].flatMap((find) => find(one, merging)))].sort(byRoot);
-      merged = firstOf(others, (other) => merging.mergeInOrder(one, other));
+      const found = [besides, near, together].flatMap((find) => find(one, merging));
+      const others = [...new Set([...found, ...fewThatFit(one)])].sort(byRoot);
+      merged = firstOf(others, (other) => merge(one, other));
     }
   }
   return merging.merged;
@@ -35,7 +44,10 @@ function besides(group: FusionGroup, merging: Merging): FusionGroup[] {
     .slice(0, MOST_BESIDES);
 }
 
-/** Maps of a few elements that wait for the same kernels, or for none: the sines and the cosines of a time, say. */
+/**
+ * Maps of a few elements that wait for the same kernels, or for none: the sines and the cosines of a time, say. Some are read much
+ * later, such as the scales of a network's norms: they may wait where there is memory for them (live-bytes.ts).
+ */
 function few(group: FusionGroup, merging: Merging): FusionGroup[] {
   if (!isFew(group)) return [];
   const before = new Set(merging.producersOf(group));
