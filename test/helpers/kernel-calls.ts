@@ -69,7 +69,7 @@ export function callIntrinsic(
     case 'subgroupShuffle':
       return given[0] instanceof Float64Array
         ? a.map((_, lane) => a[of(lane, b[lane])])
-        : partsOf(given[0]).map((part) => a.map((_, lane) => part[of(lane, b[lane])]));
+        : partsOf(given[0]).map((part) => part.map((_, lane) => part[of(lane, b[lane])]));
     case 'multiplyAccumulate': {
       const [left, right, sum] = given as unknown as Fragments[];
       return multiplyAccumulate(left, right, sum);
