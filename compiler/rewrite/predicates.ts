@@ -85,6 +85,13 @@ export const PREDICATES: Readonly<Record<string, Predicate>> = {
         : `${labelOf(value)} has ${readers.length} readers (${labelsOf(readers)})`;
     },
   },
+  no_softmax: {
+    doc: 'No value is a softmax, or a view of one: of two in a product, either could be the weights.',
+    obstacle(values) {
+      const value = values.find((v) => sourcesOf(v).some(({ op }) => op === 'softmax'));
+      return value && `${labelOf(value)} is of a softmax`;
+    },
+  },
   no_update: {
     doc: 'No value is the next one of state: that is written where the state lies, and would be copied there from a merged one.',
     obstacle(values, { updates }) {

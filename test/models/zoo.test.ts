@@ -16,6 +16,8 @@ import { gpt } from './zoo/gpt.ts';
 import { hyena } from './zoo/hyena.ts';
 import { linearAttention } from './zoo/linear-attention.ts';
 import { llama } from './zoo/llama.ts';
+import { mamba } from './zoo/mamba.ts';
+import { maskedDit } from './zoo/masked-dit.ts';
 import { mixer } from './zoo/mixer.ts';
 import { mixture } from './zoo/mixture.ts';
 import { mmdit } from './zoo/mmdit.ts';
@@ -65,6 +67,12 @@ const CASES: Record<string, Case> = {
     model: unet(),
     byHand: 6,
     why: 'silu+time, norm+silu, conv+shift, norm+silu, shortcut, conv+residual; a shortcut inside the last needs a second sum',
+  },
+  'U-Net attention': {
+    model: unet(),
+    entry: 'attention',
+    byHand: 5,
+    why: 'statistics of the groups, norm, qkv, attention, proj+residual',
   },
   'gpt, causal by a choice': {
     model: gpt(),
@@ -253,6 +261,23 @@ const CASES: Record<string, Case> = {
     depths: [ssd(), ssd({ depth: 3 })],
     byHand: 6,
     why: 'norm+in_proj, convolution+silu, running sums, C·Bᵀ, decay·scores·values, norm+out_proj+residual',
+  },
+  mamba: {
+    model: mamba({ depth: 2 }),
+    depths: [mamba({ depth: 2 }), mamba({ depth: 3 })],
+    byHand: 10,
+    why: 'norm+in_proj, and both ways: convolution+silu, x_proj, dt_proj+softplus, states; both sums of states+gate+out_proj+residual',
+  },
+  'half of the tokens': {
+    model: maskedDit(),
+    depths: [maskedDit(), maskedDit({ depth: 2 })],
+    byHand: 5,
+    why: 'as vit; the chosen tokens are how the first of them reads',
+  },
+  'all tokens again': {
+    model: maskedDit(),
+    byHand: 15,
+    why: 'embed, order in two, 5 for the encoder and, with mask tokens as read, 5 for the decoder, places, norm+to_decoder, norm+head',
   },
   hyena: {
     model: hyena(),

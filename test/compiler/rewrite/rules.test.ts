@@ -13,6 +13,7 @@ import { gpt } from '../../models/zoo/gpt.ts';
 import { llama } from '../../models/zoo/llama.ts';
 import { mixture } from '../../models/zoo/mixture.ts';
 import { parallel } from '../../models/zoo/parallel.ts';
+import { unet } from '../../models/zoo/unet.ts';
 import { WAYS, writtenOut } from '../../models/zoo/written-out.ts';
 import { evaluate } from '../../helpers/gradient-check.ts';
 import { instantiate, optionalNames } from './instantiate.ts';
@@ -108,6 +109,7 @@ describe('on the models', () => {
     for (const model of [gpt(), ...others, ...ways])
       recognise(simplify(traceEntry(model, 'forward', { batch: 2 }).graph), { device: DEVICE, stats });
     joinLinears(simplify(traceEntry(parallel(), 'forward', { batch: 2 }).graph), { device: DEVICE, stats });
+    recognise(traceEntry(unet(), 'attention', { batch: 2 }).graph, { device: DEVICE, stats });
     const autoencoder = autoencoderKL({ blockOutChannels: [4, 8], normNumGroups: 2, sampleSize: 4 });
     joinProducts(simplify(traceEntry(autoencoder, 'encode', { batch: 2 }).graph), { device: DEVICE, stats });
     const idle = allRules()
