@@ -166,8 +166,8 @@ export class Program {
   }
 
   /**
-   * Runs an entry, after its prelude if that is due. The work is submitted at once; the promise resolves as soon as another run may be queued, not when the
-   * work is done (see {@link sync}).
+   * Runs an entry, after its prelude if that is due. Its work is submitted before whatever the program is asked next, a long loop piece by piece.
+   * The promise resolves as soon as another run may be queued, not when the work is done (see {@link sync}).
    * @throws RuntimeError `not-found`, `closed`, `device-lost`, `gpu-error`; `mismatch` when an input was set to another size;
    * `not-started` when it goes on from state that nothing has begun.
    */
@@ -175,8 +175,7 @@ export class Program {
     const due = this.#due(entry);
     this.#starts.check(entry);
     this.#submit(due);
-    await this.#submits.room();
-    this.#guard();
+    await this.#submits.room(() => this.#check());
   }
 
   /**
@@ -199,7 +198,7 @@ export class Program {
     const { parts } = turnsOf(this.manifest.entries, entry);
     if (!parts.length) return;
     this.#submit(parts);
-    await this.#submits.room();
+    await this.#submits.room(() => this.#check());
   }
 
   /** An entry to be run dispatch by dispatch. Its inputs are as written so far; other entries must not run meanwhile. */
@@ -247,6 +246,7 @@ export class Program {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#submits.drop();
     this.#unlisten();
     this.#tensors.destroy();
     this.#replays.clear();
@@ -339,6 +339,10 @@ export class Program {
   }
 
   #guard(): void {
+    this.#check();
+    this.#submits.finish();
+  }
+  #check(): void {
     if (this.#closed) throw new RuntimeError({ code: 'closed', what: 'the program is closed', fix: 'create it again' });
     const failure = this.#faults.take();
     if (failure) throw failure;

@@ -9,10 +9,15 @@ const MAX_IN_FLIGHT = 4;
 /** Dispatches of a submit: a loop of many short turns takes several, so that the device begins while the others are encoded. */
 const MOST_DISPATCHES = 4096;
 
+/** Lets timers, signals and what a page hears have their turn, also where the device is faster than the host. */
+const timers = () => new Promise((resolve) => setTimeout(resolve));
+
 export class Submits {
   readonly #device: GPUDevice;
   readonly #slices: Slices;
   readonly #inFlight: Promise<unknown>[] = [];
+  /** What is left of the run that was begun last. */
+  #rest: Iterator<void> | undefined;
   /** Runs that the host has not heard the end of. */
   #pending = 0;
 
@@ -21,24 +26,55 @@ export class Submits {
     this.#slices = slices;
   }
 
-  /** Submits entries one after the other: in one submit, where all of them together are not too long for it. */
+  /** Begins to submit entries one after the other: in one submit, where all of them together are not too long for it. */
   submit(runs: readonly Turns[], replays: ReadonlyMap<string, Replay>): void {
-    const began = performance.now();
-    const writer = new Writer(this.#device, this.#slices);
-    const write = ({ entry, times, parts }: Turns) => {
-      for (let turn = 0; turn < times; turn++) {
-        parts.forEach(write);
-        writer.write(entry, replays.get(entry)!, times > 1);
-      }
-    };
-    runs.forEach(write);
-    writer.end();
-    this.#inFlight.push(this.#measured(runs, began));
+    this.finish();
+    this.#rest = this.#pieces(runs, replays);
+    this.#advance();
   }
 
-  /** Resolves as soon as another run may be queued. */
-  async room(): Promise<void> {
-    if (this.#inFlight.length > MAX_IN_FLIGHT) await this.#inFlight.shift();
+  /**
+   * Waits until another run may be queued, and meanwhile submits more of one that is long, as the device gets on with it: memory for its
+   * commands stays bounded, and the host is free. `check` throws where there is nothing to go on with: then the rest is dropped.
+   */
+  async room(check: () => void): Promise<void> {
+    try {
+      while (this.#rest || this.#inFlight.length > MAX_IN_FLIGHT) {
+        if (this.#inFlight.length > MAX_IN_FLIGHT) await this.#inFlight.shift();
+        if (this.#rest) await timers();
+        check();
+        if (this.#advance()) this.#inFlight.push(this.#device.queue.onSubmittedWorkDone().catch(() => {}));
+      }
+      check();
+    } catch (error) {
+      this.drop();
+      throw error;
+    }
+  }
+
+  /** Submits what is left of a run, all at once: what is queued next comes after it. */
+  finish(): void {
+    while (this.#advance());
+  }
+
+  /** What is left of a run has no device or buffers any more. */
+  drop(): void {
+    this.#rest = undefined;
+  }
+
+  /** Whether more is left. */
+  #advance(): boolean {
+    if (this.#rest?.next().done) this.#rest = undefined;
+    return this.#rest !== undefined;
+  }
+
+  /** Stops after each submit but the last. */
+  *#pieces(runs: readonly Turns[], replays: ReadonlyMap<string, Replay>): Generator<void> {
+    const began = performance.now();
+    const writer = new Writer(this.#device, this.#slices);
+    for (const run of runs) yield* written(run, replays, writer);
+    writer.end();
+    this.#inFlight.push(this.#measured(runs, began));
   }
 
   /** The end of what was submitted, however it ends: losing the device rejects what was under way, and is reported elsewhere. */
@@ -53,6 +89,13 @@ export class Submits {
       this.#pending--;
     }
     if (isAlone) this.#slices.tookTogether(timesIn(runs[0]), performance.now() - began);
+  }
+}
+
+function* written({ entry, times, parts }: Turns, replays: ReadonlyMap<string, Replay>, to: Writer): Generator<void> {
+  for (let turn = 0; turn < times; turn++) {
+    for (const part of parts) yield* written(part, replays, to);
+    yield* to.write(entry, replays.get(entry)!, times > 1);
   }
 }
 
@@ -72,14 +115,14 @@ class Writer {
   }
 
   /** `isTurn`: one of many, which together may be too long for a submit. */
-  write(entry: string, { steps, copies }: Replay, isTurn: boolean): void {
+  *write(entry: string, { steps, copies }: Replay, isTurn: boolean): Generator<void> {
     const ms = this.#slices.milliseconds(entry);
     const isFull = this.#ms + ms > PATIENCE || this.#dispatches + steps.length > MOST_DISPATCHES;
-    if (isTurn && this.#dispatches && isFull) this.#cut();
+    if (isTurn && this.#dispatches && isFull) yield this.#cut();
     let from = 0;
     for (const end of this.#slices.of(entry)) {
       encode(this.#encoder, { steps: steps.slice(from, end), copies: [] });
-      this.#cut();
+      yield this.#cut();
       from = end;
     }
     encode(this.#encoder, { steps: from ? steps.slice(from) : steps, copies });

@@ -161,4 +161,74 @@ describe('a run', () => {
     expect(submits).toEqual([2, 1]);
     program.close();
   });
+
+  it('is over before what is asked of the program meanwhile, also where that takes several submits', async () => {
+    const { manifest, wgsl } = sum();
+    const { forward } = manifest.entries;
+    const long = forward.dispatches.map((each) => ({ ...each, macs: 20 * GIGA }));
+    const entries = {
+      turn: { ...forward, outputs: [], dispatches: long },
+      forward: { ...forward, parts: [{ entry: 'turn', times: 4 }] },
+    };
+    const program = await Program.create(open.device, artefact({ ...manifest, entries }, Object.fromEntries(wgsl)));
+    program.write('a', ramp());
+    program.write('b', ramp(0, 0.5));
+    const running = program.run('forward');
+    program.write('a', ramp(5));
+    await running;
+    expect(await program.readOutput('forward', 'twice')).toEqual(ramp(2, 1));
+    program.close();
+  });
+});
+
+describe('a loop of many turns', () => {
+  const TURNS = 30_000;
+
+  /** Runs it on a device that computes nothing. */
+  async function running(work: (program: Program, open: OpenDevice) => Promise<void>): Promise<void> {
+    const found = await findAdapter({ prefer: 'null' });
+    const open = await openDevice(found.adapter, found.spec);
+    try {
+      const { manifest, wgsl } = sum();
+      const { forward } = manifest.entries;
+      const entries = { turn: { ...forward, outputs: [] }, forward: { ...forward, parts: [{ entry: 'turn', times: TURNS }] } }; // prettier-ignore
+      const program = await Program.create(open.device, artefact({ ...manifest, entries }, Object.fromEntries(wgsl)));
+      await work(program, open);
+      program.close();
+    } finally {
+      open.close();
+      found.close();
+    }
+  }
+
+  it('is submitted as the device gets on with it: the queue stays short, and the host hears timers and signals', async () => {
+    await running(async (program, { device }) => {
+      let [submits, queued, most, heard] = [0, 0, 0, 0];
+      const submit = device.queue.submit.bind(device.queue);
+      device.queue.submit = (commands) => {
+        submit(commands);
+        submits++;
+        most = Math.max(most, ++queued);
+        void device.queue.onSubmittedWorkDone().then(() => queued--);
+      };
+      const timer = setInterval(() => heard++, 1);
+      const { dispatchWorkgroups } = await callsOf(() => program.run('forward'));
+      clearInterval(timer);
+      expect(dispatchWorkgroups).toBe(2 * (TURNS + 1));
+      expect(submits).toBeGreaterThan(12);
+      expect(most).toBeLessThan(8);
+      expect(heard).toBeGreaterThan(3);
+    });
+  });
+
+  it('ends where its program is closed', async () => {
+    await running(async (program) => {
+      const calls = await callsOf(async () => {
+        const run = program.run('forward');
+        setTimeout(() => program.close());
+        await expect(run).rejects.toThrow('the program is closed');
+      });
+      expect(calls.dispatchWorkgroups).toBeLessThan(TURNS);
+    });
+  });
 });
