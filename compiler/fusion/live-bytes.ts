@@ -3,6 +3,9 @@ import { byteSize, results, type Node } from '../ir/index.ts';
 import { byRoot, type Fusion, type FusionGroup } from './group.ts';
 import { readsOf } from './slice.ts';
 
+/** Step sizes, say: what gives no more than this and needs no other kernel runs before all others (passes/order.ts). */
+export const FEW_BYTES = 64;
+
 /** In program order; what is computed over what, and which kernels run earlier, is decided later (memory/, free-early.ts). */
 export class LiveBytes {
   /** From which kernel on each value takes memory. */
@@ -46,7 +49,8 @@ export class LiveBytes {
 
   /** Kernels that run while a value of two that run together waits for its reader, where the program computes it later. */
   private waiting(one: FusionGroup, other: FusionGroup) {
-    const values = [one, other].flatMap(valuesOf).filter((node) => this.starts.has(node));
+    const isLate = (node: Node) => this.starts.has(node) && byteSize(node.type) > FEW_BYTES;
+    const values = [one, other].flatMap(valuesOf).filter(isLate);
     const start = Math.min(...values.map((node) => this.starts.get(node)!)) + 1;
     return values.map((node) => ({ node, start, end: this.starts.get(node)! })).filter(({ end }) => end >= start);
   }

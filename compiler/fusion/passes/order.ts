@@ -2,6 +2,7 @@
 import { byteSize, type Node } from '../../ir/index.ts';
 import type { FusionContext } from '../context.ts';
 import { placeInProgram, type Fusion, type FusionGroup } from '../group.ts';
+import { FEW_BYTES } from '../live-bytes.ts';
 import { readsOf } from '../slice.ts';
 import { buffersOf, storedIn } from '../windows.ts';
 
@@ -51,5 +52,3 @@ export function order(fusion: Fusion, _context: FusionContext): Fusion {
 /** Step sizes, say: state is copied rather than waited for where it is as small. */
 const isPreparation = ({ results: all }: FusionGroup, before: ReadonlySet<FusionGroup>): boolean =>
   !before.size && all.reduce((sum, { node }) => sum + byteSize(node.type), 0) <= FEW_BYTES;
-
-const FEW_BYTES = 64;
