@@ -1,24 +1,11 @@
 /** Loops that are not unrolled: what they compute, against the interpreter, and that nothing of them grows with their turns. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Scope } from '../../compiler/dsl/index.ts';
-import {
-  constant,
-  foriLoop,
-  gradients,
-  scan,
-  sigmoid,
-  softmax,
-  stack,
-  tanh,
-  type Entry,
-  type Tensor,
-} from '../../compiler/dsl/index.ts';
-import { traceEntry } from '../../compiler/dsl/model.ts';
-import { resolveGradients } from '../../compiler/autodiff/index.ts';
+import { constant, foriLoop, scan, sigmoid, softmax, tanh, type Entry, type Tensor } from '../../compiler/dsl/index.ts';
 import { compileGraphs } from '../../compiler/compile.ts';
 import { PORTABLE } from '../../compiler/device.ts';
-import { interpret, opTable, Random, type Bindings } from '../../compiler/ops/index.ts';
-import { nodesOf, parseGraph, printGraph, verify, type Graph } from '../../compiler/ir/index.ts';
+import { interpret, opTable } from '../../compiler/ops/index.ts';
+import { parseGraph, printGraph, verify } from '../../compiler/ir/index.ts';
 import type { Artefact } from '../../compiler/emit/artefact.ts';
 import { openSafetensors } from '../../runtime/checkpoint/safetensors.ts';
 import { MemorySource, type TensorFile } from '../../runtime/checkpoint/source.ts';
@@ -26,18 +13,7 @@ import { loadCheckpoint, writeTraining } from '../../runtime/checkpoint/training
 import { Program } from '../../runtime/program.ts';
 import { TestGpu, typed } from '../helpers/gpu.ts';
 import { relativeError } from '../helpers/relative-error.ts';
-import { drawValues } from '../helpers/samples.ts';
-
-type Outputs = Record<string, Tensor>;
-
-const traced = (forward: (e: Entry) => Outputs): Graph =>
-  traceEntry({ config: {}, entries: { forward } }, 'forward', { batch: 1 }).graph;
-
-function valuesFor(graph: Graph): Bindings {
-  const random = new Random(5);
-  const leaves = nodesOf(graph).filter(({ op }) => op === 'input' || op === 'param' || op === 'state');
-  return Object.fromEntries(leaves.map(({ attrs, type }) => [String(attrs.name), drawValues(random, type, type.dtype === 'i32' ? [0, 3] : [-0.5, 0.5])])); // prettier-ignore
-}
+import { traced, valuesFor, type Outputs } from '../helpers/traced.ts';
 
 /** An LSTM over xs [T, N, d]: its last state and all outputs. */
 function lstm(p: Scope, xs: Tensor, size: number): Outputs {
@@ -119,88 +95,6 @@ const CASES: [string, (e: Entry) => Outputs][] = [
   ],
 ];
 
-type Loss = (e: Entry, unrolled: boolean, input: (name: string, shape: number[]) => Tensor) => Tensor;
-
-/** Of turns that TypeScript unrolls, or the compiler does not. */
-function turns(
-  unrolled: boolean,
-  xs: Tensor,
-  init: Tensor[],
-  step: (carry: Tensor[], x: Tensor, i: Tensor) => [Tensor[], Tensor],
-): [Tensor[], Tensor] {
-  if (!unrolled) {
-    const [carry, ys] = scan((carry: Tensor[], x: Tensor, i) => step(carry, x, i), init, xs);
-    return [carry, ys];
-  }
-  const ys: Tensor[] = [];
-  let carry = init;
-  xs.unstack(0).forEach((x, i) => {
-    const [next, y] = step(carry, x, constant(i, [], 'i32'));
-    [carry] = [next];
-    ys.push(y);
-  });
-  return [carry, stack(ys)];
-}
-
-const LOSSES: [string, Loss][] = [
-  [
-    'an LSTM',
-    (e, unrolled, input) => {
-      const zeros = constant(0).broadcastTo(2, 4);
-      const [[h, c], ys] = turns(unrolled, input('xs', [5, 2, 3]), [zeros, zeros], ([h, c], x) => {
-        const gates = e.params.linear('ih', x, 16).add(e.params.linear('hh', h, 16));
-        const [i, f, g, o] = gates.split(4, 1);
-        const next = sigmoid(f)
-          .mul(c)
-          .add(sigmoid(i).mul(tanh(g)));
-        const out = sigmoid(o).mul(tanh(next));
-        return [[out, next], out];
-      });
-      return h.mul(c).sum().add(ys.square().mean());
-    },
-  ],
-  [
-    'a loop in a loop, of what the outer one carries and of its number',
-    (e, unrolled, input) => {
-      const [[y]] = turns(unrolled, input('xs', [3, 4]), [input('h', [4])], ([h], x, i) => {
-        const [[inner]] = turns(unrolled, e.params.param('w', [2, 4]), [h], ([z], w) => [[tanh(z.mul(w).add(x))], z]);
-        return [[inner.mul(i.cast('f32').add(1))], inner];
-      });
-      return y.square().sum();
-    },
-  ],
-  [
-    // As many turns as rows: what is stacked has the shape of what is reduced.
-    'sums that are stacked, over as many rows as there are turns',
-    (_e, unrolled, input) => {
-      const [[h], ys] = turns(unrolled, input('xs', [6, 4]), [input('h', [6, 4])], ([h], x) => {
-        const next = tanh(h.mul(0.5).add(x));
-        return [[next], next.sum(0)];
-      });
-      return h.square().sum().add(tanh(ys).square().sum());
-    },
-  ],
-  [
-    'derivatives of derivatives',
-    (_e, unrolled, input) => {
-      const w = input('w', [4]);
-      const [[h]] = turns(unrolled, input('xs', [3, 4]), [input('h', [4])], ([h], x) => [[tanh(h.mul(w)).add(x)], h]);
-      return gradients(h.square().sum(), [w])[0].square().sum();
-    },
-  ],
-  [
-    'attention in a block that is run again and again, and a value that is detached',
-    (e, unrolled, input) => {
-      const [[x]] = turns(unrolled, input('xs', [3, 1]), [input('x', [1, 5, 8])], ([x], k) => {
-        const [q, key, v] = ['q', 'k', 'v'].map((name) => e.params.linear(name, x, 8, { bias: false }));
-        const attended = softmax(q.matmul(key.transpose(1, 2)).mul(0.35)).matmul(v);
-        return [[x.add(attended.mul(k)).add(x.detach())], k];
-      });
-      return x.square().mean();
-    },
-  ],
-];
-
 async function checkpointOf(program: Program): Promise<TensorFile> {
   const parts: Uint8Array[] = [];
   await writeTraining(async (bytes) => void parts.push(bytes.slice()), program, {});
@@ -223,27 +117,6 @@ describe('loops', () => {
     const values = valuesFor(graph);
     const { outputs } = interpret(graph, values);
     const got = await gpu.runGraph(graph, values);
-    for (const [name, { data }] of Object.entries(outputs))
-      expect(relativeError(got.outputs[name], data), name).toBeLessThan(1e-5);
-  });
-
-  it.each(LOSSES)('have the gradients of turns that are written one by one: %s', async (_name, loss) => {
-    const [looped, unrolled] = [false, true].map((isUnrolled) =>
-      traced((e) => {
-        const given: Tensor[] = [];
-        const value = loss(e, isUnrolled, (name, shape) => given[given.push(e.input(name, shape)) - 1]);
-        const all = [...given, ...e.parameters().map((parameter) => parameter.value)];
-        return Object.fromEntries([value, ...gradients(value, all)].map((tensor, i) => [`out${i}`, tensor]));
-      }),
-    );
-    const values = valuesFor(unrolled);
-    const { outputs } = interpret(resolveGradients(unrolled), values);
-    const interpreted = interpret(resolveGradients(looped), values).outputs;
-    for (const [name, { data }] of Object.entries(outputs))
-      expect(relativeError(interpreted[name].data, data), name).toBeLessThan(1e-9);
-    // Software GPUs take half a minute to compile the derivative of the gates.
-    if (values['ih.weight']) return;
-    const got = await gpu.runGraph(looped, values);
     for (const [name, { data }] of Object.entries(outputs))
       expect(relativeError(got.outputs[name], data), name).toBeLessThan(1e-5);
   });
