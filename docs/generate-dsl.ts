@@ -94,7 +94,7 @@ function readSections(): Section[] {
     {
       title: 'Loops',
       about:
-        'Turns that are not unrolled: the body is compiled once and replayed, so that a thousand take as many kernels as ten.',
+        'Turns that are not unrolled: the body is compiled once and replayed, so that a thousand take as many kernels as ten. `Alike<C>` is tensors in the form of C: one tensor, a list of as many, or an object of the same names.',
       members: exportedOf('loops').filter(({ name }) => name === 'scan' || name === 'foriLoop'),
     },
     {

@@ -9,6 +9,9 @@ const perChannel = (of: Tensor, x: Tensor): Tensor => of.reshape(-1, ...Array<nu
 function batchNorm(call: Call): Tensor {
   if (call.int('training_mode', 0))
     throw call.fail('it is in training mode', undefined, 'export the network after net.eval()');
+  // Until version 9: each element of a channel had statistics of its own.
+  if (!call.int('spatial', 1))
+    throw call.fail('it normalises each element by itself (spatial = 0)', undefined, 'export it for opset 9 or later');
   const x = call.tensor();
   const [scale, bias, mean, variance] = [1, 2, 3, 4].map((i) => perChannel(call.tensor(i), x));
   const slope = scale.mul(variance.add(call.float('epsilon', 1e-5)).rsqrt());

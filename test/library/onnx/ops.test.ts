@@ -38,6 +38,19 @@ describe('ops', () => {
     }
   });
 
+  it('refuse a normalisation of each element by itself, which old networks may ask for', async () => {
+    const parsed = await Promise.all(
+      cases.map(async (name) => parseOnnx(Uint8Array.from(await file.readF32(`${name}.model`)), name)),
+    );
+    const node = (onnx: (typeof parsed)[number]) =>
+      onnx.graph.node.find(({ opType }) => opType === 'BatchNormalization');
+    const onnx = parsed.find(node)!;
+    const [template] = parsed.flatMap(({ graph }) => graph.node.flatMap(({ attribute }) => attribute));
+    node(onnx)!.attribute.push({ ...template, name: 'spatial', i: 0 });
+    const trace = () => traceEntry(onnxModel(networkOf(onnx, 'old.onnx', DATA)), 'forward', { batch: 1 });
+    expect(trace).toThrow(/BatchNormalization.*spatial = 0/s);
+  });
+
   it('are those that docs/onnx.md lists', () => {
     const text = readFileSync(join(ROOT, 'docs/onnx.md'), 'utf8');
     const rows = text.split('\n').flatMap((line) => /^\| [a-z].*\| (`.*`) \|$/.exec(line)?.[1] ?? []);
