@@ -8,10 +8,10 @@ import { PORTABLE, type DeviceSpec } from '../../compiler/device.ts';
 import { withBuffers } from '../helpers/devices.ts';
 import { dit, sizes, type DiTConfig } from '../../models/dit.ts';
 
-/** DiT-S/4 at batch 8. */
-function step(device: DeviceSpec, config: Partial<DiTConfig>) {
+/** DiT-S/4, or what differs from it. */
+function step(device: DeviceSpec, config: Partial<DiTConfig>, batch = 8) {
   const model = dit({ ...sizes.S, patchSize: 4, ...config });
-  const entryOptions = { ...model.options, batch: 8 };
+  const entryOptions = { ...model.options, batch };
   const { manifest } = compileModel(model, { name: 'step', source: '', device, entries: ['trainStep'], entryOptions });
   return manifest;
 }
@@ -27,11 +27,14 @@ it('counts the multiply-accumulates of the backward pass, too', { timeout: 120_0
   expect(step / forward).toBeLessThan(3.3);
 });
 
-it('a narrow model takes no more: 96 channels, 2 heads', { timeout: 120_000 }, () => {
-  const small = { hiddenSize: 96, numHeads: 2, inputSize: 16, patchSize: 2 };
+it.each([
+  [96, 2],
+  [1152, 16],
+])('narrow models and wide ones take no more: %i channels, %i heads', { timeout: 120_000 }, (hiddenSize, numHeads) => {
+  const sized = { hiddenSize, numHeads, inputSize: 16, patchSize: 2 };
   // From three blocks on, what they all read of the timestep is stored once.
   const [before, after] = [3, 4].map(
-    (depth) => step(PORTABLE, { ...small, depth }).entries.trainStep.dispatches.length,
+    (depth) => step(PORTABLE, { ...sized, depth }, 4).entries.trainStep.dispatches.length,
   );
   expect(after - before).toBeLessThanOrEqual(20);
 });
