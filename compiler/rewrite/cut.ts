@@ -18,6 +18,7 @@ import {
 } from '../ir/index.ts';
 import { attrList, Functional, opDef, opTable, isBijection, isProduct, keepsOrder } from '../ops/index.ts';
 import { acrossReshape, type Stretch } from './stretch.ts';
+import { stretchOf } from './stretches.ts';
 
 export function cut(graph: Graph): Graph {
   const users = usersOf(nodesOf(graph));
@@ -33,10 +34,10 @@ export function cut(graph: Graph): Graph {
     const parts = users.get(whole)!;
     const size = parts.reduce((sum, { type }) => sum + sizeOf(type.shape), 0);
     // Parts that overlap would be computed twice.
-    return size <= sizeOf(whole.type.shape) && parts.every((part) => stretchOf(part) && isOfState(part));
+    return size <= sizeOf(whole.type.shape) && parts.every((part) => stretchIn(part) && isOfState(part));
   };
   return rebuild(graph, opTable, (node, [x], builder) => {
-    const stretch = stretchOf(node);
+    const stretch = stretchIn(node);
     const [whole] = node.inputs;
     if (!stretch || !isComputed(whole) || !isCut(whole)) return undefined;
     const f = new Functional(builder);
@@ -60,11 +61,9 @@ const isAlike = (user: Node, node: Node): boolean =>
   opDef(user.op).kind === 'pointwise' && sameShape(user.type.shape, node.type.shape);
 
 /** What a slice cuts out, if that is a stretch. */
-function stretchOf({ op, inputs, attrs, type: { shape } }: Node): Stretch | undefined {
-  if (op !== 'slice' || attrList(attrs, 'step').some((step) => step !== 1)) return undefined;
-  const axes = shape.flatMap((n, axis) => (n === inputs[0].type.shape[axis] ? [] : [axis]));
-  const [axis] = axes;
-  return axes.length === 1 ? { axis, start: attrList(attrs, 'start')[axis], size: shape[axis] } : undefined;
+function stretchIn(node: Node): Stretch | undefined {
+  const found = stretchOf(node);
+  return found && { axis: found.axis, start: found.from, size: found.to - found.from };
 }
 
 /** A stretch of a value, made of a stretch of what the value is a view of. */

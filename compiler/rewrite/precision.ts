@@ -9,7 +9,7 @@
  * It runs where the gradients are in place already: they are formed of f32 values, and their contractions become f16 alike.
  */
 import { isFloat, nodesOf, rebuild, results, usersOf, type Graph, type GraphBuilder, type Node } from '../ir/index.ts';
-import { attrNumber, opDef, opTable, isSum } from '../ops/index.ts';
+import { opDef, opTable, isSum } from '../ops/index.ts';
 import { packConflicts } from './pack-conflicts.ts';
 import { isApart, isPack, nameOf, noneApart } from './packs.ts';
 import type { ModelContext } from './pass.ts';
@@ -162,7 +162,7 @@ const behindViews = (node: Node): Node => (viewed(node).length === 1 ? behindVie
 
 /** Whether none of the constants in a factor is beyond f16: such a product stays f32. */
 function fitsHalf(node: Node): boolean {
-  if (node.op === 'pad' && Math.abs(attrNumber(node.attrs, 'value')) > MAX_F16) return false;
+  if (Math.abs(opDef(node.op).view?.filler?.(node.attrs) ?? 0) > MAX_F16) return false;
   if (node.op !== 'constant') return viewed(node).every(fitsHalf);
   const { data, value } = node.attrs;
   return data instanceof Float64Array ? data.every((x) => Math.abs(x) <= MAX_F16) : Math.abs(Number(value)) <= MAX_F16;
