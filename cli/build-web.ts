@@ -1,5 +1,6 @@
 /** `ditc build --target web`: a folder for any web server, with a page to begin with. */
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import type { TrainerOptions } from '../library/web/build.ts';
 import { recordOf } from '../runtime/data/dataset.ts';
 import { SAMPLING_ENTRIES } from '../runtime/sample.ts';
@@ -108,7 +109,7 @@ export async function buildForWeb(path: string, options: WebBuildOptions, { term
       terminal.out(
         JSON.stringify({ model: model.model, out, variants: model.variants, seconds: took / 1000 }, null, 2),
       );
-    else terminal.out(report(model, out, (files.get('runtime.js') as string).length, took));
+    else terminal.out(report(model, out, files.get('runtime.js') as string, took));
   } finally {
     spool.discard();
     await checkpoint?.close();
@@ -143,7 +144,7 @@ async function openTrainer(loaded: LoadedModel, path: string, options: WebBuildO
 }
 
 /** What was built, on one screen. */
-function report({ model, variants, weights }: ModelFile, out: string, runtime: number, took: number): string {
+function report({ model, variants, weights }: ModelFile, out: string, runtime: string, took: number): string {
   const sum = (sizes: readonly { bytes: number }[]) => sizes.reduce((total, stored) => total + stored.bytes, 0);
   const rows = variants.map((variant) => {
     const chunks = variant.weights === undefined ? [] : weights[variant.weights].chunks;
@@ -161,7 +162,7 @@ function report({ model, variants, weights }: ModelFile, out: string, runtime: n
   return [
     `${model}  ${plural(variants.length, 'variant')}: a page takes the first that its GPU runs`,
     ...table(rows),
-    `  runtime.js is ${bytes(runtime)}`,
+    `  runtime.js is ${bytes(Buffer.byteLength(runtime))}, ${bytes(gzipSync(runtime).length)} as servers send it (gzip)`,
     `  wrote ${out}/ — serve it and open index.html, such as with: npx http-server ${out}  (${seconds(took)})`,
   ].join('\n');
 }

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 
 /** Their names. */
 export const PAGE_FILES = [
-  ...['index.js', 'index.d.ts', 'index.html', 'page.css', 'page.js'],
+  ...['index.js', 'index.d.ts', 'index.html', 'icon.svg', 'page.css', 'page.js'],
   ...['chart.js', 'draw.js', 'inside.js', 'paint.js', 'shared.js', 'tabs.js', 'train.js'],
 ] as const;
 

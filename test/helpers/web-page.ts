@@ -15,6 +15,7 @@ export const POLICY =
 const TYPES: Record<string, string> = {
   '.js': 'text/javascript',
   '.html': 'text/html',
+  '.svg': 'image/svg+xml',
   '.css': 'text/css',
   '.json': 'application/json',
 };

@@ -17,6 +17,16 @@ export function classesIn(text) {
     });
 }
 
+/** Which step of those that a picture takes is done, and of which pictures where not all are drawn at once. */
+export function placeOf(done, total, count, batch) {
+  const batches = Math.ceil(count / batch);
+  const steps = total / batches;
+  const first = Math.floor((done - 1) / steps) * batch + 1;
+  const last = Math.min(first + batch - 1, count);
+  const which = first === last ? `picture ${first} of ${count}` : `pictures ${first} to ${last} of ${count}`;
+  return `${batches > 1 ? `${which}, ` : ''}step ${((done - 1) % steps) + 1} of ${steps}`;
+}
+
 let canvases = [];
 let stopping;
 
@@ -81,13 +91,14 @@ async function draw(model, kind) {
   $('save').disabled = true;
   say('compiling');
   const start = performance.now();
+  const batch = model.manifest.states.find(({ name }) => name === 'x').shape[0];
   let [taken, painting] = [0];
   const isAll = () => taken === -1;
   const onStep = (done, total, look) => {
     if (!taken) lay(classes, kind);
     taken = done;
     $('bar').value = done / total;
-    say(`step ${done} of ${total}, ${timeText((performance.now() - start) / done)} a step`);
+    say(`${placeOf(done, total, classes.length, batch)}, ${timeText((performance.now() - start) / done)} a step`);
     // What cannot be painted as fast as it is computed is passed over.
     painting ??= look?.()
       .then((seen) => !isAll() && paintAll(canvases, seen, kind.range, seen.first))
