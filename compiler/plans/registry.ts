@@ -8,6 +8,7 @@ import attention from './attention/index.ts';
 import attentionFragments from './attention-fragments/index.ts';
 import attentionGradient from './attention-gradient/index.ts';
 import attentionGradientFragments from './attention-gradient-fragments/index.ts';
+import attentionGradientSubgroup from './attention-gradient-subgroup/index.ts';
 import attentionGradientTiled from './attention-gradient-tiled/index.ts';
 import attentionSubgroup from './attention-subgroup/index.ts';
 import attentionTiled from './attention-tiled/index.ts';
@@ -52,6 +53,7 @@ export const FAMILIES: readonly Family[] = [
   attention,
   attentionGradientFragments,
   attentionGradientTiled,
+  attentionGradientSubgroup,
   attentionGradient,
   scan,
   rowVectors,

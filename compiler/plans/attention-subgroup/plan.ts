@@ -12,6 +12,7 @@ import {
   type Rejection,
 } from '../family.ts';
 import { onlineCost, sizesOf } from '../online-attention.ts';
+import { heldOf } from '../subgroup-scores.ts';
 
 /**
  * Online attention by one subgroup per workgroup: `rows` queries (a multiple of `lanes`) against four keys a lane at a time. A lane
@@ -36,12 +37,6 @@ export const planning: Planning<SubgroupAttentionPlan> = {
   byFours: () => true,
 };
 
-/** Of `width` columns, what a lane owns: so many of a width, four neighbours or single ones. */
-export function columnsOf(width: number, lanes: number): { readonly count: number; readonly each: 1 | 4 } {
-  const each = width % 4 ? 1 : 4;
-  return { count: Math.ceil(width / each / lanes), each };
-}
-
 /** Queries at a time: more are no faster, and compile for longer. */
 const MOST_ROWS = 32;
 
@@ -64,8 +59,7 @@ function candidates(group: Group, device: DeviceSpec): SubgroupAttentionPlan[] {
 function refuses(plan: SubgroupAttentionPlan, group: Group, device: DeviceSpec): string | undefined {
   const { lanes, rows } = plan;
   // Each row's scores and output.
-  const { count, each } = columnsOf(sizesOf(group).e, lanes);
-  const held = rows * (4 + count * each);
+  const held = 4 * rows + heldOf(sizesOf(group).e, plan);
   const bad =
     badCount({ lanes, rows }) ?? badRegisters(held) ?? badMemory(16 * rows * lanes, device) ?? badLanes(lanes, device);
   if (bad) return bad;

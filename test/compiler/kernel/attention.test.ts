@@ -56,11 +56,12 @@ function expectRight(graph: Graph, device: DeviceSpec): string[] {
   return scheduled.regions.map(({ plan }) => plan.family);
 }
 
-describe.each<[string, DeviceSpec, string]>([
-  ['workgroups of a GPU', PORTABLE, 'attention'],
-  ['workgroups of a software device', software(), 'attention'],
-  ['subgroups of 8', software(8), 'attention-subgroup'],
-])('by %s', (_, device, family) => {
+describe.each<[string, DeviceSpec, string, string]>([
+  ['workgroups of a GPU', PORTABLE, 'attention', 'attention-gradient'],
+  ['workgroups of a software device', software(), 'attention', 'attention-gradient'],
+  ['subgroups of 4', software(4), 'attention-subgroup', 'attention-gradient-subgroup'],
+  ['subgroups of 8', software(8), 'attention-subgroup', 'attention-gradient-subgroup'],
+])('by %s', (_, device, family, derivatives) => {
   it.each([
     { cap: undefined, masked: false, biased: false },
     { cap: undefined, masked: true, biased: true },
@@ -72,7 +73,7 @@ describe.each<[string, DeviceSpec, string]>([
   ])('cap $cap, mask $masked, bias $biased', (options) => {
     const families = expectRight(attentionGraph(options), device);
     expect(families).toContain(family);
-    expect(families).toContain('attention-gradient');
+    expect(families).toContain(derivatives);
   });
 
   it('a query whose scores are all −∞ sees all keys alike, with no mask or bias either; one that is NaN spoils its own row', () => {
@@ -111,13 +112,13 @@ describe('by subgroups whose caches hold next to nothing', () => {
     (options) => {
       const families = expectRight(attentionGraph(options), device);
       expect(families).toContain('attention-subgroup');
-      expect(families).not.toContain('attention-gradient');
+      expect(families).not.toContain('attention-gradient-subgroup');
     },
   );
 
   it('scores are not stored where they are more', () => {
     expect(expectRight(attentionGraph({ keys: 85, masked: false, biased: false }), device)).toContain(
-      'attention-gradient',
+      'attention-gradient-subgroup',
     );
   });
 });

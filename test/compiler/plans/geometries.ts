@@ -75,6 +75,7 @@ export const GEOMETRIES: Readonly<Record<string, Readonly<Record<string, readonl
   'attention-gradient-fragments': FRAGMENTS,
   'attention-tiled': BLOCKS,
   'attention-gradient-tiled': BLOCKS,
+  'attention-gradient-subgroup': { lanes: [4, 8], rows: [4, 8, 12, 16] },
   'attention-gradient': { lanes: [3, 64, 512], unrolled: [4, 6, 80], rolled: [false] },
 };
 

@@ -65,7 +65,7 @@ describe.each([PORTABLE, HARDWARE, { ...bySubgroups(8), cacheBytes: 0 }])('atten
 describe.each([
   { family: 'attention-gradient', device: PORTABLE },
   { family: 'attention-gradient-tiled', device: HARDWARE },
-  { family: 'attention-gradient', device: { ...bySubgroups(8), cacheBytes: 0 } },
+  { family: 'attention-gradient-subgroup', device: { ...bySubgroups(8), cacheBytes: 0 } },
   // What the caches hold is computed by products.
   { family: 'product-subgroup', device: bySubgroups(8) },
 ])('the derivatives of attention by $family on $device.name', ({ family, device }) => {
