@@ -38,7 +38,7 @@ export function inputSpecs(graph: Graph, classes: ReadonlyMap<string, number> = 
 /** The ranges of a graph's integer inputs, by name; an input that may be anything has none. */
 export function inputRanges(graph: Graph): Map<string, Range> {
   const asked = new Map<Node, Asked>();
-  for (const node of nodesOf(graph).reverse()) {
+  for (const node of [...nodesOf(graph)].reverse()) {
     const range = asked.get(node) ?? { all: ANY };
     for (const [input, range_] of asksOf(node, range)) {
       const { all, some } = asked.get(input) ?? { all: ANY };

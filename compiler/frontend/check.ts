@@ -2,7 +2,7 @@
 import type { ts } from 'ts-morph';
 import * as functions from '../dsl/functions.ts';
 import { DitcError } from '../ir/index.ts';
-import { morph } from './morph.ts';
+import { typescript } from './morph.ts';
 import type { OpenedModel } from './project.ts';
 import { fixOfStep } from './step-result.ts';
 
@@ -21,7 +21,7 @@ export class ModelTypeError extends DitcError {
 
 /** Throws a ModelTypeError when the opened files have errors. As tsc does, syntax errors hide type errors. */
 export function checkTypes({ program, sources }: OpenedModel, cwd: string, display: (file: string) => string): void {
-  const { ts } = morph();
+  const ts = typescript();
   const syntax = sources.flatMap((source) => program.getSyntacticDiagnostics(source));
   const found: readonly ts.Diagnostic[] = syntax.length
     ? syntax

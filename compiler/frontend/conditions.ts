@@ -2,12 +2,12 @@
 import type { ts } from 'ts-morph';
 import { DitcError } from '../ir/index.ts';
 import { placeOf } from './check.ts';
-import { morph } from './morph.ts';
+import { typescript } from './morph.ts';
 import type { OpenedModel } from './project.ts';
 
 /** Throws a DitcError `condition` at the first tensor that decides something. */
 export function checkConditions({ program, sources }: OpenedModel, display: (file: string) => string): void {
-  const { ts } = morph();
+  const ts = typescript();
   const checker = program.getTypeChecker();
   const visit = (node: ts.Node, file: ts.SourceFile): void => {
     const condition = conditionOf(ts, node);

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import type { ts } from 'ts-morph';
-import { morph } from './morph.ts';
+import { typescript } from './morph.ts';
 import { isCompilerFile } from './paths.ts';
 import { compilerOptions, type OpenedModel } from './project.ts';
 
@@ -15,7 +15,7 @@ export interface Dependencies {
 
 /** What the files of an opened model and their imports are. The compiler's own files are known by other means. */
 export function dependenciesOf({ program }: OpenedModel): Dependencies {
-  const { ts } = morph();
+  const ts = typescript();
   const files = new Map<string, string>();
   const absent = new Set<string>();
   const options = compilerOptions();

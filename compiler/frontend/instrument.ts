@@ -10,7 +10,7 @@
  * variable (the engine names them after it).
  */
 import type { ts } from 'ts-morph';
-import { morph } from './morph.ts';
+import { typescript } from './morph.ts';
 
 /** Parameters of the function an instrumented file becomes. */
 export const HOOK_NAMES = { at: '__ditc_at', bind: '__ditc_bind', bindAll: '__ditc_bindAll', meta: '__ditc_meta' };
@@ -21,7 +21,7 @@ export function instrument(display: string): ts.TransformerFactory<ts.SourceFile
 }
 
 class Instrumenter {
-  private readonly ts = morph().ts;
+  private readonly ts = typescript();
   private readonly factory: ts.NodeFactory;
   private readonly context: ts.TransformationContext;
   private readonly source: ts.SourceFile;

@@ -1,7 +1,7 @@
 /** Opens a model file and all it imports as a TypeScript program, configured as this package's own tsconfig is. */
 import { existsSync } from 'node:fs';
 import type { Project, ts } from 'ts-morph';
-import { morph } from './morph.ts';
+import { morph, typescript } from './morph.ts';
 import { CODE_ROOT, DSL_INDEX, isCompilerFile, isPackageModel, PACKAGE_ROOT } from './paths.ts';
 
 /** What a model file may use beyond the language: no @types package is opened, so that checking stays fast. */
@@ -13,7 +13,7 @@ interface ImportMeta { readonly url: string; readonly filename: string; readonly
 const AMBIENT_FILE = `${PACKAGE_ROOT}/compiler/frontend/ambient.d.ts`;
 
 export function compilerOptions(): ts.CompilerOptions {
-  const { ts } = morph();
+  const ts = typescript();
   return {
     target: ts.ScriptTarget.ES2022,
     lib: ['lib.es2023.d.ts'],
@@ -108,7 +108,7 @@ export type Resolver = (specifier: string, from: string) => string | undefined;
 
 /** Resolves imports as the type checker does. */
 export function moduleResolver(): Resolver {
-  const { ts } = morph();
+  const ts = typescript();
   const options = compilerOptions();
   const host = withoutSources(ts.sys);
   const cache = ts.createModuleResolutionCache(PACKAGE_ROOT, (name) => name, options);

@@ -1,7 +1,7 @@
 /** One user file made runnable: instrumented, without types, as the body of a CommonJS function, with its source map. */
 import { originalPositionFor, TraceMap } from '@jridgewell/trace-mapping';
 import { instrument } from './instrument.ts';
-import { morph } from './morph.ts';
+import { typescript } from './morph.ts';
 
 export interface Unit {
   readonly file: string;
@@ -16,7 +16,7 @@ export interface Unit {
 export const SCHEME = 'ditc:';
 
 export function compileUnit(file: string, text: string, display: string): Unit {
-  const { ts } = morph();
+  const ts = typescript();
   const { outputText, sourceMapText } = ts.transpileModule(text, {
     fileName: file,
     compilerOptions: {

@@ -73,9 +73,16 @@ function inUsersWords(error: DitcError, inputs: readonly Node[]): DitcError {
 /** How the text form tells a copy from what it repeats: `matmul#1`. */
 export const copyMark = (copy?: number): string => (copy === undefined ? '' : `#${copy}`);
 
+const attrsKeys = new WeakMap<Attrs, string>();
+
+/** Passes rebuild a graph with the attributes that its nodes have: their text is made once. */
 export function attrsKey(attrs: Attrs): string {
+  const known = attrsKeys.get(attrs);
+  if (known !== undefined) return known;
   const keys = Object.keys(attrs).sort();
-  return keys.length ? `{${keys.map((k) => `${k}=${attrKey(attrs[k])}`).join(';')}}` : '';
+  const text = keys.length ? `{${keys.map((k) => `${k}=${attrKey(attrs[k])}`).join(';')}}` : '';
+  attrsKeys.set(attrs, text);
+  return text;
 }
 
 function attrKey(value: AttrValue): string {
@@ -129,8 +136,18 @@ export const results = (graph: Graph): Node[] => [
   ...graph.updates.map((u) => u.node),
 ];
 
-/** Every node the results need, inputs and updated state included, in topological order. */
-export function nodesOf(graph: Graph): Node[] {
+const nodesOfGraphs = new WeakMap<Graph, readonly Node[]>();
+
+/** Every node the results need, inputs and updated state included, in topological order. A graph does not change: they are found once. */
+export function nodesOf(graph: Graph): readonly Node[] {
+  const known = nodesOfGraphs.get(graph);
+  if (known) return known;
+  const nodes = findNodes(graph);
+  nodesOfGraphs.set(graph, nodes);
+  return nodes;
+}
+
+function findNodes(graph: Graph): readonly Node[] {
   const seen = new Set<Node>();
   const stack = [...graph.inputs, ...graph.updates.map((u) => u.state), ...results(graph)];
   while (stack.length) {

@@ -12,9 +12,14 @@ import type { Rule } from './rule.ts';
 
 const FOLDER = new URL('rules/', import.meta.url);
 
-function rulesIn(file: string): Rule[] {
+const read = new Map<string, readonly Rule[]>();
+
+/** The rules of a file of the folder, read once. */
+function rulesIn(file: string): readonly Rule[] {
   const url = new URL(file, FOLDER);
-  return parseRules(readFileSync(url, 'utf8'), fileURLToPath(url));
+  const rules = read.get(file) ?? parseRules(readFileSync(url, 'utf8'), fileURLToPath(url));
+  read.set(file, rules);
+  return rules;
 }
 
 /** Every rule there is, by file and then in the order written. */
