@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { builtinModules } from 'node:module';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { cyclesIn, filesUnder, importGraph, importsOf, ROOT, type Import } from './helpers/imports.ts';
+import { cyclesIn, filesUnder, importGraph, importsIn, importsOf, ROOT, type Import } from './helpers/imports.ts';
 
 const MAX_LINES = 350;
 
@@ -105,7 +105,7 @@ describe('imports', () => {
     ['runtime/x.ts', `import { readFile } from 'fs/promises'`, 'runtime/node/'],
     ['runtime/checkpoint/x.ts', `import { a } from '../node/file.ts'`, 'a page cannot'],
   ])('%s: %s is wrong', (file, text, why) => {
-    expect(importsOf(file, text).map(wrong)[0]).toContain(why);
+    expect(importsIn(file, text).map(wrong)[0]).toContain(why);
   });
 
   it.each([
@@ -118,7 +118,7 @@ describe('imports', () => {
     ['runtime/node/x.ts', `import { readFile } from 'node:fs/promises'; import { a } from '../device.ts'`],
     ['cli/x.ts', `import { a } from '../compiler/ir/index.ts'; import { b } from '../runtime/device.ts'`],
   ])('%s: %s is right', (file, text) => {
-    expect(importsOf(file, text).map(wrong).filter(Boolean)).toEqual([]);
+    expect(importsIn(file, text).map(wrong).filter(Boolean)).toEqual([]);
   });
 });
 

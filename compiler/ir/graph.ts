@@ -42,7 +42,7 @@ export class GraphBuilder {
     const known = this.interned.get(key);
     if (known) return known;
     const loc = like?.loc ?? this.location();
-    const type = this.infer(op, inputs, attrs, loc);
+    const type = like && isAlike(like, op, inputs, attrs) ? like.type : this.infer(op, inputs, attrs, loc);
     const node: Node = { id: this.nextId++, op, inputs, attrs, type, copy, name: like?.name, loc };
     this.interned.set(key, node);
     owners.set(node, this);
@@ -58,6 +58,13 @@ export class GraphBuilder {
     }
   }
 }
+
+/** Whether a node is the same op of values of the same types: its type is known then. */
+const isAlike = (node: Node, op: string, inputs: readonly Node[], attrs: Attrs): boolean =>
+  node.op === op &&
+  node.attrs === attrs &&
+  node.inputs.length === inputs.length &&
+  node.inputs.every(({ type }, i) => type === inputs[i].type);
 
 /** Type rules call their operands x and y; the user has names for them. */
 function inUsersWords(error: DitcError, inputs: readonly Node[]): DitcError {

@@ -22,13 +22,22 @@ export function filesUnder(folder: string, extensions: RegExp): string[] {
     .sort();
 }
 
-/** What a file imports, types included. */
-export function importsOf(file: string, text = readFileSync(join(ROOT, file), 'utf8')): Import[] {
-  const source = ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true);
+const known = new Map<string, readonly Import[]>();
+
+/** What a file imports, types included; it is read once. */
+export function importsOf(file: string): readonly Import[] {
+  const imports = known.get(file) ?? importsIn(file, readFileSync(join(ROOT, file), 'utf8'));
+  known.set(file, imports);
+  return imports;
+}
+
+/** What a file of that text would import. */
+export function importsIn(file: string, text: string): readonly Import[] {
+  const source = ts.createSourceFile(file, text, ts.ScriptTarget.Latest);
   const found: Import[] = [];
   const add = (specifier: ts.Node | undefined, typeOnly: boolean) => {
     if (!specifier || !ts.isStringLiteralLike(specifier)) return;
-    const line = source.getLineAndCharacterOfPosition(specifier.getStart()).line + 1;
+    const line = source.getLineAndCharacterOfPosition(specifier.getStart(source)).line + 1;
     found.push({ from: file, line, to: resolve(file, specifier.text), typeOnly });
   };
   const visit = (node: ts.Node): void => {
@@ -36,9 +45,11 @@ export function importsOf(file: string, text = readFileSync(join(ROOT, file), 'u
     else if (ts.isExportDeclaration(node)) add(node.moduleSpecifier, node.isTypeOnly);
     else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) add(node.argument.literal, true);
     else if (ts.isCallExpression(node) && isLoad(node.expression)) add(node.arguments[0], false);
-    ts.forEachChild(node, visit);
+    if (isDeep) ts.forEachChild(node, visit);
   };
-  visit(source);
+  // Inside of statements imports are calls, of types too.
+  const isDeep = /\b(import|require)\b\W*\(/.test(text);
+  ts.forEachChild(source, visit);
   return found;
 }
 
