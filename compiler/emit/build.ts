@@ -173,6 +173,7 @@ class Emitter {
       from: this.resources.of(node, entry),
       bytes: byteSize(state.type),
     }));
+    const anew = statesSetAnew(entry.traced);
     const bytes = (list: readonly Declared[]) => list.reduce((sum, p) => sum + byteSize(p.node.type), 0);
     return {
       inputs: inputSpecs(entry.traced, entry.classes),
@@ -181,7 +182,7 @@ class Emitter {
       paramCount: entry.params.reduce((sum, p) => sum + sizeOf(p.node.type.shape), 0),
       dispatches,
       updates,
-      changes: graph.updates.map(({ state }) => changeOf(state, statesSetAnew(entry.traced))),
+      changes: graph.updates.map(({ state }) => changeOf(state, anew)),
       ...(entry.parts && { parts: entry.parts }),
       ...(entry.prelude && { prelude: entry.prelude }),
       ...(entry.startedBy && Object.keys(entry.startedBy).length && { startedBy: entry.startedBy }),

@@ -39,9 +39,10 @@ function startedBy({ graph }: TracedEntry, candidates: readonly TracedEntry[]): 
 /** The states that an entry begins. */
 function begun({ graph, states }: TracedEntry): string[] {
   const zeros = new Set(states.filter(({ init }) => init.kind === 'zeros').map(({ node }) => node));
+  const kept = dependent(graph.updates.map(({ node }) => node));
   return graph.updates.flatMap(({ state, node }) => {
     const same = node.op === 'constant' && node.attrs.value === 0;
-    const begins = zeros.has(state) && !same && isAnew(node);
+    const begins = zeros.has(state) && !same && !kept.has(node);
     return begins ? [nameOf(state)] : [];
   });
 }
@@ -55,11 +56,19 @@ function statesRead({ name, outputs, updates }: Graph): Set<string> {
 
 const nameOf = ({ attrs }: Node): string => String(attrs.name);
 
-/** Whether a value is what it is whatever the states are. */
-const isAnew = (node: Node): boolean => !nodesOf(valueOf(node)).some(({ op }) => op === 'state');
-
 /** The states that an entry sets anew: what they were before is of no account. */
-export const statesSetAnew = ({ updates }: Graph): ReadonlySet<string> =>
-  new Set(updates.filter(({ state, node }) => state.op === 'state' && isAnew(node)).map(({ state }) => nameOf(state)));
+export function statesSetAnew({ updates }: Graph): ReadonlySet<string> {
+  const kept = dependent(updates.map(({ node }) => node));
+  return new Set(
+    updates.filter(({ state, node }) => state.op === 'state' && !kept.has(node)).map(({ state }) => nameOf(state)),
+  );
+}
 
-const valueOf = (node: Node): Graph => ({ name: '', inputs: [], outputs: [{ name: '', node }], updates: [] });
+/** Of these values and what they are computed from, what depends on a state; found in one walk, for entries that train set a state a parameter. */
+function dependent(values: readonly Node[]): ReadonlySet<Node> {
+  const outputs = values.map((node) => ({ name: '', node }));
+  const found = new Set<Node>();
+  for (const node of nodesOf({ name: '', inputs: [], outputs, updates: [] }))
+    if (node.op === 'state' || node.inputs.some((input) => found.has(input))) found.add(node);
+  return found;
+}
