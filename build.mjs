@@ -25,7 +25,7 @@ copySwiftShader();
 
 /** What the code reads at run time: rules, device specs, parts of pages. */
 function copyAssets(folder) {
-  const asset = (name) => /\.(rules|json|m?js|css|html|d\.ts)$/.test(name);
+  const asset = (name) => /\.(rules|json|m?js|css|html|svg|d\.ts)$/.test(name);
   for (const entry of readdirSync(at(folder), { recursive: true, withFileTypes: true })) {
     if (!entry.isFile() || !asset(entry.name)) continue;
     const from = join(entry.parentPath ?? entry.path, entry.name);

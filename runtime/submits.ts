@@ -9,8 +9,21 @@ const MAX_IN_FLIGHT = 4;
 /** Dispatches of a submit: a loop of many short turns takes several, so that the device begins while the others are encoded. */
 const MOST_DISPATCHES = 4096;
 
-/** Lets timers, signals and what a page hears have their turn, also where the device is faster than the host. */
-const timers = () => new Promise((resolve) => setTimeout(resolve));
+/**
+ * Lets timers, signals and what a page hears have their turn, also where the device is faster than the host. Not by a timer: browsers hold
+ * those of hidden tabs back, for up to a minute.
+ */
+const breathe = () =>
+  new Promise<void>((resolve) => {
+    if (typeof setImmediate === 'function') return void setImmediate(resolve);
+    const { port1, port2 } = new MessageChannel();
+    const heard = () => {
+      port1.close();
+      resolve();
+    };
+    Object.assign(port1, { onmessage: heard });
+    port2.postMessage(undefined);
+  });
 
 export class Submits {
   readonly #device: GPUDevice;
@@ -35,19 +48,21 @@ export class Submits {
 
   /**
    * Waits until another run may be queued, and meanwhile submits more of one that is long, as the device gets on with it: memory for its
-   * commands stays bounded, and the host is free. `check` throws where there is nothing to go on with: then the rest is dropped.
+   * commands stays bounded, and the host is free. What `check` throws may be of another run: the rest is submitted all the same, unless the
+   * device is lost.
    */
   async room(check: () => void): Promise<void> {
     try {
       while (this.#rest || this.#inFlight.length > MAX_IN_FLIGHT) {
         if (this.#inFlight.length > MAX_IN_FLIGHT) await this.#inFlight.shift();
-        if (this.#rest) await timers();
+        if (this.#rest) await breathe();
         check();
         if (this.#advance()) this.#inFlight.push(this.#device.queue.onSubmittedWorkDone().catch(() => {}));
       }
       check();
     } catch (error) {
-      this.drop();
+      if ((error as { code?: unknown }).code === 'device-lost') this.drop();
+      else this.finish();
       throw error;
     }
   }
@@ -71,16 +86,17 @@ export class Submits {
   /** Stops after each submit but the last. */
   *#pieces(runs: readonly Turns[], replays: ReadonlyMap<string, Replay>): Generator<void> {
     const began = performance.now();
+    // Of one that waits for others, a host that is late to hear of those does not know when it began.
+    const isAlone = !this.#pending && runs.length === 1;
     const writer = new Writer(this.#device, this.#slices);
     for (const run of runs) yield* written(run, replays, writer);
     writer.end();
-    this.#inFlight.push(this.#measured(runs, began));
+    this.#inFlight.push(this.#measured(runs, isAlone ? began : undefined));
   }
 
   /** The end of what was submitted, however it ends: losing the device rejects what was under way, and is reported elsewhere. */
-  async #measured(runs: readonly Turns[], began: number): Promise<void> {
-    // Of one that waits for others, a host that is late to hear of those does not know when it began.
-    const isAlone = !this.#pending++ && runs.length === 1;
+  async #measured(runs: readonly Turns[], began: number | undefined): Promise<void> {
+    this.#pending++;
     try {
       await this.#device.queue.onSubmittedWorkDone();
     } catch {
@@ -88,7 +104,7 @@ export class Submits {
     } finally {
       this.#pending--;
     }
-    if (isAlone) this.#slices.tookTogether(timesIn(runs[0]), performance.now() - began);
+    if (began !== undefined) this.#slices.tookTogether(timesIn(runs[0]), performance.now() - began);
   }
 }
 

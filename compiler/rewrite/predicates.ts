@@ -43,8 +43,8 @@ function firstProducts(value: Node, { users }: Surroundings): Set<Node> {
     for (const user of users.get(stack.pop()!) ?? []) {
       if (seen.has(user)) continue;
       seen.add(user);
+      if (isProduct(user)) products.add(user);
       const { kind } = opDef(user.op);
-      if (kind === 'contract' || multipliesRows(user)) products.add(user);
       if (kind === 'view' || kind === 'pointwise') stack.push(user);
     }
   }
@@ -57,16 +57,22 @@ const sourcesOf = (value: Node): Node[] => {
   return value.op === 'constant' && typeof value.attrs.value === 'number' ? [] : [value];
 };
 
-/** Whether views and pointwise ops make a value of what reduces rows, or of an op that stands for such. */
-function isOfStatistics(value: Node): boolean {
+/** Whether views and pointwise ops alone make a value of one that is such. */
+function isMadeOf(value: Node, isSuch: (node: Node) => boolean): boolean {
   const seen = new Set([value]);
   for (const node of seen) {
+    if (isSuch(node)) return true;
     const { kind } = opDef(node.op);
-    if (kind === 'reduce' || (kind === 'composite' && !multipliesRows(node))) return true;
     if (kind === 'view' || kind === 'pointwise') node.inputs.forEach((input) => seen.add(input));
   }
   return false;
 }
+
+const isProduct = (node: Node): boolean => opDef(node.op).kind === 'contract' || multipliesRows(node);
+
+/** What reduces rows, or an op that stands for such. */
+const isStatistic = (node: Node): boolean =>
+  opDef(node.op).kind === 'reduce' || (opDef(node.op).kind === 'composite' && !multipliesRows(node));
 
 function areReadTogether(values: readonly Node[], around: Surroundings): boolean {
   const [first, ...others] = values.map((value) => firstProducts(value, around));
@@ -90,6 +96,13 @@ export const PREDICATES: Readonly<Record<string, Predicate>> = {
     obstacle(values) {
       const value = values.find((v) => sourcesOf(v).some(({ op }) => op === 'softmax'));
       return value && `${labelOf(value)} is of a softmax`;
+    },
+  },
+  of_product: {
+    doc: 'Each value is made of a product by views and pointwise ops alone, as the scores of attention are.',
+    obstacle(values) {
+      const value = values.find((v) => !isMadeOf(v, isProduct));
+      return value && `${labelOf(value)} is of no product`;
     },
   },
   no_update: {
@@ -161,14 +174,14 @@ export const PREDICATES: Readonly<Record<string, Predicate>> = {
   not_normalised: {
     doc: 'No value is made of statistics of its rows: a product computes these of its own rows, and not of values side by side.',
     obstacle(values) {
-      const value = values.find(isOfStatistics);
+      const value = values.find((v) => isMadeOf(v, isStatistic));
       return value && `${labelOf(value)} is normalised by its rows`;
     },
   },
   normalised: {
     doc: 'Each value is made of statistics of its rows: several products of it would each compute these, or read it from memory.',
     obstacle(values) {
-      const value = values.find((v) => !isOfStatistics(v));
+      const value = values.find((v) => !isMadeOf(v, isStatistic));
       return value && `${labelOf(value)} is not normalised by its rows`;
     },
   },

@@ -199,12 +199,12 @@ class Loading {
   }
 
   async #downloads({ code }: Variant, weights?: StoredTensors): Promise<Downloads> {
-    const { base, options } = this;
+    const { base, model, options } = this;
     const files = [code, ...(weights?.chunks ?? [])];
     const totalBytes = files.reduce((sum, { bytes }) => sum + bytes, 0);
     this.#done = { ...this.#done, bytes: 0, totalBytes };
     const onBytes = (bytes: number) => this.#tell('download', { bytes: this.#done.bytes + bytes });
-    const store = await openStore(files, (note) => this.#note(note));
+    const store = await openStore(files, { base, model }, (note) => this.#note(note));
     return { base, signal: options.signal, patience: options.patience ?? PATIENCE, onBytes, store };
   }
 

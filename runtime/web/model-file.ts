@@ -59,6 +59,13 @@ export interface ModelFile {
   readonly training?: StoredTraining;
 }
 
+/** All files that it names, of all variants. */
+export const filesOf = ({ variants, weights, training }: ModelFile): StoredFile[] => [
+  ...variants.map(({ code }) => code),
+  ...Object.values(weights).flatMap(({ chunks }) => chunks),
+  ...(training ? [...training.images, ...training.labels] : []),
+];
+
 /** A data set, and what a checkpoint says of a training on it. */
 export interface StoredTraining {
   /** Bytes of all examples: pixels, or f32 values. */

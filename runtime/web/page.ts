@@ -9,6 +9,13 @@ export interface Folder {
   getDirectoryHandle(name: string, options: { readonly create: boolean }): Promise<Folder>;
   getFileHandle(name: string, options?: { readonly create: boolean }): Promise<FileHandle>;
   removeEntry(name: string): Promise<void>;
+  keys(): AsyncIterable<string>;
+}
+
+interface LockOptions {
+  readonly signal?: AbortSignal;
+  readonly mode?: 'shared';
+  readonly ifAvailable?: true;
 }
 
 interface Page {
@@ -18,7 +25,8 @@ interface Page {
     readonly gpu?: GPU;
     readonly userAgent?: string;
     readonly locks?: {
-      request<T>(name: string, options: { readonly signal: AbortSignal }, work: () => Promise<T>): Promise<T>;
+      /** `work` is given no lock where that is not to be waited for. */
+      request<T>(name: string, options: LockOptions, work: (lock: object | null) => Promise<T>): Promise<T>;
     };
     readonly storage?: {
       estimate(): Promise<{ quota?: number; usage?: number }>;

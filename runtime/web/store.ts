@@ -1,6 +1,7 @@
 /** Files kept between visits, by their digest, in the page's own file system (OPFS): weights are downloaded once. */
-import type { StoredFile } from './model-file.ts';
+import type { ModelFile, StoredFile } from './model-file.ts';
 import { page, type Folder } from './page.ts';
+import { sweep } from './sweep.ts';
 
 export interface Store {
   get(key: string): Promise<Uint8Array<ArrayBuffer> | undefined>;
@@ -9,19 +10,29 @@ export interface Store {
 
 const FOLDER = 'ditc';
 
+/** Whose files are kept: each address has a folder of its own. */
+export interface Owner {
+  readonly base: URL;
+  readonly model: ModelFile;
+}
+
 /**
  * Where files may be kept; undefined where the browser has no such place. The model loads all the same, and `onNote` is told, once, that
  * the next visit downloads again.
  */
 export async function openStore(
   files: readonly StoredFile[],
+  { base, model }: Owner,
   onNote: (note: string) => void,
 ): Promise<Store | undefined> {
   const storage = page.navigator?.storage;
   if (!storage?.getDirectory) return undefined;
   try {
+    const name = encodeURIComponent(base.href);
+    const all = await (await storage.getDirectory()).getDirectoryHandle(FOLDER, { create: true });
+    const folder = await all.getDirectoryHandle(name, { create: true });
+    await sweep(folder, name, model);
     const { quota = 0, usage = 0 } = await storage.estimate();
-    const folder = await (await storage.getDirectory()).getDirectoryHandle(FOLDER, { create: true });
     const room = quota - usage;
     const bytes = await missingBytes(folder, files);
     const hasRoom = !bytes || room > bytes;

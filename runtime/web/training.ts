@@ -30,7 +30,8 @@ export async function openTrainer(
 ): Promise<Trainer> {
   const base = new URL(`${String(from).replace(/\/?$/, '/')}`, page.location?.href);
   const { signal, patience = PATIENCE } = options;
-  const { training } = (await downloadJson('model.json', { base, signal, patience })) as ModelFile;
+  const model = (await downloadJson('model.json', { base, signal, patience })) as ModelFile;
+  const { training } = model;
   if (!training) {
     const fix = 'build it with ditc build --target web --data';
     throw new RuntimeError({ code: 'entry', where: base.href, what: 'no data to train on came with it', fix });
@@ -39,7 +40,7 @@ export async function openTrainer(
   const totalBytes = bytesOf(files);
   let bytes = 0;
   const onBytes = (more: number) => onData?.((bytes += more), totalBytes);
-  const store = await openStore(files, (note) => options.onNote?.(note));
+  const store = await openStore(files, { base, model }, (note) => options.onNote?.(note));
   const downloads = { base, signal, patience, onBytes, store };
   const [images, labels] = [await whole(training.images, downloads), await whole(training.labels, downloads)];
   const data = {

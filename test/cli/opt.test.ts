@@ -97,7 +97,7 @@ describe('opt', () => {
     expect(out).toContain('softmax(s·t∘(Q·Kᵀ) + B + C)·V');
     const groups = JSON.parse((await ditc(['opt', '--list', '--json'])).out);
     expect(groups[1].passes.map(({ name }: { name: string }) => name)).toContain('fuse-epilogues');
-    expect(groups[2].passes[0].name).toBe('online_attention');
+    expect(groups[2].passes.map(({ name }: { name: string }) => name)).toContain('online_attention');
   });
 
   it.each([

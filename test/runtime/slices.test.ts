@@ -181,6 +181,35 @@ describe('a run', () => {
   });
 });
 
+/** Of runs on a device that computes nothing, and that errs while they are on their way. */
+describe('an error of something else on the device', () => {
+  it('is told, and what was begun is submitted whole: a prelude that counts as run has run', async () => {
+    const found = await findAdapter({ prefer: 'null' });
+    const open = await openDevice(found.adapter, found.spec);
+    const { manifest, wgsl } = sum();
+    const { forward } = manifest.entries;
+    const long = forward.dispatches.map((each) => ({ ...each, macs: 40 * GIGA }));
+    const entries = {
+      fill: { ...forward, outputs: [], dispatches: Array(100).fill(long).flat() },
+      forward: { ...forward, prelude: 'fill' },
+    };
+    const program = await Program.create(open.device, artefact({ ...manifest, entries }, Object.fromEntries(wgsl)));
+    program.write('a', ramp());
+    program.write('b', ramp());
+    let told: unknown;
+    const first = await callsOf(async () => {
+      const running = program.run('forward').catch((error: { code: unknown }) => (told = error.code));
+      setTimeout(() => open.device.createBuffer({ size: 16, usage: 0xffff }));
+      await running;
+    });
+    expect([told, first.dispatchWorkgroups]).toEqual(['gpu-error', 202]);
+    expect((await callsOf(() => program.run('forward'))).dispatchWorkgroups).toBe(2);
+    program.close();
+    open.close();
+    found.close();
+  });
+});
+
 describe('a loop of many turns', () => {
   const TURNS = 30_000;
 

@@ -123,6 +123,33 @@ describe.skipIf(!command)('a page in Chromium', { timeout: TIMEOUT }, () => {
     await second.close();
   });
 
+  it('removes what an earlier build left once no other tab is open', async () => {
+    const STALE = 'of-an-earlier-build';
+    const inFolders = (work: string) => `(async () => {
+      const all = await (await navigator.storage.getDirectory()).getDirectoryHandle('ditc');
+      const names = [];
+      for await (const folder of all.values()) { ${work} }
+      return names.sort();
+    })()`;
+    const names = (tab: Tab) =>
+      tab.run<string[]>(inFolders('for await (const name of folder.keys()) names.push(name);'));
+    const first = await open();
+    expect(await failure(first, LOAD)).toEqual({ code: 'none' });
+    const kept = await names(first);
+    await first.run(inFolders(`await folder.getFileHandle('${STALE}', { create: true });`));
+    const second = await open(first.context);
+    expect(await failure(second, LOAD)).toEqual({ code: 'none' });
+    expect(await names(second)).toContain(STALE);
+    await first.close();
+    await second.close();
+    const before = server.requests.length;
+    const next = await open(first.context);
+    expect(await failure(next, LOAD)).toEqual({ code: 'none' });
+    expect(await names(next)).toEqual(kept);
+    expect(server.requests.slice(before).filter(isWeights)).toEqual([]);
+    await next.close();
+  });
+
   it('loads where nothing can be kept, and says so', async () => {
     const tab = await open();
     await tab.send('Storage.overrideQuotaForOrigin', { origin: server.url.replace(/\/$/, ''), quotaSize: 1000 });
@@ -209,11 +236,21 @@ describe.skipIf(!command)('a page in Chromium', { timeout: TIMEOUT }, () => {
       const steps = trainer.step;
       await trainer.train({ steps: 3, onStep: ({ loss }) => again.push(loss) });
       window.bad = await trainer.restore('other', file.slice(0, 100)).catch((error) => error.code);
+
+      // The GPU is lost in the middle: it is opened anew, and the training goes on from what it kept, by the same losses.
+      await trainer.restore('0000003.safetensors', file);
+      const after = [];
+      await trainer.train({ steps: 3, onStep: ({ step, loss }) => {
+        after[step] = loss;
+        if (step === 5 && !window.lost) (window.lost = true), trainer.model.program.device.destroy();
+      } });
+      window.after = after.filter((loss) => loss !== undefined);
       return { checkpoint: [...file], losses, again, steps };
     })()`);
     expect(page.steps).toBe(3);
     expect(page.again).toEqual(page.losses);
     expect(await tab.run('bad')).toBe('truncated');
+    expect(await tab.run('[lost, ...after]')).toEqual([true, ...page.losses]);
     await tab.close();
 
     const bytes = Uint8Array.from(page.checkpoint);

@@ -1,5 +1,7 @@
 /** What a page keeps between visits, in a file system of the test's own with so much room. */
 import { afterEach, expect, it, vi } from 'vitest';
+import type { ModelFile, StoredFile } from '../../runtime/web/model-file.ts';
+import { page } from '../../runtime/web/page.ts';
 import { openStore, type Store } from '../../runtime/web/store.ts';
 
 const FILE = { file: 'weights/a', bytes: 600, sha256: 'a' };
@@ -28,16 +30,44 @@ function browser(quota: number, stored = new Map<string, Uint8Array>()) {
       return handle(name);
     },
     removeEntry: async (name: string) => void stored.delete(name),
+    async *keys() {
+      yield* [...stored.keys()];
+    },
     getDirectoryHandle: async () => folder,
   };
   const storage = { estimate: async () => ({ quota, usage: usage() }), getDirectory: async () => folder };
-  vi.stubGlobal('navigator', { storage });
+  vi.stubGlobal('navigator', { storage, locks: locks() });
   return stored;
 }
 
+/** The browser's locks, where nothing has to wait: of each, how many hold it. */
+function locks() {
+  const held = new Map<string, number>();
+  return {
+    async request<T>(name: string, { mode }: { mode?: 'shared' }, work: (lock: object | null) => Promise<T>) {
+      const before = held.get(name) ?? 0;
+      if (mode !== 'shared' && before) return work(null);
+      held.set(name, before + 1);
+      return work({}).finally(() => held.set(name, before));
+    },
+  };
+}
+
+/** The next visit: all tabs were closed meanwhile. */
+const closeTabs = () => vi.stubGlobal('navigator', { ...page.navigator, locks: locks() });
+
+/** A build of these files. */
+const build = (chunks: readonly StoredFile[]): ModelFile => ({
+  format: 1,
+  model: 'model',
+  variants: [],
+  weights: { f32: { chunks, tensors: [] } },
+});
+const base = new URL('http://page/model/');
+
 async function opened(files = [FILE, OTHER]): Promise<{ store: Store; notes: string[] }> {
   const notes: string[] = [];
-  return { store: (await openStore(files, (note) => notes.push(note)))!, notes };
+  return { store: (await openStore(files, { base, model: build(files) }, (note) => notes.push(note)))!, notes };
 }
 
 afterEach(() => void vi.unstubAllGlobals());
@@ -78,4 +108,19 @@ it('leaves what another tab kept whole where its own write fails, and no half of
   await third.store.put('b', new Uint8Array(500));
   expect(third.notes).toHaveLength(1);
   expect([...stored.keys()]).toEqual(['a']);
+});
+
+it('removes what the build no longer names, but nothing while a tab has the older build open', async () => {
+  const stored = browser(1000);
+  const older = await opened([FILE]);
+  await older.store.put('a', new Uint8Array(600));
+  await opened([OTHER]);
+  expect([...stored.keys()]).toEqual(['a']);
+  closeTabs();
+  const newer = await opened([OTHER]);
+  expect(stored.size).toBe(0);
+  await newer.store.put('b', new Uint8Array(300));
+  closeTabs();
+  await opened([OTHER]);
+  expect([...stored.keys()]).toEqual(['b']);
 });

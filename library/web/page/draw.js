@@ -91,7 +91,7 @@ async function draw(model, kind) {
   $('save').disabled = true;
   say('compiling');
   const start = performance.now();
-  const batch = model.manifest.states.find(({ name }) => name === 'x').shape[0];
+  const batch = model.manifest.states.find(({ name }) => name === 'x')?.shape[0] ?? classes.length;
   let [taken, painting] = [0];
   const isAll = () => taken === -1;
   const onStep = (done, total, look) => {

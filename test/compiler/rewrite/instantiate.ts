@@ -75,8 +75,8 @@ class Instantiation {
     return f.matmul(f.transpose(column), column);
   }
 
-  private isNormalised = (name: string): boolean =>
-    this.rule.when.some(({ predicate, args }) => predicate === 'normalised' && args.some((arg) => arg.name === name));
+  private isAsked = (asked: string, name: string): boolean =>
+    this.rule.when.some(({ predicate, args }) => predicate === asked && args.some((arg) => arg.name === name));
 
   private key = (name: string, member: number): string =>
     name.endsWith('*') ? `${name.slice(1, -1)}.${member}` : name.slice(1);
@@ -133,6 +133,8 @@ class Instantiation {
     const node = this.f.op(isParam ? 'param' : 'input', [], { name: key, dtype, shape });
     if (!isParam) this.inputs.push(node);
     this.bindings[key] = drawValues(this.random, node.type);
-    return this.isNormalised(name) ? this.f.op('layer_norm', [node], { eps: 1e-5 }) : node;
+    const { f } = this;
+    if (this.isAsked('normalised', name)) return f.op('layer_norm', [node], { eps: 1e-5 });
+    return this.isAsked('of_product', name) ? f.matmul(f.matmul(node, f.transpose(node)), node) : node;
   }
 }
