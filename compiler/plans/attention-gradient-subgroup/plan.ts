@@ -1,15 +1,6 @@
 import { fixedSubgroupSize, prefersSubgroupProducts, type DeviceSpec } from '../../device.ts';
 import { badRows, derivativesOf, walksCost } from '../attention-gradient-tiled/plan.ts';
-import {
-  badCount,
-  badLanes,
-  badMemory,
-  badRegisters,
-  isRejected,
-  type Group,
-  type Planning,
-  type Rejection,
-} from '../family.ts';
+import { badCount, badLanes, badMemory, badRegisters, type Group, type Planning, type Rejection } from '../family.ts';
 import { heldOf, type SubgroupRows } from '../subgroup-scores.ts';
 
 /** Derivatives of attention by one subgroup per workgroup: `rows` own rows against four others a lane at a time. */
@@ -24,8 +15,7 @@ export const planning: Planning<SubgroupGradientPlan> = {
   provides: ['further contractions'],
   propose,
   refuses,
-  candidates: (group, device) =>
-    isRejected(propose(group, device)) ? [] : plansFor(device).filter((plan) => !refuses(plan, group, device)),
+  candidates: (group, device) => plansFor(device).filter((plan) => !refuses(plan, group, device)),
   order: () => 'four others a lane',
   cost: ({ lanes, rows }, group) => walksCost(rows, 4 * lanes, group),
   describe: ({ lanes, rows }) => `one subgroup, ${rows} rows × ${4 * lanes} others at a time, weights computed anew`,
