@@ -19,8 +19,9 @@ describe('attention and its derivatives', () => {
   it.each(['this device', 'any device'])('keep an infinity where it is, compiled for %s', async (which) => {
     const device = which === 'any device' ? PORTABLE : { ...gpu.spec, cacheBytes: 0 };
     const artefact = compileGraphs([attentionWithDerivatives], { device, verify: true });
-    const families = Object.values(artefact.manifest.kernels).map(({ plan }) => String(plan.family));
-    expect(families.some((family) => family.startsWith('attention-gradient'))).toBe(true);
+    const families = Object.values(artefact.manifest.kernels).map(({ plan }) => plan.family);
+    // Software GPUs, which tests run on, have subgroups of 4 or 8; not every device has any.
+    expect(families).toContain(which === 'any device' ? 'attention-gradient' : 'attention-gradient-subgroup');
     const program = await Program.create(gpu.opened.device, artefact);
     for (const operand of OPERANDS) {
       const bindings = infiniteAtTheEndOf(operand);
