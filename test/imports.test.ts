@@ -1,6 +1,6 @@
 /**
  * Who may import whom (compiler/README.md), read from the sources:
- * `ir ← ops ← {dsl, autodiff, rewrite, kernel} ← plans ← fusion ← memory ← recompute ← emit ← report ← pipeline ← compile ← frontend`, models only the DSL,
+ * `ir ← ops ← {dsl, autodiff, rewrite, kernel} ← plans ← fusion ← memory ← recompute ← emit ← report ← {run-passes, plan-kernels} ← pipeline ← compile ← frontend`, models only the DSL,
  * the runtime only the artefact's types and nothing of Node outside runtime/node/. And files stay small.
  */
 import { readFileSync } from 'node:fs';
@@ -22,7 +22,8 @@ const ORDER = [
   ['memory'],
   ['recompute'],
   ['emit'],
-  ['report'],
+  ['report', 'options.ts'],
+  ['run-passes.ts', 'plan-kernels.ts'],
   ['pipeline.ts'],
   ['compile.ts'],
   ['opt.ts'],
