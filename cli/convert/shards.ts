@@ -2,7 +2,7 @@
 import { rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { DTYPE_BYTES, elementCount } from '../../runtime/checkpoint/dtype.ts';
-import type { TensorToWrite } from '../../runtime/checkpoint/tensor_write.ts';
+import type { TensorToWrite } from '../../runtime/checkpoint/tensor-write.ts';
 import { shardName } from '../../runtime/data/encoded.ts';
 import { writeAtomically } from '../../runtime/node/file.ts';
 

@@ -4,7 +4,7 @@
  */
 import { DitcError } from '../../compiler/ir/index.ts';
 import { encodeNpy, parseNpy } from '../../runtime/checkpoint/npy.ts';
-import { writeZip, zipFile } from '../../runtime/checkpoint/zip_write.ts';
+import { writeZip, zipFile } from '../../runtime/checkpoint/zip-write.ts';
 import { openZip } from '../../runtime/checkpoint/zip.ts';
 import { openFile, writeAtomically } from '../../runtime/node/file.ts';
 import type { Moments } from '../../runtime/metrics/moments.ts';

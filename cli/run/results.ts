@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { EntrySpec, Manifest, Resource } from '../../compiler/emit/artefact.ts';
-import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts';
+import { writeSafetensors } from '../../runtime/checkpoint/safetensors-write.ts';
 import type { RunnableModel } from '../../runtime/model.ts';
 import { writeAtomically } from '../../runtime/node/file.ts';
 import { someOf } from '../../runtime/starts.ts';

@@ -5,7 +5,7 @@
  */
 import { existsSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
-import { encodeNpyHeader } from '../../runtime/checkpoint/npy_header.ts';
+import { encodeNpyHeader } from '../../runtime/checkpoint/npy-header.ts';
 import { lockFolder } from '../../runtime/node/lock.ts';
 import { writeAll, writeAtomically } from '../../runtime/node/file.ts';
 import { fileError } from '../../library/file-error.ts';

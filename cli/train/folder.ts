@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { DType } from '../../runtime/checkpoint/dtype.ts';
-import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts';
+import { writeSafetensors } from '../../runtime/checkpoint/safetensors-write.ts';
 import { RuntimeError } from '../../runtime/error.ts';
 import { writeAtomically } from '../../runtime/node/file.ts';
 import { checkUnlocked, lockFolder } from '../../runtime/node/lock.ts';
@@ -18,7 +18,7 @@ import { checkpointSteps } from './checkpoint.ts';
 import { furtherAverages, readAverage, readLowRank } from '../../runtime/train.ts';
 import { adapterNames } from '../../runtime/checkpoint/low-rank.ts';
 import { encodeValues } from '../../runtime/checkpoint/encode.ts';
-import type { TensorToWrite } from '../../runtime/checkpoint/tensor_write.ts';
+import type { TensorToWrite } from '../../runtime/checkpoint/tensor-write.ts';
 import { latestCheckpoint } from './resume.ts';
 
 const METRICS = 'metrics.jsonl';

@@ -1,6 +1,6 @@
 /** Pictures to moments, those of the mirrored pictures too, in one file or several, each written whole or not at all. */
 import { DitcError } from '../../compiler/ir/index.ts';
-import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts';
+import { writeSafetensors } from '../../runtime/checkpoint/safetensors-write.ts';
 import { isBadExample, writeValues, type Dataset } from '../../runtime/data/dataset.ts';
 import { ENCODED } from '../../runtime/data/encoded.ts';
 import { writeAtomically } from '../../runtime/node/file.ts';

@@ -8,7 +8,7 @@ import { encodeValues, type Values } from './encode.ts';
 import { asModel, type Fixed, type LaidOut, type StoredAs } from './layout.ts';
 import { matchParameters, type ParameterSpec } from './match.ts';
 import type { TensorFile, TensorInfo } from './source.ts';
-import type { TensorToWrite } from './tensor_write.ts';
+import type { TensorToWrite } from './tensor-write.ts';
 import { Wrapped } from './wrapped.ts';
 
 /**

@@ -7,7 +7,7 @@ import { decodeNumbers, DTYPE_BYTES, elementCount, swapped } from './dtype.ts';
 import type { DType } from './dtype.ts';
 import { encodeValues } from './encode.ts';
 import type { Values } from './encode.ts';
-import { encodeNpyHeader, npyError, parseNpyHeader } from './npy_header.ts';
+import { encodeNpyHeader, npyError, parseNpyHeader } from './npy-header.ts';
 
 /** The values' array type by dtype: f16 is widened to f32, bool is 0 or 1 in bytes. */
 export interface NpyArray {

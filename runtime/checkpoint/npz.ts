@@ -2,7 +2,7 @@
 import { RuntimeError, quote } from '../error.ts';
 import { DTYPE_BYTES, elementCount } from './dtype.ts';
 import { parseNpy, type NpyArray } from './npy.ts';
-import { npyError, parseNpyHeader } from './npy_header.ts';
+import { npyError, parseNpyHeader } from './npy-header.ts';
 import type { ByteSource, TensorFile } from './source.ts';
 import { StoredTensorFile, type StoredTensor } from './stored.ts';
 import { openZip } from './zip.ts';

@@ -5,8 +5,8 @@ import { openOnnx, type OpenBeside } from './onnx.ts';
 import { openSafetensors } from './safetensors.ts';
 import type { ByteSource, TensorFile } from './source.ts';
 import { openTorch } from './torch.ts';
-import { LEGACY_TORCH, openLegacyTorch } from './torch_legacy.ts';
-import type { TorchOptions } from './torch_weights.ts';
+import { LEGACY_TORCH, openLegacyTorch } from './torch-legacy.ts';
+import type { TorchOptions } from './torch-weights.ts';
 
 /** Those of {@link TorchOptions} do not concern safetensors and ONNX, which have no parts. */
 export interface OpenOptions extends TorchOptions {

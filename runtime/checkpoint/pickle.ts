@@ -5,10 +5,10 @@
  * Source: CPython's Lib/pickletools.py; torch.save writes protocol 2, others up to 5 are read as well.
  */
 import { quote } from '../error.ts';
-import { readLiteral } from './pickle_literals.ts';
-import { PickleReader } from './pickle_reader.ts';
-import { PickleGlobal, PickleObject, PickleTuple, withArticle } from './pickle_values.ts';
-import type { PickleValue } from './pickle_values.ts';
+import { readLiteral } from './pickle-literals.ts';
+import { PickleReader } from './pickle-reader.ts';
+import { PickleGlobal, PickleObject, PickleTuple, withArticle } from './pickle-values.ts';
+import type { PickleValue } from './pickle-values.ts';
 
 /**
  * Generous for real files: DiT-XL/2's {model, ema, opt, args} takes about 60,000 opcodes. `containers` bounds memory,

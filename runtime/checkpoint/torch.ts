@@ -5,8 +5,8 @@
 import { quote } from '../error.ts';
 import { unpickle } from './pickle.ts';
 import type { ByteSource, TensorFile } from './source.ts';
-import { loadStorage, TORCH_GLOBALS } from './torch_pickle.ts';
-import { bad, RESAVE, weightsIn, type TorchOptions } from './torch_weights.ts';
+import { loadStorage, TORCH_GLOBALS } from './torch-pickle.ts';
+import { bad, RESAVE, weightsIn, type TorchOptions } from './torch-weights.ts';
 import { openZip } from './zip.ts';
 import type { ZipEntry } from './zip.ts';
 

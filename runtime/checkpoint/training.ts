@@ -10,7 +10,7 @@ import type { Values } from '../transfer.ts';
 import type { OnWeights } from '../weights.ts';
 import { isFloat } from './dtype.ts';
 import { matchParameters } from './match.ts';
-import { writeSafetensors, type TensorToWrite } from './safetensors_write.ts';
+import { writeSafetensors, type TensorToWrite } from './safetensors-write.ts';
 import type { TensorFile } from './source.ts';
 
 /** The name of the record among the file's metadata. */

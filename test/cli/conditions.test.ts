@@ -9,7 +9,7 @@ import { interpret, Random } from '../../compiler/ops/index.ts';
 import { dit } from '../../models/dit.ts';
 import { asked, conditionsOf } from '../../models/diffusion.ts';
 import { parseNpy } from '../../runtime/checkpoint/npy.ts';
-import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts';
+import { writeSafetensors } from '../../runtime/checkpoint/safetensors-write.ts';
 import { writeNpy } from '../../cli/npy.ts';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';
 import { relativeError } from '../helpers/relative-error.ts';

@@ -17,7 +17,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { encodeNpy } from '../../runtime/checkpoint/npy.ts';
 import { encodeValues } from '../../runtime/checkpoint/encode.ts';
-import { writeSafetensors, type TensorToWrite } from '../../runtime/checkpoint/safetensors_write.ts';
+import { writeSafetensors, type TensorToWrite } from '../../runtime/checkpoint/safetensors-write.ts';
 import { openCheckpointFile } from '../../runtime/node/checkpoint.ts';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';
 import { ditc, spawnDitc } from './cli.ts';

@@ -3,7 +3,7 @@
  * and a moving average. It stands for any model with the training entries, and a step of it costs next to nothing.
  */
 import { writeFileSync } from 'node:fs';
-import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts';
+import { writeSafetensors } from '../../runtime/checkpoint/safetensors-write.ts';
 
 export const SIZE = 4;
 export const CLASSES = 3;

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { encodeNpy, parseNpy, type NpyArray } from '../../runtime/checkpoint/npy.ts';
-import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts';
+import { writeSafetensors } from '../../runtime/checkpoint/safetensors-write.ts';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';
 import { ditc, TINY } from './cli.ts';
 

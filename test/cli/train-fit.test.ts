@@ -5,7 +5,7 @@ import { beforeAll, expect, it } from 'vitest';
 import { traceEntry } from '../../compiler/dsl/model.ts';
 import { dit } from '../../models/dit.ts';
 import { openSafetensors } from '../../runtime/checkpoint/safetensors.ts';
-import { writeSafetensors, type TensorToWrite } from '../../runtime/checkpoint/safetensors_write.ts';
+import { writeSafetensors, type TensorToWrite } from '../../runtime/checkpoint/safetensors-write.ts';
 import { MemorySource } from '../../runtime/checkpoint/source.ts';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';
 import { ditc, SMALL_DIT } from './cli.ts';

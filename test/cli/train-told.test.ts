@@ -14,7 +14,7 @@ import { writeNpy } from '../../cli/npy.ts';
 import { dit } from '../../models/dit.ts';
 import pixart from '../../models/pixart-alpha.ts';
 import { openSafetensors } from '../../runtime/checkpoint/safetensors.ts';
-import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts';
+import { writeSafetensors } from '../../runtime/checkpoint/safetensors-write.ts';
 import { MemorySource } from '../../runtime/checkpoint/source.ts';
 import { epochOrder } from '../../runtime/data/order.ts';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';

@@ -8,7 +8,7 @@ import { traceEntry } from '../../compiler/dsl/model.ts';
 import { interpret } from '../../compiler/ops/index.ts';
 import { loadModel } from '../../cli/model.ts';
 import { openSafetensors } from '../../runtime/checkpoint/safetensors.ts';
-import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts';
+import { writeSafetensors } from '../../runtime/checkpoint/safetensors-write.ts';
 import { openFile } from '../../runtime/node/file.ts';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';
 import { relativeError } from '../helpers/relative-error.ts';

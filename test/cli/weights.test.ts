@@ -8,7 +8,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { traceEntry } from '../../compiler/dsl/model.ts';
 import { dit } from '../../models/dit.ts';
 import { encodeNpy, parseNpy } from '../../runtime/checkpoint/npy.ts';
-import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts';
+import { writeSafetensors } from '../../runtime/checkpoint/safetensors-write.ts';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';
 import { ditc, SMALL_DIT } from './cli.ts';
 

@@ -18,7 +18,7 @@ import { openNpy, openNpz } from '../../runtime/checkpoint/npz.ts';
 import { openSafetensors } from '../../runtime/checkpoint/safetensors.ts';
 import { MemorySource, type ByteSource, type TensorFile } from '../../runtime/checkpoint/source.ts';
 import { openTorch } from '../../runtime/checkpoint/torch.ts';
-import { openLegacyTorch } from '../../runtime/checkpoint/torch_legacy.ts';
+import { openLegacyTorch } from '../../runtime/checkpoint/torch-legacy.ts';
 import { RuntimeError } from '../../runtime/error.ts';
 import { openCheckpointFile } from '../../runtime/node/checkpoint.ts';
 import { decodeImage } from '../../runtime/node/data/decode.ts';

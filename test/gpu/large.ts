@@ -13,7 +13,7 @@ import { nodesOf, sizeOf } from '../../compiler/ir/index.ts';
 import { interpret, Random } from '../../compiler/ops/index.ts';
 import { compileModel } from '../../compiler/compile.ts';
 import { openSafetensors } from '../../runtime/checkpoint/safetensors.ts';
-import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts';
+import { writeSafetensors } from '../../runtime/checkpoint/safetensors-write.ts';
 import { openFile, writeAtomically } from '../../runtime/node/file.ts';
 import { Program } from '../../runtime/program.ts';
 import { TestGpu, typed } from '../helpers/gpu.ts';

@@ -5,7 +5,7 @@ import { defineModel, normal, ones } from '../../compiler/dsl/index.ts';
 import { compile } from '../../library/compiler.ts';
 import { dit } from '../../models/dit.ts';
 import { load, openGpu, writeAtomically, type OpenDevice, type RunnableModel } from '../../runtime/node/index.ts';
-import { writeSafetensors } from '../../runtime/checkpoint/safetensors_write.ts';
+import { writeSafetensors } from '../../runtime/checkpoint/safetensors-write.ts';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';
 
 const model = defineModel({

@@ -9,7 +9,7 @@ import { interpret } from '../../../compiler/ops/index.ts';
 import { dit, type DiTConfig } from '../../../models/dit.ts';
 import { asModel } from '../../../runtime/checkpoint/layout.ts';
 import { matchParameters } from '../../../runtime/checkpoint/match.ts';
-import { writeSafetensors } from '../../../runtime/checkpoint/safetensors_write.ts';
+import { writeSafetensors } from '../../../runtime/checkpoint/safetensors-write.ts';
 import { trainedWeights, type Part } from '../../../runtime/checkpoint/trained.ts';
 import { openCheckpointFile } from '../../../runtime/node/checkpoint.ts';
 import { relativeError } from '../../helpers/relative-error.ts';

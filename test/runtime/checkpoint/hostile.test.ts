@@ -5,7 +5,7 @@ import { openCheckpoint } from '../../../runtime/checkpoint/open.ts';
 import { MemorySource } from '../../../runtime/checkpoint/source.ts';
 import type { ByteSource } from '../../../runtime/checkpoint/source.ts';
 import { unpickle } from '../../../runtime/checkpoint/pickle.ts';
-import { loadStorage, TORCH_GLOBALS } from '../../../runtime/checkpoint/torch_pickle.ts';
+import { loadStorage, TORCH_GLOBALS } from '../../../runtime/checkpoint/torch-pickle.ts';
 import { ascii, buildZip64, concat, tensorPickle } from './build.ts';
 import type { ZipPart } from './build.ts';
 import { failure, fixtureBytes, mutate, random, readAll } from './support.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { unpickle } from '../../../runtime/checkpoint/pickle.ts';
-import { TORCH_GLOBALS } from '../../../runtime/checkpoint/torch_pickle.ts';
-import { PickleTuple } from '../../../runtime/checkpoint/pickle_values.ts';
+import { TORCH_GLOBALS } from '../../../runtime/checkpoint/torch-pickle.ts';
+import { PickleTuple } from '../../../runtime/checkpoint/pickle-values.ts';
 import type { PickleOptions } from '../../../runtime/checkpoint/pickle.ts';
 import { ascii, concat, little } from './build.ts';
 import { failure } from './support.ts';

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { openFile } from '../../../runtime/node/file.ts';
 import { openCheckpoint } from '../../../runtime/checkpoint/open.ts';
 import type { TensorFile } from '../../../runtime/checkpoint/source.ts';
-import type { TorchOptions } from '../../../runtime/checkpoint/torch_weights.ts';
+import type { TorchOptions } from '../../../runtime/checkpoint/torch-weights.ts';
 import { expected, failure, fixture, fixtureSource } from './support.ts';
 
 async function check(file: TensorFile, want: (typeof expected)[string][string]): Promise<void> {

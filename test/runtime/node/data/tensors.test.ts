@@ -3,7 +3,7 @@ import { Uint8ArrayReader, Uint8ArrayWriter, ZipWriter } from '@zip.js/zip.js';
 import { describe, expect, it } from 'vitest';
 import type { DType } from '../../../../runtime/checkpoint/dtype.ts';
 import type { Values } from '../../../../runtime/checkpoint/encode.ts';
-import { writeSafetensors } from '../../../../runtime/checkpoint/safetensors_write.ts';
+import { writeSafetensors } from '../../../../runtime/checkpoint/safetensors-write.ts';
 import type { Dataset } from '../../../../runtime/data/dataset.ts';
 import { prefetch } from '../../../../runtime/data/prefetch.ts';
 import { openData, type DataOptions } from '../../../../runtime/node/data/open.ts';

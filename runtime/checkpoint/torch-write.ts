@@ -4,11 +4,11 @@
  */
 import { DTYPE_BYTES, elementCount, type DType } from './dtype.ts';
 import { encodeValues } from './encode.ts';
-import { checkTensors, inShape, type TensorToWrite } from './tensor_write.ts';
-import { PickleWriter } from './pickle_write.ts';
+import { checkTensors, inShape, type TensorToWrite } from './tensor-write.ts';
+import { PickleWriter } from './pickle-write.ts';
 import { rowMajorStrides } from './strided.ts';
-import { STORAGES, TORCH_NAMES } from './torch_pickle.ts';
-import { writeZip, zipFile, type ZipFile } from './zip_write.ts';
+import { STORAGES, TORCH_NAMES } from './torch-pickle.ts';
+import { writeZip, zipFile, type ZipFile } from './zip-write.ts';
 
 /** PyTorch maps storages at such places into memory. */
 const ALIGNMENT = 64;

@@ -5,13 +5,13 @@
  */
 import { RuntimeError, quote } from '../error.ts';
 import { unpickleFirst } from './pickle.ts';
-import type { PickleValue } from './pickle_values.ts';
+import type { PickleValue } from './pickle-values.ts';
 import { checkRange } from './source.ts';
 import type { ByteSource, TensorFile } from './source.ts';
 import { MAX_PICKLE_BYTES } from './torch.ts';
-import type { StorageRef } from './torch_pickle.ts';
-import { bytesPerElement, loadStorage, TORCH_GLOBALS } from './torch_pickle.ts';
-import { bad, weightsIn, type StorageBytes, type TorchOptions } from './torch_weights.ts';
+import type { StorageRef } from './torch-pickle.ts';
+import { bytesPerElement, loadStorage, TORCH_GLOBALS } from './torch-pickle.ts';
+import { bad, weightsIn, type StorageBytes, type TorchOptions } from './torch-weights.ts';
 
 /** What such files begin with: PROTO, maybe a FRAME, and the magic number as a LONG1. */
 export const LEGACY_TORCH = /^\x80[\x02-\x05](?:\x95[^]{8})?\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19/;

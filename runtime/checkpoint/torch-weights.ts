@@ -1,17 +1,17 @@
 /**
  * From what a `.pt` file's pickle holds to named tensors: which dict has the weights, and where in its storage each tensor
- * lies. The two forms of the file (torch.ts, torch_legacy.ts) differ in how storages are found.
+ * lies. The two forms of the file (torch.ts, torch-legacy.ts) differ in how storages are found.
  */
 import { RuntimeError, quote } from '../error.ts';
 import { DTYPE_BYTES, elementCount } from './dtype.ts';
-import { PickleObject, withArticle } from './pickle_values.ts';
-import type { PickleValue } from './pickle_values.ts';
+import { PickleObject, withArticle } from './pickle-values.ts';
+import type { PickleValue } from './pickle-values.ts';
 import type { ByteSource, TensorFile } from './source.ts';
 import { StoredTensorFile } from './stored.ts';
 import type { StoredTensor } from './stored.ts';
 import { lastOffset } from './strided.ts';
 import type { Part } from './trained.ts';
-import { TensorRef, UnreadTensor, type StorageRef } from './torch_pickle.ts';
+import { TensorRef, UnreadTensor, type StorageRef } from './torch-pickle.ts';
 
 /** Which part of a training checkpoint holds the weights. */
 export interface TorchOptions {

@@ -5,8 +5,8 @@
 import { RuntimeError, quote } from '../error.ts';
 import { DTYPE_BYTES, elementCount } from './dtype.ts';
 import type { DType } from './dtype.ts';
-import { PickleExternal, PickleGlobal, PickleObject, PickleTuple, withArticle } from './pickle_values.ts';
-import type { PickleConstructor, PickleValue } from './pickle_values.ts';
+import { PickleExternal, PickleGlobal, PickleObject, PickleTuple, withArticle } from './pickle-values.ts';
+import type { PickleConstructor, PickleValue } from './pickle-values.ts';
 
 const STORAGE_DTYPES: Readonly<Record<string, DType>> = {
   FloatStorage: 'f32',

@@ -6,9 +6,9 @@ import { RuntimeError } from '../error.ts';
 import { DTYPE_BYTES, elementCount } from './dtype.ts';
 import { encodeValues } from './encode.ts';
 import { MAX_HEADER_BYTES, SAFETENSORS_DTYPES } from './safetensors.ts';
-import { badTensor, checkTensors, inShape, type TensorToWrite } from './tensor_write.ts';
+import { badTensor, checkTensors, inShape, type TensorToWrite } from './tensor-write.ts';
 
-export type { TensorToWrite } from './tensor_write.ts';
+export type { TensorToWrite } from './tensor-write.ts';
 
 /** The 8-byte length and the JSON, padded with spaces so that the data begins at a multiple of 8. */
 function encodeHeader(ordered: readonly TensorToWrite[], metadata: Readonly<Record<string, string>>): Uint8Array {

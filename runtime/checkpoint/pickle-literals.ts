@@ -1,7 +1,7 @@
 /** The pickle opcodes that push one constant: None, booleans, numbers, strings, bytes. */
 import { quote } from '../error.ts';
-import { narrow } from './pickle_reader.ts';
-import type { PickleReader } from './pickle_reader.ts';
+import { narrow } from './pickle-reader.ts';
+import type { PickleReader } from './pickle-reader.ts';
 
 export type Literal = null | boolean | number | bigint | string | Uint8Array;
 
