@@ -70,7 +70,6 @@ export const pipeline: readonly Pass[] = [
   pass('join-linears', 'rules: sums of linears are one linear', joinLinears),
   pass('shared-weights', 'products of parts of a value by one matrix are one product of the value', sharedWeights),
   pass('deepen', 'sums over the batch of a product are one product of more depth', deepen),
-  pass('joined-rows', 'rows that are normalised alike and then joined are joined before', joinedRows),
   pass('row-views', 'views that move whole rows go before the norm of these rows', rowViews),
   together('lower-precision', 'contractions multiply f16 and add up in f32', lowerAll, { only: 'f16' }),
 
@@ -85,6 +84,7 @@ export const pipeline: readonly Pass[] = [
   pass('split-depth', 'GPUs compute products of few elements in parts of their depth', splitDepth),
   pass('branches', 'what pieces of a product go through is done where the product stores them', branches),
   pass('heads', 'norms of heads of a product are computed where the product stores them', headsInProducts),
+  pass('joined-rows', 'other rows that are normalised alike and then joined are joined before', joinedRows),
 
   // How values lie in memory.
   pass('chunk', 'values read piece by piece are laid out piece by piece', chunk),

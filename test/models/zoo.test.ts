@@ -35,7 +35,7 @@ import { vit } from './zoo/vit.ts';
 import { WAYS, writtenOut } from './zoo/written-out.ts';
 import { PASS } from '../helpers/tolerances.ts';
 
-/** Kernels that a block may have beyond the expert's. */
+/** Kernels that a block may have beyond the expert's, unless told. */
 const ALLOWANCE = 1;
 
 interface Case {
@@ -45,6 +45,8 @@ interface Case {
   /** Expert's kernels: of one block, where the second of `depths` has `blocks` (1 unless told) more; of all without it. */
   readonly byHand: number;
   readonly why: string;
+  /** Kernels that a block may have beyond the expert's, where not `ALLOWANCE`. */
+  readonly allowance?: number;
   readonly depths?: readonly [Model, Model];
   readonly blocks?: number;
 }
@@ -184,6 +186,13 @@ const CASES: Record<string, Case> = {
     byHand: 9,
     why: 'norm+qkv of each, attention, and of each proj+residual, norm+fc1+gelu, fc2+residual; norms of queries and keys as above',
   },
+  'two streams, heads that tiles hold': {
+    model: mmdit({ d: 64 }),
+    depths: [mmdit({ d: 64 }), mmdit({ d: 64, depth: 3 })],
+    byHand: 9,
+    why: 'the same',
+    allowance: 0,
+  },
   ...Object.fromEntries(
     WAYS.map((way) => [
       `softmax and norms written out, ${way}`,
@@ -294,10 +303,10 @@ const CASES: Record<string, Case> = {
 
 describe('kernels', () => {
   it.each(Object.entries(CASES))('%s: within one a block of an expert', (_name, { model, depths, ...expected }) => {
-    const { batch, entry, byHand, blocks = 1 } = expected;
+    const { batch, entry, byHand, blocks = 1, allowance = ALLOWANCE } = expected;
     const [before, after] = (depths ?? [model]).map((m) => dispatchesOf(m, batch, entry));
     const kernels = after ? after.length - before.length : before.length;
-    expect(kernels, before.join('\n')).toBeLessThanOrEqual(blocks * (byHand + ALLOWANCE));
+    expect(kernels, before.join('\n')).toBeLessThanOrEqual(blocks * (byHand + allowance));
     expect(kernels, 'fewer than the expert: count again').toBeGreaterThan(blocks * (byHand - 2));
   });
 });
