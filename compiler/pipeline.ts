@@ -119,7 +119,10 @@ export function scheduleAll(graphs: readonly Graph[], options: CompileOptions): 
   const passed = runPasses(graphs, options, remarksOn);
   const layout: Layout = {
     bundles: bundlesOf(graphs, device),
-    packed: packedIn(passed.map(({ graph }) => graph)),
+    packed: packedIn(
+      passed.map(({ graph }) => graph),
+      device,
+    ),
   };
   const leaves = passed.map(({ graph }) => leafBytes(graph));
   return passed.map(({ graph, traced }, i) => {

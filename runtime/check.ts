@@ -1,7 +1,7 @@
 /** Whether a device can run a program: its kernels, and the buffers they bind. */
 import type { SubgroupMatrixShape } from '../compiler/device.ts';
 import type { Artefact, Dispatch, KernelSpec } from '../compiler/emit/artefact.ts';
-import { badArtefact, placeOf } from './buffers.ts';
+import { badArtefact, boundOf } from './buffers.ts';
 import type { MemoryPlan } from './buffers.ts';
 import { RuntimeError } from './error.ts';
 
@@ -65,7 +65,7 @@ export function checkDevice(device: GPUDevice, artefact: Artefact, entries: read
     if (resources.length !== bindings.length)
       throw badArtefact(`${value}: kernel ${kernel} has ${bindings.length} bindings`, `${resources.length} are given`);
     resources.forEach((resource, i) => {
-      const place = placeOf(resource, plan);
+      const place = boundOf(resource, plan);
       const tensor =
         resource.kind === 'arena' ? `${bindings[i].name} of ${value}` : `${resource.kind} ${resource.name}`;
       if (place.bytes > limits.maxStorageBufferBindingSize) {

@@ -1,6 +1,6 @@
 /** What a run replays: an entry's pipelines and bind groups in order, then its copies. Made and checked once. */
 import type { EntrySpec, Manifest, Resource } from '../compiler/emit/artefact.ts';
-import { placeOf } from './buffers.ts';
+import { boundOf } from './buffers.ts';
 import type { MemoryPlan } from './buffers.ts';
 import { RuntimeError } from './error.ts';
 import type { Compiled } from './pipelines.ts';
@@ -53,7 +53,7 @@ export function bind(
     const spec = manifest.entries[entry];
     const steps = spec.dispatches.map(({ kernel, resources, workgroups }): Step => {
       const { pipeline, layout } = compiled.get(kernel)!;
-      const places = resources.map((resource) => placeOf(resource, plan));
+      const places = resources.map((resource) => boundOf(resource, plan));
       const key = JSON.stringify([layout.label, places]);
       const made =
         groups.get(key) ??

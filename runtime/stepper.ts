@@ -13,8 +13,9 @@ import type { Values } from './transfer.ts';
 /** What a stepper needs of its program. */
 export interface StepperHost {
   readonly device: GPUDevice;
-  /** The stretch of a buffer where a resource lies. */
+  /** The stretch of a buffer where a resource lies, and what a kernel binds for it. */
   locate(resource: Resource): Stretch;
+  bound(resource: Resource): Stretch;
   read(spec: TensorSpec, resource: Resource): Promise<Values>;
 }
 
@@ -47,13 +48,13 @@ export class Stepper {
 
   /** A dispatch by another kernel. @throws RuntimeError `bad-kernel` where that does not compile. */
   async stepBy(index: number, { name, spec, wgsl, workgroups }: OtherKernel): Promise<Step> {
-    const { device, locate } = this.#host;
+    const { device, bound } = this.#host;
     const compiled = await compile(device, { manifest: { kernels: { [name]: spec } }, wgsl: new Map([[name, wgsl]]) }, [
       name,
     ]);
     const { pipeline, layout } = compiled.get(name)!;
-    const bound = this.#replay.spec.dispatches[index].resources.map(locate);
-    return { pipeline, group: groupOf(device, name, layout, bound), grid: workgroups };
+    const bindings = this.#replay.spec.dispatches[index].resources.map(bound);
+    return { pipeline, group: groupOf(device, name, layout, bindings), grid: workgroups };
   }
 
   submit(step: Step): void {

@@ -1,6 +1,7 @@
 /** A program's tensors on its device, by name: written whole or streamed in, cleared, read back. Where each lies is the plan's. */
 import type { Resource, TensorSpec } from '../compiler/emit/artefact.ts';
-import { bytesOf, countOf, padded, placeOf, type MemoryPlan } from './buffers.ts';
+import { boundOf, bytesOf, countOf, padded, placeOf, type MemoryPlan } from './buffers.ts';
+import type { Place } from './copies.ts';
 import { quote, RuntimeError } from './error.ts';
 import type { Stretch } from './replay.ts';
 import { decode, download, encode, Uploader, wrongLength, type Chunks, type Values } from './transfer.ts';
@@ -25,7 +26,15 @@ export class DeviceTensors {
 
   /** Where a resource lies. */
   locate(resource: Resource): Stretch {
-    const { key, offset, bytes } = placeOf(resource, this.#plan);
+    return this.#stretch(placeOf(resource, this.#plan));
+  }
+
+  /** What a kernel binds for it. */
+  bound(resource: Resource): Stretch {
+    return this.#stretch(boundOf(resource, this.#plan));
+  }
+
+  #stretch({ key, offset, bytes }: Place): Stretch {
     return { buffer: this.#buffers.get(key)!, offset, bytes };
   }
 

@@ -40,7 +40,9 @@ export interface ParamSpec extends TensorSpec {
 
 /** Where a kernel's buffer lives. Offsets and sizes are in bytes. */
 export type Resource =
-  | { readonly kind: 'param' | 'pack' | 'state' | 'bundle' | 'input' | 'constant'; readonly name: string }
+  | { readonly kind: 'pack' | 'state' | 'bundle' | 'input' | 'constant'; readonly name: string }
+  /** `lead`: of a parameter in a pack, the bytes before it that a kernel binds with it, to start where a binding may. */
+  | { readonly kind: 'param'; readonly name: string; readonly lead?: number }
   | { readonly kind: 'arena'; readonly arena: number; readonly offset: number; readonly size: number };
 
 export interface Dispatch {

@@ -1,5 +1,5 @@
 /** Where kernels find values: in an arena, among the weights and states, or in what the model brings along. */
-import { byteSize, type Node } from '../ir/index.ts';
+import { byteSize, sizeOf, type Node } from '../ir/index.ts';
 import { ALIGNMENT } from '../device.ts';
 import type { MemoryPlan } from '../memory/plan.ts';
 import { opDef } from '../ops/index.ts';
@@ -47,7 +47,8 @@ export class Resources {
   /** What a kernel binds of a value. */
   bound(node: Node, region: Region, places: Places): Resource {
     const from = this.of(node, places);
-    const span = region.spans.get(node);
+    const [span, lead] = [region.spans.get(node), region.leads.get(node)];
+    if (lead && from.kind === 'param') return { ...from, lead: (lead * byteSize(node.type)) / sizeOf(node.type.shape) };
     if (!span) return from;
     const entryBytes = byteSize(node.type) / node.type.shape[0];
     return partOf(from, span.start * entryBytes, span.size * entryBytes);

@@ -4,8 +4,9 @@ import type { Plan } from '../plans/registry.ts';
 import type { Region } from '../fusion/regions.ts';
 import type { Span } from '../fusion/windows.ts';
 
-/** Which part of a value is bound: where that starts is in the kernel. */
-const spanText = (span: Span | undefined): string => (span ? `@${span.start}+${span.size}` : '');
+/** Which part of a value is bound, and what before it: where it starts is in the kernel. */
+const boundText = (span: Span | undefined, lead: number | undefined): string =>
+  (span ? `@${span.start}+${span.size}` : '') + (lead ? ` after ${lead}` : '');
 
 export function signatureOf(region: Region, plan: Plan): string {
   const ids = new Map<Node, string>();
@@ -14,7 +15,9 @@ export function signatureOf(region: Region, plan: Plan): string {
     const old = region.replaces.get(node);
     if (old) ids.set(old, `in place ${i}`);
   });
-  const reads = region.reads.map((node) => formatType(node.type) + spanText(region.spans.get(node))).join(' ');
+  const reads = region.reads
+    .map((node) => formatType(node.type) + boundText(region.spans.get(node), region.leads.get(node)))
+    .join(' ');
   // Numbered from the root by data flow: node ids depend on what was built before, in other blocks.
   const members: string[] = [];
   const number = (node: Node): string => {
@@ -28,7 +31,8 @@ export function signatureOf(region: Region, plan: Plan): string {
   };
   const results = region.results.map(({ node, views, anchor }) => {
     const from = anchor ? ` of ${number(anchor)}` : '';
-    return `${number(node)} ${views.map(number).join(',')}${from}`;
+    const place = boundText(undefined, region.leads.get(node));
+    return `${number(node)} ${views.map(number).join(',')}${from}${place}`;
   });
   const bundles = region.bundles.map(({ parts, elements }) => {
     const places = [...parts].map(([node, { offset }]) => `${number(node)}@${offset}`);

@@ -39,7 +39,15 @@ function collect(group: FusionGroup, inMemory: (node: Node) => boolean, windows:
   const values = group.results.map(({ node }) => node);
   const { reads, members } = sliceOf(values, (node) => isStored(node) || inMemory(node) || windows.has(node));
   const inOrder = [...members].sort((a, b) => a.id - b.id);
-  return { ...group, reads: [...reads], members: inOrder, spans: new Map(), replaces: new Map(), bundles: [] };
+  return {
+    ...group,
+    reads: [...reads],
+    members: inOrder,
+    spans: new Map(),
+    replaces: new Map(),
+    bundles: [],
+    leads: new Map(),
+  };
 }
 
 /** Most windows of one value that a kernel binds one by one. */

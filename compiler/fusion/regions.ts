@@ -27,6 +27,8 @@ export interface Region extends FusionGroup {
   readonly replaces: ReadonlyMap<Node, Node>;
   /** Bundles of state that it binds, with some of `reads` and `results` in them. */
   readonly bundles: readonly Bound[];
+  /** Of parameters read or written that lie in packs, the elements bound before them (rewrite/packs.ts). */
+  readonly leads: ReadonlyMap<Node, number>;
 }
 
 /** What a kernel binds, in order: values with a buffer of their own, then bundles. */

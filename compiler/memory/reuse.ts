@@ -3,9 +3,19 @@
  * element it replaces, and nobody reads the old value afterwards. The residual stream of a transformer is then one buffer,
  * and state (an optimiser's moments, the picture being denoised) is updated where it lies.
  */
-import { labelOf, results, sameShape, sizeOf, type Graph, type Node, type Remarks, type Update } from '../ir/index.ts';
+import {
+  byteSize,
+  labelOf,
+  results,
+  sameShape,
+  sizeOf,
+  type Graph,
+  type Node,
+  type Remarks,
+  type Update,
+} from '../ir/index.ts';
 import { opDef, keepsOrder, writesSlice } from '../ops/index.ts';
-import { bufferOf, sharing, type Packed } from '../rewrite/packs.ts';
+import { bindingsOverlap, bufferOf, placeInPack, sharing, type Packed } from '../rewrite/packs.ts';
 import { partsIn } from '../fusion/concats.ts';
 import { samePlaces, type Result } from '../fusion/group.ts';
 import { bindingsOf, type Region } from '../fusion/regions.ts';
@@ -49,10 +59,14 @@ export function reuseMemory(
   const homes = new Map<Node, Node>();
   const buffer = (node: Node) => bufferOf(node, packed);
   const stateOf = new Map(graph.updates.map(({ state, node }) => [node, state]));
-  /** A dispatch reads a buffer or writes to it: of a pack it reads nothing but what it writes over. */
+  /** A dispatch reads a buffer or writes to it: of a pack it reads nothing but what it writes over. What it writes it binds apart. */
   const isWritable = (state: Node, { reads, results: all }: Region) => {
     const isOther = (read: Node) => buffer(homes.get(read) ?? read) !== buffer(state);
-    return reads.every((read) => isOther(read) || all.some(({ node }) => stateOf.get(node) === read));
+    const written = all.flatMap(({ node }) => homes.get(node) ?? []);
+    return (
+      reads.every((read) => isOther(read) || all.some(({ node }) => stateOf.get(node) === read)) &&
+      !written.some((other) => bindingsOverlap(other, state, packed))
+    );
   };
   const inPlace = regions.map((region, step): Region => {
     const own = ownReads(region);
@@ -79,7 +93,9 @@ export function reuseMemory(
     const replaced = new Set(replaces.values());
     return { ...region, replaces, reads: region.reads.filter((node) => !replaced.has(node)) };
   });
-  const reusing = inPlace.map((region): Region => ({ ...region, bundles: boundBundles(region, homes, bundles) }));
+  const reusing = inPlace.map((region): Region => {
+    return { ...region, bundles: boundBundles(region, homes, bundles), leads: leadsOf(region, homes, packed) };
+  });
   const steps = reusing.map((region): Step => {
     const values = region.results.filter(({ node }) => !homes.has(node));
     const writes = values.map(({ node }) => ({ node, replaces: region.replaces.get(node), part: parts.get(node) }));
@@ -110,6 +126,16 @@ function settles(
 ): 'unread' | 'replaced' | undefined {
   if (lastRead < step) return 'unread';
   return lastRead === step && replaceable((node) => node === state) ? 'replaced' : undefined;
+}
+
+/** The elements bound before parameters of packs. */
+function leadsOf({ reads, results: all }: Region, homes: ReadonlyMap<Node, Node>, packed: Packed): Map<Node, number> {
+  const bound = [...reads, ...all.map(({ node }) => node)];
+  const leads = bound.map((node): [Node, number] => {
+    const bytes = placeInPack(homes.get(node) ?? node, packed)?.lead ?? 0;
+    return [node, bytes / (byteSize(node.type) / sizeOf(node.type.shape))];
+  });
+  return new Map(leads.filter(([, lead]) => lead > 0));
 }
 
 /** Where a value is needed: at the index of the results behind the same views, or elsewhere. */

@@ -43,10 +43,11 @@ function declareBuffers(region: Region, plan: Plan, b: KernelBuilder): Map<Node,
       for (const [node, { offset }] of parts) homes.set(node, { buffer, offset });
     } else {
       const access = isResult(binding) ? 'read_write' : 'read';
-      const elements = sizeOf(boundType(binding, region).shape);
+      const lead = region.leads.get(binding) ?? 0;
+      const elements = lead + sizeOf(boundType(binding, region).shape);
       const buffer = b.buffer(bufferName(binding), binding.type.dtype, elements, access, fours);
       const start = region.spans.get(binding)?.start ?? 0;
-      homes.set(binding, { buffer, offset: -start * sizeOf(binding.type.shape.slice(1)) });
+      homes.set(binding, { buffer, offset: lead - start * sizeOf(binding.type.shape.slice(1)) });
     }
   }
   return homes;
@@ -60,7 +61,8 @@ function liesInFours(binding: Node | Bound, region: Region, storesFours = false)
     return elements % 4 === 0 && isAligned && (storesFours || !isWritten);
   }
   const isRead = region.reads.includes(binding);
-  return isFloat(binding.type.dtype) && sizeOf(boundType(binding, region).shape) % 4 === 0 && (storesFours || isRead);
+  const isWhole = [region.leads.get(binding) ?? 0, sizeOf(boundType(binding, region).shape)].every((n) => n % 4 === 0);
+  return isFloat(binding.type.dtype) && isWhole && (storesFours || isRead);
 }
 
 /** Pointwise members that several members read, or that one reads and the kernel writes. */

@@ -15,11 +15,10 @@ import {
   type Node,
   type Remarks,
 } from '../ir/index.ts';
-import { ALIGNMENT, PORTABLE } from '../device.ts';
 import { opTable } from '../ops/index.ts';
 import { fits, replacedBy, rewriteWith, valuesOf, type Match, type NodeAlgebra } from './build.ts';
 import { EMPTY, matchEquation, type Env } from './match.ts';
-import { noneApart, type Apart } from './packs.ts';
+import { NONE_APART, type Apart } from './packs.ts';
 import { PREDICATES, type Surroundings } from './predicates.ts';
 import { freeTerms, rootsOf, type Equation, type Rule } from './rule.ts';
 
@@ -43,8 +42,6 @@ export interface RewriteOptions {
   readonly maxBindingBytes?: number;
   /** The most buffers a kernel of the device may read. Unlimited unless told. */
   readonly maxReads?: number;
-  /** What offsets of bindings are multiples of; WebGPU's default unless told. */
-  readonly bindingAlignment?: number;
   /** Joins of parameters that are not to be made. */
   readonly apart?: Apart;
   readonly stats?: RewriteStats;
@@ -103,10 +100,9 @@ class Sweep {
       returned: new Set(results(graph)),
       updated: new Set(graph.updates.map((update) => update.state)),
       updates: new Set(graph.updates.map((update) => update.node)),
-      apart: options.apart ?? noneApart(PORTABLE),
+      apart: options.apart ?? NONE_APART,
       maxBindingBytes: options.maxBindingBytes ?? Infinity,
       maxReads: options.maxReads ?? Infinity,
-      bindingAlignment: options.bindingAlignment ?? ALIGNMENT,
     };
     for (const rule of rules) {
       const { op } = rootsOf(rule)[0].call;

@@ -2,15 +2,14 @@
 import { rebuild, type Graph, type Node } from '../ir/index.ts';
 import { opTable } from '../ops/index.ts';
 import { packConflicts } from './pack-conflicts.ts';
-import { isApart, isPack, noneApart, type Apart } from './packs.ts';
-import type { ModelContext } from './pass.ts';
+import { isApart, isPack, NONE_APART, type Apart } from './packs.ts';
 
-export function packs(graphs: readonly Graph[], { device }: ModelContext): readonly Graph[] {
-  let apart: Apart = noneApart(device);
+export function packs(graphs: readonly Graph[]): readonly Graph[] {
+  let apart = NONE_APART;
   // It ends: each round but the last adds to `apart`, which holds packs of the graphs.
   for (;;) {
     const more = packConflicts(graphs, apart);
-    if (more.packs.size === apart.packs.size) return graphs.map((graph) => withoutPacks(graph, apart));
+    if (more.size === apart.size) return graphs.map((graph) => withoutPacks(graph, apart));
     apart = more;
   }
 }

@@ -11,8 +11,7 @@
 import { isFloat, nodesOf, rebuild, results, usersOf, type Graph, type GraphBuilder, type Node } from '../ir/index.ts';
 import { opDef, opTable, isSum } from '../ops/index.ts';
 import { packConflicts } from './pack-conflicts.ts';
-import { isApart, isPack, nameOf, noneApart } from './packs.ts';
-import type { ModelContext } from './pass.ts';
+import { isApart, isPack, nameOf, NONE_APART } from './packs.ts';
 
 const MAX_F16 = 65504;
 /** What models are made of: other contractions are gradients, of weights too, and sums of exponentials. */
@@ -34,8 +33,8 @@ const leavesBehind = (node: Node): Node[] => {
  * The pass. What the graphs of a model read is of one dtype in all of them; a pack that could not be laid out as f16 stays f32. It ends:
  * each round but the last takes names out of `halves`.
  */
-export function lowerAll(graphs: readonly Graph[], { device }: ModelContext): readonly Graph[] {
-  const known = packConflicts(graphs, noneApart(device));
+export function lowerAll(graphs: readonly Graph[]): readonly Graph[] {
+  const known = packConflicts(graphs, NONE_APART);
   let halves = halfParams(graphs);
   for (;;) {
     const lowered = graphs.map((graph) => lowerPrecision(graph, halves));

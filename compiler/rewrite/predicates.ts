@@ -1,7 +1,7 @@
 /** The conditions that rules may ask for, by name. They say where a rewrite pays; that it is right, the proof test shows. */
 import { byteSize, formatShape, labelOf, labelsOf, sameShape, type Node } from '../ir/index.ts';
 import { joinedAxis, multipliesRows, opDef } from '../ops/index.ts';
-import { isApart, offsetsIn, type Apart } from './packs.ts';
+import { isApart, type Apart } from './packs.ts';
 
 /** What conditions may look at. */
 export interface Surroundings {
@@ -15,9 +15,8 @@ export interface Surroundings {
   readonly updates: ReadonlySet<Node>;
   /** Joins of parameters that other entries of the model rule out. */
   readonly apart: Apart;
-  /** The most bytes one binding of the device may have, and what its offset is a multiple of. */
+  /** The most bytes one binding of the device may have. */
   readonly maxBindingBytes: number;
-  readonly bindingAlignment: number;
   /** The most buffers that a kernel may read, beside the one that it writes. */
   readonly maxReads: number;
 }
@@ -113,8 +112,8 @@ export const PREDICATES: Readonly<Record<string, Predicate>> = {
     },
   },
   packable: {
-    doc: 'Each value is a parameter, or joins such, each in one place: they can lie side by side from load on, those that the graph updates where it can write them one by one.',
-    obstacle(values, { updated, apart, bindingAlignment }) {
+    doc: 'Each value is a parameter, or joins such, each in one place: they can lie side by side from load on.',
+    obstacle(values, { updated, apart }) {
       const value = values.find((v) => !isOfParams(v));
       if (value) return `${labelOf(value)} is no parameter`;
       const params = values.flatMap(paramsOf);
@@ -124,11 +123,7 @@ export const PREDICATES: Readonly<Record<string, Predicate>> = {
       if (!trained.length) return undefined;
       // Precision too is one for all: what no graph updates may be stored as f16 (precision.ts).
       const still = params.find((param) => !updated.has(param));
-      if (still) return `${labelOf(trained[0])} is updated by the graph, and ${labelOf(still)} is not`;
-      const at = offsetsIn(params).findIndex((offset) => offset % bindingAlignment !== 0);
-      return at < 0
-        ? undefined
-        : `${labelOf(params[at])}, which the graph updates, would lie at no multiple of ${bindingAlignment} bytes`;
+      return still && `${labelOf(trained[0])} is updated by the graph, and ${labelOf(still)} is not`;
     },
   },
   frozen: {

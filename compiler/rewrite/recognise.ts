@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { once, Remarks, type Graph } from '../ir/index.ts';
 import { packConflicts } from './pack-conflicts.ts';
 import { withPacksBeside } from './packs-beside.ts';
-import { noneApart, type Apart } from './packs.ts';
+import { NONE_APART, type Apart } from './packs.ts';
 import type { ModelContext } from './pass.ts';
 import { applyRules, type RewriteStats } from './engine.ts';
 import { parseRules } from './rule-parse.ts';
@@ -51,7 +51,6 @@ export const applying =
     applyRules(graph, rules(), {
       maxBindingBytes: maxBindingOf(device),
       maxReads: (device.limits.maxStorageBuffersPerShaderStage ?? MIN_BUFFERS) - 1,
-      bindingAlignment: device.limits.minStorageBufferOffsetAlignment,
       ...more,
     });
 
@@ -79,13 +78,13 @@ export const recogniseAttention = applying(once(() => rulesIn('attention.rules')
  * last adds to `apart`, which holds lists of parameters of the model, none of them twice.
  */
 export function recogniseAll(graphs: readonly Graph[], { device, remarksOn }: ModelContext): readonly Graph[] {
-  for (let apart: Apart = noneApart(device); ;) {
+  for (let apart = NONE_APART; ;) {
     const told = graphs.map(() => new Remarks());
     const recognised = graphs.map((graph, i) =>
       withPacksBeside(recognise(graph, { device, apart, remarks: told[i] }), apart),
     );
     const conflicts = packConflicts(recognised, apart);
-    if (conflicts.packs.size === apart.packs.size) {
+    if (conflicts.size === apart.size) {
       graphs.forEach((graph, i) => remarksOn?.(graph).list.push(...told[i].list));
       return recognised;
     }

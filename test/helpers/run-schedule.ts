@@ -59,14 +59,20 @@ function runPart(scheduled: Scheduled, graph: Graph, bindings: Bindings, options
   };
   dispatches.forEach((dispatch, i) => {
     const { region } = scheduled.regions[i];
+    const leadOf = (binding: Node | Bound) => (isBundle(binding) ? 0 : (region.leads.get(binding) ?? 0));
     const places = bindingsOf(region).map((binding, at) =>
-      isBundle(binding) ? space.bundle(binding) : space.at(dispatch.resources[at], binding, boundType(binding, region)),
+      isBundle(binding)
+        ? space.bundle(binding)
+        : after(leadOf(binding), space.at(dispatch.resources[at], binding, boundType(binding, region))),
     );
     if (kernels) runKernel(kernelFor(kernelOf(dispatch, i), dispatch, places), places, options);
     else runRegion(region, places);
     bindingsOf(region).forEach((binding, at) => {
+      const lead = leadOf(binding);
+      if (places[at].subarray(0, lead).some((x) => !Number.isNaN(x))) throw new Error('a neighbour was overwritten');
       if (isBundle(binding)) space.unbundle(binding, places[at]);
-      else if (region.results.some(({ node }) => node === binding)) space.store(dispatch.resources[at], places[at]);
+      else if (region.results.some(({ node }) => node === binding))
+        space.store(dispatch.resources[at], binding, places[at].subarray(lead));
     });
   });
   // The copies have the effect of happening all at once.
@@ -102,12 +108,20 @@ function kernelFor(kernel: Kernel, { workgroups }: Dispatch, places: readonly Fl
   return { ...kernel, grid: workgroups };
 }
 
+/** What a kernel binds of a value that others lie before: nobody is to read these, so they are NaN. */
+function after(lead: number, values: Float64Array): Float64Array {
+  if (!lead) return values;
+  const bound = new Float64Array(lead + values.length).fill(NaN);
+  bound.set(values, lead);
+  return bound;
+}
+
 /** A region by the interpreter: its values from the memory that its kernel would bind, and back into it. */
 function runRegion(region: Region, places: readonly Float64Array[]): void {
   const graph = regionGraph(region);
   const placeOf = new Map<Node, Float64Array>();
   for (const [i, binding] of bindingsOf(region).entries()) {
-    if (!isBundle(binding)) placeOf.set(binding, places[i]);
+    if (!isBundle(binding)) placeOf.set(binding, places[i].subarray(region.leads.get(binding) ?? 0));
     else
       for (const [node, { offset }] of binding.parts)
         placeOf.set(node, places[i].subarray(offset, offset + sizeOf(node.type.shape)));
@@ -153,8 +167,8 @@ class Memory {
   }
 
   /** Writes back what a dispatch has made of a copy. */
-  store(resource: Resource, values: Float64Array): void {
-    if (resource.kind !== 'arena') return;
+  store(resource: Resource, node: Node, values: Float64Array): void {
+    if (resource.kind !== 'arena') return void this.stretch(resource, node).set(values);
     const halves = this.halves(resource);
     values.forEach((value, i) => (halves[(i * halves.length) / values.length] = value));
   }
