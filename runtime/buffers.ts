@@ -5,7 +5,7 @@
 import type { BundleSpec, EntrySpec, Manifest, PackSpec, Resource, TensorSpec } from '../compiler/emit/artefact.ts';
 import { orderCopies } from './copies.ts';
 import type { Copy, Place } from './copies.ts';
-import { quote, RuntimeError } from './error.ts';
+import { RuntimeError } from './error.ts';
 
 /** One GPUBuffer to be. `bytes` is padded to 4, and at least 4: WebGPU copies by words and has no empty binding. */
 export interface PlannedBuffer {
@@ -68,13 +68,13 @@ export function placeOf(resource: Resource, { buffers, packed }: Pick<MemoryPlan
   throw badArtefact(`bytes ${range} of ${key} are used`, `it has ${buffer.bytes} bytes`);
 }
 
-/** The stretch that a kernel binds for a resource: of a parameter in a pack, with what leads to it. */
+/** The stretch that a kernel binds for a resource: it starts with what leads to that. */
 export function boundOf(resource: Resource, plan: Pick<MemoryPlan, 'buffers' | 'packed'>): Place {
   const place = placeOf(resource, plan);
-  const lead = (resource.kind === 'param' && resource.lead) || 0;
+  const lead = 'lead' in resource ? (resource.lead ?? 0) : 0;
   if (lead <= place.offset) return { ...place, offset: place.offset - lead, bytes: place.bytes + lead };
-  const what = `a kernel binds ${lead} bytes before param ${quote((resource as { name: string }).name)}`;
-  throw badArtefact(what, `${place.offset} lie before it in ${place.key}`);
+  const key = keyOf(resource.kind, resource.kind === 'arena' ? resource.arena : resource.name);
+  throw badArtefact(`a kernel binds ${lead} bytes before ${key}`, `${place.offset} lie before it in ${place.key}`);
 }
 
 /** Whether a parameter or state has memory: of its own, or in a pack or bundle. */

@@ -85,8 +85,9 @@ const digest: Check = (value, path) => {
 
 const tensor = { name: text, shape: list(size), dtype: oneOf('f32', 'f16', 'i32', 'u32', 'bool') };
 const named = object({ name: text });
-const param = object({ name: text, lead: (value, path) => value === undefined || size(value, path) });
-const arena = object({ arena: size, offset: size, size });
+const lead: Check = (value, path) => value === undefined || size(value, path);
+const param = object({ name: text, lead });
+const arena = object({ arena: size, offset: size, size, lead });
 const resource: Check = (value, path) => {
   const { kind } = fieldsOf(value, path);
   oneOf('param', 'pack', 'state', 'bundle', 'input', 'constant', 'arena')(kind, `${path}.kind`);

@@ -203,12 +203,10 @@ export class Program {
 
   /** An entry to be run dispatch by dispatch. Its inputs are as written so far; other entries must not run meanwhile. */
   stepper(entry: string): Stepper {
-    const locate = (resource: Resource) => this.#tensors.locate(resource);
-    const bound = (resource: Resource) => this.#tensors.bound(resource);
     const read = (spec: TensorSpec, resource: Resource) => this.#read(spec, resource);
     const replay = this.#prepare(entry);
     this.#ran(entry);
-    return new Stepper({ device: this.device, locate, bound, read }, replay);
+    return new Stepper({ device: this.device, tensors: this.#tensors, read }, replay);
   }
 
   /**

@@ -5,17 +5,17 @@
 import type { KernelSpec, Resource, TensorSpec } from '../compiler/emit/artefact.ts';
 import { compile } from './pipelines.ts';
 import { encode as encodeRun, groupOf } from './replay.ts';
-import type { Replay, Step, Stretch } from './replay.ts';
+import type { Replay, Step } from './replay.ts';
 import { timeSteps, type Repeated } from './timing.ts';
+import type { DeviceTensors } from './tensors.ts';
 import { encode } from './transfer.ts';
 import type { Values } from './transfer.ts';
 
 /** What a stepper needs of its program. */
 export interface StepperHost {
   readonly device: GPUDevice;
-  /** The stretch of a buffer where a resource lies, and what a kernel binds for it. */
-  locate(resource: Resource): Stretch;
-  bound(resource: Resource): Stretch;
+  /** Where resources lie, and what kernels bind for them. */
+  readonly tensors: Pick<DeviceTensors, 'locate' | 'bound'>;
   read(spec: TensorSpec, resource: Resource): Promise<Values>;
 }
 
@@ -48,12 +48,12 @@ export class Stepper {
 
   /** A dispatch by another kernel. @throws RuntimeError `bad-kernel` where that does not compile. */
   async stepBy(index: number, { name, spec, wgsl, workgroups }: OtherKernel): Promise<Step> {
-    const { device, bound } = this.#host;
+    const { device, tensors } = this.#host;
     const compiled = await compile(device, { manifest: { kernels: { [name]: spec } }, wgsl: new Map([[name, wgsl]]) }, [
       name,
     ]);
     const { pipeline, layout } = compiled.get(name)!;
-    const bindings = this.#replay.spec.dispatches[index].resources.map(bound);
+    const bindings = this.#replay.spec.dispatches[index].resources.map((resource) => tensors.bound(resource));
     return { pipeline, group: groupOf(device, name, layout, bindings), grid: workgroups };
   }
 
@@ -77,13 +77,13 @@ export class Stepper {
   }
 
   write(spec: TensorSpec, resource: Resource, values: Values): void {
-    const { buffer, offset } = this.#host.locate(resource);
+    const { buffer, offset } = this.#host.tensors.locate(resource);
     this.#host.device.queue.writeBuffer(buffer, offset, encode(spec, values) as GPUAllowSharedBufferSource);
   }
 
   /** Sets all bits of a resource: NaN as a float. What a dispatch leaves unwritten is then seen. */
   poison(resource: Resource): void {
-    const { buffer, offset, bytes } = this.#host.locate(resource);
+    const { buffer, offset, bytes } = this.#host.tensors.locate(resource);
     this.#host.device.queue.writeBuffer(buffer, offset, new Uint8Array(bytes).fill(0xff));
   }
 

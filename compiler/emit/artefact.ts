@@ -38,12 +38,20 @@ export interface ParamSpec extends TensorSpec {
   readonly scratch?: boolean;
 }
 
-/** Where a kernel's buffer lives. Offsets and sizes are in bytes. */
+/**
+ * Where a kernel's buffer lives. Offsets and sizes are in bytes. `lead`: so many bytes before it are bound with it, for the binding to
+ * start where the device lets bindings start; what lies side by side (parameters of a pack, parts of a value) may start anywhere.
+ */
 export type Resource =
   | { readonly kind: 'pack' | 'state' | 'bundle' | 'input' | 'constant'; readonly name: string }
-  /** `lead`: of a parameter in a pack, the bytes before it that a kernel binds with it, to start where a binding may. */
   | { readonly kind: 'param'; readonly name: string; readonly lead?: number }
-  | { readonly kind: 'arena'; readonly arena: number; readonly offset: number; readonly size: number };
+  | {
+      readonly kind: 'arena';
+      readonly arena: number;
+      readonly offset: number;
+      readonly size: number;
+      readonly lead?: number;
+    };
 
 export interface Dispatch {
   readonly kernel: string;

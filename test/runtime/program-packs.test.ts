@@ -26,7 +26,7 @@ const param = (name: string, size = N, dtype: 'f32' | 'f16' = 'f32'): ParamSpec 
   return { name, shape: [size], dtype, init: { kind: 'normal', std: 1 } };
 };
 const arena = (index: number, size: number): Resource => ({ kind: 'arena', arena: index, offset: 0, size });
-const ofParam = (name: string): Resource => ({ kind: 'param', name });
+const ofParam = (name: string) => ({ kind: 'param', name }) as const satisfies Resource;
 const ofPack = (name: string): Resource => ({ kind: 'pack', name });
 const ramp = (start: number, length = N) => Float32Array.from({ length }, (_, i) => start + i);
 
@@ -194,6 +194,21 @@ describe('a pack', () => {
     ));
 });
 
+it('a parameter is bound with what leads to it, to start where a binding may', () =>
+  using(
+    {
+      params: [param('a', 1), param('b', 3)],
+      packs: [{ name: 'ab', params: ['a', 'b'] }],
+      reads: [{ resource: { kind: 'param', name: 'b', lead: 4 }, size: 4 }],
+    },
+    async (program) => {
+      await program.setParam('a', ramp(1, 1));
+      await program.setParam('b', ramp(5, 3));
+      await program.run('forward');
+      expect(await program.readOutput('forward', 'y0')).toEqual(new Float32Array([2, 10, 12, 14]));
+    },
+  ));
+
 describe('a pack that cannot be', () => {
   it('names a parameter whose offset no binding can have, and only if it is bound', async () => {
     const parts = { params: [param('a', 1), param('b', 3)], packs: [{ name: 'ab', params: ['a', 'b'] }] };
@@ -205,6 +220,9 @@ describe('a pack that cannot be', () => {
     const error = await failure({ ...parts, reads: [{ resource: ofParam('b'), size: 3 }] });
     expect(error).toMatchObject({ code: 'bad-artefact', where: 'models/my.ts:4:9' });
     expect(String(error)).toMatch(/param b \(kernel twice0\) starts at byte 4 of pack ab: .*OffsetAlignment/);
+    const beyond = await failure({ ...parts, reads: [{ resource: { ...ofParam('b'), lead: 8 }, size: 5 }] });
+    expect(beyond).toMatchObject({ code: 'bad-artefact' });
+    expect(String(beyond)).toContain('a kernel binds 8 bytes before param b: 4 lie before it in pack ab');
   });
 
   it('names what contradicts itself', async () => {
