@@ -145,7 +145,7 @@ export class Program {
   }
 
   /**
-   * Sets a parameter from values in row-major order, whole or in chunks of any size. f16 is rounded to nearest even.
+   * Sets a parameter from values in row-major order, whole or in chunks of any size; a run between these reads what is there.
    * @throws RuntimeError `not-found`, or `mismatch` when the values are too few or too many (the parameter is then
    * partly overwritten).
    */
@@ -298,7 +298,7 @@ export class Program {
     findSpec(kind, this.#specs(kind), name);
     this.#changed(kind, name);
     try {
-      await this.#tensors.stream(kind, this.#specs(kind), name, chunks);
+      await this.#tensors.stream(kind, this.#specs(kind), name, chunks, () => this.#submits.finish());
     } finally {
       // An entry may have run while the chunks came in.
       this.#preludes.changed(kind, name);

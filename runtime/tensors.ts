@@ -50,12 +50,18 @@ export class DeviceTensors {
     this.#device.queue.writeBuffer(buffer, offset, values as GPUAllowSharedBufferSource);
   }
 
-  /** Writes values that come in chunks. @throws as {@link write}, when a part of the tensor may be overwritten. */
-  async stream(kind: Named, specs: readonly TensorSpec[], name: string, chunks: Chunks): Promise<void> {
+  /** Writes values that come in chunks, each after `before`. @throws as {@link write}, when a part of the tensor may be overwritten. */
+  async stream(
+    kind: Named,
+    specs: readonly TensorSpec[],
+    name: string,
+    chunks: Chunks,
+    before?: () => void,
+  ): Promise<void> {
     const spec = findSpec(kind, specs, name);
     const { buffer, offset } = this.locate({ kind, name });
     this.#touched.add(`${kind} ${name}`);
-    await this.#uploader.stream(spec, buffer, offset, chunks);
+    await this.#uploader.stream(spec, buffer, offset, chunks, before);
   }
 
   /** Sets a tensor to zero; costs nothing where nothing was written, unless it `mayHaveRun`. */

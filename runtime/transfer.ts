@@ -61,7 +61,8 @@ export class Uploader {
 
   constructor(private readonly queue: GPUQueue) {}
 
-  async stream(spec: TensorSpec, buffer: GPUBuffer, offset: number, chunks: Chunks): Promise<void> {
+  /** `before`: what is to be done before each write, for others use the queue while chunks come in. */
+  async stream(spec: TensorSpec, buffer: GPUBuffer, offset: number, chunks: Chunks, before = () => {}): Promise<void> {
     const count = countOf(spec);
     const width = widthOf(spec.dtype);
     let at = 0;
@@ -77,6 +78,7 @@ export class Uploader {
       }
       for (let from = 0; from < values.length; from += CHUNK) {
         const part = values.subarray(from, from + CHUNK);
+        before();
         await this.#write(buffer, offset + (at + from) * width, encode(spec, part));
       }
       at += values.length;

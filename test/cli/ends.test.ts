@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';
+import { encodeNpy } from '../../runtime/checkpoint/npy.ts';
 import { start } from '../runtime/node/children.ts';
 import { BIN, SMALL_DIT, spawnDitc } from './cli.ts';
 import { writtenIn } from './written.ts';
@@ -33,6 +34,13 @@ beforeAll(async () => {
       .toFile(join(path, `${i}.jpg`));
   }
 });
+
+const LONG = `import { defineModel, foriLoop } from 'ditc/dsl';
+export default defineModel({ config: {}, entries: { forward(e) {
+  const x = e.input('x', [8]);
+  return { out: foriLoop(3_000_000, (h) => h.mul(0.999).add(x), x) };
+} } });
+`;
 
 const TRAIN = ['train', 'linear.ts', '--data', 'stripes.safetensors', '--batch', '4', '--sample-every', '0'];
 const PHOTOS = TRAIN.map((word) => (word === 'stripes.safetensors' ? 'photos' : word));
@@ -114,6 +122,19 @@ describe.skipIf(process.platform === 'win32')('a signal', () => {
     expect(code).toBe(expected);
     expect(seconds).toBeLessThan(2);
     expect(existsSync(join(cwd, 'never'))).toBe(false);
+  });
+
+  it('SIGINT ends a loop of millions of turns at once', async () => {
+    const long = folder({ 'long.ts': LONG });
+    writeFileSync(join(cwd, 'x.npy'), encodeNpy({ dtype: 'f32', shape: [8], data: new Float32Array(8) }));
+    const args = ['run', join(long, 'long.ts'), '--entry', 'forward', '--input', 'x=x.npy', '--out', 'looped'];
+    // On a device that computes nothing the host does nothing but encode turns: for a minute.
+    vi.stubEnv('DITC_ADAPTER', 'null');
+    const began = performance.now();
+    const { code, seconds } = await told('SIGINT', args, () => performance.now() - began > 6000).finally(vi.unstubAllEnvs); // prettier-ignore
+    expect(code).toBe(130);
+    expect(seconds).toBeLessThan(2);
+    expect(existsSync(join(cwd, 'looped'))).toBe(false);
   });
 
   it.each(['SIGTERM', 'SIGHUP'] as const)('%s lets a training write a checkpoint', async (signal) => {

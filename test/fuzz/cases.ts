@@ -3,6 +3,7 @@ import { nodesOf, sizeOf, type Graph } from '../../compiler/ir/index.ts';
 import { resolveGradients } from '../../compiler/autodiff/index.ts';
 import { interpret, Random, type Interpreted } from '../../compiler/ops/index.ts';
 import { randomGraph } from '../helpers/random-graph.ts';
+import { LOOPING_STEPS } from '../helpers/random-loop.ts';
 import { resultsGraph } from '../helpers/results-graph.ts';
 import { drawValues } from '../helpers/samples.ts';
 import { updatesGraph } from '../helpers/updates-graph.ts';
@@ -23,6 +24,7 @@ const KINDS: readonly ((seed: number) => Case)[] = [
   (seed) => randomGraph(seed, { size: 4 + (seed % 14), gradients: seed % 3 > 0 }),
   (seed) => withValues(updatesGraph(seed, seed % 2 === 0), seed),
   layersGraph,
+  (seed) => randomGraph(seed, { size: 3 + (seed % 6), gradients: seed % 2 === 0, steps: LOOPING_STEPS, slices: true }),
 ];
 
 /** Most relative error of float32 in every op: what is worse conditioned is drawn anew. */

@@ -45,7 +45,8 @@ export function check(
     const memory = share === undefined ? undefined : budget(free ?? schedule(graph, options), graph, share);
     const ran = runSchedule(graph, bindings, { ...options, memory });
     const most = target.device.limits.maxStorageBuffersPerShaderStage;
-    const crowded = ran.dispatches.find(({ resources }) => resources.length > most);
+    const dispatches = [...ran.inParts, ...ran.dispatches];
+    const crowded = dispatches.find(({ resources }) => resources.length > most);
     if (crowded) return { kind: 'crashed', message: `${crowded.kernel} binds ${crowded.resources.length} buffers` };
     const got = new Map([
       ...Object.entries(ran.outputs),
@@ -58,7 +59,7 @@ export function check(
       const [off, norm] = distance(...numbersOf(want, got.get(name)!));
       if (!(off <= TOLERANCE * norm + 1e-9)) return { kind: 'wrong', message: `${name} is off by ${off} of ${norm}` };
     }
-    return { kernels: ran.dispatches.length, scheduled: ran.scheduled };
+    return { kernels: dispatches.length, scheduled: ran.scheduled };
   } catch (error) {
     if (error instanceof DitcError && error.code === 'limit') return { refused: error.message };
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;

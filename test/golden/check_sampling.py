@@ -3,8 +3,8 @@
     npx ditc sample models/digits.ts --weights models/digits.safetensors --classes 0-3 --steps 250 --sampler heun --out drawn.npy
     python test/golden/check_sampling.py drawn.npy --classes 0,1,2,3 --steps 250 --sampler heun
 
-Run from the repository root. The noise is Philox 4×32-10 (Salmon et al. 2011) written again here, by models/diffusion.ts's counters:
-element, picture, step; the network is dit_reference.py in float64, the sampler flow_reference.py.
+Run from the repository root. The noise is noise_reference.py's, the network dit_reference.py in float64, the sampler
+flow_reference.py.
 """
 
 import argparse
@@ -18,33 +18,11 @@ from safetensors.torch import load_file
 from diffusion_reference import guide
 from dit_reference import DiT
 from flow_reference import step, times
+from noise_reference import START, normal
 from train_digits import CONFIG, FLOW, TIMESTEPS
 
-START = 0xFFFFFFFF
-PIXELS = 28 * 28
 # The whole trajectory in float32 against float64; guidance multiplies what differs.
 TOLERANCE = 1e-3
-
-
-def philox(counter, key):
-    """Four words [4, …] of 32 bits from counters [4, …] and a key of two."""
-    c, (low, high) = [np.asarray(word, np.uint64) for word in counter], key
-    mask = np.uint64(0xFFFFFFFF)
-    for _ in range(10):
-        p, q = c[0] * np.uint64(0xD2511F53), c[2] * np.uint64(0xCD9E8D57)
-        shift = np.uint64(32)
-        c = [(q >> shift) ^ c[1] ^ np.uint64(low), q & mask, (p >> shift) ^ c[3] ^ np.uint64(high), p & mask]
-        low, high = (low + 0x9E3779B9) & 0xFFFFFFFF, (high + 0xBB67AE85) & 0xFFFFFFFF
-    return c
-
-
-def normal(seed, pictures, step):
-    """[pictures, 1, 28, 28] by Box and Muller."""
-    element, picture = np.meshgrid(np.arange(PIXELS), np.arange(pictures))
-    zero = np.zeros_like(element)
-    words = philox([element, picture, zero + step, zero], (seed & 0xFFFFFFFF, seed >> 32))
-    a, b = (((word >> np.uint64(8)).astype(np.float64) + 0.5) * 2.0**-24 for word in words[:2])
-    return (np.sqrt(-2 * np.log(a)) * np.cos(2 * np.pi * b)).reshape(-1, 1, 28, 28)
 
 
 @torch.no_grad()
@@ -61,9 +39,10 @@ def draw(args, labels):
         out = model(twice, torch.full((2 * n,), TIMESTEPS * t, dtype=torch.float64), y).numpy()
         return guide(out[:n], out[n:], args.cfg, 1, 1)[0]
 
-    x, visited = normal(args.seed, n, START), times(args.steps, prediction)
+    noise = lambda step: normal(args.seed, (n, 1, 28, 28), step)
+    x, visited = noise(START), times(args.steps, prediction)
     for k, (t, s) in enumerate(zip(visited, visited[1:])):
-        x = step(args.sampler, interpolant, prediction, ask, x, t, s, normal(args.seed, n, args.steps - 1 - k))
+        x = step(args.sampler, interpolant, prediction, ask, x, t, s, noise(args.steps - 1 - k))
     return x
 
 

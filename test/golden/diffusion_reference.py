@@ -126,6 +126,13 @@ class Process:
         next_ac = self.alphas_cumprod_next[j]
         return np.sqrt(next_ac) * self.predict_x0(x, j, eps) + np.sqrt(1 - next_ac) * eps
 
+    def heun_sample(self, ask, x, j):
+        """One step of Heun along DDIM's way, Karras et al. 2022, algorithm 1; the last is Euler's. `ask(x, j)` is ε."""
+        prev = self.alphas_cumprod_prev[j]
+        step = lambda eps: np.sqrt(prev) * self.predict_x0(x, j, eps) + np.sqrt(1 - prev) * eps
+        eps = ask(x, j)
+        return step((eps + ask(step(eps), j - 1)) / 2 if j else eps)
+
     def half_log_snr(self, j):
         """λ = log(α/σ) at step j; of the data itself, j = -1, infinite."""
         return np.inf if j < 0 else 0.5 * np.log(self.alphas_cumprod[j] / (1 - self.alphas_cumprod[j]))

@@ -21,12 +21,12 @@ COMMON = dict(patchSize=2, inChannels=3, hiddenSize=24, numHeads=3, depth=1, mlp
 # name: (changes to COMMON, t, y)
 CASES = {
     "not-square": (dict(inputSize=[6, 10]), [10, 500, 999], [0, 5, 2]),
-    "unconditional": (dict(inputSize=[4, 6], numClasses=0), [345.5], None),
+    "unconditional": (dict(inputSize=[4, 6], numClasses=0), [345.5, 20, 980], None),
     "lightning": (dict(inputSize=[3, 5], patchSize=1, norm="rms", mlp="swiglu", rope=True, mlpRatio=4), [1, 333, 998], [5, 0, 3]),
-    "lightning-qk": (dict(inputSize=[5, 3], patchSize=1, norm="rms", qkNorm=True, rope=True, learnSigma=True), [720], [1]),
+    "lightning-qk": (dict(inputSize=[5, 3], patchSize=1, norm="rms", qkNorm=True, rope=True, learnSigma=True), [720, 15, 501], [1, 5, 0]),
     "qk-norm": (dict(inputSize=6, qkNorm=True, hiddenSize=20, numHeads=4, mlpRatio=1), [20, 40, 900], [1, 2, 5]),
     "pixart": (dict(inputSize=[6, 4], numClasses=0, modulation="shared", sequence=dict(width=11, length=7), depth=2, learnSigma=True), [3, 555, 998], None),
-    "pixart-one": (dict(inputSize=[2, 6], modulation="shared", sequence=dict(width=5, length=3), numClasses=4), [77], [4]),
+    "pixart-one": (dict(inputSize=[2, 6], modulation="shared", sequence=dict(width=5, length=3), numClasses=4), [77, 640, 3], [4, 0, 2]),
     "pooled": (dict(inputSize=4, pooled=dict(width=9)), [100, 200, 900], [0, 5, 1]),
 }
 

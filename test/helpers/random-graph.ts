@@ -17,7 +17,7 @@ import {
   type Shape,
 } from '../../compiler/ir/index.ts';
 import { Functional, opDef, opTable, Random, type Dense } from '../../compiler/ops/index.ts';
-import { STEPS, type StepContext } from './random-steps.ts';
+import { STEPS, type Step, type StepContext } from './random-steps.ts';
 import { drawValues } from './samples.ts';
 
 export interface RandomGraphOptions {
@@ -27,6 +27,10 @@ export interface RandomGraphOptions {
   readonly gradients?: boolean;
   /** Ops the graph may not use. */
   readonly without?: readonly string[];
+  /** What it may do next, instead of `STEPS`. */
+  readonly steps?: readonly Step[];
+  /** A state may also be updated by a slice of itself. */
+  readonly slices?: boolean;
 }
 
 export interface RandomGraph {
@@ -72,7 +76,7 @@ class Generator implements StepContext {
     this.pool.push(this.named('input', shape, 'f32', drawValues(this.random, { dtype: 'f32', shape })));
     for (let kept = 0, tries = 0; kept < size && tries < 50 * size; tries++) {
       this.line = kept + 1;
-      const node = this.random.pick(STEPS)(this);
+      const node = this.random.pick(this.options.steps ?? STEPS)(this);
       if (!this.sound(node)) continue;
       if (this.random.next() < 0.3 && node.inputs.length) node.name ??= this.random.pick(['h', 'x', 'y', 'scale']);
       this.pool.push(node);
@@ -152,10 +156,25 @@ class Generator implements StepContext {
     const updates = [];
     if (this.random.next() < 0.4) {
       const state = this.named('state', last.type.shape, 'f32', drawValues(this.random, last.type));
-      updates.push({ state, node: this.f.add(this.f.mul(state, 0.75), this.f.mul(last, 0.25)) });
+      updates.push({ state, node: this.options.slices ? this.sliced(state, last) : this.mixed(state, last) });
     }
     const graph = { ...this.graph(outputs, this.options.gradients ? this.derivatives(last) : []), updates };
     return { graph: this.withInputs(graph), bindings: this.bound(graph) };
+  }
+
+  private mixed = (state: Node, by: Node): Node => this.f.add(this.f.mul(state, 0.75), this.f.mul(by, 0.25));
+
+  /** One element of an axis replaced, or mixed where there is none. */
+  private sliced(state: Node, by: Node): Node {
+    const { shape } = state.type;
+    if (!shape.length) return this.mixed(state, by);
+    const axis = this.random.int(0, shape.length - 1);
+    const value = this.f.slice(
+      by,
+      shape.map(() => 0),
+      shape.with(axis, 1),
+    );
+    return this.f.op('write_slice', [value, this.leaf([], 'i32'), state], { axis });
   }
 
   private graph(nodes: readonly Node[], more: readonly Output[]): Graph {

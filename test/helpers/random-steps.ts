@@ -11,7 +11,7 @@ export interface StepContext {
   leaf(shape: Shape, dtype?: DType): Node;
 }
 
-type Step = (context: StepContext) => Node;
+export type Step = (context: StepContext) => Node;
 
 const UNARY = [
   'neg',

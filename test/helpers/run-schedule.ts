@@ -16,6 +16,8 @@ import { runKernel } from './run-kernel.ts';
 export interface Ran {
   readonly scheduled: Scheduled;
   readonly dispatches: readonly Dispatch[];
+  /** Those of what runs before: turns of loops, tables. */
+  readonly inParts: readonly Dispatch[];
   readonly outputs: Readonly<Record<string, Float64Array>>;
   /** New values of what is updated. */
   readonly updates: Readonly<Record<string, Float64Array>>;
@@ -36,28 +38,44 @@ export function runSchedule(graph: Graph, bindings: Bindings, options: RunOption
   const parts = scheduleAll([graph], options).map((part): Scheduled => {
     return { ...part, regions: part.regions.map(({ region, plan }, i) => ({ region, plan: replan(i) ?? plan })) };
   });
+  const whole = parts.length - 1;
+  const values = { ...bindings };
+  for (const { state } of parts.slice(0, whole).flatMap(({ traced }) => traced.updates))
+    values[String(state.attrs.name)] = new Float64Array(sizeOf(state.type.shape)).fill(NaN);
+  const ready = parts.map((part, i) => readyPart(part, i === whole ? graph : part.traced, options, kernels));
+  const run = (which: number): PartRun => {
+    const { name } = parts[which].traced;
+    parts.forEach(({ traced: { part } }, i) => {
+      if (part?.of === name) for (let turn = 0; turn < part.times; turn++) run(i);
+    });
+    const ran = ready[which].run(values);
+    if (which < whole) Object.assign(values, ran.updates);
+    return ran;
+  };
   // What passes took out of it fills tables, and runs before.
-  const known = { ...bindings };
-  for (const part of parts.slice(0, -1)) {
-    for (const { state } of part.traced.updates)
-      known[String(state.attrs.name)] = new Float64Array(sizeOf(state.type.shape)).fill(NaN);
-    Object.assign(known, runPart(part, part.traced, known, options, kernels).updates);
-  }
-  return runPart(parts.at(-1)!, graph, known, options, kernels);
+  for (const [i, { traced }] of parts.entries()) if (i < whole && !traced.part) run(i);
+  const dispatches = ready.map((part) => part.dispatches);
+  return { scheduled: parts[whole], dispatches: dispatches[whole], inParts: dispatches.slice(0, -1).flat(), ...run(whole) }; // prettier-ignore
 }
 
-function runPart(scheduled: Scheduled, graph: Graph, bindings: Bindings, options: RunOptions, kernels: boolean): Ran {
+type PartRun = Pick<Ran, 'outputs' | 'updates'>;
+
+interface ReadyPart {
+  readonly dispatches: readonly Dispatch[];
+  run(bindings: Bindings): PartRun;
+}
+
+function readyPart(scheduled: Scheduled, graph: Graph, options: RunOptions, kernels: boolean): ReadyPart {
   const entry = { name: graph.name, ...scheduled, params: [], states: [] };
   const { manifest } = buildArtefact({ name: 'graph', source: '', device: options.device, entries: [entry] });
   const { dispatches, outputs, updates, memory } = manifest.entries[graph.name];
-  const space = new Memory(memory.arenas, bindings, scheduled.graph);
   const lowered = new Map<string, Kernel>();
   const kernelOf = ({ kernel }: Dispatch, i: number): Kernel => {
     if (!lowered.has(kernel))
       lowered.set(kernel, lower(scheduled.regions[i].region, scheduled.regions[i].plan, options.device));
     return lowered.get(kernel)!;
   };
-  dispatches.forEach((dispatch, i) => {
+  const compute = (dispatch: Dispatch, i: number, space: Memory) => {
     const { region } = scheduled.regions[i];
     const leadOf = (binding: Node | Bound) => (isBundle(binding) ? 0 : (region.leads.get(binding) ?? 0));
     const places = bindingsOf(region).map((binding, at) =>
@@ -74,28 +92,31 @@ function runPart(scheduled: Scheduled, graph: Graph, bindings: Bindings, options
       else if (region.results.some(({ node }) => node === binding))
         space.store(dispatch.resources[at], binding, places[at].subarray(lead));
     });
-  });
-  // The copies have the effect of happening all at once.
-  const copied = updates.map(({ from, to, bytes }) => {
-    const { node } = updateOf(scheduled.graph, to);
-    if (byteSize(node.type) !== bytes) throw new Error(`${bytes} bytes of ${byteSize(node.type)} are copied`);
-    return space.at(from, node).slice();
-  });
-  updates.forEach(({ to }, i) => space.at(to, updateOf(graph, to).state).set(copied[i]));
-  const valueOf = (node: Node, resource: Resource) => [...space.at(resource, node)];
-  return {
-    scheduled,
-    dispatches,
-    outputs: Object.fromEntries(
-      outputs.map(({ name, resource }, i) => [
-        name,
-        Float64Array.from(valueOf(scheduled.graph.outputs[i].node, resource)),
-      ]),
-    ),
-    updates: Object.fromEntries(
-      graph.updates.map(({ state }) => [String(state.attrs.name), space.named(String(state.attrs.name))]),
-    ),
   };
+  const run = (bindings: Bindings): PartRun => {
+    const space = new Memory(memory.arenas, bindings, scheduled.graph);
+    dispatches.forEach((dispatch, i) => compute(dispatch, i, space));
+    // The copies have the effect of happening all at once.
+    const copied = updates.map(({ from, to, bytes }) => {
+      const { node } = updateOf(scheduled.graph, to);
+      if (byteSize(node.type) !== bytes) throw new Error(`${bytes} bytes of ${byteSize(node.type)} are copied`);
+      return space.at(from, node).slice();
+    });
+    updates.forEach(({ to }, i) => space.at(to, updateOf(graph, to).state).set(copied[i]));
+    const valueOf = (node: Node, resource: Resource) => [...space.at(resource, node)];
+    return {
+      outputs: Object.fromEntries(
+        outputs.map(({ name, resource }, i) => [
+          name,
+          Float64Array.from(valueOf(scheduled.graph.outputs[i].node, resource)),
+        ]),
+      ),
+      updates: Object.fromEntries(
+        graph.updates.map(({ state }) => [String(state.attrs.name), space.named(String(state.attrs.name))]),
+      ),
+    };
+  };
+  return { dispatches, run };
 }
 
 /** The update of the state (or parameter) that lies at a resource. */

@@ -4,7 +4,7 @@ import { openDevice, type OpenDevice } from '../../runtime/device.ts';
 import { findAdapter, type FoundAdapter } from '../../runtime/node/adapter.ts';
 import { Program } from '../../runtime/program.ts';
 import { Slices } from '../../runtime/slices.ts';
-import { artefact, dispatch, entry, ramp, sum } from './by-hand.ts';
+import { artefact, dispatch, entry, ramp, state, sum } from './by-hand.ts';
 
 /** Dispatches of so many multiply-adds each, in an entry `run`. */
 const specs = (macs: readonly number[]) => ({
@@ -221,7 +221,11 @@ describe('a loop of many turns', () => {
       const { manifest, wgsl } = sum();
       const { forward } = manifest.entries;
       const entries = { turn: { ...forward, outputs: [] }, forward: { ...forward, parts: [{ entry: 'turn', times: TURNS }] } }; // prettier-ignore
-      const program = await Program.create(open.device, artefact({ ...manifest, entries }, Object.fromEntries(wgsl)));
+      const params = [state('w')];
+      const program = await Program.create(
+        open.device,
+        artefact({ ...manifest, entries, params }, Object.fromEntries(wgsl)),
+      );
       await work(program, open);
       program.close();
     } finally {
@@ -247,6 +251,25 @@ describe('a loop of many turns', () => {
       expect(submits).toBeGreaterThan(12);
       expect(most).toBeLessThan(8);
       expect(heard).toBeGreaterThan(3);
+    });
+  });
+
+  it('is submitted whole before the next piece of a parameter that is being set', async () => {
+    await running(async (program, { device: { queue } }) => {
+      const calls: string[] = [];
+      const { submit, writeBuffer } = queue;
+      queue.submit = (...given) => (calls.push('submit'), submit.apply(queue, given));
+      queue.writeBuffer = (...given: Parameters<typeof writeBuffer>) => (calls.push('write'), writeBuffer.apply(queue, given)); // prettier-ignore
+      let run: Promise<void> | undefined;
+      const pieces = function* () {
+        yield ramp().subarray(0, 32);
+        run = program.run('forward');
+        yield ramp().subarray(32);
+      };
+      await program.setParam('w', pieces());
+      await run;
+      expect(calls.filter((call) => call === 'submit').length).toBeGreaterThan(7);
+      expect([calls[0], calls.at(-1)]).toEqual(['write', 'write']);
     });
   });
 
