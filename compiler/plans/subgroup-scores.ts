@@ -5,15 +5,31 @@
  * take a loop over the lanes on CPUs.
  */
 import type { Node } from '../ir/index.ts';
+import { fixedSubgroupSize, prefersSubgroupProducts, type DeviceSpec } from '../device.ts';
 import type { Index } from '../kernel/index-map.ts';
 import { broadcastIndex } from '../kernel/inline.ts';
 import type { Expr, SharedArray, Variable } from '../kernel/ir.ts';
 import { asVector, range, storeElement, type Site } from './common.ts';
+import type { Rejection } from './family.ts';
 
-/** A multiple of `lanes` own rows. */
+/** `rows` own rows, a multiple of `lanes`. A lane accumulates columns of a result, by fours where these are. */
 export interface SubgroupRows {
   readonly lanes: number;
   readonly rows: number;
+}
+
+/** The first of some numbers of rows that is not refused, on a software device whose subgroups have one size. */
+export function proposeRows(
+  rowsFor: (lanes: number) => readonly number[],
+  device: DeviceSpec,
+  refuses: (plan: SubgroupRows) => string | undefined,
+): SubgroupRows | Rejection {
+  const lanes = fixedSubgroupSize(device);
+  if (!lanes || lanes < 4 || lanes > 16 || !prefersSubgroupProducts(device))
+    return { rejected: `${device.name} is no software device with subgroups of 4 to 16` };
+  const plans = rowsFor(lanes).map((rows) => ({ lanes, rows }));
+  const refusals = plans.map(refuses);
+  return plans[refusals.indexOf(undefined)] ?? { rejected: refusals.at(-1)! };
 }
 
 /** A workgroup, its rows and the matrices of its batch. */

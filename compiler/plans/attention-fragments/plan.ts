@@ -49,8 +49,7 @@ const factsOf = (plan: ScoreFragments): number => Math.ceil(tall(plan) / 4);
 
 /** The better ones first. */
 function allPlans(group: Group, device: DeviceSpec): FragmentAttentionPlan[] {
-  const plans = [...scoreFragments(device, group.anchor!.inputs.slice(0, 3), sizesOf(group).n)];
-  return plans.map((plan) => ({ ...plan }));
+  return [...scoreFragments(device, group.anchor!.inputs.slice(0, 3), sizesOf(group).n)];
 }
 
 function propose(group: Group, device: DeviceSpec): FragmentAttentionPlan | Rejection {

@@ -1,14 +1,12 @@
 /**
- * Derivatives of attention on matrix units, without its weights in memory. Some workgroups own queries and walk over the keys for dq,
- * others own keys and walk over the queries for dk and dv; both compute scores anew. Weights and slopes are computed in f32 and
- * rounded to what the fragments hold, as dy is. Dao et al. 2022, algorithm 4.
+ * Derivatives of attention on matrix units. Weights and slopes are computed in f32 and rounded to what the fragments hold, as dy is.
  */
-import { sizeOf, type Node } from '../../ir/index.ts';
+import type { Node } from '../../ir/index.ts';
 import { gradientOperands } from '../../ops/index.ts';
 import { fixedIndex, type Index } from '../../kernel/index-map.ts';
 import type { Expr, SharedArray } from '../../kernel/ir.ts';
-import { derivativesOf, gridOf } from '../attention-gradient-tiled/plan.ts';
-import { boundedBatch, boundedGroup, builtins, range, type Launch, type Site } from '../common.ts';
+import { boundedBatch, builtins, range, type Launch, type Site } from '../common.ts';
+import { derivativesOf, writeWalks, type Direction } from '../gradient-walks.ts';
 import { splat } from '../register-blocks.ts';
 import { rowFour, valueAt } from '../score-blocks.ts';
 import {
@@ -39,64 +37,20 @@ interface Gradient extends FragmentWalk {
   readonly facts: SharedArray;
 }
 
-interface Direction {
-  readonly own: 'queries' | 'keys';
-  readonly row0: Index;
-  readonly mine: number;
-  readonly others: number;
-  /** Own and other rows of the products: scores, and what dy gains by the values. */
-  readonly scored: readonly [own: Node, other: Node];
-  readonly gained: readonly [own: Node, other: Node];
-  /** Rows added up by P, or by the derivatives by q·k. */
-  readonly sums: readonly { readonly anchor: Node; readonly of: Node; readonly by: 'weight' | 'slope' }[];
-}
-
 const width = (node: Node): number => node.type.shape.at(-1)!;
 
 export function fragmentAttentionGradient(site: Site, plan: FragmentGradientPlan): Launch {
-  const { b, inline, region } = site;
-  const { ix } = inline;
-  const { dq, dk, dv, dims } = derivativesOf(region);
+  const { b, region } = site;
+  const { dims } = derivativesOf(region);
   const operands = gradientOperands(region.anchor!.inputs);
   const walk = walkOf({ site, batch: boundedBatch(site, dims.batch) }, plan, widthsOf(region));
   const scale = plainScale(site, operands.own);
   const facts = b.sharedArray('facts', wide(plan), 'vec4f');
   const gradient: Gradient = { ...walk, operands, queries: dims.m, scale, facts };
-  const [queries, keys] = gridOf(tall(plan), region);
-  const group = boundedGroup(site, 'groupX', queries + keys);
-  const { dy } = operands;
-  const [q, k, v] = operands.own;
-  const byQuery = () =>
-    walkOver(gradient, {
-      own: 'queries',
-      row0: ix.scale(ix.clamp(group, queries - 1, 'rows'), tall(plan)),
-      mine: dims.m,
-      others: dims.n,
-      scored: [q, k],
-      gained: [dy, v],
-      sums: [{ anchor: dq!, of: k, by: 'slope' }],
-    });
-  const byKey = () =>
-    walkOver(gradient, {
-      own: 'keys',
-      row0: ix.scale(ix.shiftDown(group, queries, keys - 1), tall(plan)),
-      mine: dims.n,
-      others: dims.m,
-      scored: [k, q],
-      gained: [v, dy],
-      sums: [
-        ...(dv ? [{ anchor: dv, of: dy, by: 'weight' as const }] : []),
-        ...(dk ? [{ anchor: dk, of: q, by: 'slope' as const }] : []),
-      ],
-    });
-  if (queries && keys) {
-    b.when(b.binary('<', ix.expr(group), b.u32(queries)), byQuery);
-    b.when(b.binary('>=', ix.expr(group), b.u32(queries)), byKey);
-  } else if (queries) byQuery();
-  else byKey();
+  const grid = writeWalks(site, tall(plan), (direction) => walkOver(gradient, direction));
   return {
     workgroupSize: plan.down * plan.lanes,
-    grid: [queries + keys, 1, sizeOf(dims.batch)],
+    grid,
     subgroup: { size: plan.lanes, sized: plan.sized },
   };
 }

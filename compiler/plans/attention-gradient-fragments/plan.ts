@@ -1,7 +1,7 @@
 import type { DeviceSpec } from '../../device.ts';
 import { gradientOperands } from '../../ops/index.ts';
-import { badRows, derivativesOf, walksCost } from '../attention-gradient-tiled/plan.ts';
 import type { Group, Planning, Rejection } from '../family.ts';
+import { badRows, derivativesOf, walksCost } from '../gradient-walks.ts';
 import {
   badFragments,
   preferred,
@@ -43,8 +43,7 @@ const operandsOf = ({ anchor }: Group) => gradientOperands(anchor!.inputs).own.s
 /** The better ones first. */
 function allPlans(group: Group, device: DeviceSpec): FragmentGradientPlan[] {
   const { m, n } = derivativesOf(group).dims;
-  const plans = [...scoreFragments(device, operandsOf(group), Math.max(m, n))];
-  return plans.map((plan) => ({ ...plan }));
+  return [...scoreFragments(device, operandsOf(group), Math.max(m, n))];
 }
 
 function propose(group: Group, device: DeviceSpec): FragmentGradientPlan | Rejection {

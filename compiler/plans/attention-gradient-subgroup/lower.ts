@@ -1,15 +1,14 @@
 /**
- * Derivatives of attention by one subgroup per workgroup, without its weights in memory. Some workgroups own queries and walk over the
- * keys for dq, others own keys and walk over the queries for dk and dv; both compute scores anew, four of the others a lane, and weights
- * of rows of the lane's own. Dao et al. 2022, algorithm 4.
+ * Derivatives of attention by one subgroup per workgroup: scores are computed anew, four of the others a lane, and weights of rows of the
+ * lane's own.
  */
-import { sizeOf, type Node } from '../../ir/index.ts';
+import type { Node } from '../../ir/index.ts';
 import { gradientOperands } from '../../ops/index.ts';
 import { fixedIndex, type Index } from '../../kernel/index-map.ts';
 import { broadcastIndex } from '../../kernel/inline.ts';
 import type { Expr, SharedArray } from '../../kernel/ir.ts';
-import { derivativesOf, gridOf } from '../attention-gradient-tiled/plan.ts';
-import { asVector, batchIndex, boundedGroup, builtins, range, type Launch, type Site } from '../common.ts';
+import { asVector, batchIndex, builtins, range, type Launch, type Site } from '../common.ts';
+import { derivativesOf, writeWalks, type Direction } from '../gradient-walks.ts';
 import { weightAndSlope } from '../scores.ts';
 import {
   addWeighted,
@@ -26,24 +25,6 @@ import {
 } from '../subgroup-scores.ts';
 import type { SubgroupGradientPlan } from './plan.ts';
 
-/** What is added up by a walk: rows of `of`, weighted by P or by the derivatives by q·k. */
-interface Sum {
-  readonly anchor: Node;
-  readonly of: Rows;
-  readonly by: 'weight' | 'slope';
-}
-
-/** Own rows, the others that are walked over, and what their products are of: scores, and dy·v. */
-interface Direction {
-  readonly own: 'queries' | 'keys';
-  readonly row0: Index;
-  readonly mine: number;
-  readonly others: number;
-  readonly scored: readonly [own: Rows, other: Rows];
-  readonly gained: readonly [own: Rows, other: Rows];
-  readonly sums: readonly Sum[];
-}
-
 interface Gradient extends ReturnType<typeof gradientOperands<Node>> {
   readonly site: Site;
   readonly plan: SubgroupGradientPlan;
@@ -55,47 +36,14 @@ interface Gradient extends ReturnType<typeof gradientOperands<Node>> {
 type Facts = readonly [largest: Expr, share: Expr, spent: Expr];
 
 export function subgroupAttentionGradient(site: Site, plan: SubgroupGradientPlan): Launch {
-  const { b, inline, region } = site;
-  const { ix } = inline;
-  const { dq, dk, dv, dims } = derivativesOf(region);
-  const [queries, keys] = gridOf(plan.rows, region);
-  const group = boundedGroup(site, 'groupX', queries + keys);
+  const { b, region } = site;
+  const { dims } = derivativesOf(region);
   const operands = gradientOperands(region.anchor!.inputs);
   const array = (name: string, rows: number) => b.sharedArray(name, rows * plan.lanes, 'vec4f');
   const memory = { scores: array('scores', plan.rows), gains: array('gains', plan.rows), spent: array('spent', 1) };
   const gradient: Gradient = { site, plan, batch: batchIndex(site, dims.batch), memory, ...operands };
-  const named = (node: Node, hint: string): Rows => ({ node, hint });
-  const [q, k, v] = operands.own.slice(0, 3).map((node, i) => named(node, 'qkv'[i]));
-  const dy = named(operands.dy, 'dy');
-  const byQuery = () =>
-    walk(gradient, {
-      own: 'queries',
-      row0: ix.scale(ix.clamp(group, queries - 1, 'rows'), plan.rows),
-      mine: dims.m,
-      others: dims.n,
-      scored: [q, k],
-      gained: [dy, v],
-      sums: [{ anchor: dq!, of: k, by: 'slope' }],
-    });
-  const byKey = () =>
-    walk(gradient, {
-      own: 'keys',
-      row0: ix.scale(ix.shiftDown(group, queries, keys - 1), plan.rows),
-      mine: dims.n,
-      others: dims.m,
-      scored: [k, q],
-      gained: [v, dy],
-      sums: [
-        ...(dv ? [{ anchor: dv, of: dy, by: 'weight' as const }] : []),
-        ...(dk ? [{ anchor: dk, of: q, by: 'slope' as const }] : []),
-      ],
-    });
-  if (queries && keys) {
-    b.when(b.binary('<', ix.expr(group), b.u32(queries)), byQuery);
-    b.when(b.binary('>=', ix.expr(group), b.u32(queries)), byKey);
-  } else if (queries) byQuery();
-  else byKey();
-  return { workgroupSize: plan.lanes, grid: [queries + keys, 1, sizeOf(dims.batch)] };
+  const grid = writeWalks(site, plan.rows, (direction) => walk(gradient, direction));
+  return { workgroupSize: plan.lanes, grid };
 }
 
 function walk(gradient: Gradient, direction: Direction): void {
@@ -106,7 +54,8 @@ function walk(gradient: Gradient, direction: Direction): void {
   const lane = ix.atom(builtins(b).lane, plan.lanes - 1);
   const rows = rowsOfLane(site, plan, lane, row0, mine);
   const block: SubgroupWalk = { site, plan, batch, row0, lane, rows, n: others };
-  const width = ({ node }: Rows) => node.type.shape.at(-1)!;
+  const width = (node: Node) => node.type.shape.at(-1)!;
+  const named = (node: Node): Rows => ({ node, hint: hintOf(gradient, node) });
   const results = sums.map(({ of, by }) => startColumns(block, width(of), by));
   const ownFacts = own === 'queries' ? rows.map((row) => factsOf(gradient, row, spentOf(gradient, row))) : undefined;
   const hasSlopes = sums.some(({ by }) => by === 'slope');
@@ -118,14 +67,16 @@ function walk(gradient: Gradient, direction: Direction): void {
       const other0 = ix.scale(ix.atom(t, count - 1), 4 * plan.lanes);
       if (hasSlopes && !ownFacts) shareSpent(gradient, block, other0);
       b.comment('scores, and what dy gains by the values');
-      productBlock(block, ...scored, other0, memory.scores);
-      if (hasSlopes) productBlock(block, ...gained, other0, memory.gains);
+      const products = ([mine, theirs]: readonly [Node, Node], to: SharedArray) =>
+        productBlock(block, named(mine), named(theirs), other0, to);
+      products(scored, memory.scores);
+      if (hasSlopes) products(gained, memory.gains);
       b.barrier();
       b.comment(sums.map(({ anchor }) => anchor.op).join(', '));
       const step = (i: Expr) => {
         const four = stepOf(block, other0, i);
         const made = rows.map((_, h) => differentiate(gradient, block, { h, i, four }, ownFacts?.[h], hasSlopes));
-        sums.forEach(({ of, by }, s) => addWeighted(block, results[s], made.map((one) => one[by]!), four, of)); // prettier-ignore
+        sums.forEach(({ of, by }, s) => addWeighted(block, results[s], made.map((one) => one[by]!), four, named(of))); // prettier-ignore
       };
       b.loop('i', plan.lanes, step, true);
       b.barrier();
@@ -134,6 +85,10 @@ function walk(gradient: Gradient, direction: Direction): void {
   );
   sums.forEach(({ anchor, of }, s) => writeColumns(block, results[s], [mine, width(of)], (sum) => sum, anchor));
 }
+
+/** What names of values call an operand. */
+const hintOf = ({ own: [q, k, v] }: Gradient, node: Node): string =>
+  new Map([[v, 'v'], [q, 'q'], [k, 'k']]).get(node) ?? 'dy'; // prettier-ignore
 
 const valueAt = ({ site: { inline } }: Gradient, node: Node, index: readonly Index[]): Expr =>
   inline.value(node, broadcastIndex(index, node.type.shape));

@@ -1,12 +1,19 @@
-import { fixedSubgroupSize, prefersSubgroupProducts, type DeviceSpec } from '../../device.ts';
-import { badRows, derivativesOf, walksCost } from '../attention-gradient-tiled/plan.ts';
-import { badCount, badLanes, badMemory, badRegisters, type Group, type Planning, type Rejection } from '../family.ts';
-import { heldOf, type SubgroupRows } from '../subgroup-scores.ts';
+import type { DeviceSpec } from '../../device.ts';
+import {
+  badCount,
+  badLanes,
+  badMemory,
+  badRegisters,
+  isRejected,
+  type Group,
+  type Planning,
+  type Rejection,
+} from '../family.ts';
+import { badRows, derivativesOf, walksCost } from '../gradient-walks.ts';
+import { heldOf, proposeRows, type SubgroupRows } from '../subgroup-scores.ts';
 
 /** Derivatives of attention by one subgroup per workgroup: `rows` own rows against four others a lane at a time. */
-export interface SubgroupGradientPlan extends SubgroupRows {
-  readonly family: 'attention-gradient-subgroup';
-}
+export type SubgroupGradientPlan = SubgroupRows;
 
 export const planning: Planning<SubgroupGradientPlan> = {
   name: 'attention-gradient-subgroup',
@@ -15,7 +22,7 @@ export const planning: Planning<SubgroupGradientPlan> = {
   provides: ['further contractions'],
   propose,
   refuses,
-  candidates: (group, device) => plansFor(device).filter((plan) => !refuses(plan, group, device)),
+  candidates,
   order: () => 'four others a lane',
   cost: ({ lanes, rows }, group) => walksCost(rows, 4 * lanes, group),
   describe: ({ lanes, rows }) => `one subgroup, ${rows} rows × ${4 * lanes} others at a time, weights computed anew`,
@@ -25,18 +32,17 @@ export const planning: Planning<SubgroupGradientPlan> = {
 /** Own rows at a time, in turns of the lanes: the more, the fewer walks over the others. */
 const TURNS = [2, 1];
 
-function plansFor(device: DeviceSpec): SubgroupGradientPlan[] {
-  const lanes = fixedSubgroupSize(device) ?? 0;
-  return TURNS.map((turns) => ({ family: 'attention-gradient-subgroup', lanes, rows: turns * lanes }));
+function propose(group: Group, device: DeviceSpec): SubgroupGradientPlan | Rejection {
+  return proposeRows(
+    (lanes) => TURNS.map((turns) => turns * lanes),
+    device,
+    (plan) => refuses(plan, group, device),
+  );
 }
 
-function propose(group: Group, device: DeviceSpec): SubgroupGradientPlan | Rejection {
-  const lanes = fixedSubgroupSize(device);
-  if (!lanes || lanes < 4 || lanes > 16 || !prefersSubgroupProducts(device))
-    return { rejected: `${device.name} is no software device with subgroups of 4 to 16` };
-  const plans = plansFor(device);
-  const refusals = plans.map((plan) => refuses(plan, group, device));
-  return plans[refusals.indexOf(undefined)] ?? { rejected: refusals.at(-1)! };
+function candidates(group: Group, device: DeviceSpec): SubgroupGradientPlan[] {
+  const own = propose(group, device);
+  return isRejected(own) ? [] : TURNS.map((turns) => ({ ...own, rows: turns * own.lanes }));
 }
 
 /** Vectors of workgroup memory: products of both kinds, and what is known of the others. */

@@ -1,80 +1,31 @@
 /**
- * Derivatives of attention by blocks in registers, without its weights in memory. Some workgroups own queries and walk over the keys
- * for dq, others own keys and walk over the queries for dk and dv; both compute scores anew. Dao et al. 2022, algorithm 4.
+ * Derivatives of attention by blocks in registers: products of own rows and others become P and the derivatives by q·k, by which other
+ * rows are then added up.
  */
-import { sizeOf, type Node } from '../../ir/index.ts';
+import type { Node } from '../../ir/index.ts';
 import { gradientOperands } from '../../ops/index.ts';
 import type { Index } from '../../kernel/index-map.ts';
 import type { Expr } from '../../kernel/ir.ts';
-import { batchIndex, boundedGroup, range, type Launch, type Site } from '../common.ts';
+import { batchIndex, range, type Launch, type Site } from '../common.ts';
+import { derivativesOf, writeWalks, type Direction } from '../gradient-walks.ts';
 import { blockOf, columnOf, rowOf, teamOf, type Block } from '../register-blocks.ts';
 import { addProducts, addWeighted, layoutOf, presentOr, tall, wide, writeBlock } from '../score-blocks.ts';
 import { weightAndSlope } from '../scores.ts';
 import { factsOf, shareFacts, type Facts, type Gradient } from './facts.ts';
-import { derivativesOf, gridOf, type TiledGradientPlan } from './plan.ts';
-
-/** What is added up by a walk: rows of `of`, weighted by P or by the derivatives by q·k. */
-interface Sum {
-  readonly anchor: Node;
-  readonly of: Node;
-  readonly by: 'weight' | 'slope';
-}
-
-/** Own rows, the others that are walked over, and what their products are of: scores, and dy·v. */
-interface Direction {
-  readonly own: 'queries' | 'keys';
-  readonly row0: Index;
-  readonly mine: number;
-  readonly others: number;
-  readonly scored: readonly [own: Node, other: Node];
-  readonly gained: readonly [own: Node, other: Node];
-  readonly sums: readonly Sum[];
-}
+import type { TiledGradientPlan } from './plan.ts';
 
 export function tiledAttentionGradient(site: Site, plan: TiledGradientPlan): Launch {
-  const { b, inline, region } = site;
-  const { ix } = inline;
-  const { dq, dk, dv, dims } = derivativesOf(region);
+  const { b, region } = site;
+  const { dims } = derivativesOf(region);
   const layout = layoutOf(plan, Math.max(dims.d, dims.e), true);
   const team = teamOf(site, plan, b.sharedArray('tile', layout.vectors, 'vec4f'));
   const operands = gradientOperands(region.anchor!.inputs);
   const batch = batchIndex(site, dims.batch);
   const gradient: Gradient = { site, team, blocks: plan, layout, batch, ...operands, queries: dims.m };
-  const [queries, keys] = gridOf(tall(plan), region);
-  const group = boundedGroup(site, 'groupX', queries + keys);
-  const { dy } = operands;
-  const [q, k, v] = operands.own;
-  const byQuery = () =>
-    walk(gradient, {
-      own: 'queries',
-      row0: ix.scale(ix.clamp(group, queries - 1, 'rows'), tall(plan)),
-      mine: dims.m,
-      others: dims.n,
-      scored: [q, k],
-      gained: [dy, v],
-      sums: [{ anchor: dq!, of: k, by: 'slope' }],
-    });
-  const byKey = () =>
-    walk(gradient, {
-      own: 'keys',
-      row0: ix.scale(ix.shiftDown(group, queries, keys - 1), tall(plan)),
-      mine: dims.n,
-      others: dims.m,
-      scored: [k, q],
-      gained: [v, dy],
-      sums: [
-        ...(dv ? [{ anchor: dv, of: dy, by: 'weight' as const }] : []),
-        ...(dk ? [{ anchor: dk, of: q, by: 'slope' as const }] : []),
-      ],
-    });
-  if (queries && keys) {
-    b.when(b.binary('<', ix.expr(group), b.u32(queries)), byQuery);
-    b.when(b.binary('>=', ix.expr(group), b.u32(queries)), byKey);
-  } else if (queries) byQuery();
-  else byKey();
+  const grid = writeWalks(site, tall(plan), (direction) => walk(gradient, direction));
   return {
     workgroupSize: plan.down * plan.across,
-    grid: [queries + keys, 1, sizeOf(dims.batch)],
+    grid,
     ...(plan.subgroup && { subgroup: { size: plan.subgroup, sized: plan.sized } }),
   };
 }

@@ -1,4 +1,4 @@
-import { fixedSubgroupSize, prefersSubgroupProducts, type DeviceSpec } from '../../device.ts';
+import type { DeviceSpec } from '../../device.ts';
 import {
   badCount,
   badGrid,
@@ -12,16 +12,10 @@ import {
   type Rejection,
 } from '../family.ts';
 import { onlineCost, sizesOf } from '../online-attention.ts';
-import { heldOf } from '../subgroup-scores.ts';
+import { heldOf, proposeRows, type SubgroupRows } from '../subgroup-scores.ts';
 
-/**
- * Online attention by one subgroup per workgroup: `rows` queries (a multiple of `lanes`) against four keys a lane at a time. A lane
- * accumulates columns of the output, by fours where these are.
- */
-export interface SubgroupAttentionPlan {
-  readonly lanes: number;
-  readonly rows: number;
-}
+/** Online attention by one subgroup per workgroup: `rows` queries against four keys a lane at a time. */
+export type SubgroupAttentionPlan = SubgroupRows;
 
 export const planning: Planning<SubgroupAttentionPlan> = {
   name: 'attention-subgroup',
@@ -41,13 +35,11 @@ export const planning: Planning<SubgroupAttentionPlan> = {
 const MOST_ROWS = 32;
 
 function propose(group: Group, device: DeviceSpec): SubgroupAttentionPlan | Rejection {
-  const lanes = fixedSubgroupSize(device);
-  if (!lanes || lanes < 4 || lanes > 16 || !prefersSubgroupProducts(device))
-    return { rejected: `${device.name} is no software device with subgroups of 4 to 16` };
-  const wanted = Math.min(MOST_ROWS, 4 * lanes, Math.ceil(sizesOf(group).m / lanes) * lanes);
-  const plans = [wanted, lanes].map((rows): SubgroupAttentionPlan => ({ lanes, rows }));
-  const refusals = plans.map((plan) => refuses(plan, group, device));
-  return plans[refusals.indexOf(undefined)] ?? { rejected: refusals[1]! };
+  return proposeRows(
+    (lanes) => [Math.min(MOST_ROWS, 4 * lanes, Math.ceil(sizesOf(group).m / lanes) * lanes), lanes],
+    device,
+    (plan) => refuses(plan, group, device),
+  );
 }
 
 function candidates(group: Group, device: DeviceSpec): SubgroupAttentionPlan[] {

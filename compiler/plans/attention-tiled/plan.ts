@@ -47,17 +47,16 @@ function propose(group: Group, device: DeviceSpec): TiledAttentionPlan | Rejecti
   // The batch is not asked where sums must not depend on it.
   const isFilled = (rows: number) =>
     rows <= 32 || (m > rows / 2 && (device.steady || workgroups(rows) >= ENOUGH_WORKGROUPS));
-  for (const blocks of scoreBlocks(device, d, e, n)) {
-    const plan = { ...blocks };
+  for (const plan of scoreBlocks(device, d, e, n)) {
     const fits = 16 * layoutOf(plan, e).vectors <= mostBytes(device) && isFilled(tall(plan));
     if (fits && !refuses(plan, group, device)) return plan;
   }
   return { rejected: `no block of queries and values of width ${e} fits ${mostBytes(device)} bytes` };
 }
 
-function candidates(group: Group, device: DeviceSpec): TiledAttentionPlan[] {
+function candidates(group: Group, device: DeviceSpec): Iterable<TiledAttentionPlan> {
   const { n, d, e } = sizesOf(group);
-  return [...scoreBlocks(device, d, e, n)].map((blocks) => ({ ...blocks }));
+  return scoreBlocks(device, d, e, n);
 }
 
 function refuses(plan: TiledAttentionPlan, group: Group, device: DeviceSpec): string | undefined {

@@ -122,7 +122,7 @@ export const CASES: readonly Case[] = [
   group('attention and its derivatives', attended(true), UNITS),
   group('attention of many', attended(false, 18, 40), GPU),
   group('attention of many and its derivatives', attended(true, 18, 40), GPU),
-  group('attention and its derivatives', attended(true), subgroups(8)),
+  group('attention and its derivatives', attended(true), software(8)),
   group('elements', pointwise(), PORTABLE, PLAIN),
   group(
     'elements that are read turned',
