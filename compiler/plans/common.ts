@@ -1,7 +1,7 @@
 /** What recipes share: the launch grid, the anchor's domain, and writing the root. */
-import { sameShape, sizeOf, type Node, type Shape } from '../ir/index.ts';
+import { sizeOf, type Node, type Shape } from '../ir/index.ts';
 import { depthParts, type Part } from './depth-parts.ts';
-import { domainOf, type Result } from '../fusion/group.ts';
+import type { Result } from '../fusion/group.ts';
 import type { Region } from '../fusion/regions.ts';
 import { writesSlice } from '../ops/index.ts';
 import type { KernelBuilder } from '../kernel/builder.ts';
@@ -112,6 +112,15 @@ function elementAt({ inline }: Site, index: readonly Index[], { node, views, off
 const named = ({ b }: Site, { node }: Output, value: Expr, together: readonly Output[]): Expr =>
   together.length > 1 ? b.bind(node.name ?? node.op, value) : value;
 
+const outputsOf = ({ outputs, region }: Site, anchor: Node): Output[] =>
+  outputs.filter((output) => (output.anchor ?? region.anchor) === anchor);
+
+function whereAll(b: KernelBuilder, conditions: readonly Expr[], body: () => void): void {
+  if (!conditions.length) return body();
+  const holds = conditions.reduce((x, y) => b.binary('&&', x, y));
+  b.when(holds, body);
+}
+
 /**
  * Stores the results of an anchor, the main one unless told, where its element (batch, row, column) has `value`. Rows and columns come with their number:
  * positions of a partial tile beyond it are computed at the last one and not stored.
@@ -124,23 +133,18 @@ export function storeElement(
   value: Expr,
   anchor = site.region.anchor!,
 ): void {
-  const { b, inline, region } = site;
+  const { b, inline } = site;
   const { ix } = inline;
-  const own = site.outputs.filter((output) => (output.anchor ?? region.anchor) === anchor);
+  const own = outputsOf(site, anchor);
   if (!own.length) return;
   const m = ix.clamp(row, rows - 1, 'row');
   const n = ix.clamp(column, columns - 1, 'column');
   inline.given.set(anchor, () => value);
-  const inside: Expr[] = [];
-  if (n !== column) inside.push(b.binary('<', ix.expr(column), b.u32(columns)));
-  if (m !== row) inside.push(b.binary('<', ix.expr(row), b.u32(rows)));
-  const store = () => storeResults(site, [...batch, m, n], own);
-  if (inside.length)
-    b.when(
-      inside.reduce((x, y) => b.binary('&&', x, y)),
-      store,
-    );
-  else store();
+  const isInside = [
+    ...(n !== column ? [b.binary('<', ix.expr(column), b.u32(columns))] : []),
+    ...(m !== row ? [b.binary('<', ix.expr(row), b.u32(rows))] : []),
+  ];
+  whereAll(b, isInside, () => storeResults(site, [...batch, m, n], own));
 }
 
 /**
@@ -154,9 +158,9 @@ export function storeFour(
   four: Expr,
   anchor = site.region.anchor!,
 ): void {
-  const { b, inline, region } = site;
+  const { b, inline } = site;
   const { ix } = inline;
-  const own = site.outputs.filter((output) => (output.anchor ?? region.anchor) === anchor);
+  const own = outputsOf(site, anchor);
   if (!own.length) return;
   const m = ix.clamp(row, rows - 1, 'row');
   const [raw] = ix.divmod(column, 4);
@@ -166,13 +170,7 @@ export function storeFour(
     ...(m !== row ? [b.binary('<', ix.expr(row), b.u32(rows))] : []),
   ];
   const given = (u: number) => inline.given.set(anchor, () => b.component(four, u));
-  const store = () => storeFours(site, own, (u) => [...batch, m, ix.offset(n, u)], given);
-  if (isInside.length)
-    b.when(
-      isInside.reduce((x, y) => b.binary('&&', x, y)),
-      store,
-    );
-  else store();
+  whereAll(b, isInside, () => storeFours(site, own, (u) => [...batch, m, ix.offset(n, u)], given));
 }
 
 /**
@@ -259,29 +257,6 @@ export function batchIndex({ b, inline }: Site, batch: Shape): Index[] {
 /** The same, as numbers of which compilers know how large they are (`boundedGroup`). */
 export const boundedBatch = (site: Site, batch: Shape): Index[] =>
   site.inline.ix.unflatten(boundedGroup(site, 'groupZ', sizeOf(batch)), batch);
-
-/** Of what is made of rows: what has an element for each of the row, and what has one for the row. */
-export function byLength(
-  outputs: readonly Output[],
-  { reductions: [first] }: Region,
-): { long: Output[]; short: Output[] } {
-  const isLong = (output: Output) => sameShape(domainOf(output), first.inputs[0].type.shape);
-  return { long: outputs.filter(isLong), short: outputs.filter((output) => !isLong(output)) };
-}
-
-/** Reductions that do not depend on each other share a pass over the row. */
-export function byDepth({ members: all }: Pick<Region, 'members'>, reductions: readonly Node[]): Node[][] {
-  const depth = new Map<Node, number>();
-  const groups: Node[][] = [];
-  const members = new Set(all);
-  for (const node of all) {
-    const below = node.inputs.reduce((d, n) => Math.max(d, members.has(n) ? (depth.get(n) ?? 0) : 0), 0);
-    const isReduction = reductions.includes(node);
-    if (isReduction) (groups[below] ??= []).push(node);
-    depth.set(node, below + Number(isReduction));
-  }
-  return groups;
-}
 
 /** Four values as a vector; the components of one vector, in order, are that vector. */
 export const asVector = ({ b }: Site, four: readonly Expr[]): Expr =>

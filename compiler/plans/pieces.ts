@@ -8,7 +8,8 @@ import type { TiledProductPlan } from './product-tiled/plan.ts';
 import { ZERO, type Index } from '../kernel/index-map.ts';
 import { forwardIndex, reducer, reshapeIndex } from '../kernel/inline.ts';
 import type { Expr, SharedArray } from '../kernel/ir.ts';
-import { builtins, byDepth, byLength, range, storeResults, type Site } from './common.ts';
+import { builtins, range, storeResults, type Site } from './common.ts';
+import { byDepth, byLength } from './rows.ts';
 
 /** Replaces an element of the product, in the invocation's own memory, by the root's there. */
 export function holdRoot(

@@ -9,7 +9,8 @@ import { ZERO, type Index } from '../kernel/index-map.ts';
 import { reducer, reshapeIndex } from '../kernel/inline.ts';
 import type { Expr, SharedArray } from '../kernel/ir.ts';
 import type { Region } from '../fusion/regions.ts';
-import { builtins, byDepth, byLength, range, storeResults, type Site } from './common.ts';
+import { builtins, range, storeResults, type Site } from './common.ts';
+import { addTo, byDepth, byLength } from './rows.ts';
 import type { Group } from './family.ts';
 
 /**
@@ -31,10 +32,7 @@ export function serialStatistics(site: Site, batch: readonly Index[], m: Index, 
       length,
       (k) => {
         const at = operandIndex(site, [...batch, m, inline.ix.atom(k, length - 1)]);
-        group.forEach((node, i) => {
-          const x = inline.value(node.inputs[0], at);
-          b.assign(partials[i], reducer(b, node).combine(b.read(partials[i]), x));
-        });
+        group.forEach((node, i) => addTo(b, partials[i], node, inline.value(node.inputs[0], at)));
       },
       true,
     );
@@ -190,12 +188,9 @@ function reduceShared(
         const isInside = () => b.binary('<', ix.expr(run), b.u32(runs));
         for (const u of range(width)) {
           const index = at(local, ix.offset(ix.scale(inside, width), u));
-          group.forEach((node, i) => {
-            const { neutral, combine } = reducer(b, node);
-            const x = inline.value(node.inputs[0], index);
-            const counted = inside === run ? x : b.call('select', [neutral, x, isInside()]);
-            b.assign(partials[i], combine(b.read(partials[i]), counted));
-          });
+          group.forEach((node, i) =>
+            addTo(b, partials[i], node, inline.value(node.inputs[0], index), inside === run ? undefined : isInside()),
+          );
         }
       },
       rolled,

@@ -139,7 +139,7 @@ export interface Walk extends Matrices {
 }
 
 /** Rows of a matrix from one on. */
-export interface Stretch {
+export interface RowsFrom {
   readonly node: Node;
   readonly from: Index;
 }
@@ -161,7 +161,7 @@ const crewOf = ({ down, across, memory }: Team) => ({ lanes: down * across, memo
 const eachChunk = ({ b }: Site, chunks: number, body: (c: Expr) => void): void => b.loop('chunk', chunks, body, true);
 
 /** Adds to a block the products of own and other rows. */
-export function addProducts(walk: Walk, block: Block, own: Stretch, other: Stretch): void {
+export function addProducts(walk: Walk, block: Block, own: RowsFrom, other: RowsFrom): void {
   const { site, team, blocks, layout } = walk;
   const { b, inline } = site;
   const { ix } = inline;
@@ -170,7 +170,7 @@ export function addProducts(walk: Walk, block: Block, own: Stretch, other: Stret
   eachChunk(site, chunks, (c) => {
     const first = ix.scale(ix.atom(c, chunks - 1), fours);
     const load =
-      ({ node, from }: Stretch) =>
+      ({ node, from }: RowsFrom) =>
       (row: Index, four: Index) =>
         rowFour(walk, node, ix.add(from, row), ix.add(first, four));
     stage(site, crewOf(team), [
@@ -184,7 +184,7 @@ export function addProducts(walk: Walk, block: Block, own: Stretch, other: Stret
 }
 
 /** Adds to sums the other rows, each times its weight in a block, which is 0 for those beyond the last. */
-export function addWeighted(walk: Walk, sums: Block, weights: Block, { node, from }: Stretch): void {
+export function addWeighted(walk: Walk, sums: Block, weights: Block, { node, from }: RowsFrom): void {
   const { site, team, blocks, layout } = walk;
   const { b, inline } = site;
   const { ix } = inline;

@@ -22,7 +22,7 @@ import {
   type FragmentShape,
   type Operand,
 } from './fragments.ts';
-import type { Matrices, Stretch } from './score-blocks.ts';
+import type { Matrices, RowsFrom } from './score-blocks.ts';
 import { stageColumns, stageRows } from './score-stage.ts';
 
 /** `down` subgroups own a fragment of rows each, and score them with `others` fragments of the others at a time. */
@@ -198,7 +198,7 @@ export function overBlocks({ site, plan }: FragmentWalk, others: number, body: (
 }
 
 /** Own rows stay where they are all along. A barrier is to follow. */
-export const stageOwn = (walk: FragmentWalk, which: number, rows: Stretch): void =>
+export const stageOwn = (walk: FragmentWalk, which: number, rows: RowsFrom): void =>
   stageRows(walk, invocations(walk.plan), walk.own[which], tall(walk.plan), rows);
 
 /** A block of fragments of the subgroup's own rows. */
@@ -215,7 +215,7 @@ export const sumsOf = (walk: FragmentWalk, width: number): FragmentBlock =>
 export function eachProduct(
   walk: FragmentWalk,
   which: number,
-  other: Stretch,
+  other: RowsFrom,
   visit: (four: Index, products: Expr) => void,
 ): void {
   const { site, plan, passing, scores, own, row, part, parts } = walk;
@@ -245,7 +245,7 @@ export function putWeights({ site: { b, inline }, weights, row }: FragmentWalk, 
 }
 
 /** Adds to sums the other rows, each times its weight that was handed in; no barrier has come by since. */
-export function addWeighted(walk: FragmentWalk, sums: FragmentBlock, rows: Stretch): void {
+export function addWeighted(walk: FragmentWalk, sums: FragmentBlock, rows: RowsFrom): void {
   const { site, plan, passing, weights } = walk;
   const tile = { ...weights, array: passing };
   stageColumns(walk, invocations(plan), tile, sums.columns * plan.n, rows);

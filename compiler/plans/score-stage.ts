@@ -8,7 +8,7 @@ import { shapeOf } from '../kernel/types.ts';
 import { asVector, range } from './common.ts';
 import type { Operand } from './fragments.ts';
 import { stage, type Staged } from './register-blocks.ts';
-import { presentOr, rowFour, valueAt, type Matrices, type Stretch } from './score-blocks.ts';
+import { presentOr, rowFour, valueAt, type Matrices, type RowsFrom } from './score-blocks.ts';
 
 const zeroOf = ({ site: { b } }: Matrices, { array }: Operand): Expr =>
   b.call(array.type as 'vec4f', [b.literal(0, shapeOf(array.type).of as 'f32')], array.type as 'vec4f');
@@ -21,7 +21,7 @@ const roundsOf = (lanes: number, lines: number, pieces: number): number =>
 function runOf(
   walk: Matrices,
   { array }: Operand,
-  { node, from }: Stretch,
+  { node, from }: RowsFrom,
   [row, i]: readonly [Index, Index],
   run: number,
 ): Expr[] {
@@ -45,7 +45,7 @@ const runLength = (width: number, rounds: (run: number) => number): 1 | 2 =>
   width % 8 === 0 && 2 * rounds(2) <= rounds(1) ? 2 : 1;
 
 /** Stages `count` rows, from one on, as they lie, for `lanes` invocations; what is beyond their ends is 0. A barrier is to follow. */
-export function stageRows(walk: Matrices, lanes: number, operand: Operand, count: number, rows: Stretch): void {
+export function stageRows(walk: Matrices, lanes: number, operand: Operand, count: number, rows: RowsFrom): void {
   const { ix } = walk.site.inline;
   const { array, stride, depth } = operand;
   const width = rows.node.type.shape.at(-1)!;
@@ -67,7 +67,7 @@ export function stageRows(walk: Matrices, lanes: number, operand: Operand, count
 }
 
 /** Stages `columns` columns of `operand.depth` rows, from one on: vectors over four rows. Beyond the last row and column is 0. */
-export function stageColumns(walk: Matrices, lanes: number, operand: Operand, columns: number, rows: Stretch): void {
+export function stageColumns(walk: Matrices, lanes: number, operand: Operand, columns: number, rows: RowsFrom): void {
   const { site } = walk;
   const { b, inline } = site;
   const { ix } = inline;

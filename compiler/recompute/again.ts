@@ -1,16 +1,16 @@
 /**
- * Rewrites a graph so that what runs after the turn reads copies of what the chosen stretches computed, made just before their
- * first reader. Copied nodes are told from the originals by their `copy`, which stretch they are of; it also tells fusion that they
+ * Rewrites a graph so that what runs after the turn reads copies of what the chosen segments computed, made just before their
+ * first reader. Copied nodes are told from the originals by their `copy`, which segment they are of; it also tells fusion that they
  * are to run late. It changes no value.
  */
 import { GraphBuilder, mapGraph, nodesOf, type Graph, type Node } from '../ir/index.ts';
 import { opDef, opTable } from '../ops/index.ts';
 import { isStored } from '../fusion/storage.ts';
-import type { Stretch } from './choose.ts';
+import type { Segment } from './choose.ts';
 import type { Timeline } from './timeline.ts';
 
-export const computeAgain = (graph: Graph, timeline: Timeline, stretches: readonly Stretch[]): Graph =>
-  new Copier(graph, timeline, stretches).run();
+export const computeAgain = (graph: Graph, timeline: Timeline, segments: readonly Segment[]): Graph =>
+  new Copier(graph, timeline, segments).run();
 
 /** A reader after the turn that is in no copy. */
 const NO_COPY = -1;
@@ -18,18 +18,18 @@ const NO_COPY = -1;
 class Copier {
   private readonly builder = new GraphBuilder(opTable);
   private readonly mapped = new Map<Node, Node>();
-  /** What is read instead of each node: in the copy of each stretch, and outside of copies. */
+  /** What is read instead of each node: in the copy of each segment, and outside of copies. */
   private readonly seen = new Map<number, Map<Node, Node>>();
   private readonly graph: Graph;
   private readonly timeline: Timeline;
-  private readonly stretches: readonly Stretch[];
+  private readonly segments: readonly Segment[];
   /** Marks below are taken. */
   private readonly firstMark: number;
 
-  constructor(graph: Graph, timeline: Timeline, stretches: readonly Stretch[]) {
+  constructor(graph: Graph, timeline: Timeline, segments: readonly Segment[]) {
     this.graph = graph;
     this.timeline = timeline;
-    this.stretches = stretches;
+    this.segments = segments;
     this.firstMark = nodesOf(graph).reduce((least, { copy = -1 }) => Math.max(least, copy + 1), 0);
   }
 
@@ -61,11 +61,11 @@ class Copier {
     return made;
   }
 
-  /** What a reader after the turn reads for a node; `reader` is the stretch whose copy it belongs to. */
+  /** What a reader after the turn reads for a node; `reader` is the segment whose copy it belongs to. */
   private read(node: Node, reader: number): Node {
     if (opDef(node.op).kind === 'leaf' || isStored(node) || this.isLate(node)) return this.of(node);
     const isBuffer = this.timeline.values.has(node);
-    const copy = isBuffer ? this.stretches.findIndex(({ local }) => local.has(node)) : reader;
+    const copy = isBuffer ? this.segments.findIndex(({ local }) => local.has(node)) : reader;
     if (isBuffer && copy === NO_COPY) return this.of(node);
     const seen = this.seen.get(copy) ?? new Map<Node, Node>();
     this.seen.set(copy, seen);

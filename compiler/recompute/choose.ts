@@ -1,14 +1,14 @@
 /**
  * What to compute again. Time before the turn (where most memory is in use) is cut where little is alive: between the blocks
- * of a network, whatever they are, only what flows from one to the next. Of the stretches between the cuts those are chosen
+ * of a network, whatever they are, only what flows from one to the next. Of the segments between the cuts those are chosen
  * that free most memory for least work; from what is alive at its start, each is computed again after the turn, when it is
- * read. Chen et al. 2016, "Training deep nets with sublinear memory cost", with stretches found and not declared.
+ * read. Chen et al. 2016, "Training deep nets with sublinear memory cost", with segments found and not declared.
  */
 import type { Node } from '../ir/index.ts';
 import { sumOver, type Stored, type Timeline } from './timeline.ts';
 
 /** Steps after `from` up to `to`. */
-export interface Stretch {
+export interface Segment {
   readonly from: number;
   readonly to: number;
   /** What it writes and no later step up to the turn reads: those after the turn read copies. */
@@ -20,16 +20,16 @@ export interface Stretch {
 }
 
 /**
- * Stretches that together free `wanted` bytes at the turn; where that cannot be, half of what can, for the next round to see
- * what is left. Short ones first: a stretch that is computed again has all its memory at once. Longer ones keep less at their
+ * Segments that together free `wanted` bytes at the turn; where that cannot be, half of what can, for the next round to see
+ * what is left. Short ones first: a segment that is computed again has all its memory at once. Longer ones keep less at their
  * starts.
  */
-export function chooseStretches(timeline: Timeline, wanted: number): Stretch[] {
+export function chooseSegments(timeline: Timeline, wanted: number): Segment[] {
   const cuts = cutsOf(timeline);
-  let best: readonly Stretch[] = [];
+  let best: readonly Segment[] = [];
   for (let span = 1; span < cuts.length; span *= 2) {
     const ends = cuts.filter((_, i) => i % span === 0);
-    const all = ends.slice(1).map((to, i) => stretchOf(timeline, ends[i], to));
+    const all = ends.slice(1).map((to, i) => segmentOf(timeline, ends[i], to));
     const useful = all.filter(({ saving }) => saving > 0);
     if (sumOfSavings(useful) >= wanted) return cheapest(useful, wanted);
     if (gainOf(useful) > gainOf(best)) best = useful;
@@ -37,27 +37,27 @@ export function chooseStretches(timeline: Timeline, wanted: number): Stretch[] {
   return cheapest(best, sumOfSavings(best) / 2);
 }
 
-const sumOfSavings = (stretches: readonly Stretch[]): number => stretches.reduce((sum, { saving }) => sum + saving, 0);
+const sumOfSavings = (segments: readonly Segment[]): number => segments.reduce((sum, { saving }) => sum + saving, 0);
 
-/** Bytes that are free at any time when all stretches are computed again, one by one. */
-const gainOf = (stretches: readonly Stretch[]): number =>
-  sumOfSavings(stretches) - stretches.reduce((most, { saving }) => Math.max(most, saving), 0);
+/** Bytes that are free at any time when all segments are computed again, one by one. */
+const gainOf = (segments: readonly Segment[]): number =>
+  sumOfSavings(segments) - segments.reduce((most, { saving }) => Math.max(most, saving), 0);
 
 /** Those that free most for their work; of equals the first ones, since what the last ones wrote is soon read and freed. */
-function cheapest(stretches: readonly Stretch[], wanted: number): Stretch[] {
-  const rate = ({ saving, work }: Stretch) => saving / work;
-  const chosen = new Set<Stretch>();
+function cheapest(segments: readonly Segment[], wanted: number): Segment[] {
+  const rate = ({ saving, work }: Segment) => saving / work;
+  const chosen = new Set<Segment>();
   let saved = 0;
-  for (const stretch of [...stretches].sort((x, y) => rate(y) - rate(x) || x.from - y.from)) {
+  for (const segment of [...segments].sort((x, y) => rate(y) - rate(x) || x.from - y.from)) {
     if (saved >= wanted) break;
-    chosen.add(stretch);
-    saved += stretch.saving;
+    chosen.add(segment);
+    saved += segment.saving;
   }
   // The last one may have made others needless.
-  for (const stretch of [...chosen].sort((x, y) => y.work - x.work)) {
-    if (saved - stretch.saving < wanted) continue;
-    chosen.delete(stretch);
-    saved -= stretch.saving;
+  for (const segment of [...chosen].sort((x, y) => y.work - x.work)) {
+    if (saved - segment.saving < wanted) continue;
+    chosen.delete(segment);
+    saved -= segment.saving;
   }
   return [...chosen].sort((x, y) => x.from - y.from);
 }
@@ -107,7 +107,7 @@ function nextCut(from: number, written: readonly number[], alive: readonly numbe
   return found.find((step) => alive[step] <= SLACK * least);
 }
 
-function stretchOf({ values, reads, work, turn }: Timeline, from: number, to: number): Stretch {
+function segmentOf({ values, reads, work, turn }: Timeline, from: number, to: number): Segment {
   const isLocal = (value: Stored) =>
     value.writtenAt > from && value.writtenAt <= to && !value.isResult && lastBefore(value, turn) <= to;
   const local = [...values.values()].filter(isLocal);

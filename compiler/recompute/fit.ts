@@ -7,7 +7,7 @@ import type { Graph } from '../ir/index.ts';
 import type { MemoryPlan } from '../memory/plan.ts';
 import type { Region } from '../fusion/regions.ts';
 import { computeAgain } from './again.ts';
-import { chooseStretches } from './choose.ts';
+import { chooseSegments } from './choose.ts';
 import { macsOf, timelineOf } from './timeline.ts';
 
 /** What is decided for a graph: its kernels in order, and where values lie. */
@@ -32,9 +32,9 @@ export function fitMemory<P extends Planned>(
   let [current, best] = [first, first];
   for (let round = 0, since = 0; best.memory.peakBytes > budget && round < MAX_ROUNDS && since < PATIENCE; round++) {
     const timeline = timelineOf(current.graph, current.formed, current.memory);
-    const stretches = chooseStretches(timeline, current.memory.peakBytes - budget);
-    if (!stretches.length) break;
-    current = plan(computeAgain(current.graph, timeline, stretches));
+    const segments = chooseSegments(timeline, current.memory.peakBytes - budget);
+    if (!segments.length) break;
+    current = plan(computeAgain(current.graph, timeline, segments));
     since = current.memory.peakBytes < best.memory.peakBytes ? 0 : since + 1;
     if (!since) best = current;
   }

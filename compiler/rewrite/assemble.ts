@@ -8,7 +8,7 @@
 import { ALIGNMENT } from '../device.ts';
 import { byteSize, rebuild, sizeOf, type Graph, type Node, type TensorType } from '../ir/index.ts';
 import { attrList, attrNumber, Functional, keepsOrder, opTable } from '../ops/index.ts';
-import { acrossReshape } from './stretch.ts';
+import { acrossReshape } from './stretches.ts';
 
 /** A piece, and where in the whole it starts. */
 interface Pad {
@@ -50,10 +50,11 @@ function reshaped(f: Functional, { inputs: [x], type: { shape } }: Node, pads: r
   const moved = pads.flatMap(({ piece, low }): Pad[] => {
     const [axis, ...others] = axesCut(piece, x.type);
     if (axis === undefined || others.length) return [];
-    const cut = acrossReshape(x.type.shape, shape, { axis, start: low[axis], size: piece.type.shape[axis] });
+    const from = low[axis];
+    const cut = acrossReshape(x.type.shape, shape, { axis, from, to: from + piece.type.shape[axis] });
     if (!cut) return [];
-    const at = shape.map((_, a) => (a === cut.axis ? cut.start : 0));
-    return [{ piece: f.reshape(piece, shape.with(cut.axis, cut.size)), low: at }];
+    const at = shape.map((_, a) => (a === cut.axis ? cut.from : 0));
+    return [{ piece: f.reshape(piece, shape.with(cut.axis, cut.to - cut.from)), low: at }];
   });
   return moved.length === pads.length ? moved : undefined;
 }

@@ -17,8 +17,7 @@ import {
   type Shape,
 } from '../ir/index.ts';
 import { attrList, Functional, opDef, opTable, isBijection, isProduct, keepsOrder } from '../ops/index.ts';
-import { acrossReshape, type Stretch } from './stretch.ts';
-import { stretchOf } from './stretches.ts';
+import { acrossReshape, stretchOf, type Stretch } from './stretches.ts';
 
 export function cut(graph: Graph): Graph {
   const users = usersOf(nodesOf(graph));
@@ -34,10 +33,10 @@ export function cut(graph: Graph): Graph {
     const parts = users.get(whole)!;
     const size = parts.reduce((sum, { type }) => sum + sizeOf(type.shape), 0);
     // Parts that overlap would be computed twice.
-    return size <= sizeOf(whole.type.shape) && parts.every((part) => stretchIn(part) && isOfState(part));
+    return size <= sizeOf(whole.type.shape) && parts.every((part) => stretchOf(part) && isOfState(part));
   };
   return rebuild(graph, opTable, (node, [x], builder) => {
-    const stretch = stretchIn(node);
+    const stretch = stretchOf(node);
     const [whole] = node.inputs;
     if (!stretch || !isComputed(whole) || !isCut(whole)) return undefined;
     const f = new Functional(builder);
@@ -60,12 +59,6 @@ function leadsToState(graph: Graph, users: ReadonlyMap<Node, readonly Node[]>): 
 const isAlike = (user: Node, node: Node): boolean =>
   opDef(user.op).kind === 'pointwise' && sameShape(user.type.shape, node.type.shape);
 
-/** What a slice cuts out, if that is a stretch. */
-function stretchIn(node: Node): Stretch | undefined {
-  const found = stretchOf(node);
-  return found && { axis: found.axis, start: found.from, size: found.to - found.from };
-}
-
 /** A stretch of a value, made of a stretch of what the value is a view of. */
 function throughViews(f: Functional, node: Node, stretch: Stretch, make: typeof sliced): Node {
   const { op, inputs, attrs, type } = node;
@@ -80,7 +73,7 @@ function throughViews(f: Functional, node: Node, stretch: Stretch, make: typeof 
 
 function sliced(f: Functional, node: Node, stretch: Stretch): Node {
   const shape = shapeOf(node, stretch);
-  const start = shape.map((_, axis) => (axis === stretch.axis ? stretch.start : 0));
+  const start = shape.map((_, axis) => (axis === stretch.axis ? stretch.from : 0));
   return f.slice(node, start, shape);
 }
 
@@ -96,4 +89,4 @@ function computed(f: Functional, node: Node, stretch: Stretch): Node {
 
 const sameRank = (a: Node, b: Node): boolean => a.type.shape.length === b.type.shape.length;
 
-const shapeOf = ({ type: { shape } }: Node, { axis, size }: Stretch): Shape => shape.with(axis, size);
+const shapeOf = ({ type: { shape } }: Node, { axis, from, to }: Stretch): Shape => shape.with(axis, to - from);

@@ -56,8 +56,8 @@ const sourcesOf = (value: Node): Node[] => {
   return value.op === 'constant' && typeof value.attrs.value === 'number' ? [] : [value];
 };
 
-/** Whether views and pointwise ops alone make a value of one that is such. */
-function isMadeOf(value: Node, isSuch: (node: Node) => boolean): boolean {
+/** Whether views and pointwise ops lead from one that is such to a value. */
+function leadsFrom(value: Node, isSuch: (node: Node) => boolean): boolean {
   const seen = new Set([value]);
   for (const node of seen) {
     if (isSuch(node)) return true;
@@ -100,7 +100,7 @@ export const PREDICATES: Readonly<Record<string, Predicate>> = {
   of_product: {
     doc: 'Each value is made of a product by views and pointwise ops alone, as the scores of attention are.',
     obstacle(values) {
-      const value = values.find((v) => !isMadeOf(v, isProduct));
+      const value = values.find((v) => !leadsFrom(v, isProduct));
       return value && `${labelOf(value)} is of no product`;
     },
   },
@@ -169,14 +169,14 @@ export const PREDICATES: Readonly<Record<string, Predicate>> = {
   not_normalised: {
     doc: 'No value is made of statistics of its rows: a product computes these of its own rows, and not of values side by side.',
     obstacle(values) {
-      const value = values.find((v) => isMadeOf(v, isStatistic));
+      const value = values.find((v) => leadsFrom(v, isStatistic));
       return value && `${labelOf(value)} is normalised by its rows`;
     },
   },
   normalised: {
     doc: 'Each value is made of statistics of its rows: several products of it would each compute these, or read it from memory.',
     obstacle(values) {
-      const value = values.find((v) => !isMadeOf(v, isStatistic));
+      const value = values.find((v) => !leadsFrom(v, isStatistic));
       return value && `${labelOf(value)} is not normalised by its rows`;
     },
   },

@@ -1,8 +1,7 @@
-/** Pieces of a value along one axis of it. */
-import type { Node } from '../ir/index.ts';
+/** Stretches: parts of a value that are all of it between two places along one axis. */
+import { sizeOf, type Node, type Shape } from '../ir/index.ts';
 import { attrList } from '../ops/index.ts';
 
-/** Where along an axis of a value a piece of it lies. */
 export interface Stretch {
   readonly axis: number;
   readonly from: number;
@@ -22,4 +21,17 @@ export function stretchOf({ op, attrs, type, inputs: [whole] }: Node): Stretch |
 export function areApart(stretches: readonly Stretch[]): boolean {
   const inOrder = [...stretches].sort((a, b) => a.from - b.from);
   return inOrder.every(({ axis, from }, i) => axis === inOrder[0].axis && (i === 0 || from >= inOrder[i - 1].to));
+}
+
+/** The same stretch of a value of shape `before` reshaped to `after`, where its axis stays or is cut into several, at the first of them. */
+export function acrossReshape(before: Shape, after: Shape, { axis, from, to }: Stretch): Stretch | undefined {
+  const inner = (shape: Shape, a: number) => sizeOf(shape.slice(a + 1));
+  const unit = inner(before, axis);
+  const isWhole = (n: number, a: number) => (n * unit) % inner(after, a) === 0;
+  const fits = (n: number, a: number) =>
+    n * inner(after, a) === before[axis] * unit && isWhole(from, a) && isWhole(to - from, a);
+  const other = after.findIndex(fits);
+  if (other < 0) return undefined;
+  const block = inner(after, other) / unit;
+  return { axis: other, from: from / block, to: to / block };
 }

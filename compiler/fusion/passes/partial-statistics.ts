@@ -73,7 +73,7 @@ function productOfRows(row: FusionGroup, groups: Groups): FusionGroup | undefine
   const isSource = (node: Node) => own.has(node) || (node !== row.root && groups.has(node));
   const ends = row.results.map(({ node, views }) => views[0]?.inputs[0] ?? node);
   const sources = [...row.reductions.flatMap(({ inputs }) => inputs), ...ends].flatMap((node) =>
-    own.has(node) ? [] : sourcesOf(node, isSource),
+    own.has(node) ? [] : [...sourcesOf(node, isSource)],
   );
   const [computed, ...others] = new Set(sources.filter((node) => !own.has(node) && !isOfLeaves(node)));
   const product = computed && groups.get(computed);
@@ -123,7 +123,7 @@ const inOrder = (groups: Groups): FusionGroup[] => [...groups.values()].sort(byR
 /** The product whose last value a row kernel reduces, alone or with what was reduced of it before. */
 function productOf({ root, reductions: [reduction, ...others] }: FusionGroup, groups: Groups): FusionGroup | undefined {
   if (others.length || root !== reduction) return undefined;
-  const sources = sourcesOf(reduction.inputs[0], (node) => groups.has(node));
+  const sources = [...sourcesOf(reduction.inputs[0], (node) => groups.has(node))];
   const products = sources.flatMap((node) => groups.get(node) ?? []).filter(({ kind }) => kind === 'contraction');
   return products.find((product) => {
     const known = new Set([product.root, ...(product.pieces?.reductions ?? [])]);
@@ -131,28 +131,23 @@ function productOf({ root, reductions: [reduction, ...others] }: FusionGroup, gr
   });
 }
 
-/** What pointwise ops and reshapes compute a value from, numbers aside. Each value is visited once: chains meet again and again. */
-function sourcesOf(from: Node, isSource: (node: Node) => boolean): Node[] {
-  const sources = new Set<Node>();
+/** What pointwise ops and reshapes compute a value from, numbers aside, as it is found. Each value is visited once: chains meet again and again. */
+function* sourcesOf(from: Node, isSource: (node: Node) => boolean): Generator<Node> {
   const seen = new Set([from]);
   for (const node of seen) {
     const { kind } = opDef(node.op);
     const isInside = kind === 'pointwise' || keepsOrder(node);
-    if (isSource(node) || (kind === 'leaf' ? isStored(node) : !isInside)) sources.add(node);
+    if (isSource(node) || (kind === 'leaf' ? isStored(node) : !isInside)) yield node;
     else node.inputs.forEach((input) => seen.add(input));
   }
-  return [...sources];
 }
 
-/** Whether pointwise ops and reshapes compute a value from nothing but such sources. The first that is not ends the search. */
-function isMadeOf(from: Node, isSource: (node: Node) => boolean): boolean {
+/** Whether a value is computed from such sources and from nothing else. The first other one ends the search. */
+function isOnlyOf(from: Node, isSource: (node: Node) => boolean): boolean {
   let isAny = false;
-  const seen = new Set([from]);
-  for (const node of seen) {
-    const { kind } = opDef(node.op);
-    if (isSource(node)) isAny = true;
-    else if (kind === 'pointwise' || keepsOrder(node)) node.inputs.forEach((input) => seen.add(input));
-    else if (kind !== 'leaf' || isStored(node)) return false;
+  for (const source of sourcesOf(from, isSource)) {
+    if (!isSource(source)) return false;
+    isAny = true;
   }
   return isAny;
 }
@@ -162,7 +157,7 @@ function fuseTotals(groups: Groups, context: FusionContext, partial: ReadonlySet
   const totals = new Set<Node>();
   const isStatistic = (node: Node) => partial.has(node) || totals.has(node);
   const rows = inOrder(groups).filter((row) => {
-    if (row.kind !== 'row' || !row.reductions.every(({ inputs }) => isMadeOf(inputs[0], isStatistic))) return false;
+    if (row.kind !== 'row' || !row.reductions.every(({ inputs }) => isOnlyOf(inputs[0], isStatistic))) return false;
     row.reductions.forEach((node) => totals.add(node));
     return true;
   });

@@ -3,23 +3,12 @@
  * row again with the results at hand. Rows that lie beside each other are one invocation's instead (neighbours.ts).
  */
 import { sizeOf, type Node } from '../../ir/index.ts';
-import { combinerOf } from '../../ops/index.ts';
-import { rowAxes } from '../../fusion/regions.ts';
 import { ZERO, type Index } from '../../kernel/index-map.ts';
 import { reducer } from '../../kernel/inline.ts';
 import type { Expr } from '../../kernel/ir.ts';
-import {
-  builtins,
-  byDepth,
-  byLength,
-  linearGroup,
-  range,
-  storeFours,
-  storeResults,
-  type Launch,
-  type Site,
-} from '../common.ts';
+import { builtins, linearGroup, range, storeFours, storeResults, type Launch, type Site } from '../common.ts';
 import { foldGrid } from '../grid.ts';
+import { addTo, byDepth, byLength, partialOf, resultName, rowsIn } from '../rows.ts';
 import { neighbouringRows } from './neighbours.ts';
 import { invocationsOf, type RowVectorsPlan } from './plan.ts';
 
@@ -40,24 +29,14 @@ function sharedRows(site: Site, plan: RowVectorsPlan): Launch {
   const { b, inline, region } = site;
   const { ix } = inline;
   const { lanes, rowsPerWorkgroup, subgroup } = plan;
-  const { shape, kept, reduced } = rowAxes(region.reductions);
-  const [keptShape, reducedShape] = [kept, reduced].map((axes) => axes.map((axis) => shape[axis]));
-  const rows = sizeOf(keptShape);
+  const { rows, length, elementsOf } = rowsIn(site);
   const invocations = invocationsOf(plan);
   const workgroups = Math.ceil(rows / rowsPerWorkgroup);
   const grid = foldGrid(workgroups);
   const folded = sizeOf(grid);
   const [own, lane] = ix.divmod(ix.atom(builtins(b).lane, invocations - 1), lanes);
   const raw = ix.add(ix.scale(ix.atom(linearGroup(b, workgroups), folded - 1), rowsPerWorkgroup), own);
-  const outer = ix.unflatten(ix.clamp(raw, rows - 1, 'row'), keptShape);
-  const row: Row = {
-    length: sizeOf(reducedShape),
-    lane,
-    at(e) {
-      const inner = ix.unflatten(e, reducedShape);
-      return shape.map((_, axis) => (kept.includes(axis) ? outer[kept.indexOf(axis)] : inner[reduced.indexOf(axis)]));
-    },
-  };
+  const row: Row = { length, lane, at: elementsOf(ix.clamp(raw, rows - 1, 'row')) };
   for (const group of byDepth(region, region.reductions)) reduceTogether(site, plan, row, group);
   // Beyond the last row, that one is computed again but stored once: a result may replace what it reads.
   if (folded * rowsPerWorkgroup === rows) writeResults(site, plan, row);
@@ -84,18 +63,10 @@ function eachVector(
 
 function reduceTogether(site: Site, plan: RowVectorsPlan, row: Row, group: readonly Node[]): void {
   const { b, inline } = site;
-  const partials = group.map((node) => {
-    const { neutral } = reducer(b, node);
-    return b.variable(node.name ?? `partial_${combinerOf(node.op).noun}`, neutral);
-  });
+  const partials = group.map((node) => partialOf(b, node));
   eachVector(site, plan, row, (at, inside) => {
     for (const u of range(plan.width))
-      group.forEach((node, i) => {
-        const { neutral, combine } = reducer(b, node);
-        const x = inline.value(node.inputs[0], at(u));
-        const counted = inside ? b.call('select', [neutral, x, inside]) : x;
-        b.assign(partials[i], combine(b.read(partials[i]), counted));
-      });
+      group.forEach((node, i) => addTo(b, partials[i], node, inline.value(node.inputs[0], at(u)), inside));
   });
   group.forEach((node, i) => {
     const result = combineLanes(site, plan, row, node, b.read(partials[i]));
@@ -112,7 +83,7 @@ function combineLanes(
   partial: Expr,
 ): Expr {
   const { combine, across, type } = reducer(b, node);
-  const name = node.name ?? `row_${combinerOf(node.op).noun}`;
+  const name = resultName(node);
   const own = b.bind(name, across(partial, subgroup));
   if (lanes === subgroup) return own;
   const count = lanes / subgroup;

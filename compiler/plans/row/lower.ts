@@ -3,26 +3,16 @@
  * again with the results at hand, for the next reduction and at last for what is written.
  */
 import { sizeOf, type Node } from '../../ir/index.ts';
-import { combinerOf } from '../../ops/index.ts';
 import type { RowPlan } from './plan.ts';
-import { rowAxes } from '../../fusion/regions.ts';
 import { ZERO, type Index } from '../../kernel/index-map.ts';
 import { broadcastIndex, reducer } from '../../kernel/inline.ts';
 import type { Expr } from '../../kernel/ir.ts';
 import { askedFirst, whereCounted } from '../asked.ts';
-import {
-  builtins,
-  byDepth,
-  byLength,
-  linearGroup,
-  linearInvocation,
-  storeResults,
-  type Launch,
-  type Site,
-} from '../common.ts';
+import { builtins, linearGroup, linearInvocation, storeResults, type Launch, type Site } from '../common.ts';
 import { foldGrid } from '../grid.ts';
+import { addTo, byDepth, byLength, partialOf, resultName, rowsIn } from '../rows.ts';
 
-/** A row as the recipe walks it. */
+/** A row as its invocations walk it. */
 interface Row {
   /** Multi-index of element e. */
   at(e: Index): Index[];
@@ -36,25 +26,18 @@ interface Row {
 
 export function rowKernel(site: Site, plan: RowPlan): Launch {
   const { b, inline, region } = site;
-  const { shape, kept, reduced } = rowAxes(region.reductions);
-  const keptShape = kept.map((axis) => shape[axis]);
-  const reducedShape = reduced.map((axis) => shape[axis]);
-  const rows = sizeOf(keptShape);
-  const folded = foldedRows(rows);
+  const { rows, length, elementsOf } = rowsIn(site);
+  const folded = sizeOf(foldGrid(rows));
   const serial = plan.lanes === 1;
   const position = serial
     ? linearInvocation(site, rows, plan.rowsPerWorkgroup)
     : inline.ix.clamp(inline.ix.atom(linearGroup(b, rows), folded - 1), rows - 1, 'row');
-  const outer = inline.ix.unflatten(position, keptShape);
   const row: Row = {
-    length: sizeOf(reducedShape),
+    length,
     lanes: plan.lanes,
     rolled: plan.rolled,
     lane: serial ? b.u32(0) : builtins(b).lane,
-    at(e) {
-      const inner = inline.ix.unflatten(e, reducedShape);
-      return shape.map((_, axis) => (kept.includes(axis) ? outer[kept.indexOf(axis)] : inner[reduced.indexOf(axis)]));
-    },
+    at: elementsOf(position),
   };
   for (const group of byDepth(region, region.reductions)) reduceTogether(site, plan, row, group);
   // Beyond the last row of a folded grid, it is computed again but stored once: a result may replace what it reads.
@@ -65,23 +48,11 @@ export function rowKernel(site: Site, plan: RowPlan): Launch {
   return { workgroupSize: serial ? plan.rowsPerWorkgroup : plan.lanes, grid: foldGrid(workgroups) };
 }
 
-const foldedRows = (rows: number): number => {
-  const [x, y] = foldGrid(rows);
-  return x * y;
-};
-
 function reduceTogether(site: Site, plan: RowPlan, row: Row, group: readonly Node[]): void {
   const { b, inline } = site;
-  const partials = group.map((node) => {
-    const { neutral } = reducer(b, node);
-    return b.variable(node.name ?? `partial_${combinerOf(node.op).noun}`, neutral);
-  });
-  const add = (i: number, value: Node, index: readonly Index[], inside?: Expr) => {
-    const { neutral, combine } = reducer(b, group[i]);
-    const x = inline.value(value, broadcastIndex(index, value.type.shape));
-    const counted = inside ? b.call('select', [neutral, x, inside]) : x;
-    b.assign(partials[i], combine(b.read(partials[i]), counted));
-  };
+  const partials = group.map((node) => partialOf(b, node));
+  const add = (i: number, value: Node, index: readonly Index[], inside?: Expr) =>
+    addTo(b, partials[i], group[i], inline.value(value, broadcastIndex(index, value.type.shape)), inside);
   const asked = group.map((node) => (plan.combine === 'serial' ? askedFirst(site, node) : undefined));
   eachElement(site, row, (element, inside) => {
     group.forEach((node, i) => {
@@ -116,7 +87,7 @@ function eachElement({ b, inline }: Site, row: Row, body: (element: () => Index,
 
 function combineLanes({ b }: Site, plan: RowPlan, node: Node, partial: Expr): Expr {
   const { combine, across, type } = reducer(b, node);
-  const name = node.name ?? `row_${combinerOf(node.op).noun}`;
+  const name = resultName(node);
   if (plan.combine === 'serial') return b.bind(name, partial);
   if (plan.combine === 'subgroup') return b.bind(name, across(partial, plan.lanes));
   const { lane } = builtins(b);
