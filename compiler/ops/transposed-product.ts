@@ -11,9 +11,13 @@ import { sizeOf, type Node, type Shape } from '../ir/index.ts';
 import { attrList } from './define.ts';
 import type { Functional } from './functional.ts';
 
-/** A product whose result is seen through one reshape, which splits its rows and columns, and one permutation. */
+/**
+ * A product whose result is seen through one reshape, which splits its rows and columns, and one permutation. The reshape may join the
+ * last axis of its batch, the groups of a convolution, with the first axis of the rows, the channels of a group.
+ */
 interface SplitProduct {
   readonly product: Node;
+  readonly joinsGroups: boolean;
   /** Axes of the rows and of the columns, as the reshape gives them. */
   readonly rows: Shape;
   readonly columns: Shape;
@@ -27,13 +31,13 @@ interface SplitProduct {
 export function overlapAddOfProduct(f: Functional, dy: Node, axis: number, dilation: number): Node | undefined {
   const split = splitProduct(dy);
   if (!split) return undefined;
-  const { product, rows, columns, perm } = split;
+  const { product, joinsGroups, rows, columns, perm } = split;
   const [a, b] = product.inputs;
   const batch = product.type.shape.slice(0, -2);
-  // Of the left operand, which all matrices of the batch share, and of the places.
-  const element = perm[perm.length - 1] - batch.length;
-  const place = perm[axis] - batch.length - rows.length;
-  if (element < 0 || element >= rows.length || place < 0 || a.type.shape.length !== 2) return undefined;
+  const gone = perm[perm.length - 1];
+  const before = batch.length - Number(joinsGroups);
+  const [element, place] = [gone - before, perm[axis] - before - rows.length];
+  if (element < Number(joinsGroups) || element >= rows.length || place < 0) return undefined;
   const size = rows[element];
   // Places between windows' ends and the value's ends are computed too: beside few windows, they are most of it.
   if ((size - 1) * dilation > columns[place] / 2) return undefined;
@@ -41,10 +45,11 @@ export function overlapAddOfProduct(f: Functional, dy: Node, axis: number, dilat
   const left = elementsLast(f, a, rows, element);
   const right = windowsOf(f, b, { columns, place, size, dilation });
   const wider = columns.with(place, columns[place] + (size - 1) * dilation);
-  const sum = f.reshape(f.matmul(left, right), [...batch, ...kept, ...wider]);
-  const gone = batch.length + element;
+  const channels = joinsGroups
+    ? [...batch.slice(0, -1), batch[batch.length - 1] * kept[0], ...kept.slice(1)]
+    : [...batch, ...kept];
   return f.permute(
-    sum,
+    f.reshape(f.matmul(left, right), [...channels, ...wider]),
     perm.slice(0, -1).map((from) => from - Number(from > gone)),
   );
 }
@@ -57,22 +62,26 @@ function splitProduct(dy: Node): SplitProduct | undefined {
   const batch = product.type.shape.slice(0, -2);
   const [m, n] = product.type.shape.slice(-2);
   const { shape } = reshaped.type;
-  if (batch.some((size, i) => shape[i] !== size)) return undefined;
-  const axes = shape.slice(batch.length);
+  const [own, groups] = [batch.slice(0, -1), batch[batch.length - 1]];
+  if (own.some((size, i) => shape[i] !== size)) return undefined;
+  const joinsGroups = batch.length > 0 && shape[own.length] !== groups;
+  if (joinsGroups && shape[own.length] % groups) return undefined;
+  const axes = joinsGroups ? [shape[own.length] / groups, ...shape.slice(batch.length)] : shape.slice(batch.length);
   const cut = axes.findIndex((_, i) => sizeOf(axes.slice(0, i)) === m && sizeOf(axes.slice(i)) === n && i > 0);
-  return cut < 0 ? undefined : { product, rows: axes.slice(0, cut), columns: axes.slice(cut), perm };
+  return cut < 0 ? undefined : { product, joinsGroups, rows: axes.slice(0, cut), columns: axes.slice(cut), perm };
 }
 
-/** [rows, K] → [rows without one axis, (K, elements from last to first)]. */
+/** [batch, rows, K] → [batch, rows without one axis, (K, elements from last to first)]. */
 function elementsLast(f: Functional, a: Node, rows: Shape, element: number): Node {
   const size = rows[element];
-  const depth = a.type.shape[1];
-  const others = rows.map((_, i) => i).filter((i) => i !== element);
-  const first = f.permute(f.reshape(a, [...rows, depth]), [element, ...others, rows.length]);
+  const [batch, depth] = [a.type.shape.slice(0, -2), a.type.shape[a.type.shape.length - 1]];
+  const apart = [...batch, ...rows, depth];
+  const at = batch.length + element;
+  const first = f.permute(f.reshape(a, apart), [at, ...apart.map((_, i) => i).filter((i) => i !== at)]);
   const backwards = f.sub(f.constant(size - 1, 'i32', [size]), f.iota('i32', [size], 0));
   const flipped = f.gather(first, backwards);
   const last = f.permute(flipped, [...flipped.type.shape.keys()].slice(1).concat(0));
-  return f.reshape(last, [sizeOf(rows) / size, depth * size]);
+  return f.reshape(last, [...batch, sizeOf(rows) / size, depth * size]);
 }
 
 /** [batch, K, columns] → [batch, (K, elements), columns with room for all windows that meet an element]. */

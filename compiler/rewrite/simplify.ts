@@ -75,6 +75,9 @@ const PEEPHOLES: Record<string, Peephole> = {
       attrList(attrs, 'step').map((s, i) => s * step[i]),
     );
   },
+  pad: (_f, [x], _attrs, { type }) => (sameShape(x.type.shape, type.shape) ? x : undefined),
+  unfold: (f, [x], attrs, { type }) =>
+    attrNumber(attrs, 'size') === 1 ? windowsOfOne(f, x, attrs, type.shape) : undefined,
   iota: (f, _inputs, attrs, { type }) =>
     type.shape[attrNumber(attrs, 'axis')] === 1 ? f.constant(0, type.dtype, type.shape) : undefined,
   concat: (f, inputs, attrs) => {
@@ -89,6 +92,19 @@ const PEEPHOLES: Record<string, Peephole> = {
   select: (f, [c, x, y]) =>
     isConstant(x) && !isConstant(y) ? f.select(opposite(f, c) ?? f.op('not', [c]), y, x) : undefined,
 };
+
+/** Windows of one element are the elements, or every so many of them: a convolution of 1×1 is a product of the picture itself. */
+function windowsOfOne(f: Functional, x: Node, attrs: Attrs, shape: Shape): Node {
+  const [axis, step] = ['axis', 'step'].map((name) => attrNumber(attrs, name));
+  const none = x.type.shape.map(() => 0);
+  const every = f.slice(
+    x,
+    none,
+    shape.slice(0, -1),
+    none.map((_, i) => (i === axis ? step : 1)),
+  );
+  return f.reshape(step === 1 ? x : every, shape);
+}
 
 /** An integer by a literal 0 is itself, as it is by a 0 of memory; WGSL refuses to compile the literal. */
 function byZero(f: Functional, [x, y]: readonly Node[], { type }: Node): Node | undefined {

@@ -11,29 +11,36 @@ interface Convolution {
   readonly step?: number;
   readonly dilation?: number;
   readonly after?: number;
+  readonly groups?: number;
+  /** Channels of what is convolved and of what comes out, in each group. */
+  readonly each?: readonly [number, number];
 }
 
 const [N, C, H, W, OUT] = [2, 3, 9, 7, 4];
 
-/** [N,C,H,W] → [N,OUT,H',W'], in the usual order: channels and elements contracted, places last. */
+/** [N,C,H,W] → [N,OUT,H',W'], in the usual order: channels and elements contracted, places last; all groups' channels side by side. */
 function convolve(
   f: Functional,
   x: Node,
   weight: Node,
-  { size, step = 1, dilation = 1, after = 1 }: Convolution,
+  { size, step = 1, dilation = 1, after = 1, groups, each = [C, OUT] }: Convolution,
 ): Node {
   const padded = f.pad(x, [0, 0, 1, 1], [0, 0, after, after]);
   const windows = f.unfold(f.unfold(padded, 2, size[0], step, dilation), 3, size[1], step, dilation);
   const [, , h, w] = windows.type.shape;
-  const columns = f.reshape(f.permute(windows, [0, 1, 4, 5, 2, 3]), [N, C * size[0] * size[1], h * w]);
-  return f.reshape(f.matmul(f.reshape(weight, [OUT, C * size[0] * size[1]]), columns), [N, OUT, h, w]);
+  const depth = each[0] * size[0] * size[1];
+  const lead = groups ? [groups] : [];
+  const columns = f.reshape(f.permute(windows, [0, 1, 4, 5, 2, 3]), [N, ...lead, depth, h * w]);
+  const product = f.matmul(f.reshape(weight, [...lead, each[1], depth]), columns);
+  return f.reshape(product, [N, (groups ?? 1) * each[1], h, w]);
 }
 
 function setup(convolution: Convolution) {
   const f = new Functional(new GraphBuilder(opTable));
   const param = (name: string, shape: number[]) => f.op('param', [], { name, dtype: 'f32', shape });
-  const x = param('x', [N, C, H, W]);
-  const weight = param('weight', [OUT, C, ...convolution.size]);
+  const { groups = 1, each = [C, OUT] } = convolution;
+  const x = param('x', [N, groups * each[0], H, W]);
+  const weight = param('weight', [groups * each[1], each[0], ...convolution.size]);
   return { f, x, weight, y: convolve(f, x, weight, convolution) };
 }
 
@@ -50,11 +57,15 @@ const shapes: readonly Convolution[] = [
   { size: [3, 2], dilation: 2, after: 2 },
   { size: [3, 3], step: 2, after: 0 },
   { size: [2, 2], step: 3, dilation: 2 },
+  { size: [3, 3], groups: 5, each: [1, 1] },
+  { size: [3, 2], groups: 3, each: [2, 1], dilation: 2 },
+  { size: [2, 3], groups: 2, each: [1, 3] },
+  { size: [3, 3], groups: 2, each: [3, 2], step: 2 },
   wide,
 ];
 
 describe('the gradient of a convolution', () => {
-  it.each(shapes)('of $size, step $step, dilation $dilation equals finite differences', (convolution) => {
+  it.each(shapes)('of $size, step $step, dilation $dilation, groups $groups equals finite differences', (convolution) => {
     const { f, x, weight, y } = setup(convolution);
     const random = new Random(7);
     const bindings = Object.fromEntries(
@@ -64,12 +75,13 @@ describe('the gradient of a convolution', () => {
   });
 
   it.each(shapes.filter((shape) => !shape.step && shape.size[0] > 1 && shape !== wide))(
-    'of $size, dilation $dilation makes no columns',
+    'of $size, dilation $dilation, groups $groups makes no columns',
     (convolution) => {
+      const { size, groups = 1, each = [C, OUT] } = convolution;
       const { f, x, y } = setup(convolution);
       const loss = f.reshape(f.sum(y, [0, 1, 2, 3]), []);
       const [dx] = gradients(f, loss, [x]);
-      const columns = (sizeOf(y.type.shape) / OUT) * C * convolution.size[0] * convolution.size[1];
+      const columns = (sizeOf(y.type.shape) / each[1]) * each[0] * size[0] * size[1];
       const largest = Math.max(...products(dx).map(({ type }) => sizeOf(type.shape)));
       expect(products(dx).length).toBeGreaterThan(0);
       expect(largest).toBeLessThan(columns);
