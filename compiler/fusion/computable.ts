@@ -8,7 +8,7 @@ import { DitcError, labelOf, sameShape, type Node, type Shape } from '../ir/inde
 import { opDef, keepsOrder } from '../ops/index.ts';
 import type { FusionGroup, Result } from './group.ts';
 import type { Region } from './regions.ts';
-import { keepsRows } from './rows.ts';
+import { keepsRows, withinRows } from './rows.ts';
 
 /** Where results of earlier stages are at hand. */
 type Given = ReadonlyMap<Node, 'here' | 'anywhere'>;
@@ -47,7 +47,8 @@ export function checkComputable(region: Region): void {
 function stagesOf(kernel: FusionGroup): Stage[] {
   const { kind, reductions, results } = kernel;
   if (kind === 'map') return [{ given: new Map(), starts: results }];
-  if (kind === 'row') return [...passes(reductions), { ...onRows(reductions), starts: results }];
+  if (kind === 'row')
+    return [...passes(reductions), { ...onRows(reductions), starts: results, passes: withinRows(reductions) }];
   return productStages(kernel);
 }
 

@@ -5,6 +5,7 @@
 import { sameShape, sizeOf, type Node } from '../ir/index.ts';
 import { isAttention, isBijection, isProduct, opDef, shareScores } from '../ops/index.ts';
 import { domainOf, fullShape, samePlaces, type FusionGroup, type Result } from './group.ts';
+import { viewsOnRows } from './moved-rows.ts';
 import { isSumOfRows } from './row-sums.ts';
 import { sameRows } from './rows.ts';
 import { readsOf } from './slice.ts';
@@ -19,7 +20,27 @@ export function union(first: FusionGroup, second: FusionGroup, stored: ReadonlyS
   if (second.kind === 'contraction') return scoreUnion(first, second);
   const summed = sumUnion(first, second);
   if (summed) return summed;
-  return unionOfDomains(first, second, stored) ?? viewUnion(first, second, stored);
+  return unionOfDomains(first, second, stored) ?? viewUnion(first, second, stored) ?? movedUnion(first, second, stored);
+}
+
+/** Rows, and a map that reads their elements at other places of the same row. */
+function movedUnion(first: FusionGroup, second: FusionGroup, stored: ReadonlySet<Node>): FusionGroup | undefined {
+  if (first.kind !== 'row' || second.kind !== 'map' || areFewAndLong(first)) return undefined;
+  const views = viewsOnRows(first, second, stored);
+  return (
+    views &&
+    withMore(
+      first,
+      second,
+      second.results.map(({ node }, i) => ({ node, views: views[i] })),
+    )
+  );
+}
+
+/** Whether a workgroup has much to do for a row, and few neighbours. */
+function areFewAndLong({ reductions: [reduction] }: FusionGroup): boolean {
+  const rows = sizeOf(reduction.type.shape);
+  return rows < FEW_ROWS && sizeOf(reduction.inputs[0].type.shape) / rows >= LONG_ROW;
 }
 
 function unionOfDomains(first: FusionGroup, second: FusionGroup, stored: ReadonlySet<Node>): FusionGroup | undefined {
@@ -141,8 +162,7 @@ function rowUnion(first: FusionGroup, second: FusionGroup, stored: ReadonlySet<N
   if (other.kind === 'map') {
     const shapes = other.results.map((result) => startOf(result).type.shape);
     if (!shapes.every((shape) => sameShape(shape, full) || sameShape(shape, reduced))) return undefined;
-    const rows = sizeOf(reduced);
-    if (rows < FEW_ROWS && sizeOf(full) / rows >= LONG_ROW) return undefined;
+    if (areFewAndLong(row)) return undefined;
   }
   const results = new Map(first.results.map((result) => [result.node, result]));
   const own = new Set(reductions);

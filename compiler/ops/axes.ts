@@ -70,6 +70,18 @@ export function axisBehind(view: Node, axis: number): Axis | undefined {
   return isStep ? { node: view.inputs[operand], axis: along } : undefined;
 }
 
+/** Whether every element of a view comes from the same place along the first `count` axes: it moves elements within rows. */
+export function keepsLeading(view: Node, count: number): boolean {
+  const { shape } = view.type;
+  const own = symbolsOf(shape);
+  const found = viewOf(view.op).sources(SYMBOLS, own, view);
+  return found.every(({ operand, index, bounds = [] }) => {
+    const size = view.inputs[operand].type.shape;
+    const isSame = (axis: number) => size[axis] === shape[axis] && keyOf(index[axis]) === keyOf(own[axis]);
+    return bounds.every(({ axis, from }) => axis >= count || from === 0) && [...Array(count).keys()].every(isSame);
+  });
+}
+
 /** An axis of a value. */
 export interface Axis {
   readonly node: Node;
