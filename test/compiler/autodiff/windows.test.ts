@@ -77,7 +77,7 @@ describe('the gradient of a convolution', () => {
   it.each(shapes.filter((shape) => !shape.step && shape.size[0] > 1 && shape !== wide))(
     'of $size, dilation $dilation, groups $groups makes no columns',
     (convolution) => {
-      const { size, groups = 1, each = [C, OUT] } = convolution;
+      const { size, each = [C, OUT] } = convolution;
       const { f, x, y } = setup(convolution);
       const loss = f.reshape(f.sum(y, [0, 1, 2, 3]), []);
       const [dx] = gradients(f, loss, [x]);
