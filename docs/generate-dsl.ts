@@ -115,7 +115,7 @@ function membersOf(found: ClassDeclaration): Member[] {
   const accessors = found.getGetAccessors().map((node) => {
     return { name: node.getName(), signature: `: ${plain(node.getReturnType().getText(node))}`, doc: docOf(node) };
   });
-  const methods = found.getMethods().filter((node) => !node.hasModifier('private'));
+  const methods = found.getMethods().filter((node) => !node.hasModifier('private') && !node.getName().startsWith('#'));
   const fields = found.getProperties().filter((node) => node.getJsDocs().length && !node.hasModifier('private'));
   const rows = [...methods, ...fields]
     .sort((a, b) => a.getStart() - b.getStart())

@@ -30,6 +30,7 @@ export const TENSOR = {
   sub: other,
   mul: other,
   div: [divisor('y')],
+  rem: other,
   pow: other,
   maximum: other,
   minimum: other,

@@ -66,6 +66,10 @@ export class Tensor {
   div(y: Operand): Tensor {
     return new Tensor(f().div(this.node, raw(y)));
   }
+  /** What is left of x by y, both integers, with the sign of x; 0 where y is 0. */
+  rem(y: Operand): Tensor {
+    return new Tensor(f().rem(this.node, raw(y)));
+  }
   /** xʸ; NaN where x < 0 and y is no whole number. */
   pow(y: Operand): Tensor {
     return new Tensor(typeof y === 'number' ? power(this.node, y) : f().pow(this.node, y.node));

@@ -39,6 +39,7 @@ export class Functional {
   sub = (x: Operand, y: Operand) => this.lift('sub', x, y);
   mul = (x: Operand, y: Operand) => this.lift('mul', x, y);
   div = (x: Operand, y: Operand) => this.lift('div', x, y);
+  rem = (x: Operand, y: Operand) => this.lift('rem', x, y);
   pow = (x: Operand, y: Operand) => this.lift('pow', x, y);
   max = (x: Operand, y: Operand) => this.lift('max', x, y);
   min = (x: Operand, y: Operand) => this.lift('min', x, y);

@@ -74,6 +74,7 @@ describe('values that no tensor of that dtype holds', () => {
     ],
     ['iota of bool', () => dsl.iota([2], 0, 'bool'), /^iota: dtype must be f32, f16, i32 or u32/],
     ['i32.div(0)', ({ i }) => i.div(0), /^div: y must be other than 0: i32 has no infinity/],
+    ['f32.rem(2)', ({ x }) => x.rem(2), /^rem: does not take f32/],
     ['i32.div(constant 0)', ({ i }) => i.div(dsl.constant(0, [], 'i32')), /^div: y must be other than 0/],
   ];
   it.each(refused)('%s', (_, attempt, message) => {

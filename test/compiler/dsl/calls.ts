@@ -113,6 +113,11 @@ export const TENSOR: Record<string, Case> = {
   ...Object.fromEntries(
     'add sub mul div pow maximum minimum eq ne lt le gt ge'.split(' ').map((name) => [name, binary]),
   ),
+  rem: on(
+    ({ i }) => i,
+    ['operand'],
+    ({ i }) => [i],
+  ),
   and: logical,
   or: logical,
   not: on(({ b }) => b, []),
