@@ -65,14 +65,17 @@ const shapes: readonly Convolution[] = [
 ];
 
 describe('the gradient of a convolution', () => {
-  it.each(shapes)('of $size, step $step, dilation $dilation, groups $groups equals finite differences', (convolution) => {
-    const { f, x, weight, y } = setup(convolution);
-    const random = new Random(7);
-    const bindings = Object.fromEntries(
-      [x, weight].map((p) => [String(p.attrs.name), drawValues(random, p.type, [-1, 1])]),
-    );
-    checkGradient(f, y, [x, weight], bindings, random);
-  });
+  it.each(shapes)(
+    'of $size, step $step, dilation $dilation, groups $groups equals finite differences',
+    (convolution) => {
+      const { f, x, weight, y } = setup(convolution);
+      const random = new Random(7);
+      const bindings = Object.fromEntries(
+        [x, weight].map((p) => [String(p.attrs.name), drawValues(random, p.type, [-1, 1])]),
+      );
+      checkGradient(f, y, [x, weight], bindings, random);
+    },
+  );
 
   it.each(shapes.filter((shape) => !shape.step && shape.size[0] > 1 && shape !== wide))(
     'of $size, dilation $dilation, groups $groups makes no columns',
