@@ -94,7 +94,7 @@ const passes = (reductions: readonly Node[], known?: Given, passing?: Stage['pas
     passes: passing,
   }));
 
-/** A place on the rows of reductions, some of them `made`. */
+/** The stage that walks over rows which some reductions, of those given, have reduced by then (`made`). */
 function onRows(
   [first, ...others]: readonly Node[],
   known: Given = new Map(),
@@ -138,6 +138,6 @@ function obstacle(
   }
 }
 
-/** No view is ahead; or it is another place. */
+/** Of a value with no view ahead, and of one at another place than the kernel is at. */
 const HERE = 0;
 const ELSEWHERE = -1;

@@ -50,7 +50,7 @@ function rowsIn(groups: readonly FusionGroup[], planner: Planner): Map<Node, Row
   return new Map(rows);
 }
 
-/** The sites of values, from those that read them back. */
+/** At which sites values are computed, and how often. Values are visited from the last one back: the sites of readers give those of what they read. */
 export class Evaluations {
   private readonly sites = new Map<Node, Sites>();
   private readonly names = new Map<string, string>();
@@ -72,7 +72,7 @@ export class Evaluations {
     }
   }
 
-  /** Finds where `node` is computed, when that is known of all who read it, and how often in all. */
+  /** How often `node` is computed, at all sites together. All who read it have been visited. */
   visit(node: Node, isBuffer: boolean): Evaluated {
     const sites = this.sitesOf(node, isBuffer);
     const all = [...sites.values()];
@@ -97,7 +97,7 @@ export class Evaluations {
     if (row?.root === node) return new Map([[`${node.id} last`, counted(count * row.times)]]);
     if (isBuffer) return new Map([[`${node.id}`, counted(count)]]);
     const sites = this.readSites(node);
-    // What there is one of in a row is kept, however long the row.
+    // A value of which there is one a row is computed once a row, and kept while the row is walked over.
     return row
       ? new Map([...sites].map(([site, { times, hidden }]) => [site, counted(Math.min(times, count), hidden)]))
       : sites;

@@ -16,12 +16,13 @@ import {
   type Node,
   type Shape,
 } from '../ir/index.ts';
-import { attrList, Functional, opDef, opTable, isBijection, isProduct, isSum, keepsOrder } from '../ops/index.ts';
+import { attrList, Functional, opDef, opTable, isBijection, isProduct, isSum } from '../ops/index.ts';
 import { limit, tooManyBuffers } from '../device.ts';
 import { isRejected } from '../plans/family.ts';
 import { tilesFor } from '../plans/registry.ts';
 import { pieceTile, sharesTotals, type Tiles } from '../plans/tile-partials.ts';
 import type { PlanningContext } from './graph-pass.ts';
+import { onlyReader, unshaped } from './product-values.ts';
 import { isStored } from './storage.ts';
 
 /** Normalising costs a product some 20 operations for each load, beside 64 multiply-adds: larger ones read normalised values. */
@@ -79,8 +80,8 @@ export function normsInPieces(graph: Graph, context: PlanningContext): Graph {
 /** The products of a graph, what their kernels end in, and the norms between them. */
 class Products {
   private readonly nodes: readonly Node[];
-  private readonly users: Map<Node, Node[]>;
-  private readonly returned: ReadonlySet<Node>;
+  readonly users: Map<Node, Node[]>;
+  readonly returned: ReadonlySet<Node>;
   /** From each product's last value, all that its kernel computes after it. */
   private readonly epilogues = new Map<Node, readonly Node[]>();
   private readonly loads = new Map<Node, ReadonlySet<Node>>();
@@ -96,7 +97,7 @@ class Products {
     for (const node of this.nodes) {
       if (!isProduct(node)) continue;
       const epilogue = this.follow(node);
-      this.epilogues.set(wholeOf(epilogue[epilogue.length - 1]), epilogue);
+      this.epilogues.set(unshaped(epilogue[epilogue.length - 1]), epilogue);
     }
   }
 
@@ -108,11 +109,10 @@ class Products {
   }
 
   private between(norm: Norm): Between | undefined {
-    const epilogue = this.epilogues.get(wholeOf(norm.x));
-    const loaded = this.loadedBy(norm);
-    if (!epilogue || !loaded) return undefined;
+    const epilogue = this.epilogues.get(unshaped(norm.x));
+    const { reader: consumer, values } = onlyReader([norm.total], this, (node) => node === norm.squares) ?? {};
+    if (!epilogue || !consumer) return undefined;
     const [producer] = epilogue;
-    const { consumer, values } = loaded;
     if (!isProduct(consumer) || this.loads.has(consumer)) return undefined;
     const missed = (why: string) =>
       void this.context.remarks?.missed('pieces', [norm.squares, producer, consumer], why);
@@ -127,7 +127,7 @@ class Products {
       );
     const dear = costsMuch(consumer, shape, loading);
     if (dear) return missed(dear);
-    this.loads.set(consumer, values);
+    this.loads.set(consumer, values!);
     this.gives.add(producer);
     const crowded = [producer, consumer].find((product) => this.bindings(product) > this.most);
     if (crowded) {
@@ -156,23 +156,6 @@ class Products {
       if (!isView && !isPointwise) return path;
       path.push(next);
     }
-  }
-
-  /** The one product that reads what is made of the statistics, and the values on the way; undefined where others read them. */
-  private loadedBy({ total, squares }: Norm): { consumer: Node; values: ReadonlySet<Node> } | undefined {
-    const values = new Set([total]);
-    const products = new Set<Node>();
-    for (const node of values) {
-      if (this.returned.has(node)) return undefined;
-      for (const user of this.users.get(node)!) {
-        const { kind } = opDef(user.op);
-        if (kind === 'contract') products.add(user);
-        else if (kind === 'pointwise' || kind === 'view' || user === squares) values.add(user);
-        else return undefined;
-      }
-    }
-    const [consumer, ...others] = products;
-    return consumer && !others.length ? { consumer, values } : undefined;
   }
 
   /** Buffers that the product's kernel binds. Statistics in pieces are two, written or read. */
@@ -235,11 +218,4 @@ function piecesOf({ x, total }: Norm, epilogue: readonly Node[], tiles: Tiles): 
   const pieces = [...shape.slice(0, kept), channels, plane / block, block];
   const isWhole = pieces.every(Number.isInteger);
   return isWhole && pieceTile(pieces, [kept, kept + 2], producer, views, tiles) ? pieces : undefined;
-}
-
-/** What a value is but for the shape it is looked at in. */
-function wholeOf(node: Node): Node {
-  let whole = node;
-  while (keepsOrder(whole)) [whole] = whole.inputs;
-  return whole;
 }

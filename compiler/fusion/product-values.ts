@@ -1,6 +1,6 @@
-/** What kernels of products can end in, and what passes that move work into these kernels ask of a graph. */
+/** What passes that move work into the kernels of products ask of a graph: what such a kernel can end in, and who reads a value in the end. */
 import { nodesOf, results, sameShape, usersOf, type Graph, type GraphBuilder, type Node } from '../ir/index.ts';
-import { isBijection, isProduct, opDef } from '../ops/index.ts';
+import { isBijection, isProduct, keepsOrder, opDef } from '../ops/index.ts';
 import { between, postDominators } from './dominance.ts';
 
 /** A value that a product's kernel makes of the product, through views that keep all of it. */
@@ -49,13 +49,44 @@ export class Flow {
   }
 }
 
+/**
+ * The one contraction that reads what is made of values, and all values on the way to it: pointwise ops, views, and what `isOnTheWay` besides.
+ * Undefined where others read one of these, or one leaves the graph.
+ */
+export function onlyReader(
+  of: readonly Node[],
+  { users, returned }: Pick<Flow, 'users' | 'returned'>,
+  isOnTheWay: (node: Node) => boolean,
+): { readonly reader: Node; readonly values: ReadonlySet<Node> } | undefined {
+  const values = new Set(of);
+  const readers = new Set<Node>();
+  for (const node of values) {
+    if (returned.has(node)) return undefined;
+    for (const user of users.get(node)!) {
+      const { kind } = opDef(user.op);
+      if (kind === 'contract') readers.add(user);
+      else if (kind === 'pointwise' || kind === 'view' || isOnTheWay(user)) values.add(user);
+      else return undefined;
+    }
+  }
+  const [reader, ...others] = readers;
+  return reader && !others.length ? { reader, values } : undefined;
+}
+
+/** A value before the reshapes that it is seen through: the same elements in the same order. */
+export function unshaped(node: Node): Node {
+  let whole = node;
+  while (keepsOrder(whole)) [whole] = whole.inputs;
+  return whole;
+}
+
 export const isNumber = ({ op, type: { shape } }: Node): boolean => op === 'constant' && shape.length === 0;
 
 /** Whether a value is seen in what lies in memory from the start, or is a literal. */
 export const isOfLeaves = ({ op, inputs }: Node): boolean =>
   opDef(op).kind === 'leaf' || (opDef(op).kind === 'view' && inputs.every(isOfLeaves));
 
-/** Such a value in another graph, whose nodes come in their turn. */
+/** A view of leaves, or a literal, built again by the builder of another graph. */
 export const copyOf = (builder: GraphBuilder, node: Node): Node =>
   builder.apply(
     node.op,

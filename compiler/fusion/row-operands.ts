@@ -88,7 +88,7 @@ type RowPass = ReturnType<typeof sliceOf>;
 function passesOf(row: FusionGroup, isRead: (node: Node) => boolean): RowPass[] {
   const own = new Set(row.results.map(({ node }) => node));
   const reductions = new Set(row.reductions);
-  /** What a pass computes of an element: what earlier passes have given is there. */
+  /** What a pass computes of an element; it finds in registers what earlier passes have reduced. */
   const pass = (values: Iterable<Node>) =>
     sliceOf(values, (node) => reductions.has(node) || (isRead(node) && !own.has(node)));
   const passes = new Map<string, Node[]>();

@@ -4,7 +4,8 @@
  * own would read all of them again.
  */
 import { sizeOf, type Node, type Shape } from '../ir/index.ts';
-import { attrList, isProduct, isSum, keepsOrder } from '../ops/index.ts';
+import { attrList, isProduct, isSum } from '../ops/index.ts';
+import { unshaped } from './product-values.ts';
 
 /** Whether a reduction gives, for each row of the product's left operand [m,k], the sum of the row. */
 export function isSumOfRows(reduction: Node, product: Node): boolean {
@@ -14,16 +15,9 @@ export function isSumOfRows(reduction: Node, product: Node): boolean {
   const axes = attrList(reduction.attrs, 'axes');
   const transposed = left.op === 'permute' && attrList(left.attrs, 'perm')[0] === 1;
   const matrix = transposed ? left.inputs[0] : left;
-  if (wholeOf(matrix) !== wholeOf(source)) return false;
+  if (unshaped(matrix) !== unshaped(source)) return false;
   const k = left.type.shape[1];
   return transposed ? isLeading(axes, source.type.shape, k) : isTrailing(axes, source.type.shape, k);
-}
-
-/** What a value is but for the shape it is looked at in. */
-function wholeOf(node: Node): Node {
-  let whole = node;
-  while (keepsOrder(whole)) [whole] = whole.inputs;
-  return whole;
 }
 
 /** Whether the axes are the first ones, of `count` positions together. */

@@ -19,7 +19,7 @@ const LEAST_DEPTH = 128;
 const MOST_PARTS = 8;
 
 export function splitDepth(graph: Graph, { device, plan, remarks }: PlanningContext): Graph {
-  // How many parts there are depends on the batch, and they on the order of adding.
+  // The number of parts depends on the batch, and the order in which sums are added up on that.
   if (!isHardware(device) || device.steady) return graph;
   return rebuild(graph, opTable, (node, [x, y], builder) => {
     const parts = isProduct(node) ? partsOf(node, { device, plan }) : 1;

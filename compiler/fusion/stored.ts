@@ -87,8 +87,8 @@ function storeDear(choice: Choice, stored: Set<Node>): Map<Node, Reading> {
 }
 
 /**
- * Takes back what would be a kernel for itself and is cheap to recompute after all, with what it is computed from in memory. What is
- * computed beside a kernel's result takes no kernel more.
+ * Takes values back that were to be stored by a kernel of their own: with what they are computed from in memory by now, some are cheap to
+ * recompute after all. A value made beside a kernel's result stays stored, as it takes no further kernel.
  */
 function spareKernels(choice: Choice, stored: Set<Node>, readings: Map<Node, Reading>): void {
   const isBeside = besides(choice);

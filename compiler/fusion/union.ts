@@ -92,7 +92,7 @@ export function sumUnion(product: FusionGroup, row: FusionGroup): FusionGroup | 
   return { ...withMore(product, row, more), sums: [...sums, sum] };
 }
 
-/** Anything and a map on the domain of one of its results. */
+/** A group of any kind, and a map that reads one of its results at the same element. */
 function mapUnion(first: FusionGroup, second: FusionGroup, stored: ReadonlySet<Node>): FusionGroup | undefined {
   if (second.kind !== 'map') return undefined;
   const place = placeShared(first, second, stored);
@@ -176,7 +176,7 @@ function rowUnion(first: FusionGroup, second: FusionGroup, stored: ReadonlySet<N
     const start = starts[i];
     const reached = readTogether(start, { results, inMemory, follows });
     if (!reached || [...reached].some(({ views }) => views.length)) return undefined;
-    // What follows its views is computed at another place of the row.
+    // Whatever reads the result behind its views is at another element of the row, and finds it in memory.
     const others = new Map([...results].filter(([result]) => result !== start));
     const beyond = { results: others, inMemory: (n: Node) => n === start || inMemory(n), follows: () => false };
     if (node !== start && !readTogether(node, beyond)) return undefined;

@@ -19,7 +19,7 @@ export function windowOffset(node: Node): number | null {
   return offset % ALIGNMENT === 0 ? offset : null;
 }
 
-/** Some of a value, along its first axis. */
+/** A run of rows of a value, counted along its first axis. */
 export interface Span {
   readonly start: number;
   readonly size: number;

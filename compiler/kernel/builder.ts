@@ -241,8 +241,8 @@ export class KernelBuilder {
   }
 
   /**
-   * The expression as it is under the innermost open condition: what is read with it stays there. For what is known of it because
-   * the condition holds.
+   * The expression, for use under the innermost open condition alone: what is read at it is not hoisted out of there. For indices that are
+   * inside of an array only because the condition holds.
    */
   confined(expr: Expr): Expr {
     const level = this.blocks.findLastIndex(({ guarded }) => guarded);

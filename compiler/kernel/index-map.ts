@@ -32,7 +32,7 @@ export class Indexer extends IndexAlgebra<ExprAtom> {
     return this.bounded(this.b.confined(expr), max);
   }
 
-  /** The same of an expression that cannot lie elsewhere, whatever holds. */
+  /** The same of an expression that lies there wherever it is written, so that no condition has to be remembered with it. */
   bounded(expr: Expr, max: number): Index {
     return max === 0 ? ZERO : { base: 0, terms: [{ atom: { key: `e${expr.id}`, max, expr }, times: 1 }] };
   }

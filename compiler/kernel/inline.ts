@@ -29,7 +29,7 @@ export class Inliner {
   readonly buffers = new Map<Node, Buffer>();
   /** Elements before those of a node in its buffer, where it shares that. */
   readonly offsets = new Map<Node, number>();
-  /** Nodes whose value the recipe has at hand: called with the index asked for. */
+  /** Nodes whose value the lowering has at hand, by a function of the index asked for. */
   readonly given = new Map<Node, (index: readonly Index[]) => Expr>();
   /** Nodes read by more than one node of the region: worth a name. */
   private readonly shared: ReadonlySet<Node>;

@@ -9,6 +9,35 @@ export function matmulDims(x: Shape, y: Shape): { batch: Shape; m: number; n: nu
   return { batch, m: x[x.length - 2], n: y[y.length - 1], k: x[x.length - 1] };
 }
 
+/** A matrix: numbers, and where among them it starts. */
+type Matrix = readonly [data: Float64Array, start: number];
+
+/**
+ * Adds to each row the rows of y, first to last, times their factors in x. Four of them at a time: sums are added up in the same order,
+ * and loaded and stored a quarter as often.
+ */
+function addRows(
+  out: Float64Array,
+  start: number,
+  [x, x0]: Matrix,
+  [y, y0]: Matrix,
+  { m, n, k }: { m: number; n: number; k: number },
+): void {
+  for (let i = 0; i < m; i++) {
+    const [first, factors] = [start + i * n, x0 + i * k];
+    let l = 0;
+    for (; l + 4 <= k; l += 4) {
+      const [a, b, c, d] = [x[factors + l], x[factors + l + 1], x[factors + l + 2], x[factors + l + 3]];
+      for (let j = 0, at = y0 + l * n; j < n; j++, at++)
+        out[first + j] = out[first + j] + a * y[at] + b * y[at + n] + c * y[at + 2 * n] + d * y[at + 3 * n];
+    }
+    for (; l < k; l++) {
+      const factor = x[factors + l];
+      for (let j = 0, at = y0 + l * n; j < n; j++, at++) out[first + j] += factor * y[at];
+    }
+  }
+}
+
 export const matmul = defineOp({
   name: 'matmul',
   doc: 'Matrix product of the last two axes, […, m, k] × […, k, n]; leading axes broadcast. f16 operands give f32 with `dtype`.',
@@ -43,15 +72,7 @@ export const matmul = defineOp({
       return broadcastStrides(t.shape.slice(0, -2), batch.length).map((s) => s * inner);
     });
     forEachIndex(batch, (index, b) => {
-      const [x0, y0] = [dot(index, xs), dot(index, ys)];
-      for (let i = 0; i < m; i++) {
-        const row = out.data.subarray((b * m + i) * n, (b * m + i + 1) * n);
-        // Rows of y from first to last, not its columns: large models take minutes otherwise.
-        for (let l = 0; l < k; l++) {
-          const factor = x.data[x0 + i * k + l];
-          for (let j = 0; j < n; j++) row[j] += factor * y.data[y0 + l * n + j];
-        }
-      }
+      addRows(out.data, b * m * n, [x.data, dot(index, xs)], [y.data, dot(index, ys)], { m, n, k });
     });
     return out;
   },

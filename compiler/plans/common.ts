@@ -1,4 +1,4 @@
-/** What recipes share: the launch grid, the anchor's domain, and writing the root. */
+/** What the lowerings of all families share: the grid that is launched, the operands of a product, and how results are stored. */
 import { sizeOf, type Node, type Shape } from '../ir/index.ts';
 import { depthParts, type Part } from './depth-parts.ts';
 import type { Result } from '../fusion/group.ts';
@@ -10,7 +10,7 @@ import { broadcastIndex, forwardIndex, type Inliner } from '../kernel/inline.ts'
 import type { Buffer, Expr } from '../kernel/ir.ts';
 import { MAX_GRID } from './grid.ts';
 
-/** Everything a recipe writes a kernel with. */
+/** What a lowering writes a kernel with. */
 export interface Site {
   readonly region: Region;
   readonly b: KernelBuilder;
@@ -45,8 +45,8 @@ export const builtins = (b: KernelBuilder) => ({
 const GROUP_NAMES = { groupX: 'group_x', groupY: 'group_y', groupZ: 'group_z' } as const;
 
 /**
- * Position of the workgroup along one axis of a grid of so many, as a number of which compilers know how large it is: they then know
- * that what it indexes is inside. Kernels of different grids are two by that.
+ * Position of the workgroup along an axis of a grid of `count`, written as `min(position, count − 1)`: drivers then know a bound of it, and
+ * that accesses are inside. The bound is part of the text, so kernels of different grids are not shared.
  */
 export function boundedGroup({ b, inline }: Site, axis: keyof typeof GROUP_NAMES, count: number): Index {
   const bounded = b.call('min', [builtins(b)[axis], b.u32(count - 1)]);
@@ -174,7 +174,8 @@ export function storeFour(
 }
 
 /**
- * Stores the results at four indices of the kernel's domain, in one go where a buffer may hold fours and they are one. `select` is called before anything is computed at index u.
+ * Stores the results at four indices of the kernel's domain: as one vector where the buffer may be declared in fours and the four lie side by
+ * side. `select` is called before anything is computed at index u.
  */
 export function storeFours(
   site: Site,
@@ -254,7 +255,7 @@ export function batchIndex({ b, inline }: Site, batch: Shape): Index[] {
   return inline.ix.unflatten(inline.ix.atom(builtins(b).groupZ, sizeOf(batch) - 1), batch);
 }
 
-/** The same, as numbers of which compilers know how large they are (`boundedGroup`). */
+/** The same, with a bound that drivers know (`boundedGroup`). */
 export const boundedBatch = (site: Site, batch: Shape): Index[] =>
   site.inline.ix.unflatten(boundedGroup(site, 'groupZ', sizeOf(batch)), batch);
 

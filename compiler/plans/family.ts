@@ -19,7 +19,7 @@ export type Group = Pick<Region, 'kind' | 'root'> &
   Partial<
     Pick<Region, 'anchor' | 'reductions' | 'sums' | 'pieces' | 'totals' | 'views' | 'reads' | 'results' | 'members'>
   > & {
-    /** What is to be fused with it, of what the group does not show yet. */
+    /** What else is going to be fused with it, which the group does not have yet. */
     readonly needs?: readonly Need[];
   };
 
@@ -98,7 +98,7 @@ export function combinations<T extends object>(values: { readonly [K in keyof T]
   );
 }
 
-/** A family of what its folder says. */
+/** Makes a family of what its folder exports: `planning` and the function that lowers. */
 export function family<P extends object>(planning: Planning<P>, lower: (site: Site, geometry: P) => Launch): Family {
   // The registry asks a family only about geometries that bear its name.
   const own = { ...planning, lower } as unknown as Pick<Family, keyof Planning<Plan> | 'lower'>;
@@ -217,7 +217,7 @@ export const badRegisters = (held: number, most = MOST_HELD): string | undefined
 
 export const isCount = (n: number): boolean => Number.isInteger(n) && n > 0;
 
-/** The first number of a geometry that is none that can be counted; undefined where all are. */
+/** Names the first number of a geometry that is no whole number from 1 on; undefined where all are. */
 export function badCount(numbers: Readonly<Record<string, number>>): string | undefined {
   const bad = Object.entries(numbers).find(([, n]) => !isCount(n));
   return bad && `${bad[0]} ${bad[1]}`;

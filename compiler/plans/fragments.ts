@@ -83,7 +83,7 @@ export function zeroBlock({ b }: Site, place: Omit<FragmentBlock, 'sums'>, hint 
 
 /** Sums of the rows of a block's left operand: fragments whose columns all are that sum. Where nobody wants them, none is added up. */
 export interface FragmentSums {
-  /** The same for all of the workgroup. */
+  /** Whether somebody wants the sums; all invocations of the workgroup have the same answer. */
   readonly isWanted: Expr;
   readonly ones: Expr;
   readonly sums: readonly Variable[];

@@ -138,7 +138,7 @@ export interface Walk extends Matrices {
   readonly layout: Layout;
 }
 
-/** Rows of a matrix from one on. */
+/** The rows of a matrix from row `from` on. */
 export interface RowsFrom {
   readonly node: Node;
   readonly from: Index;

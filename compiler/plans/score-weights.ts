@@ -1,6 +1,6 @@
 /**
- * What scores weigh, four of a row at a time, for kernels on matrix units. Where a score is its product times a number and nothing else, a
- * weight takes a multiply-add and a power of two; else scores are made one by one (scores.ts).
+ * The weights exp(score − largest) of attention on matrix units, four of a row at a time. Where a score is its product q·k times a number and
+ * nothing else (`plain`), a weight is a multiply-add and a power of two; else scores are made one by one (scores.ts).
  */
 import type { Node } from '../ir/index.ts';
 import { attrNumber, scoreOperands } from '../ops/index.ts';
@@ -36,7 +36,7 @@ export function scoresOf(
   return b.bind('scores', b.call('vec4f', range(4).map(score), 'vec4f'));
 }
 
-/** Of a row's largest score, what its plain products are weighed by. */
+/** Of a row's largest score: weight = 2^(scale · log2 e · product + offset) + even. */
 export interface Measure {
   /** What is added to the logarithm of a weight, to base 2. */
   readonly offset: Expr;

@@ -1,4 +1,4 @@
-/** What all attention recipes do to a score before the softmax: cap, bias, mask, and −∞ counted as the lowest number. */
+/** What all families of attention do to a score before the softmax: cap, bias, mask, and −∞ counted as the lowest number. */
 import type { Node } from '../ir/index.ts';
 import { attrNumber, LOWEST, scoreOperands } from '../ops/index.ts';
 import type { Index } from '../kernel/index-map.ts';

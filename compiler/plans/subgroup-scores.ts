@@ -47,7 +47,7 @@ export interface SubgroupWalk {
 
 /** Columns of a result that a lane owns side by side: four, or one. */
 export interface Columns {
-  /** The lane's, the last where there are no more. */
+  /** Indices of the lane's columns; beyond the last column, that one's. */
   readonly own: readonly Index[];
   /** Sums of each row: vectors of four, or numbers. */
   readonly sums: readonly Variable[];

@@ -80,6 +80,6 @@ function swapsLast({ attrs, type }: Node): boolean {
   return attrList(attrs, 'perm').every((axis, i) => axis === (i < last - 1 ? i : 2 * last - 1 - i));
 }
 
-/** Whether the invocations of a workgroup divide evenly among the totals, to add up each together (absorb-pieces.ts). */
+/** Whether the invocations of a workgroup divide evenly among the totals, to add up each together (row-statistics.ts). */
 export const sharesTotals = ({ side }: Pick<Tiles, 'side'>, total: Node): boolean =>
   side ** 2 % sizeOf(total.type.shape) === 0;

@@ -13,7 +13,7 @@ import { byRoot, givenBy, type Fusion, type FusionGroup, type Result } from '../
 import { replanned } from '../planned.ts';
 import { sameRows } from '../rows.ts';
 import { partsOf } from '../slice.ts';
-import { isOfLeaves } from '../product-values.ts';
+import { isOfLeaves, onlyReader } from '../product-values.ts';
 import { isStored } from '../storage.ts';
 
 type Groups = Map<Node, FusionGroup>;
@@ -163,7 +163,8 @@ function fuseTotals(groups: Groups, context: FusionContext, partial: ReadonlySet
   });
   const products = new Map([...groups.values()].flatMap(({ anchor, root }) => (anchor ? [[anchor, root]] : [])));
   for (const row of rows) {
-    const loaded = loadedBy(row, context, totals);
+    const made = [...row.reductions, ...row.results.map(({ node }) => node)];
+    const loaded = onlyReader(made, context, (node) => totals.has(node));
     const product = loaded && groups.get(products.get(loaded.reader)!);
     const [first] = row.reductions;
     if (!product?.totals.every((node) => sameRows(node, first))) continue;
@@ -172,25 +173,4 @@ function fuseTotals(groups: Groups, context: FusionContext, partial: ReadonlySet
     const withTotals = { ...product, totals: combined, fromTotals };
     take(row, product, groups, context, 'totals', (tiles) => (sharesTotals(tiles, first) ? withTotals : undefined));
   }
-}
-
-/** The one contraction that reads what is made of a row kernel's results, and all the values on the way. */
-function loadedBy(
-  row: FusionGroup,
-  { users, returned }: FusionContext,
-  totals: ReadonlySet<Node>,
-): { reader: Node; values: ReadonlySet<Node> } | undefined {
-  const values = new Set([...row.reductions, ...row.results.map(({ node }) => node)]);
-  const readers = new Set<Node>();
-  for (const node of values) {
-    if (returned.has(node)) return undefined;
-    for (const user of users.get(node)!) {
-      const { kind } = opDef(user.op);
-      if (kind === 'contract') readers.add(user);
-      else if (kind === 'pointwise' || kind === 'view' || totals.has(user)) values.add(user);
-      else return undefined;
-    }
-  }
-  const [reader, ...others] = readers;
-  return reader && !others.length ? { reader, values } : undefined;
 }

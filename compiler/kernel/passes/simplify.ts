@@ -79,7 +79,7 @@ function condition(expr: Binary, ranges: Ranges): Expr {
   const truth = ranges.truth(expr);
   if (truth !== undefined) return literal(truth, expr);
   if (op !== '&&' && op !== '||') return expr;
-  // What decides nothing: true of both, false of either.
+  // `true && b` is b, as `false || b` is.
   const idle = op === '&&';
   if (ranges.truth(a) === idle) return b;
   return ranges.truth(b) === idle ? a : expr;
