@@ -84,6 +84,13 @@ export class Indexer extends IndexAlgebra<ExprAtom> {
     return this.bounded(this.b.bind('inner', bounded), limit);
   }
 
+  /** a − low, of which it is known where this is written that it lies in [0, size). */
+  inside(a: Index, low: number, size: number): Index {
+    if (a.base >= low && maxOf(a) - low < size) return this.offset(a, -low);
+    const lowered = low === 0 ? this.expr(a) : this.b.binary('-', this.expr(a), this.b.u32(low));
+    return this.atom(low === 0 ? lowered : this.b.bind('inner', lowered), size - 1);
+  }
+
   /** The index as an expression: outer-loop terms first, so that they are computed outside; equal indices are equal expressions. */
   expr(index: Index): Expr {
     const byLevel = (x: Expr, y: Expr) => x.level - y.level || x.id - y.id;

@@ -3,7 +3,7 @@
  * views only change the index; results of the kernel's own anchor (the product so far, a row's sum) are given.
  */
 import type { DType, Node, Shape } from '../ir/index.ts';
-import { broadcastIndex, combinerOf, identityOf, opDef, viewOf, type Source } from '../ops/index.ts';
+import { boxOf, broadcastIndex, combinerOf, identityOf, opDef, viewOf, type Source } from '../ops/index.ts';
 import { computeType, type KernelBuilder } from './builder.ts';
 import { Indexer, keyOf, maxOf, type ExprAtom, type Index } from './index-map.ts';
 import type { Buffer, Expr, ScalarType } from './ir.ts';
@@ -147,7 +147,7 @@ interface Possible {
   readonly tests: readonly Test[];
 }
 
-interface Test {
+export interface Test {
   readonly at: Index;
   readonly op: '>=' | '<=';
   readonly than: number;
@@ -158,10 +158,15 @@ function numeral(b: KernelBuilder, value: number, dtype: DType): Expr {
   return b.literal(type === 'bool' ? value !== 0 : value, type);
 }
 
-/** Follows one-to-one views forward: from an index of the first one's operand to an index of the last one. */
+/**
+ * Follows views forward that have each element once: from an index of the first one's operand to an index of the last one. Of a box, where
+ * the element is in it (crops.ts).
+ */
 export function forwardIndex(ix: Indexer, views: readonly Node[], index: readonly Index[]): Index[] {
   return views.reduce<Index[]>(
     (at, view) => {
+      const box = boxOf(view);
+      if (box) return at.map((i, axis) => ix.inside(i, box[axis], view.type.shape[axis]));
       const { placeOf } = viewOf(view.op);
       if (!placeOf) throw new Error(`internal error: ${view.op} does not have every element once`);
       return [...placeOf(ix, at, view)];

@@ -51,6 +51,7 @@ export const slice = defineOp({
       const [start, step] = [attrList(attrs, 'start'), attrList(attrs, 'step')];
       return [{ operand: 0, index: index.map((i, axis) => ix.offset(ix.scale(i, step[axis]), start[axis])) }];
     },
+    box: (attrs) => (attrList(attrs, 'step').every((step) => step === 1) ? attrList(attrs, 'start') : undefined),
     narrowed: (attrs, axis, size) => ({ ...attrs, size: attrList(attrs, 'size').with(axis, size) }),
   },
   many: ({ attrs }, [{ node }], { apply, count }) => {

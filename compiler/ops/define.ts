@@ -187,6 +187,9 @@ export const joinedAxis = ({ op, attrs }: Node): number | undefined => opDef(op)
 /** Whether each element of a view's operand is there once: what follows it element by element follows its operand too. */
 export const isBijection = ({ op }: Node): boolean => !!opDef(op).view?.placeOf;
 
+/** Where in its operand a view begins that shows a box of it, each element once; undefined for any other node. */
+export const boxOf = ({ op, attrs }: Node): readonly number[] | undefined => opDef(op).view?.box?.(attrs);
+
 /** Whether a node shows its operand's memory under another shape. */
 export const keepsOrder = ({ op }: Node): boolean => !!opDef(op).view?.keepsOrder;
 

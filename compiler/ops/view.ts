@@ -32,6 +32,8 @@ export interface ViewDef {
   filler?(attrs: Attrs): number;
   /** Where every element of the operand is exactly once: the place of the operand's element at `index` in the result. */
   placeOf?<A extends Atom>(ix: IndexAlgebra<A>, index: Place<A>, view: Node): Place<A>;
+  /** Where it shows a box of the operand and nothing else, each element once: where the box begins. */
+  box?(attrs: Attrs): readonly number[] | undefined;
   /** Its operands lie one after the other along this axis, and nothing else is there. */
   joins?(attrs: Attrs): number;
   /** Which operand says, for each row of the result, which row of another it is, along its first axis unless told. */

@@ -6,6 +6,7 @@ import type { Region } from '../fusion/regions.ts';
 import { writesSlice } from '../ops/index.ts';
 import type { KernelBuilder } from '../kernel/builder.ts';
 import { maxOf, ZERO, type Index } from '../kernel/index-map.ts';
+import { areShownAlike, whereShown } from '../kernel/crops.ts';
 import { broadcastIndex, forwardIndex, type Inliner } from '../kernel/inline.ts';
 import type { Buffer, Expr } from '../kernel/ir.ts';
 import { MAX_GRID } from './grid.ts';
@@ -70,13 +71,17 @@ export function linearInvocation({ b, inline }: Site, total: number, workgroup: 
 }
 
 /**
- * Computes the results at an index of the kernel's domain and stores them; of a row kernel those on one of its two domains.
+ * Computes the results at an index of the kernel's domain and stores them, where they show it; of a row kernel those on one of its two domains.
  * All are computed before the first is stored: it may replace what another reads.
  */
 export function storeResults(site: Site, index: readonly Index[], which: readonly Output[] = site.outputs): void {
-  const { b, inline } = site;
   const [slice] = which.filter(({ node }) => writesSlice(node));
   if (slice) return storeSlice(site, index, slice);
+  if (which.length) whereShown(site.inline, which[0].views, index, () => storeShown(site, index, which));
+}
+
+function storeShown(site: Site, index: readonly Index[], which: readonly Output[]): void {
+  const { b, inline } = site;
   const stores = which.map((output) => {
     const { buffer } = output;
     const { place, value } = elementAt(site, index, output);
@@ -183,12 +188,29 @@ export function storeFours(
   index: (u: number) => readonly Index[],
   select?: (u: number) => void,
 ): void {
+  const { inline } = site;
+  const [{ views }] = which;
+  const indices = range(4).map(index);
+  if (areShownAlike(inline, views, indices))
+    return whereShown(inline, views, indices[0], () => storeFoursShown(site, which, indices, select));
+  indices.forEach((at, u) => {
+    select?.(u);
+    storeResults(site, at, which);
+  });
+}
+
+function storeFoursShown(
+  site: Site,
+  which: readonly Output[],
+  indices: readonly (readonly Index[])[],
+  select?: (u: number) => void,
+): void {
   const { b, inline } = site;
   const { ix } = inline;
-  const elements = range(4).map((u) => {
+  const elements = indices.map((index, u) => {
     select?.(u);
     return which.map((output) => {
-      const { value, place } = elementAt(site, index(u), output);
+      const { value, place } = elementAt(site, index, output);
       return { value: named(site, output, value, which), place };
     });
   });

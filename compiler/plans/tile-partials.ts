@@ -3,7 +3,7 @@
  * a tile (fusion/pieces.ts), and sums over such pieces that a workgroup shares out evenly.
  */
 import { sizeOf, type Node, type Shape } from '../ir/index.ts';
-import { attrList, keepsOrder } from '../ops/index.ts';
+import { attrList, boxOf, keepsOrder } from '../ops/index.ts';
 import type { Tile } from '../fusion/group.ts';
 
 /** Invocations along each side of a square tile, and elements along each side of an invocation's block of it. */
@@ -14,6 +14,7 @@ export interface Tiles {
 
 /** Where what a reduction reduces lies in the tiles of a product, as a piece of them or as a stretch of a row. */
 export const partialTile = (reduction: Node, anchor: Node, views: readonly Node[], tiles: Tiles): Tile | undefined => {
+  if (views.some((view) => boxOf(view))) return undefined;
   const { shape } = reduction.inputs[0].type;
   const axes = attrList(reduction.attrs, 'axes');
   return pieceTile(shape, axes, anchor, views, tiles) ?? stretchTile(shape, axes, anchor, views, tiles);

@@ -1,10 +1,11 @@
 /**
  * What follows a product or a reduction, element by element, becomes the way its kernel stores: bias, activation, `gate · x +
  * residual`. A group grows from its root to the root's post-dominator, as long as everything on the way is pointwise on the
- * group's domain (or, for rows, a reduction of the same rows); one-to-one views may follow.
+ * group's domain (or, for rows, a reduction of the same rows); one-to-one views may follow, and a
+ * part of a product.
  */
 import { formatShape, labelOf, labelsOf, sameShape, type Node, type Shape } from '../../ir/index.ts';
-import { isBijection, opDef, writesSlice } from '../../ops/index.ts';
+import { boxOf, isBijection, isProduct, opDef, writesSlice } from '../../ops/index.ts';
 import { tooManyBuffers } from '../../device.ts';
 import { whyNotPlanned } from '../../plans/registry.ts';
 import type { FusionContext } from '../context.ts';
@@ -45,12 +46,20 @@ class Growth {
     const [first] = ownedBy(seed);
     if (this.owner.has(first)) return;
     let group = seed;
+    let whole: FusionGroup | undefined;
     for (;;) {
       const step = this.step(group);
-      if (!step) return this.put(first, group);
+      if (!step) return this.put(first, whole && !this.isWorthPart(group, whole) ? whole : group);
+      if ('grown' in step && boxOf(step.grown.root)) whole ??= group;
       if ('grown' in step) group = step.grown;
       else return this.put(step.into, merged(this.bySeed.get(step.into)!, group, step.path));
     }
+  }
+
+  /** Whether a kernel that stores a part of what it stored before spares another: that of what follows, or of the copy that is a result. */
+  private isWorthPart(part: FusionGroup, { epilogue }: FusionGroup): boolean {
+    const isMore = (node: Node) => opDef(node.op).kind === 'pointwise' && !epilogue.includes(node);
+    return this.context.returned.has(part.root) || part.epilogue.some(isMore);
   }
 
   private put(seed: Node, group: FusionGroup): void {
@@ -68,7 +77,7 @@ class Growth {
     const readers = users.get(root)!;
     if (!next)
       return stop(`no later value depends on all readers of ${labelOf(root)}: ${labelsOf(readers)}`, ...readers);
-    if (readers.length === 1 && readers[0] === next && isBijection(next) && !this.owner.has(next))
+    if (readers.length === 1 && readers[0] === next && isSeenBehind(next, group) && !this.owner.has(next))
       return { grown: endingIn(next, { ...group, views: [...group.views, next] }, [next]) };
     const path = between(root, next, users);
     const leaves = path.find((node) => returned.has(node) && node !== next);
@@ -119,6 +128,10 @@ function literalsAmong(nodes: readonly Node[]): Set<Node> {
   }
   return literals;
 }
+
+/** Whether a kernel can store a view of its result: what has each element once, and of products a part of it. */
+const isSeenBehind = (view: Node, { anchor }: FusionGroup): boolean =>
+  isBijection(view) || (isProduct(anchor) && boxOf(view) !== undefined);
 
 const isLaidOut = ({ op }: Node): boolean => opDef(op).inMemory ?? false;
 

@@ -70,7 +70,10 @@ describe('the verifier', () => {
       'p: product-tiled does not compute the group',
       ['contraction %p anchor %p plan {"family":"product-tiled","side":3} gives %p, %e', ...SOUND.slice(1)],
     ],
-    ['views between the domain and a result are one-to-one', [...SOUND.slice(0, 2), 'row %s reduces %s views %e']],
+    [
+      'views between the domain and a result have each element once',
+      [...SOUND.slice(0, 2), 'row %s reduces %s views %e'],
+    ],
   ])('%s', (why, groups, rest) => expect(verified(groups, rest)).toThrow(why));
 
   it('refuses groups that wait for each other', () => {
