@@ -12,8 +12,8 @@ export type Chunks = AsyncIterable<Values> | Iterable<Values> | Values;
 
 /** Elements uploaded at a time: 4 MiB. Even, for f16; a multiple of 4, for Philox. */
 export const CHUNK = 2 ** 20;
-/** Bytes of uploads queued before waiting: the driver keeps its own copy of each until it is done. */
-const MAX_PENDING_BYTES = 64 * 2 ** 20;
+/** Bytes of uploads queued before waiting: the driver keeps its own copy of each until it is done. Few waits: Firefox has ten a second. */
+const MAX_PENDING_BYTES = 16 * 2 ** 20;
 
 /** Values in a tensor's GPU form. f16 is padded to whole words. @throws RuntimeError `mismatch` for another type of array. */
 export function encode({ name, dtype }: TensorSpec, values: Values): Uint8Array | Values {

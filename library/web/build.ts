@@ -17,11 +17,12 @@ import {
 } from '../../runtime/web/model-file.ts';
 import type { Dataset } from '../../runtime/data/dataset.ts';
 import { bundled } from './bundle.ts';
+import { ChunkWriter } from './chunks.ts';
 import { packed } from './pack.ts';
 import { page } from './page.ts';
 import { selfTestOf } from './self-test.ts';
 import { variantsOf, type WebVariant } from './variants.ts';
-import { ChunkWriter, webWeights } from './weights.ts';
+import { webWeights } from './weights.ts';
 
 export interface WebOptions<Kept> {
   readonly name: string;
@@ -81,7 +82,8 @@ async function trainerFiles<Kept>(
   keep: WebOptions<Kept>['keep'],
 ): Promise<WebFiles<Kept>['files']> {
   const { files, model } = await modelFiles({ ...options, keep });
-  const [images, labels] = [new ChunkWriter(keep, 'data'), new ChunkWriter(keep, 'data')];
+  const writer = () => new ChunkWriter(keep, { folder: 'data', compress: true });
+  const [images, labels] = [writer(), writer()];
   for (let i = 0; i < data.count; i++) images.add(bytesOf(await data.read(i, false)));
   labels.add(bytesOf(data.labels));
   const training: StoredTraining = {

@@ -1,22 +1,16 @@
 /** Weights as a page downloads them: whole words, in the order in which kernels read them first, in files of at most 16 MiB. */
 import type { Artefact, Manifest, ParamSpec } from '../../compiler/emit/artefact.ts';
-import { sha256 } from '../../compiler/emit/digest.ts';
 import { encode, type Chunks } from '../../runtime/transfer.ts';
 import type { TensorFile } from '../../runtime/checkpoint/source.ts';
 import { trainedWeights } from '../../runtime/checkpoint/trained.ts';
-import type { StoredFile, StoredTensor, StoredTensors } from '../../runtime/web/model-file.ts';
+import type { StoredTensor, StoredTensors } from '../../runtime/web/model-file.ts';
 import { parametersOf } from '../../runtime/weights.ts';
-
-/** Of a file: large enough for few requests, small enough that a broken connection costs little. */
-export const CHUNK_BYTES = 16 * 2 ** 20;
+import { ChunkWriter, type Keep } from './chunks.ts';
 
 export interface WebWeights<Kept> {
   readonly stored: StoredTensors;
   readonly files: ReadonlyMap<string, Kept>;
 }
-
-/** Where a file is until all are there. */
-type Keep<Kept> = (bytes: Uint8Array) => Kept;
 
 /** The parameters of an artefact from a checkpoint; those that the model computes come from the artefact where the file has none. */
 export async function webWeights<Kept>(
@@ -27,7 +21,7 @@ export async function webWeights<Kept>(
 ): Promise<WebWeights<Kept>> {
   const { file, note } = trainedWeights(checkpoint);
   if (note !== undefined) onNote?.(note);
-  const chunks = new ChunkWriter(keep);
+  const chunks = new ChunkWriter(keep, { folder: 'weights' });
   const tensors: StoredTensor[] = [];
   for await (const [spec, values] of parametersOf(manifest, file, {
     computed: true,
@@ -72,53 +66,3 @@ async function write(to: ChunkWriter<unknown>, spec: ParamSpec, chunks: Chunks):
 
 const append = (to: ChunkWriter<unknown>, { buffer, byteOffset, byteLength }: ArrayBufferView): void =>
   to.add(new Uint8Array(buffer, byteOffset, byteLength));
-
-/** Bytes one behind the other, as files and in order. */
-export function chunksOf<Kept>(
-  pieces: Iterable<Uint8Array>,
-  keep: Keep<Kept>,
-): { readonly files: ReadonlyMap<string, Kept>; readonly chunks: readonly StoredFile[] } {
-  const writer = new ChunkWriter(keep);
-  for (const piece of pieces) writer.add(piece);
-  return { chunks: writer.done(), files: writer.files };
-}
-
-/** Bytes one behind the other, in chunks that are named by their digest. */
-export class ChunkWriter<Kept> {
-  readonly files = new Map<string, Kept>();
-  /** In order; equal ones are one file. */
-  readonly #chunks: StoredFile[] = [];
-  readonly #open = new Uint8Array(CHUNK_BYTES);
-  #used = 0;
-  bytes = 0;
-
-  constructor(
-    private readonly keep: Keep<Kept>,
-    private readonly folder = 'weights',
-  ) {}
-
-  add(bytes: Uint8Array): void {
-    for (let at = 0; at < bytes.length;) {
-      const part = bytes.subarray(at, at + CHUNK_BYTES - this.#used);
-      this.#open.set(part, this.#used);
-      this.#used += part.length;
-      at += part.length;
-      if (this.#used === CHUNK_BYTES) this.#close();
-    }
-    this.bytes += bytes.length;
-  }
-
-  done(): readonly StoredFile[] {
-    if (this.#used) this.#close();
-    return this.#chunks;
-  }
-
-  #close(): void {
-    const bytes = this.#open.slice(0, this.#used);
-    const digest = sha256(bytes);
-    const file = `${this.folder}/${digest.slice(0, 32)}.bin`;
-    if (!this.files.has(file)) this.files.set(file, this.keep(bytes));
-    this.#chunks.push({ file, bytes: bytes.length, sha256: digest });
-    this.#used = 0;
-  }
-}

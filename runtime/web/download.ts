@@ -7,6 +7,7 @@ import { loadError } from './error.ts';
 import { page } from './page.ts';
 import type { StoredFile } from './model-file.ts';
 import type { Store } from './store.ts';
+import { unpack } from './unpack.ts';
 
 /** How often a file is asked for before its server is given up. */
 const ATTEMPTS = 4;
@@ -23,10 +24,11 @@ export interface Downloads {
   readonly store?: Store;
 }
 
-/** The bytes of a file. @throws RuntimeError `network`, `damaged`; the signal's reason once that is aborted. */
+/** What a file holds. @throws RuntimeError `network`, `damaged`; the signal's reason once that is aborted. */
 export async function download(stored: StoredFile, downloads: Downloads): Promise<Uint8Array<ArrayBuffer>> {
-  if (!downloads.store) return downloadAlone(stored, downloads);
-  return inTurn(`ditc ${stored.sha256}`, downloads, () => downloadAlone(stored, downloads));
+  const work = () => downloadAlone(stored, downloads);
+  const bytes = await (downloads.store ? inTurn(`ditc ${stored.sha256}`, downloads, work) : work());
+  return unpack(bytes, stored);
 }
 
 /** Tabs take turns, so that one of them downloads a file for all; none waits for another that sleeps. */

@@ -2,6 +2,7 @@
 import { openDevice, specFromAdapter, isSoftware, type OpenDevice } from '../device.ts';
 import { RuntimeError } from '../error.ts';
 import type { Artefact } from '../../compiler/emit/artefact.ts';
+import { unlessAborted } from '../beside.ts';
 import type { Again, Started } from '../lasting.ts';
 import { RunnableModel } from '../model.ts';
 import { checkCount, checkOptions, type OptionNames } from '../needs.ts';
@@ -11,7 +12,14 @@ import { unpacked } from './artefact.ts';
 import { fitting } from './choose.ts';
 import { download, downloadJson, type Downloads } from './download.ts';
 import { loadError, noAdapter, noWebGpu } from './error.ts';
-import { FORMAT, type ModelFile, type StoredTensors, type Variant, type VariantFile } from './model-file.ts';
+import {
+  FORMAT,
+  type ModelFile,
+  type StoredFile,
+  type StoredTensors,
+  type Variant,
+  type VariantFile,
+} from './model-file.ts';
 import { page } from './page.ts';
 import { wrongValues } from './self-test.ts';
 import { openStore } from './store.ts';
@@ -19,9 +27,13 @@ import { ChunkReader } from './tensors.ts';
 
 /** How far loading is. All bytes are known before the first one comes in; kernels are compiled meanwhile. */
 export interface LoadProgress {
-  readonly phase: 'download' | 'compile' | 'ready';
+  /** What is told of: they go on side by side. */
+  readonly phase: 'download' | 'upload' | 'compile' | 'ready';
   readonly bytes: number;
   readonly totalBytes: number;
+  /** Bytes of weights that are on the GPU. */
+  readonly uploaded: number;
+  readonly totalUploaded: number;
   readonly kernels: number;
   readonly totalKernels: number;
 }
@@ -29,7 +41,7 @@ export interface LoadProgress {
 /** How a model is loaded; an option that is none of these is refused. */
 export interface LoadOptions {
   readonly onProgress?: (progress: LoadProgress) => void;
-  /** Ends loading: the promise is rejected with the signal's reason, and nothing is left on the GPU. */
+  /** Ends loading at once: the promise is rejected with the signal's reason, and nothing is left on the GPU. */
   readonly signal?: AbortSignal;
   /** The entries to be run; all unless told. */
   readonly entries?: readonly string[];
@@ -129,7 +141,8 @@ async function find(base: URL, options: LoadOptions): Promise<Found> {
   );
   try {
     signal?.throwIfAborted();
-    return await new Loading(model, open, base, options, passedOver).first(chosen);
+    // What is under way when it is aborted ends by itself: its device is gone.
+    return await unlessAborted(new Loading(model, open, base, options, passedOver).first(chosen), signal);
   } catch (error) {
     open.close();
     throw error;
@@ -152,7 +165,7 @@ function asked({ variants }: ModelFile, name?: string): readonly Variant[] {
 }
 
 class Loading {
-  #done = { bytes: 0, totalBytes: 0, kernels: 0, totalKernels: 0 };
+  #done = { bytes: 0, totalBytes: 0, uploaded: 0, totalUploaded: 0, kernels: 0, totalKernels: 0 };
 
   constructor(
     private readonly model: ModelFile,
@@ -200,9 +213,9 @@ class Loading {
 
   async #downloads({ code }: Variant, weights?: StoredTensors): Promise<Downloads> {
     const { base, model, options } = this;
-    const files = [code, ...(weights?.chunks ?? [])];
-    const totalBytes = files.reduce((sum, { bytes }) => sum + bytes, 0);
-    this.#done = { ...this.#done, bytes: 0, totalBytes };
+    const chunks = weights?.chunks ?? [];
+    const files = [code, ...chunks];
+    this.#done = { ...this.#done, bytes: 0, totalBytes: sizeOf(files), totalUploaded: sizeOf(chunks) };
     const onBytes = (bytes: number) => this.#tell('download', { bytes: this.#done.bytes + bytes });
     const store = await openStore(files, { base, model }, (note) => this.#note(note));
     return { base, signal: options.signal, patience: options.patience ?? PATIENCE, onBytes, store };
@@ -217,7 +230,7 @@ class Loading {
       meanwhile: async (program) => {
         const params = weights ? [] : artefact.manifest.params;
         await initialise(program, { ...artefact, manifest: { ...artefact.manifest, params } }, options.seed ?? 0);
-        if (weights) await fill(program, weights, downloads);
+        if (weights) await this.#fill(program, weights, downloads);
       },
     });
     options.signal?.throwIfAborted();
@@ -225,17 +238,22 @@ class Loading {
     return program;
   }
 
+  /** Chunk by chunk, each fetched while the one before goes to the GPU. */
+  async #fill(program: Program, { chunks, tensors }: StoredTensors, downloads: Downloads): Promise<void> {
+    const onUsed = (bytes: number) => this.#tell('upload', { uploaded: this.#done.uploaded + bytes });
+    const reader = new ChunkReader(ahead(chunks.map((chunk) => () => download(chunk, downloads))), onUsed);
+    for (const tensor of tensors) await program.setParam(tensor.name, reader.values(tensor));
+  }
+
+  /** Nothing, once it is aborted; what goes on then ends by that. */
   #tell(phase: LoadProgress['phase'], now: Partial<LoadProgress>): void {
+    this.options.signal?.throwIfAborted();
     this.#done = { ...this.#done, ...now };
     this.options.onProgress?.({ phase, ...this.#done });
   }
 }
 
-/** Chunk by chunk, each fetched while the one before goes to the GPU. */
-async function fill(program: Program, { chunks, tensors }: StoredTensors, downloads: Downloads): Promise<void> {
-  const reader = new ChunkReader(ahead(chunks.map((chunk) => () => download(chunk, downloads))));
-  for (const tensor of tensors) await program.setParam(tensor.name, reader.values(tensor));
-}
+const sizeOf = (files: readonly StoredFile[]): number => files.reduce((sum, { bytes }) => sum + bytes, 0);
 
 /** What the tasks give, in order, the next one under way while this one is used. */
 async function* ahead<T>(tasks: readonly (() => Promise<T>)[]): AsyncGenerator<T> {

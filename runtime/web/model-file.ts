@@ -13,6 +13,8 @@ export interface StoredFile {
   readonly file: string;
   readonly bytes: number;
   readonly sha256: string;
+  /** Of one that is compressed (zlib), for no server does it: the bytes that it becomes. */
+  readonly unpacked?: number;
 }
 
 /** A tensor at a byte of all chunks in a row, whole words long. */

@@ -20,7 +20,11 @@ type Chunk = Uint8Array<ArrayBuffer>;
 export class ChunkReader {
   #rest: Chunk | undefined;
 
-  constructor(private readonly chunks: AsyncIterator<Chunk>) {}
+  /** `onUsed` is told the bytes of each piece once the next is asked for. */
+  constructor(
+    private readonly chunks: AsyncIterator<Chunk>,
+    private readonly onUsed?: (bytes: number) => void,
+  ) {}
 
   /** The elements of the tensor that comes next. */
   async *values(tensor: StoredTensor): AsyncGenerator<Values> {
@@ -32,6 +36,7 @@ export class ChunkReader {
       const values = decoded(tensor.dtype, piece).subarray(0, count - elements);
       elements += values.length;
       yield values;
+      this.onUsed?.(piece.length);
     }
   }
 

@@ -53,11 +53,12 @@ export async function openTrainer(
 const bytesOf = (files: readonly StoredFile[]): number => files.reduce((sum, { bytes }) => sum + bytes, 0);
 
 async function whole(files: readonly StoredFile[], downloads: Downloads): Promise<Uint8Array<ArrayBuffer>> {
-  const all = new Uint8Array(bytesOf(files));
+  const all = new Uint8Array(files.reduce((sum, { bytes, unpacked }) => sum + (unpacked ?? bytes), 0));
   let at = 0;
   for (const file of files) {
-    all.set(await download(file, downloads), at);
-    at += file.bytes;
+    const part = await download(file, downloads);
+    all.set(part, at);
+    at += part.length;
   }
   return all;
 }

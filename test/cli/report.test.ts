@@ -4,15 +4,16 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { scriptJson } from '../../compiler/report/html.ts';
 import type { ReportData } from '../../compiler/report/data.ts';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';
 import { findBrowser, loadPage } from '../helpers/browser.ts';
+import { engines, need } from '../helpers/engines.ts';
 import { ditc, SMALL_DIT } from './cli.ts';
 
 const folder = scratchFolder();
-const browser = findBrowser();
+const [chromium] = engines;
 
 /** A model whose text would end a careless script element. */
 const HOSTILE = `${SMALL_DIT}// </script><script>alert(1)</script> <!-- \u2028\n`;
@@ -117,10 +118,11 @@ describe('a loop in the report', () => {
     expect(costs.reduce((sum, row) => sum + row.share, 0)).toBeCloseTo(1, 10);
   });
 
-  it.skipIf(!browser)('is a click away from its cost', async () => {
+  it('is a click away from its cost', async ({ skip }) => {
+    need(chromium, skip);
     const file = join(cwd, 'looped.html');
     writeFileSync(file, page.replace('</body>', `<script>${FOLLOW}</script></body>`));
-    const { dom, console: errors } = await loadPage(browser!, file, '1400,900');
+    const { dom, console: errors } = await loadPage(findBrowser()!, file, '1400,900');
     expect(errors).toEqual([]);
     const [, json] = /<title>(.*?)<\/title>/s.exec(dom)!;
     const found = JSON.parse(json) as Record<string, string>;
@@ -165,11 +167,13 @@ const VISIT = `
   document.body.append(made);
 `;
 
-describe.skipIf(!browser)(`the page in ${browser ?? 'a browser (SKIPPED: no Chromium is installed here)'}`, () => {
+describe(`the page in ${chromium.title}`, () => {
+  beforeEach(({ skip }) => need(chromium, skip));
+
   it.each(['1400,900', '900,800'])('shows every entry, picture and kernel without an error, at %s', async (window) => {
     const file = join(cwd, `visit-${window.replace(',', 'x')}.html`);
     writeFileSync(file, html.replace('</body>', `<script>${VISIT}</script></body>`));
-    const page = await loadPage(browser!, file, window);
+    const page = await loadPage(findBrowser()!, file, window);
     expect(page.console).toEqual([]);
     const text = /<script type="application\/json" id="visit">(.*?)<\/script>/s.exec(page.dom)![1];
     const { found, names, wide } = JSON.parse(text);

@@ -9,9 +9,10 @@ import { findBrowser } from './browser.ts';
 
 export interface Engine {
   readonly name: 'Chromium' | 'Firefox';
-  /** Of its tests; where it is not installed, with what to do about it. */
+  /** Of its tests; where these are skipped, with why. */
   readonly title: string;
-  readonly isInstalled: boolean;
+  /** What it lacks here, and what to do about it. */
+  readonly missing?: string;
   /** The adapter of Node's that computes as its GPU does. */
   readonly adapter: AdapterChoice;
   /** What a page can know of its GPU's name. */
@@ -53,16 +54,22 @@ const FIREFOX_PREFERENCES = {
 const run = (command: string, args: readonly string[], env: NodeJS.ProcessEnv, onEnd: (error: Error | null) => void) =>
   execFile(command, args, { env, timeout: LIMIT, maxBuffer: 2 ** 26 }, onEnd);
 
-const titled = (name: Engine['name'], command: string | undefined, fix: string) => {
-  const isInstalled = command !== undefined;
-  return { name, isInstalled, title: isInstalled ? name : `${name} (SKIPPED: it is not installed; ${fix})` };
+const titled = (name: Engine['name'], missing: string | undefined) => {
+  return { name, missing, title: missing === undefined ? name : `${name} (SKIPPED: ${missing})` };
 };
+
+/** Before a test in a browser: one that is missing skips it, or fails it where all are to be there, as in the gate (.ci/run). */
+export function need({ name, missing }: Engine, skip: (why: string) => void): void {
+  if (missing === undefined) return;
+  if (process.env.DITC_BROWSERS === 'required') throw new Error(`${name} is required: ${missing}`);
+  skip(missing);
+}
 
 /** Chromium on the SwiftShader that comes with it. */
 function chromium(): Engine {
   const command = findBrowser();
   return {
-    ...titled('Chromium', command, 'apt-get install chromium, or Google’s Chrome'),
+    ...titled('Chromium', command ? undefined : 'not installed; apt-get install chromium, or install Google’s Chrome'),
     adapter: 'embedded',
     gpu: 'google-swiftshader',
     open: (url, folder, onEnd) =>
@@ -75,8 +82,10 @@ function firefox(): Engine {
   const command = ['firefox-esr', 'firefox'].find((name) => versionOf(name).startsWith('Mozilla Firefox'));
   const lavapipe = driverManifests().find((file) => /lvp_icd/.test(file));
   const drivers = lavapipe === undefined ? {} : { VK_DRIVER_FILES: lavapipe };
+  const packages = [...(command ? [] : ['firefox-esr']), ...(lavapipe ? [] : ['mesa-vulkan-drivers'])];
+  const lacking = command ? 'it has no lavapipe to compute with' : 'not installed';
   return {
-    ...titled('Firefox', command, 'apt-get install firefox-esr mesa-vulkan-drivers'),
+    ...titled('Firefox', packages.length ? `${lacking}; apt-get install ${packages.join(' ')}` : undefined),
     adapter: 'lavapipe',
     gpu: 'gpu',
     open(url, folder, onEnd) {
@@ -94,7 +103,7 @@ function firefox(): Engine {
   };
 }
 
-export const engines: readonly Engine[] = [chromium(), firefox()];
+export const engines = [chromium(), firefox()] as const;
 
 function versionOf(command: string): string {
   try {

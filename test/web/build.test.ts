@@ -7,7 +7,6 @@ import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { fitting, unfit } from '../../runtime/web/choose.ts';
 import type { ModelFile, StoredFile, Variant, VariantFile } from '../../runtime/web/model-file.ts';
 import { ChunkReader } from '../../runtime/web/tensors.ts';
-import { chunksOf, CHUNK_BYTES } from '../../library/web/weights.ts';
 import { PAGE_FILES } from '../../library/web/page.ts';
 import { spoolFor, writeWebFolder } from '../../library/web/folder.ts';
 import { OnDisk } from '../../library/written-folder.ts';
@@ -142,44 +141,6 @@ describe('a build for pages', () => {
 async function* served(chunks: readonly StoredFile[]) {
   for (const { file } of chunks) yield await Promise.resolve(Uint8Array.from(bytesAt(file)));
 }
-
-describe('chunks', () => {
-  it('are cut at 16 MiB, whole words long, equal ones one file', async () => {
-    const pieces = Array.from({ length: 9 }, () => new Uint8Array(CHUNK_BYTES / 4));
-    const { files, chunks } = chunksOf([...pieces, Uint8Array.of(1, 2, 3, 4)], (bytes) => bytes.length);
-    expect(chunks.map(({ bytes }) => bytes)).toEqual([CHUNK_BYTES, CHUNK_BYTES, CHUNK_BYTES / 4 + 4]);
-    expect([...files.values()]).toEqual([CHUNK_BYTES, CHUNK_BYTES / 4 + 4]);
-  });
-
-  it('are given away one by one, before more is read', () => {
-    const order: string[] = [];
-    const pieces = function* () {
-      for (const fill of [1, 2, 3]) {
-        order.push('read');
-        yield new Uint8Array(CHUNK_BYTES).fill(fill);
-      }
-    };
-    chunksOf(pieces(), () => void order.push('given'));
-    expect(order).toEqual(['read', 'given', 'read', 'given', 'read', 'given']);
-  });
-
-  it('bring f16 tensors of odd lengths', async () => {
-    const bytes = Uint8Array.from([0x00, 0x3c, 0x00, 0x40, 0x00, 0x42, 0, 0, 0x00, 0x44, 0, 0]);
-    const one = async function* () {
-      yield await Promise.resolve(bytes.slice(0, 4));
-      yield bytes.slice(4);
-    };
-    const reader = new ChunkReader(one());
-    const read = async (length: number) => {
-      const parts: number[] = [];
-      for await (const part of reader.values({ name: 'w', dtype: 'f16', shape: [length], offset: 0 }))
-        parts.push(...part);
-      return parts;
-    };
-    expect(await read(3)).toEqual([1, 2, 3]);
-    expect(await read(1)).toEqual([4]);
-  });
-});
 
 describe('the choice of a variant', () => {
   const adapter = (features: string[], [min, max]: number[], isFallbackAdapter = false) =>

@@ -8,7 +8,7 @@ import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Model } from '../../compiler/dsl/model.ts';
 import { variantsOf, type WebVariant } from '../../library/web/variants.ts';
 import { autoencoderKL } from '../../models/vae.ts';
-import { engines } from '../helpers/engines.ts';
+import { engines, need } from '../helpers/engines.ts';
 import { compileFor, objections } from '../helpers/kernels-in.ts';
 import { shaderCheck } from '../helpers/shader-check.ts';
 import { network } from './fixture.ts';
@@ -70,7 +70,7 @@ beforeAll(async () => {
 const shadersOf = (variants: readonly string[]) => new Map(variants.flatMap((name) => [...shaders.get(name)!]));
 
 describe.each(engines)('the front end of $title', { timeout: LIMIT }, (engine) => {
-  beforeEach(({ skip }) => skip(!engine.isInstalled));
+  beforeEach(({ skip }) => need(engine, skip));
 
   it(`takes every kernel of ${VARIANTS[engine.name].join(' and ')}`, async () => {
     const given = shadersOf(VARIANTS[engine.name]);

@@ -8,7 +8,7 @@ import { variantsOf } from '../../library/web/variants.ts';
 import digits from '../../models/digits.ts';
 import { dit } from '../../models/dit.ts';
 import { autoencoderKL } from '../../models/vae.ts';
-import { engines } from '../helpers/engines.ts';
+import { engines, need } from '../helpers/engines.ts';
 import { checksIn, compileFor } from '../helpers/kernels-in.ts';
 import { network } from './fixture.ts';
 
@@ -32,7 +32,7 @@ const MODELS: Record<string, { model: Model; entries: readonly string[]; isSlow?
 };
 
 describe.each(engines)('kernels in $title', { timeout: 420_000 }, (engine) => {
-  beforeEach(({ skip }) => skip(!engine.isInstalled));
+  beforeEach(({ skip }) => need(engine, skip));
   const cases = VARIANTS[engine.name].flatMap((variant) =>
     Object.entries(MODELS).map(([name, { isSlow, ...of }]) => ({ name, variant, isSlow, ...of })),
   );

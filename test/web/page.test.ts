@@ -7,7 +7,7 @@ import type { ModelFile, VariantFile } from '../../runtime/web/model-file.ts';
 import { sha256 } from '../../compiler/emit/digest.ts';
 import type { AdapterChoice } from '../../runtime/node/adapter.ts';
 import { load } from '../../runtime/node/index.ts';
-import { engines } from '../helpers/engines.ts';
+import { engines, need } from '../helpers/engines.ts';
 import { visit, type Meddle } from '../helpers/web-page.ts';
 import { BATCH, built, portable, weights, withModel } from './fixture.ts';
 
@@ -49,7 +49,7 @@ const lossesInNode = (): Promise<number[]> =>
   }));
 
 describe.each(engines)('a model in a page of $title', { timeout: TIMEOUT }, (engine) => {
-  beforeEach(({ skip }) => skip(!engine.isInstalled));
+  beforeEach(({ skip }) => need(engine, skip));
   // What takes Firefox long: a training, whose kernels lavapipe compiles for a minute, and what takes many visits.
   const isLong = engine.name === 'Firefox' && !process.env.DITC_SLOW;
   let files: ReadonlyMap<string, string | Uint8Array>;

@@ -1,22 +1,24 @@
 /**
- * The states that visitors meet, in Chromium: no WebGPU, servers that break off, stall and lie, a full disk, a hidden tab, a lost GPU, two
+ * The states that a model's page meets, in Chromium: servers that break off, stall and lie, a full disk, a hidden tab, a lost GPU, two
  * tabs, what is ended in the middle. Each says what to do, and leaves nothing broken.
  * @once
  */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { recordIn } from '../../cli/train/record.ts';
 import { checkSameModel } from '../../cli/train/same-model.ts';
 import { loadCheckpoint } from '../../runtime/checkpoint/training.ts';
 import { openSafetensors } from '../../runtime/checkpoint/safetensors.ts';
 import { load } from '../../runtime/node/index.ts';
+import type { LoadProgress } from '../../runtime/web/load.ts';
 import type { ModelFile } from '../../runtime/web/model-file.ts';
 import { adviceFor } from '../../runtime/web/error.ts';
 import { findBrowser } from '../helpers/browser.ts';
 import { Chromium, type Tab } from '../helpers/chromium.ts';
+import { engines, need } from '../helpers/engines.ts';
 import { serve, type Meddle, type Served } from '../helpers/web-page.ts';
 import { builtWithTrainer, data, network, portable, SEED, weights, withModel } from './fixture.ts';
 
-const command = findBrowser();
+const [chromium] = engines;
 const TIMEOUT = 300_000;
 
 describe('advice to a browser without WebGPU', () => {
@@ -29,16 +31,18 @@ describe('advice to a browser without WebGPU', () => {
   ])('is for that browser: %s', (agent, advice) => expect(adviceFor(agent)).toMatch(advice));
 });
 
-describe.skipIf(!command)('a page in Chromium', { timeout: TIMEOUT }, () => {
+describe(`a page in ${chromium.title}`, { timeout: TIMEOUT }, () => {
+  beforeEach(({ skip }) => need(chromium, skip));
   let browser: Chromium;
   let files: ReadonlyMap<string, string | Uint8Array>;
   let model: ModelFile;
   let server: Served;
   let meddle: Meddle = () => false;
   beforeAll(async () => {
+    if (chromium.missing) return;
     ({ files, model } = await builtWithTrainer());
     files = new Map([...files, ['test.html', '<!doctype html><title>test</title>']]);
-    browser = new Chromium(command!);
+    browser = new Chromium(findBrowser()!);
     server = await serve(files, (...asked) => meddle(...asked));
   }, TIMEOUT);
   afterAll(async () => {
@@ -186,17 +190,26 @@ describe.skipIf(!command)('a page in Chromium', { timeout: TIMEOUT }, () => {
         tab,
         `const stop = new AbortController(), signal = stop.signal, end = () => stop.abort(new Error('enough')); ${script}`,
       );
-    for (const phase of ['download', 'compile'])
-      expect(
-        await ends(`await load({ ...FEW, signal, onProgress: (p) => p.phase === '${phase}' && end() });`),
-      ).toMatchObject({ message: 'enough' });
+    for (const phase of ['download', 'upload', 'compile']) {
+      const found = await ends(`
+        window.told = [];
+        const onProgress = (p) => (told.push(p), p.phase === '${phase}' && end());
+        await load({ ...FEW, signal, onProgress });`);
+      expect(found).toMatchObject({ message: 'enough' });
+      // At once: nothing is waited for, and nothing told any more.
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      const told = await tab.run<LoadProgress[]>('told');
+      expect(told.filter((progress) => progress.phase === phase)).toHaveLength(1);
+      expect(told.at(-1)!.phase).toBe(phase);
+      expect(told.at(-1)!.uploaded).toBeLessThanOrEqual(told.at(-1)!.bytes);
+    }
     const drawn = await ends(`
       window.model = await load(DRAW);
       await model.sample({ classes: [0], signal, onStep: (done) => done === 2 && end() });`);
     expect(drawn).toMatchObject({ message: 'enough' });
     const again = await tab.run<number[]>(`model.sample({ classes: [0, 1], seed: 7 }).then(({ data }) => [...data])`);
 
-    // What the GPU is lost under goes on: all steps are told, and the pictures are the same. A frozen tab, too.
+    // What the GPU is lost under goes on: all steps are told, and the pictures are the same. A hidden tab, too, and one that is frozen.
     const lost = `(async () => {
       const notes = [], told = [];
       const model = await load({ ...DRAW, onNote: (note) => notes.push(note) });
@@ -209,6 +222,25 @@ describe.skipIf(!command)('a page in Chromium', { timeout: TIMEOUT }, () => {
     expect(after.data).toEqual(again);
     expect(after.last).toBe(4);
     expect(after.notes).toContainEqual(expect.stringMatching(/device was lost.*opened anew/));
+    await tab.run(`window.seen = [], document.addEventListener('visibilitychange', () => seen.push(document.hidden))`);
+    // Again and again, until one has begun while it is hidden.
+    await tab.run(`void (window.all = (async () => {
+      const all = [];
+      for (let begun = false; !begun;) {
+        begun = document.hidden;
+        all.push([...(await model.sample({ classes: [0, 1], seed: 7 })).data].join());
+      }
+      return [...new Set(all)];
+    })())`);
+    const other = await browser.open('about:blank', tab.context);
+    await other.send('Page.bringToFront');
+    await tab.until('document.hidden');
+    expect(await tab.run('all')).toEqual([again.join()]);
+    expect(await tab.run('document.hidden')).toBe(true);
+    await other.close();
+    await tab.send('Page.bringToFront');
+    await tab.until('seen.length === 2');
+    expect(await tab.run('seen')).toEqual([true, false]);
     await tab.run(`void (window.frozen = model.sample({ classes: [0, 1], seed: 7 }))`);
     await tab.send('Page.setWebLifecycleState', { state: 'frozen' });
     await new Promise((resolve) => setTimeout(resolve, 500));
@@ -251,6 +283,17 @@ describe.skipIf(!command)('a page in Chromium', { timeout: TIMEOUT }, () => {
     expect(page.again).toEqual(page.losses);
     expect(await tab.run('bad')).toBe('truncated');
     expect(await tab.run('[lost, ...after]')).toEqual([true, ...page.losses]);
+
+    // Another visit has the data of this one.
+    const before = server.requests.length;
+    const told = await tab.run<number[]>(`(async () => {
+      const stop = new AbortController(), told = [];
+      const onData = (bytes, total) => (told.push(bytes / total), bytes === total && stop.abort());
+      await openTrainer({ signal: stop.signal, onData }).catch(() => {});
+      return told;
+    })()`);
+    expect(told.at(-1)).toBe(1);
+    expect(server.requests.slice(before).filter((path) => path.startsWith('train/data/'))).toEqual([]);
     await tab.close();
 
     const bytes = Uint8Array.from(page.checkpoint);
@@ -268,65 +311,5 @@ describe.skipIf(!command)('a page in Chromium', { timeout: TIMEOUT }, () => {
     await node.train({ data, steps: 3, seed: SEED, onStep: ({ loss }) => void losses.push(loss) });
     await node.dispose();
     losses.forEach((loss, i) => expect(Math.abs(loss - page.losses[i])).toBeLessThan(1e-3 * Math.max(1, loss)));
-  });
-
-  it('is used by keyboard, told to screen readers, and fits a phone', async () => {
-    const tab = await browser.open(server.url);
-    await tab.send('Emulation.setDeviceMetricsOverride', {
-      width: 360,
-      height: 740,
-      deviceScaleFactor: 1,
-      mobile: true,
-    });
-    await tab.until(`document.getElementById('status').textContent === 'ready'`, TIMEOUT);
-    expect(await tab.run('document.documentElement.scrollWidth')).toBe(360);
-    interface Node {
-      readonly ignored: boolean;
-      readonly role?: { readonly value: string };
-      readonly name?: { readonly value: string };
-    }
-    const { nodes } = await tab.send<{ nodes: Node[] }>('Accessibility.getFullAXTree');
-    const seen = nodes.filter(({ ignored }) => !ignored).map(({ role, name }) => `${role?.value} ${name?.value}`);
-    for (const expected of ['heading small', 'status ', 'tab Draw', 'tab Train', 'tab What runs', 'tabpanel Draw'])
-      expect(seen).toContain(expected);
-    for (const expected of [
-      'textbox Classes',
-      'spinbutton Seed',
-      'spinbutton Steps',
-      'spinbutton Guidance',
-      'combobox Sampler',
-    ])
-      expect(seen).toContain(expected);
-    const named = nodes.filter(
-      ({ ignored, role }) => !ignored && /button|textbox|combobox|tab$/.test(role?.value ?? ''),
-    );
-    expect(named.filter(({ name }) => !name?.value)).toEqual([]);
-    await tab.run(`document.getElementById('steps').focus()`);
-    await tab.press('Enter');
-    await tab.until(`/^2 pictures|^3 pictures/.test(document.getElementById('status').textContent)`, TIMEOUT);
-    expect(await tab.run(`document.querySelectorAll('#pictures canvas[aria-label^="Picture of class"]').length`)).toBe(
-      3,
-    );
-    await tab.run(`document.getElementById('tab-draw').focus()`);
-    await tab.press('ArrowRight');
-    expect(await tab.run('document.activeElement.id')).toBe('tab-train');
-    await tab.press('End');
-    expect(await tab.run(`document.getElementById('inside').hidden`)).toBe(false);
-    await tab.run(`document.querySelector('#kernels summary').click()`);
-    await tab.until(`/@compute/.test(document.querySelector('#kernels pre')?.textContent)`);
-    await tab.close();
-  });
-
-  it('without WebGPU says what to do', async () => {
-    const tab = await browser.open('about:blank');
-    await tab.send('Page.enable');
-    await tab.send('Page.addScriptToEvaluateOnNewDocument', {
-      source: `Object.defineProperty(Navigator.prototype, 'gpu', { get: () => undefined })`,
-    });
-    await tab.send('Page.navigate', { url: server.url });
-    await tab.until(`!document.getElementById('problem').hidden`);
-    expect(await tab.text()).toMatch(/This model cannot run here[^]*has no WebGPU[^]*chrome:\/\/flags/);
-    expect(await tab.run(`document.getElementById('problem').getAttribute('role')`)).toBe('alert');
-    await tab.close();
   });
 });

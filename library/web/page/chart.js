@@ -20,12 +20,13 @@ export class LossChart {
     const before = this.#points.at(-1)?.mean ?? loss;
     const share = Math.max(SHARE, 1 / (this.#points.length + 1));
     this.#points.push({ step, loss, mean: before + share * (loss - before) });
+    this.#canvas.hidden = false;
     this.#ask();
   }
 
   clear() {
     this.#points = [];
-    this.#ask();
+    this.#canvas.hidden = true;
   }
 
   /** Draws before the next frame, once for all that came. */

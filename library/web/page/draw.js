@@ -1,6 +1,6 @@
 /** The tab that draws: what is asked for, each picture as it is expected at every step, and files of them. */
 import { kindOf, paintAll, pngOf, sheetOf } from './paint.js';
-import { $, clearProblem, made, say, saveFile, showProblem, timeText } from './shared.js';
+import { $, made, Report, samplesOf, saveFile, timeText } from './shared.js';
 
 /** Pictures in a row of the sheet. */
 const COLUMNS = 10;
@@ -27,6 +27,7 @@ export function placeOf(done, total, count, batch) {
   return `${batches > 1 ? `${which}, ` : ''}step ${((done - 1) % steps) + 1} of ${steps}`;
 }
 
+const report = new Report($('draw'));
 let canvases = [];
 let stopping;
 
@@ -35,9 +36,11 @@ export function openDrawing(model, file) {
   const { options = {}, entries, samplers = [] } = model.manifest;
   const inputs = [entries.sampleStep, entries[entries.sampleStep.prelude]].flatMap((entry) => entry?.inputs ?? []);
   const rangeOf = (name) => inputs.find((input) => input.name === name)?.range;
-  const [, classes = 1] = rangeOf('y') ?? [];
   const [, steps] = rangeOf('steps') ?? [];
-  $('classes').value = classes > 1 ? `0-${Math.min(classes, COLUMNS) - 1}` : '0';
+  const { batch, classes } = samplesOf(model.manifest);
+  // As many as are drawn at once.
+  const last = Math.min(batch, classes) - 1;
+  $('classes').value = last ? `0-${last}` : '0';
   $('steps').value = Math.min(options.steps, steps ? steps - 1 : options.steps);
   if (steps) $('steps').max = steps - 1;
   else $('steps').disabled = true;
@@ -53,6 +56,7 @@ export function openDrawing(model, file) {
   });
   $('stop').addEventListener('click', () => stopping?.abort());
   $('save').addEventListener('click', async () => saveFile('pictures.png', await pngOf(sheetOf(canvases, COLUMNS))));
+  report.say('ready');
 }
 
 function lay(classes, { one }) {
@@ -77,31 +81,39 @@ function busy(isBusy) {
   $('start').disabled = isBusy;
   $('stop').disabled = !isBusy;
   $('pictures').setAttribute('aria-busy', isBusy);
-  $('loading').hidden = !isBusy;
-  $('cancel').hidden = true;
-  $('bar').value = 0;
+  report.show(isBusy ? 0 : undefined);
 }
 
 async function draw(model, kind) {
   const classes = classesIn($('classes').value);
   const chosen = { seed: Number($('seed').value), steps: Number($('steps').value), sampler: $('sampler').value };
   stopping = new AbortController();
-  clearProblem();
+  report.clear();
   busy(true);
   $('save').disabled = true;
-  say('compiling');
+  report.say('compiling');
   const start = performance.now();
-  const batch = model.manifest.states.find(({ name }) => name === 'x')?.shape[0] ?? classes.length;
-  let [taken, painting] = [0];
+  const { batch } = samplesOf(model.manifest);
+  let [taken, painting, first] = [0];
   const isAll = () => taken === -1;
+  // Steps are queued ahead: one is done when what it expects is there to be seen.
+  const tell = (done, total) => {
+    report.show(done / total);
+    const each = done > 1 ? `, ${timeText((performance.now() - first) / (done - 1))} a step` : '';
+    report.say(`${placeOf(done, total, classes.length, batch)}${each}`);
+  };
   const onStep = (done, total, look) => {
     if (!taken) lay(classes, kind);
+    first ??= performance.now();
     taken = done;
-    $('bar').value = done / total;
-    say(`${placeOf(done, total, classes.length, batch)}, ${timeText((performance.now() - start) / done)} a step`);
+    if (!look) return tell(done, total);
     // What cannot be painted as fast as it is computed is passed over.
-    painting ??= look?.()
-      .then((seen) => !isAll() && paintAll(canvases, seen, kind.range, seen.first))
+    painting ??= look()
+      .then((seen) => {
+        if (isAll()) return;
+        tell(done, total);
+        paintAll(canvases, seen, kind.range, seen.first);
+      })
       .catch(() => {})
       .finally(() => (painting = undefined));
   };
@@ -112,13 +124,11 @@ async function draw(model, kind) {
     taken = -1;
     paintAll(canvases, pictures, kind.range);
     for (const save of document.querySelectorAll('#save, #pictures .save')) save.disabled = false;
-    say(`${classes.length} ${kind.many} in ${(took / 1000).toFixed(1)} s, ${timeText(took / steps)} a step`);
+    report.say(`${classes.length} ${kind.many} in ${timeText(took)}, ${timeText(took / steps)} a step`);
   } catch (error) {
-    if (stopping.signal.aborted && error === stopping.signal.reason) say('stopped');
-    else {
-      say('');
-      showProblem(error);
-    }
+    taken = -1;
+    if (stopping.signal.aborted && error === stopping.signal.reason) report.say('stopped');
+    else report.fail(error);
   } finally {
     busy(false);
   }

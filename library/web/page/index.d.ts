@@ -1,8 +1,12 @@
 /** How far loading is. All bytes are known before the first one comes in. */
 export interface LoadProgress {
-  readonly phase: 'download' | 'compile' | 'ready';
+  /** What is told of: they go on side by side. */
+  readonly phase: 'download' | 'upload' | 'compile' | 'ready';
   readonly bytes: number;
   readonly totalBytes: number;
+  /** Bytes of weights that are on the GPU. */
+  readonly uploaded: number;
+  readonly totalUploaded: number;
   readonly kernels: number;
   readonly totalKernels: number;
 }

@@ -2,20 +2,24 @@
 import { load } from './index.js';
 import { openDrawing } from './draw.js';
 import { openInside } from './inside.js';
-import { $, bytesText, modelFile, say, showProblem } from './shared.js';
+import { $, bytesText, modelFile, Report, shareOf } from './shared.js';
 import { openTabs } from './tabs.js';
 import { openTraining } from './train.js';
 
-/** One bar for all: bytes, then kernels. */
-function onProgress({ phase, bytes, totalBytes, kernels, totalKernels }) {
-  const shareOf = (done, total) => (total ? done / total : 0);
-  $('bar').value = phase === 'ready' ? 1 : (shareOf(bytes, totalBytes) + shareOf(kernels, totalKernels)) / 2;
+const report = new Report($('loading'));
+
+/** One bar for all: bytes that came in, those that are on the GPU, kernels. */
+function onProgress({ phase, bytes, totalBytes, uploaded, totalUploaded, kernels, totalKernels }) {
+  const shares = [shareOf(bytes, totalBytes), shareOf(kernels, totalKernels)];
+  if (totalUploaded) shares.push(shareOf(uploaded, totalUploaded));
+  report.show(phase === 'ready' ? 1 : shares.reduce((sum, share) => sum + share) / shares.length);
   const compiled = totalKernels ? `, ${kernels} of ${totalKernels} kernels compiled` : '';
-  if (phase !== 'ready') say(`${bytesText(bytes)} of ${bytesText(totalBytes)}${compiled}`);
+  const onGpu = uploaded ? `, ${bytesText(uploaded)} on the GPU` : '';
+  if (phase !== 'ready') report.say(`${bytesText(bytes)} of ${bytesText(totalBytes)}${onGpu}${compiled}`);
 }
 
 /** Notes that come while nothing else is said. */
-const onNote = (note) => say(note);
+const onNote = (note) => report.say(note);
 
 const cancelling = new AbortController();
 $('cancel').addEventListener('click', () => cancelling.abort());
@@ -31,17 +35,16 @@ try {
   if (draws) openDrawing(model, file);
   openInside(model);
   openTabs(draws ? 'draw' : 'inside', { draw: draws, train: openTraining(model, file), inside: true });
-  $('loading').hidden = true;
-  const unkept = model.notes.find((note) => /not kept/.test(note));
-  say(unkept ?? (draws ? 'ready' : `its entries are ${Object.keys(model.manifest.entries).join(', ')}`));
+  report.show();
+  const others = draws ? '' : `its entries are ${Object.keys(model.manifest.entries).join(', ')}`;
+  report.say(model.notes.find((note) => /not kept/.test(note)) ?? others);
 } catch (error) {
-  $('loading').hidden = true;
+  report.show();
   if (cancelling.signal.aborted && error === cancelling.signal.reason) {
     $('title').textContent = 'Not loaded';
-    say('Cancelled. Reload the page to load the model after all.');
+    report.say('Cancelled. Reload the page to load the model after all.');
   } else {
     $('title').textContent = 'This model cannot run here';
-    say('');
-    showProblem(error);
+    report.fail(error);
   }
 }

@@ -18,24 +18,54 @@ export async function modelFile() {
   return response.json();
 }
 
-/** What is under way, for all to hear. */
-export function say(text) {
-  $('status').textContent = text;
+/** How a part of the page gets on: what it does, how far that is, and what went wrong. */
+export class Report {
+  #bar;
+  #status;
+  #problem;
+
+  /** Of the part that has these three in it. */
+  constructor(part) {
+    this.#bar = part.querySelector('.bar');
+    this.#status = part.querySelector('.status');
+    this.#problem = part.querySelector('.problem');
+  }
+
+  /** What is under way, for all to hear. */
+  say(text) {
+    this.#status.textContent = text;
+  }
+
+  /** How much of it is done, of 1; there is no bar where that is not told. */
+  show(share) {
+    this.#bar.hidden = share === undefined;
+    this.#bar.querySelector('progress').value = share ?? 0;
+  }
+
+  /** What went wrong, why, and what can be done about it. */
+  fail(error) {
+    const { what, where, why, fix } = error;
+    const line = what === undefined ? String(error?.message ?? error) : where ? `${where}: ${what}` : what;
+    const parts = [made('strong', {}, line)];
+    if (why) parts.push(made('p', {}, why));
+    if (fix) parts.push(made('p', { class: 'fix' }, fix));
+    this.say('');
+    this.#problem.replaceChildren(...parts);
+    this.#problem.hidden = false;
+  }
+
+  /** What went wrong is past. */
+  clear() {
+    this.#problem.hidden = true;
+  }
 }
 
-/** What went wrong, why, and what can be done about it. */
-export function showProblem(error) {
-  const { what, where, why, fix } = error;
-  const lines = what === undefined ? [String(error?.message ?? error)] : [where ? `${where}: ${what}` : what];
-  const parts = [made('strong', {}, lines[0])];
-  if (why) parts.push(made('p', {}, why));
-  if (fix) parts.push(made('p', { class: 'fix' }, fix));
-  $('problem').replaceChildren(...parts);
-  $('problem').hidden = false;
-}
-
-export function clearProblem() {
-  $('problem').hidden = true;
+/** How many samples the entries draw at once, and of how many classes they are; one where the model knows none. */
+export function samplesOf({ entries, states }) {
+  const { inputs = [], prelude } = entries.sampleStep;
+  const y = [...inputs, ...(entries[prelude]?.inputs ?? [])].find(({ name }) => name === 'y');
+  const [batch] = states.find(({ name }) => name === 'x').shape;
+  return { batch, classes: y?.range?.[1] ?? 1 };
 }
 
 /** Rows of a description list, replaced. */
@@ -61,4 +91,7 @@ export function bytesText(bytes) {
 }
 
 export const timeText = (ms) =>
-  ms < 10_000 ? `${ms < 10 ? ms.toFixed(1) : ms.toFixed(0)} ms` : `${(ms / 1000).toFixed(1)} s`;
+  ms < 1000 ? `${ms < 10 ? ms.toFixed(1) : ms.toFixed(0)} ms` : `${(ms / 1000).toFixed(1)} s`;
+
+/** How much of `total` is done. */
+export const shareOf = (done, total) => (total ? done / total : 0);

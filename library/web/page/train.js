@@ -2,13 +2,13 @@
 import { load, openTrainer } from './index.js';
 import { LossChart } from './chart.js';
 import { kindOf, paintAll } from './paint.js';
-import { $, bytesText, clearProblem, describe, made, say, saveFile, showProblem, timeText } from './shared.js';
+import { $, bytesText, describe, made, Report, samplesOf, saveFile, shareOf, timeText } from './shared.js';
 
 /** More than anyone waits for. */
 const STEPS = 2 ** 30;
 /** Steps from one copy of all values to the next, from which it goes on where the GPU is lost. */
 const KEEP_EVERY = 100;
-/** Pictures of a sample, and steps that each takes. */
+/** Most pictures of a sample. */
 const PICTURES = 10;
 
 /** Whether there is something to train; if so, the tab is made ready. */
@@ -27,6 +27,7 @@ export function openTraining({ manifest }, file) {
 }
 
 class Training {
+  #report = new Report($('train'));
   #chart = new LossChart($('losses'));
   #trainer;
   #drawer;
@@ -47,7 +48,7 @@ class Training {
     await this.#doing('Pause', async () => {
       const trainer = await this.#open();
       await this.#train(trainer, this.#pausing.signal);
-      say(this.#pausing.signal.aborted ? `paused after step ${trainer.step}` : `step ${trainer.step}`);
+      this.#report.say(this.#pausing.signal.aborted ? `paused after step ${trainer.step}` : `step ${trainer.step}`);
     });
   }
 
@@ -55,7 +56,9 @@ class Training {
     await this.#doing('Train', async () => {
       const parts = await this.#trainer.checkpoint();
       saveFile(`${String(this.#trainer.step).padStart(7, '0')}.safetensors`, new Blob(parts));
-      say(`checkpoint of step ${this.#trainer.step}: ditc train --resume goes on from it, and so does this page`);
+      this.#report.say(
+        `checkpoint of step ${this.#trainer.step}: ditc train --resume goes on from it, and so does this page`,
+      );
     });
   }
 
@@ -66,13 +69,13 @@ class Training {
       const trainer = await this.#open();
       await trainer.restore(file.name, new Uint8Array(await file.arrayBuffer()));
       this.#chart.clear();
-      say(`${file.name} is open: training goes on after step ${trainer.step}`);
+      this.#report.say(`${file.name} is open: training goes on after step ${trainer.step}`);
     });
   }
 
   /** Does `work` with the buttons as they then are, and says what went wrong. */
   async #doing(label, work) {
-    clearProblem();
+    this.#report.clear();
     $('go').textContent = label;
     $('go').disabled = !this.#pausing;
     for (const name of ['checkpoint', 'open']) $(name).disabled = true;
@@ -80,12 +83,10 @@ class Training {
       await work();
     } catch (error) {
       if (this.#pausing?.signal.aborted && error === this.#pausing.signal.reason)
-        say(this.#trainer?.step ? `paused after step ${this.#trainer.step}` : 'stopped before it began');
-      else {
-        say('');
-        showProblem(error);
-      }
+        this.#report.say(this.#trainer?.step ? `paused after step ${this.#trainer.step}` : 'stopped before it began');
+      else this.#report.fail(error);
     } finally {
+      this.#report.show();
       this.#pausing = undefined;
       $('go').textContent = 'Train';
       $('go').disabled = $('open').disabled = false;
@@ -95,12 +96,21 @@ class Training {
 
   /** What trains, loaded when it is first wanted. */
   async #open() {
+    const report = this.#report;
     this.#trainer ??= await openTrainer({
       signal: this.#pausing?.signal,
-      onData: (bytes, total) => say(`data: ${bytesText(bytes)} of ${bytesText(total)}`),
-      onProgress: ({ kernels, totalKernels }) => totalKernels && say(`${kernels} of ${totalKernels} kernels compiled`),
-      onNote: say,
+      // The first half of the bar; kernels are the other.
+      onData(bytes, total) {
+        report.show(shareOf(bytes, total) / 2);
+        report.say(`data: ${bytesText(bytes)} of ${bytesText(total)}`);
+      },
+      onProgress({ kernels, totalKernels }) {
+        report.show((1 + shareOf(kernels, totalKernels)) / 2);
+        if (totalKernels) report.say(`${kernels} of ${totalKernels} kernels compiled`);
+      },
+      onNote: (note) => report.say(note),
     });
+    report.show();
     return this.#trainer;
   }
 
@@ -122,7 +132,7 @@ class Training {
           ...rounded(others),
         });
       };
-      say('training');
+      this.#report.say('training');
       await trainer.train({ steps: Math.min(steps, STEPS), every: 1, keepEvery: KEEP_EVERY, onStep, signal });
       if (!signal.aborted) await this.#sample(trainer, signal);
     }
@@ -132,9 +142,9 @@ class Training {
   async #sample(trainer, signal) {
     const { entries, options = {} } = this.#manifest;
     if (!entries.sampleStep) return;
-    say('drawing samples');
-    const [, known = 1] = entries.sampleStep.inputs.find(({ name }) => name === 'y')?.range ?? [];
-    const classes = Array.from({ length: PICTURES }, (_, i) => i % known);
+    this.#report.say('drawing samples');
+    const { batch, classes: known } = samplesOf(this.#manifest);
+    const classes = Array.from({ length: Math.min(PICTURES, batch) }, (_, i) => i % known);
     const drawn = () => this.#drawn(trainer, { classes, seed: 0, cfg: options.cfg, signal });
     const pictures = await drawn().catch((error) => {
       if (error.code !== 'device-lost') throw error;
