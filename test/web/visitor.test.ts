@@ -5,6 +5,7 @@
  */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import sharp from 'sharp';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { recordIn } from '../../cli/train/record.ts';
 import { checkSameModel } from '../../cli/train/same-model.ts';
@@ -27,6 +28,9 @@ describe(`a visitor in ${chromium.title}`, { timeout: TIMEOUT }, () => {
   let tab: Tab;
   const status = (part: string) => `document.querySelector('#${part} .status').textContent`;
   const click = (id: string) => tab.run(`document.getElementById('${id}').click()`);
+  const downloadTo = (downloadPath: string) =>
+    browser.send('Browser.setDownloadBehavior', { behavior: 'allow', browserContextId: tab.context, downloadPath });
+  const pngIn = (url: string) => Buffer.from(url.slice('data:image/png;base64,'.length), 'base64');
   beforeAll(async () => {
     if (chromium.missing) return;
     server = await serve((await builtWithTrainer()).files);
@@ -84,6 +88,52 @@ describe(`a visitor in ${chromium.title}`, { timeout: TIMEOUT }, () => {
     await tab.until(`/@compute/.test(document.querySelector('#kernels pre')?.textContent)`);
   });
 
+  it('draws what is to be seen at every step, and saves it', async () => {
+    await click('tab-draw');
+    await tab.run(`window.said = [], window.painted = new Set();
+      const status = document.querySelector('#draw .status');
+      new MutationObserver(() => {
+        said.push(status.textContent);
+        // What is told of is painted.
+        for (const canvas of document.querySelectorAll('#pictures canvas')) painted.add(canvas.toDataURL());
+      }).observe(status, { childList: true })`);
+    await click('start');
+    await tab.until(`/^3 pictures in/.test(${status('draw')})`, TIMEOUT);
+    const said = await tab.run<string[]>('said');
+    const steps = said.filter((text) => text.startsWith('step'));
+    expect(steps[0]).toBe('step 1 of 4');
+    for (const i of [1, 2, 3]) expect(steps[i]).toMatch(new RegExp(`^step ${i + 1} of 4, [\\d.]+ m?s a step$`));
+    const drawn = await tab.run<string[]>(
+      `[...document.querySelectorAll('#pictures canvas')].map((c) => c.toDataURL())`,
+    );
+    // All steps of all pictures, but for those that two steps show alike, to 8 bits.
+    expect(await tab.run<number>('painted.size')).toBeGreaterThan(2 * drawn.length);
+
+    const folder = scratch({});
+    await downloadTo(folder);
+    await click('save');
+    await vi.waitFor(() => expect(readdirSync(folder)).toEqual(['pictures.png']), 10_000);
+    const [sheet, ...own] = await Promise.all(
+      [join(folder, 'pictures.png'), ...drawn.map(pngIn)].map((png) => sharp(png).removeAlpha().raw().toBuffer()),
+    );
+    // In a row: of each line of the sheet, those of the pictures.
+    const line = (picture: Buffer, y: number) => picture.subarray(y * 24, (y + 1) * 24);
+    const rows = Array.from({ length: 8 }, (_, y) => Buffer.concat(own.map((picture) => line(picture, y))));
+    expect(Buffer.compare(sheet, Buffer.concat(rows))).toBe(0);
+  });
+
+  it('is told what runs: the GPU, the memory, and each kernel with its lines of the model', async () => {
+    await click('tab-inside');
+    const facts = await tab.run<string>(`document.getElementById('facts').innerText`);
+    expect(facts).toMatch(/google-swiftshader[^]*base[^]*weights, batch 4, f32[^]*KiB on the GPU/);
+    expect(await tab.run(`document.getElementById('fused').innerText`)).toMatch(
+      /^\d+ operations .* in \d+ runs of \d+ kernels$/,
+    );
+    await tab.run(`document.querySelector('#kernels details:last-child summary').click()`);
+    await tab.until(`/@compute/.test(document.querySelector('#kernels details:last-child pre')?.textContent)`);
+    expect(await tab.run(`document.querySelector('#kernels details:last-child p').textContent`)).toMatch(/models\/[\w-]+\.ts:\d+/);
+  });
+
   it('trains as its Train tab is told, saves a checkpoint and opens it, and draws as before', async () => {
     const drawn = async () => {
       await tab.run(`document.querySelector('#draw .status').textContent = ''`);
@@ -110,8 +160,7 @@ describe(`a visitor in ${chromium.title}`, { timeout: TIMEOUT }, () => {
     expect(await tab.run(`document.getElementById('losses').clientHeight`)).toBeGreaterThan(100);
 
     const folder = scratch({});
-    const saving = { behavior: 'allow', browserContextId: tab.context, downloadPath: folder };
-    await browser.send('Browser.setDownloadBehavior', saving);
+    await downloadTo(folder);
     await click('checkpoint');
     await tab.until(`/^checkpoint of step/.test(${status('train')})`);
     const step = Number(/\d+/.exec(await tab.run(status('train'))));

@@ -4,6 +4,8 @@ import { $, made, Report, samplesOf, saveFile, timeText } from './shared.js';
 
 /** Pictures in a row of the sheet. */
 const COLUMNS = 10;
+/** Steps whose pictures are waited for at a time: as many as are queued ahead, so that a slow GPU shows every step. */
+const LOOKS = 5;
 
 /** "0-3, 7" as [0, 1, 2, 3, 7]; what is no class is left to the model to refuse. */
 export function classesIn(text) {
@@ -94,7 +96,7 @@ async function draw(model, kind) {
   report.say('compiling');
   const start = performance.now();
   const { batch } = samplesOf(model.manifest);
-  let [taken, painting, first] = [0];
+  let [taken, waiting, first] = [0, 0];
   const isAll = () => taken === -1;
   // Steps are queued ahead: one is done when what it expects is there to be seen.
   const tell = (done, total) => {
@@ -108,14 +110,16 @@ async function draw(model, kind) {
     taken = done;
     if (!look) return tell(done, total);
     // What cannot be painted as fast as it is computed is passed over.
-    painting ??= look()
+    if (waiting === LOOKS) return;
+    waiting++;
+    look()
       .then((seen) => {
         if (isAll()) return;
         tell(done, total);
         paintAll(canvases, seen, kind.range, seen.first);
       })
       .catch(() => {})
-      .finally(() => (painting = undefined));
+      .finally(() => waiting--);
   };
   try {
     const cfg = Number($('cfg').value);

@@ -6,6 +6,9 @@ import { $, bytesText, modelFile, Report, shareOf } from './shared.js';
 import { openTabs } from './tabs.js';
 import { openTraining } from './train.js';
 
+/** Failures of the browser or the GPU; others may be gone the next time. */
+const UNFIT = ['no-webgpu', 'no-adapter', 'limit', 'wrong-values'];
+
 const report = new Report($('loading'));
 
 /** One bar for all: bytes that came in, those that are on the GPU, kernels. */
@@ -44,7 +47,7 @@ try {
     $('title').textContent = 'Not loaded';
     report.say('Cancelled. Reload the page to load the model after all.');
   } else {
-    $('title').textContent = 'This model cannot run here';
+    $('title').textContent = UNFIT.includes(error.code) ? 'This model cannot run here' : 'Not loaded';
     report.fail(error);
   }
 }
