@@ -131,7 +131,9 @@ describe(`a visitor in ${chromium.title}`, { timeout: TIMEOUT }, () => {
     );
     await tab.run(`document.querySelector('#kernels details:last-child summary').click()`);
     await tab.until(`/@compute/.test(document.querySelector('#kernels details:last-child pre')?.textContent)`);
-    expect(await tab.run(`document.querySelector('#kernels details:last-child p').textContent`)).toMatch(/models\/[\w-]+\.ts:\d+/);
+    expect(await tab.run(`document.querySelector('#kernels details:last-child p').textContent`)).toMatch(
+      /models\/[\w-]+\.ts:\d+/,
+    );
   });
 
   it('trains as its Train tab is told, saves a checkpoint and opens it, and draws as before', async () => {
