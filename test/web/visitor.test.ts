@@ -9,16 +9,32 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { recordIn } from '../../cli/train/record.ts';
 import { checkSameModel } from '../../cli/train/same-model.ts';
+import { sha256 } from '../../compiler/emit/digest.ts';
+import type { WebFiles } from '../../library/web/build.ts';
 import { openCheckpointFile } from '../../runtime/node/checkpoint.ts';
+import type { VariantFile } from '../../runtime/web/model-file.ts';
 import { scratchFolder } from '../compiler/frontend/scratch.ts';
 import { findBrowser } from '../helpers/browser.ts';
 import { Chromium, type Tab } from '../helpers/chromium.ts';
 import { engines, need } from '../helpers/engines.ts';
 import { POLICY, serve, type Served } from '../helpers/web-page.ts';
-import { BATCH, builtWithTrainer, network } from './fixture.ts';
+import { BATCH, builtWithTrainer, network, withModel } from './fixture.ts';
 
 const [chromium] = engines;
 const TIMEOUT = 300_000;
+
+const LINES = ['small.ts:3:7', 'small.ts:4:9'];
+
+/** A build whose kernels know their lines, as those of a model file do; a model that is imported has none. */
+function withLines({ files, model }: WebFiles<Uint8Array>) {
+  const [base] = model.variants.slice(-1);
+  const code = JSON.parse(String(files.get(base.code.file))) as VariantFile;
+  for (const entry of Object.values(code.artefact.manifest.entries))
+    for (const dispatch of entry.dispatches) Object.assign(dispatch, { source: LINES });
+  const text = JSON.stringify(code);
+  const stored = { file: 'code/lines.json', bytes: Buffer.byteLength(text), sha256: sha256(text) };
+  return withModel(new Map([...files, [stored.file, text]]), { ...model, variants: [{ ...base, code: stored }] });
+}
 
 describe(`a visitor in ${chromium.title}`, { timeout: TIMEOUT }, () => {
   beforeEach(({ skip }) => need(chromium, skip));
@@ -33,7 +49,7 @@ describe(`a visitor in ${chromium.title}`, { timeout: TIMEOUT }, () => {
   const pngIn = (url: string) => Buffer.from(url.slice('data:image/png;base64,'.length), 'base64');
   beforeAll(async () => {
     if (chromium.missing) return;
-    server = await serve((await builtWithTrainer()).files);
+    server = await serve(withLines(await builtWithTrainer()));
     browser = new Chromium(findBrowser()!);
     tab = await browser.open('about:blank');
     await tab.send('Page.enable');
@@ -132,7 +148,7 @@ describe(`a visitor in ${chromium.title}`, { timeout: TIMEOUT }, () => {
     await tab.run(`window.kernel = [...document.querySelectorAll('#kernels details')].find((one) => /qkv/.test(one.innerText));
       void (kernel.open = true)`);
     await tab.until(`/@compute/.test(kernel.querySelector('pre')?.textContent)`);
-    expect(await tab.run(`kernel.querySelector('p').textContent`)).toMatch(/models\/[\w-]+\.ts:\d+/);
+    expect(await tab.run(`kernel.querySelector('p').textContent`)).toBe(LINES.join(', '));
   });
 
   it('trains as its Train tab is told, saves a checkpoint and opens it, and draws as before', async () => {
