@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
 import { fileURLToPath } from 'node:url';
+import { TESTS } from './executed.ts';
 import { isa, type IsaOptions } from './isa.ts';
 import { writeResults } from './results.ts';
 
@@ -55,6 +56,19 @@ program
   .argument('<command...>')
   .passThroughOptions()
   .action((command: string[]) => script('debian13.sh', ['run', ...command]));
+
+program
+  .command('executed')
+  .description(
+    'Runs the tests of kernels for matrix units there, all cases, and writes what came out to bench/lab/EXECUTED.md.',
+  )
+  .argument('[vitest...]', 'files and options for vitest (default: all of these tests)')
+  .passThroughOptions()
+  .action((given: string[]) => {
+    const files = given.some((one) => one.endsWith('.test.ts')) ? [] : TESTS;
+    const reporters = ['--reporter', 'default', '--reporter', './bench/lab/executed.ts'];
+    script('debian13.sh', ['run', 'env', 'DITC_SLOW=1', 'npx', 'vitest', 'run', ...files, ...given, ...reporters]);
+  });
 
 program
   .command('setup')

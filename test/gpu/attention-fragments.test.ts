@@ -9,6 +9,7 @@ import { interpret } from '../../compiler/ops/index.ts';
 import { fragmentShapes } from '../../compiler/plans/fragments.ts';
 import { compileGraphs } from '../../compiler/compile.ts';
 import { attentionOf, drawnFor, type AttentionCase } from '../helpers/attention-graph.ts';
+import { familiesOf, tell } from '../helpers/executed.ts';
 import { TestGpu } from '../helpers/gpu.ts';
 import { relativeError } from '../helpers/relative-error.ts';
 import { HALF_PASS } from '../helpers/tolerances.ts';
@@ -25,14 +26,18 @@ beforeAll(async () => {
 });
 afterAll(() => gpu?.close());
 
+/** Heads of all widths, rows that are a little more than tiles, and all that attention may have besides. */
 const CASES: readonly AttentionCase[] = [
   { batch: [1], m: 33, n: 70, d: 40, masked: true },
   ...(process.env.DITC_SLOW
     ? [
-        { batch: [2, 2], shared: [2, 1], m: 257, n: 257, d: 72 },
-        { batch: [1], m: 17, n: 33, d: 128 },
-        { batch: [1], m: 65, n: 257, d: 80, cap: 1.5, biased: true },
+        ...[40, 64, 72, 80, 128].flatMap((d) => [17, 33, 257].map((t) => ({ batch: [1], m: t, n: t, d }))),
+        { batch: [1], m: 1025, n: 1025, d: 40 },
         { batch: [1], m: 1025, n: 1025, d: 64 },
+        { batch: [1], m: 1025, n: 1025, d: 72 },
+        { batch: [1], m: 1025, n: 1025, d: 80 },
+        { batch: [2, 2], shared: [2, 1], m: 257, n: 257, d: 72 },
+        { batch: [1], m: 65, n: 257, d: 80, cap: 1.5, biased: true },
       ]
     : []),
 ];
@@ -42,10 +47,11 @@ async function expectRight(one: AttentionCase, families: readonly string[], erro
   const graph = attentionOf(one, true);
   const bindings = drawnFor(graph);
   const artefact = compileGraphs([graph], { device, verify: true });
-  const used = Object.values(artefact.manifest.kernels).map(({ plan }) => plan.family);
+  const used = familiesOf(artefact);
   for (const family of families) expect(used).toContain(family);
   const { outputs } = await gpu.run(artefact, graph.name, bindings);
   const want = interpret(graph, bindings).outputs;
+  tell({ device: device.description!, families: used, bound: error }, outputs, want);
   for (const { name } of graph.outputs) expect(relativeError(outputs[name], want[name].data), name).toBeLessThan(error);
 }
 

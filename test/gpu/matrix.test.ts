@@ -10,6 +10,7 @@ import { fragmentShapes } from '../../compiler/plans/fragments.ts';
 import { compileGraphs } from '../../compiler/compile.ts';
 import { passesFor, type Pass } from '../../compiler/pipeline.ts';
 import { backward, CONVOLUTIONS } from '../helpers/convolutions.ts';
+import { familiesOf, tell } from '../helpers/executed.ts';
 import { LAYOUTS, productGraph } from '../helpers/fragment-products.ts';
 import { TestGpu } from '../helpers/gpu.ts';
 import { relativeError } from '../helpers/relative-error.ts';
@@ -29,7 +30,15 @@ afterAll(() => gpu?.close());
 
 const hasUnits = () => fragmentShapes(device, 'f16').length > 0;
 
-async function runAll(graph: Graph, unit: number, passes: readonly Pass[] = []) {
+interface Judged {
+  /** Values are whole multiples of it. */
+  readonly unit?: number;
+  /** Of the error; 0 is to the bit. */
+  readonly bound?: number;
+  readonly passes?: readonly Pass[];
+}
+
+async function runAll(graph: Graph, { unit = 1, bound = 0, passes = [] }: Judged = {}) {
   const random = new Random(3);
   const drawn = graph.inputs.map(({ attrs, type }) => {
     const count = type.shape.reduce((a, b) => a * b, 1);
@@ -37,13 +46,15 @@ async function runAll(graph: Graph, unit: number, passes: readonly Pass[] = []) 
   });
   const bindings = Object.fromEntries(drawn);
   const artefact = compileGraphs([graph], { device, passes, verify: true });
-  const families = Object.values(artefact.manifest.kernels).map(({ plan }) => plan.family);
+  const families = familiesOf(artefact);
   const { outputs } = await gpu.run(artefact, graph.name, bindings);
-  return { families, outputs, want: interpret(graph, bindings).outputs };
+  const want = interpret(graph, bindings).outputs;
+  tell({ device: device.description!, families, bound }, outputs, want);
+  return { families, outputs, want };
 }
 
-async function run(graph: Graph, unit: number) {
-  const { families, outputs, want } = await runAll(graph, unit);
+async function run(graph: Graph, judged?: Judged) {
+  const { families, outputs, want } = await runAll(graph, judged);
   return { families, out: outputs.out0, want: want.out0.data };
 }
 
@@ -55,7 +66,7 @@ describe('products of f16 on matrix units', () => {
       [65, 70, 37],
       [257, 132, 100],
     ]) {
-      const { families, out, want } = await run(productGraph({ m, n, k, batch: [2] }, 'f16', turned), 1);
+      const { families, out, want } = await run(productGraph({ m, n, k, batch: [2] }, 'f16', turned));
       expect(families).toEqual(['product-fragments']);
       expect([...out]).toEqual([...want]);
     }
@@ -65,14 +76,14 @@ describe('products of f16 on matrix units', () => {
     'over %i tiles of k, to the bit',
     async (tiles) => {
       if (!hasUnits()) return;
-      const { out, want } = await run(productGraph({ m: 64, n: 64, k: 32 * tiles }, 'f16'), 1);
+      const { out, want } = await run(productGraph({ m: 64, n: 64, k: 32 * tiles }, 'f16'));
       expect([...out]).toEqual([...want]);
     },
   );
 
   it.each(process.env.DITC_SLOW ? [17, 33, 257, 1025] : [33])('over %i rows, to the bit', async (m) => {
     if (!hasUnits()) return;
-    const { out, want } = await run(productGraph({ m, n: 64, k: 64 }, 'f16'), 1);
+    const { out, want } = await run(productGraph({ m, n: 64, k: 64 }, 'f16'));
     expect([...out]).toEqual([...want]);
   });
 
@@ -82,7 +93,7 @@ describe('products of f16 on matrix units', () => {
       const bent = f.op('gelu', [f.add(product, input('bias', [70]))]);
       return f.add(f.mul(bent, input('gate', [70])), input('residual', [65, 70]));
     });
-    const { families, out, want } = await run(graph, 1 / 8);
+    const { families, out, want } = await run(graph, { unit: 1 / 8, bound: KERNEL });
     expect(families).toEqual(['product-fragments']);
     expect(relativeError(out, want)).toBeLessThan(KERNEL);
   });
@@ -93,7 +104,7 @@ describe('convolutions of f16 on matrix units', () => {
     '$name and its gradients, to the bit',
     async (options) => {
       if (!hasUnits()) return;
-      const { families, outputs, want } = await runAll(backward(options), 1, passesFor('f16'));
+      const { families, outputs, want } = await runAll(backward(options), { passes: passesFor('f16') });
       expect(families).toContain('product-fragments');
       for (const [name, { data }] of Object.entries(want)) expect([...outputs[name]], name).toEqual([...data]);
     },

@@ -5,6 +5,7 @@
  */
 import { afterAll, describe, expect, it } from 'vitest';
 import type { DeviceSpec } from '../../compiler/device.ts';
+import type { Model } from '../../compiler/dsl/model.ts';
 import { passesFor, type Precision } from '../../compiler/pipeline.ts';
 import { dit } from '../../models/dit.ts';
 import { GPU, HARDWARE } from '../helpers/devices.ts';
@@ -12,7 +13,7 @@ import { MATRIX_DEVICES } from '../helpers/fragment-products.ts';
 import { expectEntry, MODELS } from './machine.ts';
 
 /** With one whose rows fill tiles of fragments, in training too. */
-const ALL = {
+const ALL: Readonly<Record<string, Model>> = {
   ...MODELS,
   'dit, 36 tokens': dit({
     inputSize: 12,
@@ -29,7 +30,7 @@ interface Target {
   readonly device: DeviceSpec;
   readonly dtype: Precision;
   /** The entry that the gate runs. */
-  readonly gate: readonly [model: keyof typeof ALL, entry: string];
+  readonly gate: readonly [model: string, entry: string];
 }
 
 const isOfSingles = ({ subgroupMatrix }: DeviceSpec) => subgroupMatrix![0].componentType === 'f32';
