@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { TESTS } from './executed.ts';
 import { isa, type IsaOptions } from './isa.ts';
 import { writeResults } from './results.ts';
+import { spills } from './spills.ts';
 
 const collect = (value: string, all: string[] = []): string[] => [...all, value];
 
@@ -49,6 +50,14 @@ program
   .option('--json', 'print it as JSON, with a row for each loop')
   .option('--jobs <n>', 'sections to make at a time', wholeNumber, availableParallelism())
   .action((options: { section?: number; json?: boolean; jobs: number }) => writeResults(options));
+
+program
+  .command('spills')
+  .description(
+    'Compiles all kernels of all models, and writes to bench/lab/SPILLS.md whether their numbers fit the registers.',
+  )
+  .argument('[models...]', 'model files (default: all of models/)')
+  .action((paths: string[]) => spills(paths));
 
 program
   .command('run')

@@ -8,12 +8,13 @@ import type { Graph } from '../../compiler/ir/index.ts';
 import { interpret, Random } from '../../compiler/ops/index.ts';
 import { fragmentShapes } from '../../compiler/plans/fragments.ts';
 import { compileGraphs } from '../../compiler/compile.ts';
-import { passesFor, type Pass } from '../../compiler/pipeline.ts';
+import { passesFor, type CompileOptions, type Pass } from '../../compiler/pipeline.ts';
 import { backward, CONVOLUTIONS } from '../helpers/convolutions.ts';
 import { familiesOf, tell } from '../helpers/executed.ts';
 import { LAYOUTS, productGraph } from '../helpers/fragment-products.ts';
 import { TestGpu } from '../helpers/gpu.ts';
 import { relativeError } from '../helpers/relative-error.ts';
+import { fragmentsAnywhere, smallFragments } from '../helpers/small-fragments.ts';
 import { KERNEL } from '../helpers/tolerances.ts';
 
 /** A software GPU compiles a kernel of fragments for seconds. */
@@ -36,16 +37,18 @@ interface Judged {
   /** Of the error; 0 is to the bit. */
   readonly bound?: number;
   readonly passes?: readonly Pass[];
+  /** By plans from outside (helpers/small-fragments.ts) instead of the device's. */
+  readonly plan?: CompileOptions['plan'];
 }
 
-async function runAll(graph: Graph, { unit = 1, bound = 0, passes = [] }: Judged = {}) {
+async function runAll(graph: Graph, { unit = 1, bound = 0, passes = [], plan }: Judged = {}) {
   const random = new Random(3);
   const drawn = graph.inputs.map(({ attrs, type }) => {
     const count = type.shape.reduce((a, b) => a * b, 1);
     return [String(attrs.name), Float64Array.from({ length: count }, () => random.int(-8, 8) * unit)] as const;
   });
   const bindings = Object.fromEntries(drawn);
-  const artefact = compileGraphs([graph], { device, passes, verify: true });
+  const artefact = compileGraphs([graph], { device, passes, plan, verify: true });
   const families = familiesOf(artefact);
   const { outputs } = await gpu.run(artefact, graph.name, bindings);
   const want = interpret(graph, bindings).outputs;
@@ -59,31 +62,40 @@ async function run(graph: Graph, judged?: Judged) {
 }
 
 describe('products of f16 on matrix units', () => {
-  it.each(LAYOUTS)('%s, to the bit', async (_, ...turned) => {
-    if (!hasUnits()) return;
-    for (const [m, n, k] of [
-      [64, 64, 64],
-      [65, 70, 37],
-      [257, 132, 100],
-    ]) {
-      const { families, out, want } = await run(productGraph({ m, n, k, batch: [2] }, 'f16', turned));
-      expect(families).toEqual(['product-fragments']);
-      expect([...out]).toEqual([...want]);
-    }
-  });
+  // The first by the device's own plans.
+  it.each(LAYOUTS.map((one, i) => [...one, i ? smallFragments : undefined] as const))(
+    '%s, to the bit',
+    async (_, left, right, plan) => {
+      if (!hasUnits()) return;
+      for (const [m, n, k] of [
+        [64, 64, 64],
+        [65, 70, 37],
+        [257, 132, 100],
+      ]) {
+        const { families, out, want } = await run(productGraph({ m, n, k, batch: [2] }, 'f16', [left, right]), {
+          plan,
+        });
+        expect(families).toEqual(['product-fragments']);
+        expect([...out]).toEqual([...want]);
+      }
+    },
+  );
 
   it.each(process.env.DITC_SLOW ? [1, 2, 3, 5, 8, 16, 33, 64] : [3])(
     'over %i tiles of k, to the bit',
     async (tiles) => {
       if (!hasUnits()) return;
-      const { out, want } = await run(productGraph({ m: 64, n: 64, k: 32 * tiles }, 'f16'));
+      const graph = productGraph({ m: 64, n: 64, k: 32 * tiles }, 'f16');
+      const { families, out, want } = await run(graph, { plan: smallFragments });
+      expect(families).toEqual(['product-fragments']);
       expect([...out]).toEqual([...want]);
     },
   );
 
   it.each(process.env.DITC_SLOW ? [17, 33, 257, 1025] : [33])('over %i rows, to the bit', async (m) => {
     if (!hasUnits()) return;
-    const { out, want } = await run(productGraph({ m, n: 64, k: 64 }, 'f16'));
+    const { families, out, want } = await run(productGraph({ m, n: 64, k: 64 }, 'f16'), { plan: fragmentsAnywhere });
+    expect(families).toEqual(['product-fragments']);
     expect([...out]).toEqual([...want]);
   });
 
@@ -104,7 +116,10 @@ describe('convolutions of f16 on matrix units', () => {
     '$name and its gradients, to the bit',
     async (options) => {
       if (!hasUnits()) return;
-      const { families, outputs, want } = await runAll(backward(options), { passes: passesFor('f16') });
+      const { families, outputs, want } = await runAll(backward(options), {
+        passes: passesFor('f16'),
+        plan: smallFragments,
+      });
       expect(families).toContain('product-fragments');
       for (const [name, { data }] of Object.entries(want)) expect([...outputs[name]], name).toEqual([...data]);
     },
