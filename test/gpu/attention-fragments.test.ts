@@ -32,15 +32,17 @@ interface Case extends AttentionCase {
   readonly small?: boolean;
 }
 
-const square = (t: number, d: number): Case => ({ batch: [1], m: t, n: t, d, small: true });
+/** By the queries, and by keys and values: of both at once kernels are twice as long. */
+const square = (t: number, d: number): readonly Case[] =>
+  ([['q'], ['k', 'v']] as const).map((by) => ({ batch: [1], m: t, n: t, d, by, small: true }));
 
 /** Heads of all widths, rows that are a little more than tiles, and all that attention may have besides. */
 const CASES: readonly Case[] = [
   { batch: [1], m: 33, n: 70, d: 40, masked: true },
   ...(process.env.DITC_SLOW
     ? [
-        ...[17, 33, 257, 1025].flatMap((t) => [40, 72, 80].map((d) => square(t, d))),
-        ...[64, 128].map((d) => square(33, d)),
+        ...[17, 33, 257, 1025].flatMap((t) => [40, 72, 80].flatMap((d) => square(t, d))),
+        ...[64, 128].flatMap((d) => square(33, d)),
         { batch: [1], m: 65, n: 257, d: 80, cap: 1.5, biased: true, small: true },
         { batch: [2, 2], shared: [2, 1], m: 257, n: 257, d: 72 },
         { batch: [1], m: 1025, n: 1025, d: 64 },

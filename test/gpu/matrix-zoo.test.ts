@@ -15,6 +15,7 @@ import { dit } from '../../models/dit.ts';
 import { familiesOf, tell } from '../helpers/executed.ts';
 import { TestGpu } from '../helpers/gpu.ts';
 import { relativeError } from '../helpers/relative-error.ts';
+import { smallFragments } from '../helpers/small-fragments.ts';
 import { HALF_PASS } from '../helpers/tolerances.ts';
 import { backward, expectSlopes, roundTrip, slopesThatAre } from '../models/backward.ts';
 import { compile, drawBindings } from '../models/zoo.ts';
@@ -76,7 +77,11 @@ describe.runIf(process.env.DITC_SLOW)('whole models on matrix units', () => {
     if (!hasUnits()) return;
     const { graph } = traceEntry(model, 'forward', { batch: 2 });
     const bindings = drawBindings(graph);
-    const { families, outputs } = await run(compile(model, device, 'forward', 2, 'f16'), 'forward', bindings);
+    const { families, outputs } = await run(
+      compile(model, device, 'forward', 2, 'f16', smallFragments),
+      'forward',
+      bindings,
+    );
     const want = interpret(graph, bindings).outputs;
     tell(told(families), outputs, want);
     for (const [name, { data }] of Object.entries(want))
@@ -87,7 +92,7 @@ describe.runIf(process.env.DITC_SLOW)('whole models on matrix units', () => {
     if (!hasUnits()) return;
     const { graph } = backward(model, { scale: SCALE });
     const bindings = drawBindings(graph);
-    const artefact = compileGraphs([graph], { device, passes: passesFor('f16'), verify: true });
+    const artefact = compileGraphs([graph], { device, passes: passesFor('f16'), plan: smallFragments, verify: true });
     const { families, outputs } = await run(artefact, graph.name, bindings);
     const want = interpret(graph, bindings).outputs;
     tell(told(families), outputs, slopesThatAre(graph, want));
@@ -108,7 +113,7 @@ describe.runIf(process.env.DITC_SLOW)('whole models on matrix units', () => {
         /^(optimizer|ema)/.test(name) ? values.map(() => 0) : values,
       ]),
     );
-    const artefact = compile(model, device, 'trainStepGiven', 2, 'f16');
+    const artefact = compile(model, device, 'trainStepGiven', 2, 'f16', smallFragments);
     const given = { ...bindings, 'optimizer.lossScale': [2 ** 16] };
     const { families, outputs, updates } = await run(artefact, 'trainStepGiven', given);
     expect(families).toEqual(

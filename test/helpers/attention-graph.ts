@@ -18,14 +18,17 @@ export interface AttentionCase {
   readonly masked?: boolean;
   readonly biased?: boolean;
   readonly dtype?: DType;
+  /** What it is derived by, where it is: all operands unless told. */
+  readonly by?: readonly ('q' | 'k' | 'v' | 'bias')[];
 }
 
 /** Outputs are named as the operands that they are the derivatives by, the result `result`. */
 export function attentionOf(
-  { batch = [2], shared = batch, m, n, d, e = d, cap, masked, biased, dtype = 'f32' }: AttentionCase,
+  { batch = [2], shared = batch, m, n, d, e = d, cap, masked, biased, dtype = 'f32', by }: AttentionCase,
   isDerived: boolean,
 ): Graph {
-  const name = ['result', ...(isDerived ? ['q', 'k', 'v', ...(biased ? ['bias'] : [])] : [])];
+  const variables = by ?? (['q', 'k', 'v', ...(biased ? (['bias'] as const) : [])] as const);
+  const name = ['result', ...(isDerived ? variables : [])];
   const graph = graphOf((f, input) => {
     const operand = (of: string, shape: readonly number[]) => f.cast(input(of, shape), dtype);
     const [q, k, v] = [
@@ -50,7 +53,15 @@ export function attentionOf(
       f.mul(out, input('dy', out.type.shape)),
       out.type.shape.map((_, axis) => axis),
     );
-    return [out, ...gradients(f, loss, [q, k, v, ...bias])];
+    const operands = { q, k, v, bias: bias[0] };
+    return [
+      out,
+      ...gradients(
+        f,
+        loss,
+        variables.map((one) => operands[one]),
+      ),
+    ];
   });
   return { ...graph, outputs: graph.outputs.map((output, i) => ({ ...output, name: name[i] })) };
 }

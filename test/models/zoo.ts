@@ -4,7 +4,7 @@ import { nodesOf, sizeOf, type Graph } from '../../compiler/ir/index.ts';
 import { interpret, Random } from '../../compiler/ops/index.ts';
 import { compileModel } from '../../compiler/compile.ts';
 import { PORTABLE, type DeviceSpec } from '../../compiler/device.ts';
-import type { Precision } from '../../compiler/pipeline.ts';
+import type { CompileOptions, Precision } from '../../compiler/pipeline.ts';
 import type { TestGpu } from '../helpers/gpu.ts';
 import { relativeError } from '../helpers/relative-error.ts';
 
@@ -24,9 +24,16 @@ export function drawBindings(graph: Graph, seed = 1): Record<string, Float64Arra
   );
 }
 
-export const compile = (model: Model, device: DeviceSpec, entry: string, batch: number, dtype?: Precision) =>
+export const compile = (
+  model: Model,
+  device: DeviceSpec,
+  entry: string,
+  batch: number,
+  dtype?: Precision,
+  plan?: CompileOptions['plan'],
+) =>
   compileModel(model, {
-    ...{ name: 'zoo', source: 'zoo', device, verify: true, dtype },
+    ...{ name: 'zoo', source: 'zoo', device, verify: true, dtype, plan },
     ...{ entries: [entry], entryOptions: { batch } },
   });
 
@@ -37,18 +44,11 @@ export function dispatchesOf(model: Model, batch = 2, entry = 'forward', device 
 }
 
 /** The largest relative error of an entry's outputs on the GPU against the float64 interpreter. NaN counts as infinite. */
-export async function errorOf(
-  gpu: TestGpu,
-  model: Model,
-  batch: number,
-  entry = 'forward',
-  device = gpu.spec,
-  dtype?: Precision,
-) {
+export async function errorOf(gpu: TestGpu, model: Model, batch: number, entry = 'forward') {
   const { graph } = traceEntry(model, entry, { batch });
   const bindings = drawBindings(graph);
   const want = interpret(graph, bindings).outputs;
-  const { outputs } = await gpu.run(compile(model, device, entry, batch, dtype), entry, bindings);
+  const { outputs } = await gpu.run(compile(model, gpu.spec, entry, batch), entry, bindings);
   const errors = Object.entries(want).map(([name, { data }]) => relativeError(outputs[name], data));
   return Math.max(...errors.map((x) => (Number.isNaN(x) ? Infinity : x)));
 }
