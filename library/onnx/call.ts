@@ -23,6 +23,8 @@ export class Call {
   readonly #inputs: readonly (Value | undefined)[];
   readonly #attributes: ReadonlyMap<string, AttributeProto>;
   readonly #read: (tensor: TensorProto) => Known;
+  /** Names of attributes and numbers of operands that were looked at, be they there or not. */
+  readonly #seen = new Set<string | number>();
 
   constructor(
     node: NodeProto,
@@ -49,12 +51,13 @@ export class Call {
   }
 
   value(i: number): Value {
-    const found = this.#inputs[i];
+    const found = this.maybe(i);
     if (found) return found;
     throw this.fail(`operand ${i + 1} is missing`, undefined, 'the file is damaged: export it again', 'bad-format');
   }
 
   maybe(i: number): Value | undefined {
+    this.#seen.add(i);
     return this.#inputs[i];
   }
 
@@ -116,6 +119,14 @@ export class Call {
     return found ? decoder.decode(found) : otherwise;
   }
 
+  /** One of the words that an attribute may be. */
+  choice<T extends string>(name: string, words: readonly [otherwise: T, ...others: T[]]): T {
+    const found = this.text(name, words[0]);
+    const known = words.find((word) => word === found);
+    if (known !== undefined) return known;
+    throw this.fail(`its ${name} is ${JSON.stringify(found)}`, `${words.join(', ')} are read`);
+  }
+
   /** A list of whole numbers, `count` of them where that is told. */
   ints(name: string, count?: number): number[] | undefined {
     const found = this.#list(name, 'ints');
@@ -139,8 +150,17 @@ export class Call {
     throw this.damaged(`it has no ${name}`);
   }
 
-  has(name: string): boolean {
-    return this.#attributes.has(name);
+  /**
+   * Throws where the node says more than its op has looked at: what nobody reads would be passed over in silence. `idle` has what changes
+   * nothing that is computed.
+   */
+  checkRead(idle: readonly (string | number)[] = []): void {
+    const isRead = (of: string | number) => this.#seen.has(of) || idle.includes(of);
+    const other = [...this.#attributes.keys()].find((name) => !isRead(name));
+    const more = this.#inputs.findIndex((input, i) => input !== undefined && !isRead(i));
+    if (other === undefined && more < 0) return;
+    const what = other === undefined ? `operand ${more + 1}` : `attribute ${valueIn(this.#attributes.get(other)!)}`;
+    throw this.fail(`its ${what} is not read`, `of version ${this.version}`, 'export the network without it');
   }
 
   damaged(what: string, why?: string): DitcError {
@@ -148,6 +168,7 @@ export class Call {
   }
 
   #attribute<K extends 'i' | 'f' | 's' | 't' | 'g'>(name: string, kind: K): AttributeProto[K] {
+    this.#seen.add(name);
     const found = this.#attributes.get(name);
     if (found && found[kind] === undefined) throw this.damaged(`${name} is of another kind`);
     return found?.[kind];
@@ -155,6 +176,7 @@ export class Call {
 
   /** A list that has no elements is not on the wire. */
   #list(name: string, kind: 'ints' | 'floats'): number[] | undefined {
+    this.#seen.add(name);
     return this.#attributes.has(name) ? (this.#attributes.get(name)![kind] ?? []) : undefined;
   }
 
@@ -171,4 +193,11 @@ export class Call {
     if (Number.isInteger(at) && at >= 0 && at < rank) return at;
     throw this.damaged(`there is no axis ${axis}`, `the operand has ${rank}`);
   }
+}
+
+/** An attribute in an error. */
+export function valueIn({ name, i, f, s, ints, floats }: AttributeProto): string {
+  const text = s && JSON.stringify(decoder.decode(s));
+  const value = text ?? i ?? f ?? ints ?? floats;
+  return value === undefined ? name : `${name} = ${Array.isArray(value) ? formatShape(value) : value}`;
 }

@@ -2,17 +2,21 @@
 import { DitcError } from '../../compiler/ir/index.ts';
 import { currentPlace } from '../../compiler/dsl/trace.ts';
 import type { AttributeProto, FunctionProto, GraphProto, NodeProto } from '../../runtime/onnx/messages.ts';
+import { valueIn } from './call.ts';
 import type { Value, Values } from './value.ts';
 
 /** Adds to `values` what the nodes make that the wanted ones need. */
 type Write = (nodes: readonly NodeProto[], values: Values, wanted: readonly string[]) => void;
 
 export function callFunction(
-  { input, output, node, attributeProto }: FunctionProto,
+  { input, output, node, attribute, attributeProto }: FunctionProto,
   call: NodeProto,
   inputs: readonly (Value | undefined)[],
   write: Write,
 ): Value[] {
+  const declared = [...attribute, ...attributeProto.map(({ name }) => name)];
+  const other = call.attribute.find(({ name }) => !declared.includes(name));
+  if (other) throw damaged(`${call.opType}: ${valueIn(other)} is no attribute of its function`);
   const given = new Map([...attributeProto, ...call.attribute].map((attribute) => [attribute.name, attribute]));
   const values: Values = new Map();
   input.forEach((name, i) => {
@@ -23,15 +27,12 @@ export function callFunction(
   return output.map((name, i) => {
     const found = values.get(name);
     if (found || !call.output[i]) return found!;
-    const what = `${call.opType}: its function does not compute ${name}`;
-    throw new DitcError({
-      code: 'bad-format',
-      where: currentPlace(),
-      what,
-      fix: 'the file is damaged: export it again',
-    });
+    throw damaged(`${call.opType}: its function does not compute ${name}`);
   });
 }
+
+const damaged = (what: string): DitcError =>
+  new DitcError({ code: 'bad-format', where: currentPlace(), what, fix: 'the file is damaged: export it again' });
 
 /** Attributes that take their values from the call; those that it does not give are left out. */
 function withAttributes(nodes: readonly NodeProto[], given: ReadonlyMap<string, AttributeProto>): NodeProto[] {

@@ -11,6 +11,7 @@ import type {
 } from '../../runtime/onnx/messages.ts';
 import { Call, type Made } from './call.ts';
 import { callFunction } from './functions.ts';
+import { IDLE } from './idle.ts';
 import { neededFor } from './needed.ts';
 import { ops } from './ops/index.ts';
 import { folded, knownValue, tensorValue, type Known, type Value, type Values } from './value.ts';
@@ -89,7 +90,11 @@ export class Writer {
     if (called) return callFunction(called, node, inputs, (...body) => this.#within(called).write(...body));
     const call = new Call(node, this.#version, inputs, (tensor) => this.#network.read(tensor));
     if (node.opType === 'If') return this.#branch(call, values);
-    const compute = () => [ops[node.opType](call)].flat() as Made[];
+    const compute = () => {
+      const made = [ops[node.opType](call)].flat() as Made[];
+      call.checkRead(IDLE[node.opType]);
+      return made;
+    };
     const given = inputs.filter((value) => value !== undefined);
     const isOwn = given.length > 0 && given.every(({ folds }) => folds);
     return (isOwn ? foldedMade(compute) : undefined) ?? compute().map(asValue);
@@ -112,6 +117,7 @@ export class Writer {
   /** A branch that is chosen when the network is read. */
   #branch(call: Call, values: Values): Value[] {
     const graph = call.graph(call.number(0, 'condition') ? 'then_branch' : 'else_branch');
+    call.checkRead(IDLE.If);
     const inner: Values = new Map(values);
     const wanted = graph.output.map(({ name }) => name);
     this.#readConstants(graph, inner);

@@ -76,6 +76,8 @@ export interface FunctionProto {
   output: string[];
   node: NodeProto[];
   opsetImport: OperatorSetProto[];
+  /** Names of attributes that a call may give. */
+  attribute: string[];
   /** Attributes with a value for calls that give none. */
   attributeProto: AttributeProto[];
 }
@@ -183,11 +185,12 @@ const operatorSet = message<OperatorSetProto>(
 );
 
 const func = message<FunctionProto>(
-  () => ({ name: '', domain: '', input: [], output: [], node: [], opsetImport: [], attributeProto: [] }),
+  () => ({ name: '', domain: '', input: [], output: [], node: [], opsetImport: [], attribute: [], attributeProto: [] }),
   () => ({
     1: one('name', text),
     4: many('input', text),
     5: many('output', text),
+    6: many('attribute', text),
     7: many('node', node),
     9: many('opsetImport', operatorSet),
     10: one('domain', text),

@@ -73,7 +73,7 @@ export const activation: Ops = {
   Softplus: (call) => softplus(call.tensor()),
   Softsign: (call) => call.tensor().div(abs(call.tensor()).add(1)),
   Mish: (call) => call.tensor().mul(tanh(softplus(call.tensor()))),
-  Gelu: (call) => (call.text('approximate', 'none') === 'tanh' ? gelu : geluExact)(call.tensor()),
+  Gelu: (call) => (call.choice('approximate', ['none', 'tanh']) === 'tanh' ? gelu : geluExact)(call.tensor()),
   Clip: clip,
   Softmax: alongRows(softmax),
   LogSoftmax: alongRows((x) => x.sub(logSumExp(x, -1, { keepDims: true }))),

@@ -12,7 +12,10 @@ const both = (axes: readonly Axis[]) => ({
 function operands(call: Call): { x: Tensor; weight: Tensor; bias?: Tensor; plane: number[]; kernel: number[] } {
   const [x, weight, bias] = [call.tensor(0), call.tensor(1), call.optional(2)];
   if (weight.rank !== x.rank) throw call.damaged('weight and operand differ in axes', `${weight.rank} and ${x.rank}`);
-  return { x, weight, bias, plane: x.shape.slice(2), kernel: weight.shape.slice(2) };
+  const kernel = weight.shape.slice(2);
+  const told = call.ints('kernel_shape', kernel.length) ?? kernel;
+  if (told.some((n, i) => n !== kernel[i])) throw call.damaged(`kernel_shape is ${told}`, `the weight is of ${kernel}`);
+  return { x, weight, bias, plane: x.shape.slice(2), kernel };
 }
 
 function conv(call: Call): Tensor {

@@ -50,11 +50,11 @@ function transpose(call: Call): Tensor {
 
 /** Operands of no elements, such as the shape of a number, add nothing. */
 function join(call: Call): Made {
+  const axis = call.int('axis');
   const places = Array.from({ length: call.count }, (_, i) => i);
   const parts = places.filter((i) => call.value(i).shape.every((n) => n > 0));
   if (!parts.length) return call.known(0, 'operand');
   const xs = parts.map((i) => call.tensor(i));
-  const axis = call.int('axis');
   if (axis === undefined) throw call.damaged('it has no axis');
   return concat(xs, call.axis(axis, xs[0].rank));
 }
@@ -145,7 +145,7 @@ function depthToSpace(call: Call): Tensor {
   const { x, block } = blocks(call);
   const [N, C, H, W] = x.shape;
   const each = C / (block * block);
-  const isColumn = call.text('mode', 'DCR') === 'CRD';
+  const isColumn = call.choice('mode', ['DCR', 'CRD']) === 'CRD';
   const apart = isColumn ? x.reshape(N, each, block, block, H, W) : x.reshape(N, block, block, each, H, W);
   const placed = isColumn ? apart.permute(0, 1, 4, 2, 5, 3) : apart.permute(0, 3, 4, 1, 5, 2);
   return placed.reshape(N, each, H * block, W * block);
@@ -155,7 +155,8 @@ function spaceToDepth(call: Call): Tensor {
   const { x, block } = blocks(call);
   const [N, C, H, W] = x.shape;
   const apart = x.reshape(N, C, H / block, block, W / block, block);
-  const placed = call.text('mode', 'DCR') === 'CRD' ? apart.permute(0, 1, 3, 5, 2, 4) : apart.permute(0, 3, 5, 1, 2, 4);
+  const placed =
+    call.choice('mode', ['DCR', 'CRD']) === 'CRD' ? apart.permute(0, 1, 3, 5, 2, 4) : apart.permute(0, 3, 5, 1, 2, 4);
   return placed.reshape(N, C * block * block, H / block, W / block);
 }
 

@@ -65,6 +65,7 @@ function lpNorm(call: Call): Tensor {
   const x = call.tensor();
   const axis = call.axis(call.int('axis', -1), x.rank);
   const power = call.int('p', 2);
+  if (power !== 1 && power !== 2) throw call.damaged(`p is ${power}`, 'it is 1 or 2');
   const sized = power === 1 ? x.maximum(x.neg()) : x.square();
   const sum = sized.sum(axis, { keepDims: true });
   const norm = power === 1 ? sum : sum.sqrt();

@@ -41,9 +41,7 @@ function scatterElements(call: Call): Tensor {
 
 /** Updates at places along an axis: in place of what was there, or added to it. Of several for one place ONNX says nothing. */
 function written(call: Call, x: Tensor, index: Tensor, updates: Tensor, axis: number): Tensor {
-  const how = call.text('reduction', 'none');
-  if (how === 'add') return scatterAdd(x, index, updates, axis);
-  if (how !== 'none') throw call.fail(`reduction ${how} is not read`, undefined, 'add, or write in place');
+  if (call.choice('reduction', ['none', 'add']) === 'add') return scatterAdd(x, index, updates, axis);
   const own = x.dtype === 'bool' ? 'i32' : x.dtype;
   const zeros = constant(0, [], own).broadcastTo(...x.shape);
   const given = scatterAdd(zeros, index, updates.cast(own), axis);

@@ -14,10 +14,12 @@ const over =
   (call) => {
     const x = call.tensor();
     const given = call.numbersSince(since, 1, 'axes');
-    if (!given?.length && call.int('noop_with_empty_axes', 0)) return x;
+    const mayBeNone = call.int('noop_with_empty_axes', 0) !== 0;
+    const keeps = call.int('keepdims', 1) !== 0;
+    if (!given?.length && mayBeNone) return x;
     const axes = given?.length ? given.map((axis) => call.axis(axis, x.rank)) : x.shape.map((_, i) => i);
     const kept = of({ call, x, axes });
-    if (call.int('keepdims', 1)) return kept;
+    if (keeps) return kept;
     return kept.reshape(...x.shape.filter((_, i) => !axes.includes(i)));
   };
 
