@@ -29,12 +29,13 @@ export function placeOf(done, total, count, batch) {
   return `${batches > 1 ? `${which}, ` : ''}step ${((done - 1) % steps) + 1} of ${steps}`;
 }
 
-const report = new Report($('draw'));
+let report;
 let canvases = [];
 let stopping;
 
 /** Fills in what the model is drawn with unless the visitor chooses otherwise. */
 export function openDrawing(model, file) {
+  report = new Report($('draw'));
   const { options = {}, entries, samplers = [] } = model.manifest;
   const inputs = [entries.sampleStep, entries[entries.sampleStep.prelude]].flatMap((entry) => entry?.inputs ?? []);
   const rangeOf = (name) => inputs.find((input) => input.name === name)?.range;
