@@ -6,6 +6,12 @@
  *
  * Reverse-mode differentiation first makes Aᵀ·dy, with a row for each element (c,w) of a window, and then adds up what windows
  * that overlap say of x. Here the sum over w becomes part of the contraction.
+ *
+ * Windows that are s apart have their elements taken in turns of s, w = s·v + r: row r of each turn says what dx is at s·q + r,
+ *
+ *   dx[c, s·q + r] = Σ_{m,v} A[m, (c, s·v + r)] · dy[m, q − v]
+ *
+ * as one product, of which the last turn may be filled up with zeros.
  */
 import { sizeOf, type Node, type Shape } from '../ir/index.ts';
 import { attrList } from './define.ts';
@@ -24,13 +30,23 @@ interface SplitProduct {
   readonly perm: readonly number[];
 }
 
+/** Which axis has the places of windows, how far apart they are, and how far their elements. */
+interface Windows {
+  readonly axis: number;
+  readonly step: number;
+  readonly dilation: number;
+}
+
 /**
- * Σ over windows of `dy` [… places at `axis` …, elements of a window], which overlap `dilation` apart, when a product made it with
- * the elements among its rows and the places among its columns; [… places + (size−1)·dilation at `axis` …]. Else undefined.
+ * Σ over windows of `dy` [… places at `axis` …, elements of a window], when a product made it with the elements among its rows and the
+ * places among its columns; [… (places−1)·step + (size−1)·dilation + 1 at `axis` …]. Else undefined.
  */
-export function overlapAddOfProduct(f: Functional, dy: Node, axis: number, dilation: number): Node | undefined {
+export const overlapAddOfProduct = (f: Functional, dy: Node, windows: Windows): Node | undefined =>
+  sumOfProduct(f, dy, windows) ?? sumBehindView(f, dy, windows);
+
+function sumOfProduct(f: Functional, dy: Node, { axis, step, dilation }: Windows): Node | undefined {
   const split = splitProduct(dy);
-  if (!split) return undefined;
+  if (!split || (step > 1 && dilation > 1)) return undefined;
   const { product, joinsGroups, rows, columns, perm } = split;
   const [a, b] = product.inputs;
   const batch = product.type.shape.slice(0, -2);
@@ -38,20 +54,74 @@ export function overlapAddOfProduct(f: Functional, dy: Node, axis: number, dilat
   const before = batch.length - Number(joinsGroups);
   const [element, place] = [gone - before, perm[axis] - before - rows.length];
   if (element < Number(joinsGroups) || element >= rows.length || place < 0) return undefined;
-  const size = rows[element];
+  const turns = Math.ceil(rows[element] / step);
+  const reach = (turns - 1) * dilation;
   // Places between windows' ends and the value's ends are computed too: beside few windows, they are most of it.
-  if ((size - 1) * dilation > columns[place] / 2) return undefined;
-  const kept = rows.toSpliced(element, 1);
-  const left = elementsLast(f, a, rows, element);
-  const right = windowsOf(f, b, { columns, place, size, dilation });
-  const wider = columns.with(place, columns[place] + (size - 1) * dilation);
+  if (reach > columns[place] / 2) return undefined;
+  const phases = step > 1 ? [step] : [];
+  const left = elementsLast(
+    f,
+    inTurns(f, a, rows, element, step),
+    rows.toSpliced(element, 1, turns, ...phases),
+    element,
+  );
+  const right = windowsOf(f, b, { columns, place, size: turns, dilation });
+  const kept = rows.toSpliced(element, 1, ...phases);
+  const wider = columns.with(place, columns[place] + reach);
   const channels = joinsGroups
     ? [...batch.slice(0, -1), batch[batch.length - 1] * kept[0], ...kept.slice(1)]
     : [...batch, ...kept];
-  return f.permute(
-    f.reshape(f.matmul(left, right), [...channels, ...wider]),
-    perm.slice(0, -1).map((from) => from - Number(from > gone)),
-  );
+  const sum = f.reshape(f.matmul(left, right), [...channels, ...wider]);
+  const moved = perm.slice(0, -1).map((from) => (from > gone ? from - 1 + phases.length : from));
+  if (step === 1) return f.permute(sum, moved);
+  const joined = dy.type.shape.slice(0, -1).with(axis, wider[place] * step);
+  const all = f.reshape(f.permute(sum, moved.toSpliced(axis + 1, 0, gone)), joined);
+  const none = joined.map(() => 0);
+  return f.slice(all, none, joined.with(axis, (columns[place] - 1) * step + rows[element]));
+}
+
+/** The same of a product that is seen through views of other axes, as sums of windows along these leave it. */
+function sumBehindView(f: Functional, dy: Node, windows: Windows): Node | undefined {
+  const [x] = dy.inputs;
+  const { shape } = dy.type;
+  const { axis } = windows;
+  const last = shape.length - 1;
+  const list = (name: string) => attrList(dy.attrs, name);
+  const isBeside = (name: string) => list(name)[axis] === 0 && list(name)[last] === 0;
+  if (dy.op === 'slice' && list('step').every((n) => n === 1)) {
+    if (shape[axis] !== x.type.shape[axis] || shape[last] !== x.type.shape[last]) return undefined;
+    const sum = overlapAddOfProduct(f, x, windows);
+    return sum && f.slice(sum, list('start').slice(0, -1), shape.slice(0, -1).with(axis, sum.type.shape[axis]));
+  }
+  if (dy.op === 'pad' && dy.attrs.value === 0 && isBeside('low') && isBeside('high')) {
+    const sum = overlapAddOfProduct(f, x, windows);
+    return sum && f.pad(sum, list('low').slice(0, -1), list('high').slice(0, -1));
+  }
+  if (dy.op !== 'reshape') return undefined;
+  const joined = axisOfTwo(x.type.shape, shape);
+  if (joined === undefined || joined === axis || joined === last) return undefined;
+  const own = axis < joined ? axis : axis + 1;
+  const sum = overlapAddOfProduct(f, x, { ...windows, axis: own });
+  return sum && f.reshape(sum, shape.slice(0, -1).with(axis, sum.type.shape[own]));
+}
+
+/** The axis of a reshape that is two of its operand's, if all others are the operand's too. */
+function axisOfTwo(from: Shape, to: Shape): number | undefined {
+  if (from.length !== to.length + 1) return undefined;
+  const at = to.findIndex((n, i) => n !== from[i]);
+  const isRest = at >= 0 && to.slice(at + 1).every((n, i) => n === from[at + 2 + i]);
+  return isRest && to[at] === from[at] * from[at + 1] ? at : undefined;
+}
+
+/** [batch, rows, K] with one axis of the rows filled up to whole turns of `step`. */
+function inTurns(f: Functional, a: Node, rows: Shape, element: number, step: number): Node {
+  const missing = Math.ceil(rows[element] / step) * step - rows[element];
+  if (!missing) return a;
+  const [batch, depth] = [a.type.shape.slice(0, -2), a.type.shape[a.type.shape.length - 1]];
+  const apart = [...batch, ...rows, depth];
+  const none = apart.map(() => 0);
+  const whole = f.pad(f.reshape(a, apart), none, none.with(batch.length + element, missing));
+  return f.reshape(whole, [...batch, (sizeOf(rows) / rows[element]) * (rows[element] + missing), depth]);
 }
 
 function splitProduct(dy: Node): SplitProduct | undefined {

@@ -79,7 +79,7 @@ function overlapAdd(
 ): Node {
   const rank = x.type.shape.length;
   const [count, size] = [dy.type.shape[axis], dy.type.shape[rank]];
-  const product = step === 1 && size > 1 ? overlapAddOfProduct(f, dy, axis, dilation) : undefined;
+  const product = size > 1 ? overlapAddOfProduct(f, dy, { axis, step, dilation }) : undefined;
   if (product) return padEnd(f, product, axis, x.type.shape[axis]);
   // […, w, o]: rows of one w each, last.
   const others = x.type.shape.map((_, i) => i).filter((i) => i !== axis);
