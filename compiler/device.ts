@@ -83,6 +83,12 @@ export const limit = (device: DeviceSpec, name: string): number => device.limits
 /** Bindings start at multiples of so many bytes, whatever the device: no limit of its kind is larger. */
 export const ALIGNMENT = PORTABLE.limits.minStorageBufferOffsetAlignment;
 
+/** Bytes that memory is copied by. */
+export const WORD = 4;
+
+/** Whether so many bytes may be bound by themselves among others: what lies behind them starts with a word, and less is not worth it. */
+export const isStretch = (bytes: number): boolean => bytes >= ALIGNMENT && bytes % WORD === 0;
+
 /** The one size of subgroup the device runs, when it is fixed and subgroup operations are there. */
 export function fixedSubgroupSize(device: DeviceSpec): number | null {
   const { subgroups, features } = device;

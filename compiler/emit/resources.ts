@@ -46,9 +46,17 @@ export class Resources {
 
   /** What a kernel binds of a value. */
   bound(node: Node, region: Region, places: Places): Resource {
+    const resource = this.spanned(node, region, places);
+    const lead = region.leads.get(node);
+    if (!lead) return resource;
+    if (resource.kind !== 'param' && resource.kind !== 'arena')
+      throw new Error(`${resource.name}: it is bound from its start`);
+    return { ...resource, lead: (lead * byteSize(node.type)) / sizeOf(node.type.shape) };
+  }
+
+  private spanned(node: Node, region: Region, places: Places): Resource {
     const from = this.of(node, places);
-    const [span, lead] = [region.spans.get(node), region.leads.get(node)];
-    if (lead && from.kind === 'param') return { ...from, lead: (lead * byteSize(node.type)) / sizeOf(node.type.shape) };
+    const span = region.spans.get(node);
     if (!span) return from;
     const entryBytes = byteSize(node.type) / node.type.shape[0];
     return partOf(from, span.start * entryBytes, span.size * entryBytes);

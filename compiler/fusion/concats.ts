@@ -3,6 +3,7 @@
  * compute the parts anyway, they write them straight into their places, and the whole is the stretch of memory that the parts
  * fill. Who reads it binds that stretch, or a window of it (windows.ts).
  */
+import { ALIGNMENT } from '../device.ts';
 import { byteSize, type Node } from '../ir/index.ts';
 import { joinedAxis } from '../ops/index.ts';
 import type { Fusion, FusionGroup } from './group.ts';
@@ -15,6 +16,9 @@ export interface Part {
   /** Bytes. */
   readonly offset: number;
 }
+
+/** The bytes before an offset that are bound with what lies there. */
+export const leadOf = (offset: number): number => offset % ALIGNMENT;
 
 /** What a kernel reads and what it writes. */
 interface Kernel {
@@ -49,11 +53,29 @@ export const piecesOf = ({ inputs }: Node, isPiece: (node: Node) => boolean): No
 const wholeBehind = (read: Node, isBuffer: (node: Node) => boolean): Node | undefined =>
   isBuffer(read) ? undefined : read.op === 'slice' ? wholeBehind(read.inputs[0], isBuffer) : read;
 
-/** Concatenations of which a group reads something and writes a part: a buffer cannot be read and written in one dispatch. */
+/**
+ * Concatenations of which a group reads something and writes a part, or writes parts that it would bind over each other: a dispatch
+ * has one way to a byte.
+ */
 export function tornBy(group: FusionGroup, stored: ReadonlySet<Node>, concats: Fusion['concats']): Node[] {
   if (!concats.size) return [];
   const read = withParts(readsOf(group, stored), concats);
   const written = new Set(group.results.map(({ node }) => node));
-  const isTorn = (parts: readonly Node[]) => [read, written].every((set) => parts.some((part) => set.has(part)));
+  const isTorn = (parts: readonly Node[]) =>
+    parts.some((part) => written.has(part)) && (parts.some((part) => read.has(part)) || areOver(parts, written));
   return [...concats].flatMap(([concat, parts]) => (isTorn(parts) ? [concat] : []));
+}
+
+/** Whether some of the parts of a whole, bound from where a binding may start, have bytes in common. */
+function areOver(parts: readonly Node[], written: ReadonlySet<Node>): boolean {
+  let [start, bound] = [0, 0];
+  for (const part of parts) {
+    const end = start + byteSize(part.type);
+    if (written.has(part)) {
+      if (start - leadOf(start) < bound) return true;
+      bound = end;
+    }
+    start = end;
+  }
+  return false;
 }

@@ -27,7 +27,7 @@ export interface Region extends FusionGroup {
   readonly replaces: ReadonlyMap<Node, Node>;
   /** Bundles of state that it binds, with some of `reads` and `results` in them. */
   readonly bundles: readonly Bound[];
-  /** Of parameters read or written that lie in packs, the elements bound before them (rewrite/packs.ts). */
+  /** Of values that lie where no binding starts (in a pack, in a whole), the elements bound before them (memory/leads.ts). */
   readonly leads: ReadonlyMap<Node, number>;
 }
 

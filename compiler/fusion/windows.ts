@@ -2,13 +2,13 @@
  * Windows: a cut along the first axis of a stored value is a stretch of its buffer. A kernel that reads only such stretches
  * of a value binds just them, so where they lie is a matter of the bindings, not of the kernel.
  */
-import { ALIGNMENT } from '../device.ts';
+import { ALIGNMENT, WORD } from '../device.ts';
 import { byteSize, sizeOf, type Node, type TensorType } from '../ir/index.ts';
 import { attrList } from '../ops/index.ts';
 import { sharing } from '../rewrite/packs.ts';
 import { isStored } from './storage.ts';
 
-/** Offset in bytes of a cut in what it cuts from; null when it is not a stretch a binding can start at. */
+/** Offset in bytes of a cut in what it cuts from; null when it is not a stretch of it that is bound by itself. */
 export function windowOffset(node: Node): number | null {
   if (node.op !== 'slice') return null;
   const { shape } = node.inputs[0].type;
@@ -16,7 +16,7 @@ export function windowOffset(node: Node): number | null {
   const whole = shape.every((n, axis) => axis === 0 || (size[axis] === n && step[axis] === 1));
   if (!whole || step[0] !== 1) return null;
   const offset = start[0] * sizeOf(shape.slice(1)) * (byteSize(node.type) / sizeOf(node.type.shape));
-  return offset % ALIGNMENT === 0 ? offset : null;
+  return offset % ALIGNMENT === 0 || (offset % WORD === 0 && byteSize(node.type) >= ALIGNMENT) ? offset : null;
 }
 
 /** A run of rows of a value, counted along its first axis. */

@@ -8,10 +8,11 @@ import { heirsOf, overlap, partsOf, type MemoryPlan, type Step } from './plan.ts
  * place in the whole, or an offset or size breaks a limit.
  */
 export function checkMemory(plan: MemoryPlan, steps: readonly Step[], device: DeviceSpec): void {
-  const heirs = heirsOf(steps);
+  const [heirs, parts] = [heirsOf(steps), partsOf(steps)];
   const placed = [...plan.places].sort((a, b) => a[1].arena - b[1].arena || a[1].offset - b[1].offset);
   placed.forEach(([node, place], i) => {
-    if (place.offset % ALIGNMENT) fail(node, `offset ${place.offset} is not a multiple of ${ALIGNMENT}`);
+    const start = place.offset - (parts.get(node)?.offset ?? 0);
+    if (start % ALIGNMENT) fail(node, `offset ${start} is not a multiple of ${ALIGNMENT}`);
     if (place.size < byteSize(node.type)) fail(node, `its place of ${place.size} bytes is too small`);
     if (place.offset + place.size > plan.arenas[place.arena]) fail(node, 'its place ends after the arena');
     for (let j = i + 1; j < placed.length; j++) {

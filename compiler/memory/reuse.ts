@@ -3,24 +3,15 @@
  * element it replaces, and nobody reads the old value afterwards. The residual stream of a transformer is then one buffer,
  * and state (an optimiser's moments, the picture being denoised) is updated where it lies.
  */
-import {
-  byteSize,
-  labelOf,
-  results,
-  sameShape,
-  sizeOf,
-  type Graph,
-  type Node,
-  type Remarks,
-  type Update,
-} from '../ir/index.ts';
+import { labelOf, results, sameShape, sizeOf, type Graph, type Node, type Remarks, type Update } from '../ir/index.ts';
 import { opDef, keepsOrder, writesSlice } from '../ops/index.ts';
-import { bindingsOverlap, bufferOf, placeInPack, sharing, type Packed } from '../rewrite/packs.ts';
+import { bindingsOverlap, bufferOf, sharing, type Packed } from '../rewrite/packs.ts';
 import { partsIn } from '../fusion/concats.ts';
 import { samePlaces, type Result } from '../fusion/group.ts';
 import { bindingsOf, type Region } from '../fusion/regions.ts';
 import { buffersOf, storedIn } from '../fusion/windows.ts';
 import { boundBundles, NO_BUNDLES, type Bundles } from '../fusion/bundles.ts';
+import { leadsIn } from './leads.ts';
 import type { Step } from './plan.ts';
 
 export interface Reuse {
@@ -93,8 +84,9 @@ export function reuseMemory(
     const replaced = new Set(replaces.values());
     return { ...region, replaces, reads: region.reads.filter((node) => !replaced.has(node)) };
   });
+  const leadsOf = leadsIn({ homes, packed, parts, isBuffer });
   const reusing = inPlace.map((region): Region => {
-    return { ...region, bundles: boundBundles(region, homes, bundles), leads: leadsOf(region, homes, packed) };
+    return { ...region, bundles: boundBundles(region, homes, bundles), leads: leadsOf(region) };
   });
   const steps = reusing.map((region): Step => {
     const values = region.results.filter(({ node }) => !homes.has(node));
@@ -126,16 +118,6 @@ function settles(
 ): 'unread' | 'replaced' | undefined {
   if (lastRead < step) return 'unread';
   return lastRead === step && replaceable((node) => node === state) ? 'replaced' : undefined;
-}
-
-/** The elements bound before parameters of packs. */
-function leadsOf({ reads, results: all }: Region, homes: ReadonlyMap<Node, Node>, packed: Packed): Map<Node, number> {
-  const bound = [...reads, ...all.map(({ node }) => node)];
-  const leads = bound.map((node): [Node, number] => {
-    const bytes = placeInPack(homes.get(node) ?? node, packed)?.lead ?? 0;
-    return [node, bytes / (byteSize(node.type) / sizeOf(node.type.shape))];
-  });
-  return new Map(leads.filter(([, lead]) => lead > 0));
 }
 
 /** Where a value is needed: at the index of the results behind the same views, or elsewhere. */

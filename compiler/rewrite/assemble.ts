@@ -5,7 +5,7 @@
  *
  * Before: pad(a) + pad(b) + pad(c), b from row 1 on, … : [m, 3·n]       After: permute(concat(a, b, c)) : [3, m, n] → [m, 3, n]
  */
-import { ALIGNMENT } from '../device.ts';
+import { isStretch } from '../device.ts';
 import { byteSize, rebuild, sizeOf, type Graph, type Node, type TensorType } from '../ir/index.ts';
 import { attrList, attrNumber, Functional, keepsOrder, opTable } from '../ops/index.ts';
 import { acrossReshape } from './stretches.ts';
@@ -85,11 +85,11 @@ interface Tiling {
   readonly pads: readonly Pad[];
 }
 
-/** How pieces fill a shape, if each of them can be bound where it comes to lie. */
+/** How pieces fill a shape, if each of them can be written where it comes to lie. */
 function tilingBy(pads: readonly Pad[], type: TensorType): Tiling | undefined {
   const { shape } = type;
   const [axis] = axesCut(pads[0].piece, type);
-  const fits = ({ piece }: Pad) => String(axesCut(piece, type)) === String(axis) && startsAnywhere(piece);
+  const fits = ({ piece }: Pad) => String(axesCut(piece, type)) === String(axis) && isPiece(piece);
   if (axis === undefined || !pads.every(fits)) return undefined;
   const startOf = ({ low }: Pad) => low[axis];
   const sizeOfPiece = ({ piece }: Pad) => piece.type.shape[axis];
@@ -103,8 +103,8 @@ function tilingBy(pads: readonly Pad[], type: TensorType): Tiling | undefined {
 /** Whether there is nothing before an axis: pieces along it then follow each other in memory as they are. */
 const isRow = (axis: number, { shape }: Pick<TensorType, 'shape'>): boolean => sizeOf(shape.slice(0, axis)) === 1;
 
-/** Whether a binding may start behind a piece, and behind it as f16. */
-const startsAnywhere = ({ type }: Node): boolean => (byteSize(type) / 2) % ALIGNMENT === 0;
+/** Whether a piece may lie among others, as f16 too. */
+const isPiece = ({ type }: Node): boolean => isStretch(byteSize(type) / 2);
 
 function inRow(f: Functional, pieces: readonly Node[], axis: number, { shape }: TensorType): Node {
   const rows = pieces.map((piece) => f.reshape(piece, piece.type.shape.slice(axis)));

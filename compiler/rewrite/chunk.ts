@@ -3,7 +3,7 @@
  * piece by piece: [rows, pieces·g] becomes [pieces, rows, g]. Each reader then binds its piece as a buffer of its own
  * (fusion/windows.ts), at an offset that is no part of the kernel: the blocks share kernels.
  */
-import { ALIGNMENT } from '../device.ts';
+import { isStretch } from '../device.ts';
 import { byteSize, nodesOf, rebuild, results, sizeOf, usersOf, type Graph, type Node } from '../ir/index.ts';
 import { attrList, Functional, opTable } from '../ops/index.ts';
 import { stretchOf } from './stretches.ts';
@@ -45,7 +45,7 @@ function chunkSize(node: Node, users: readonly Node[]): number {
   const sizes = users.flatMap((user) => [attrList(user.attrs, 'start')[last], attrList(user.attrs, 'size')[last]]);
   const size = sizes.reduce(gcd, shape[last]);
   const bytes = (byteSize(node.type) / shape[last]) * size;
-  return bytes % ALIGNMENT === 0 && size > 1 ? size : 0;
+  return isStretch(bytes) && size > 1 ? size : 0;
 }
 
 const gcd = (a: number, b: number): number => (b ? gcd(b, a % b) : a);

@@ -2,7 +2,7 @@
  * Concatenations that cost nothing (concats.ts): kernels write their parts anyway, or they are worth a buffer. What is stored beside
  * them is for the pass `materialize`.
  */
-import { ALIGNMENT } from '../../device.ts';
+import { isStretch } from '../../device.ts';
 import { byteSize, labelOf, labelsOf, type Node } from '../../ir/index.ts';
 import { opDef, isBijection, joinedAxis, keepsOrder } from '../../ops/index.ts';
 import { choiceFor, type Choice } from '../choice.ts';
@@ -15,7 +15,7 @@ import { withMaps } from './materialize.ts';
 
 type Concats = Fusion['concats'];
 
-/** Those that a kernel would tear, by reading one part and writing another, are ruled out. */
+/** Those that a kernel would tear, by writing one part and binding another over it, are ruled out. */
 export function eliminateConcats(fusion: Fusion, context: FusionContext): Fusion {
   const choice = choiceFor(fusion, context);
   const stored = chooseStored({ ...choice, remarks: undefined });
@@ -48,7 +48,7 @@ function chooseConcats(
   const isPiece = (node: Node) => isRead(node, context);
   for (const node of context.nodes.filter((joined) => joinedAxis(joined) === 0 && isPiece(joined))) {
     const pieces = piecesOf(node, isPiece);
-    if (!startWhereBindingsCan(pieces)) continue;
+    if (!pieces.slice(0, -1).every(({ type }) => isStretch(byteSize(type)))) continue;
     const written = pieces.map((input) => writtenFor(input, anchored));
     // More than a kernel reads: views that no kernel writes are copied to their places, one by one.
     const isWide = new Set(written).size > context.maxReads;
@@ -58,7 +58,7 @@ function chooseConcats(
     if (!isWide && !stored.has(node) && !parts.every((part) => stored.has(part))) continue;
     const kinds = isWide ? ['pointwise', 'view'] : ['pointwise'];
     const why = torn.has(node)
-      ? `a kernel reads one part of ${labelOf(node)} and writes another`
+      ? `a kernel that writes a part of ${labelOf(node)} reads or writes beside it`
       : keepsApart(node, parts, choice, taken, kinds);
     if (why) {
       remarks?.missed('eliminate-concats', [node, ...parts], why);
@@ -71,10 +71,6 @@ function chooseConcats(
   }
   return concats;
 }
-
-/** Whether each of the values that lie one after the other starts where a binding can. */
-const startWhereBindingsCan = (pieces: readonly Node[]): boolean =>
-  pieces.slice(0, -1).every(({ type }) => byteSize(type) % ALIGNMENT === 0);
 
 /** Whether a value is wanted for anything but to be joined along the first axis with more, by one reader. */
 function isRead(node: Node, { users, returned }: FusionContext): boolean {
