@@ -214,7 +214,7 @@ class Emitter {
       ops: opsOf(region, { views: true }),
       source: placesOf(region),
       resources: bindingsOf(region).map((binding) =>
-        isBundle(binding) ? this.resources.bundle(binding) : this.resources.bound(binding, region, places),
+        isBundle(binding) ? this.resources.together(binding, places) : this.resources.bound(binding, region, places),
       ),
     };
   }

@@ -4,7 +4,7 @@ import { ALIGNMENT } from '../device.ts';
 import type { MemoryPlan } from '../memory/plan.ts';
 import { opDef } from '../ops/index.ts';
 import { isPack } from '../rewrite/packs.ts';
-import type { Bound, Region } from '../fusion/regions.ts';
+import { isOfStates, type Bound, type BoundStates, type Region } from '../fusion/regions.ts';
 import { windowOffset } from '../fusion/windows.ts';
 import type { BundleSpec, PackSpec, Resource, TensorSpec } from './artefact.ts';
 import { tensorSpec, typedData, type Data } from './declare.ts';
@@ -70,7 +70,16 @@ export class Resources {
     return spec.name;
   }
 
-  bundle({ states }: Bound): Resource {
+  /** What a kernel binds for several values at once. */
+  together(bound: Bound, places: Places): Resource {
+    if (isOfStates(bound)) return this.bundle(bound);
+    const { first, lead, elements } = bound;
+    const from = this.of(first, places);
+    const size = (elements * byteSize(first.type)) / sizeOf(first.type.shape) - lead;
+    return { ...partOf(from, 0, size), ...(lead && { lead }) };
+  }
+
+  private bundle({ states }: BoundStates): Resource {
     const key = states.join(' ');
     const spec = this.bundles.get(key) ?? { name: `bundle.${this.bundles.size}`, states, alignment: ALIGNMENT };
     this.bundles.set(key, spec);
@@ -90,7 +99,7 @@ export class Resources {
   }
 }
 
-function partOf(from: Resource, offset: number, bytes: number): Resource {
+function partOf(from: Resource, offset: number, bytes: number): Extract<Resource, { kind: 'arena' }> {
   if (from.kind !== 'arena') throw new Error(`${from.name}: no part of it can be bound`);
   return { ...from, offset: from.offset + offset, size: bytes };
 }

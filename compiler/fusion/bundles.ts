@@ -6,7 +6,7 @@
 import { sameShape, sizeOf, type Graph, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
 import { ALIGNMENT, limit, type DeviceSpec } from '../device.ts';
-import type { Bound, Region } from './regions.ts';
+import type { BoundStates, Region } from './regions.ts';
 
 /** Where a state lies. */
 export interface Shelf {
@@ -84,7 +84,7 @@ export function boundBundles(
   { reads, results, replaces }: Pick<Region, 'reads' | 'results' | 'replaces'>,
   homes: ReadonlyMap<Node, Node>,
   bundles: Bundles,
-): Bound[] {
+): BoundStates[] {
   const bound = new Map<readonly string[], Map<Node, { state: string; offset: number }>>();
   const add = (node: Node, state: Node | undefined): void => {
     const shelf = state?.op === 'state' ? bundles.get(nameOf(state)) : undefined;

@@ -53,29 +53,11 @@ export const piecesOf = ({ inputs }: Node, isPiece: (node: Node) => boolean): No
 const wholeBehind = (read: Node, isBuffer: (node: Node) => boolean): Node | undefined =>
   isBuffer(read) ? undefined : read.op === 'slice' ? wholeBehind(read.inputs[0], isBuffer) : read;
 
-/**
- * Concatenations of which a group reads something and writes a part, or writes parts that it would bind over each other: a dispatch
- * has one way to a byte.
- */
+/** Concatenations of which a group reads something and writes a part: a buffer cannot be read and written in one dispatch. */
 export function tornBy(group: FusionGroup, stored: ReadonlySet<Node>, concats: Fusion['concats']): Node[] {
   if (!concats.size) return [];
   const read = withParts(readsOf(group, stored), concats);
   const written = new Set(group.results.map(({ node }) => node));
-  const isTorn = (parts: readonly Node[]) =>
-    parts.some((part) => written.has(part)) && (parts.some((part) => read.has(part)) || areOver(parts, written));
+  const isTorn = (parts: readonly Node[]) => [read, written].every((set) => parts.some((part) => set.has(part)));
   return [...concats].flatMap(([concat, parts]) => (isTorn(parts) ? [concat] : []));
-}
-
-/** Whether some of the parts of a whole, bound from where a binding may start, have bytes in common. */
-function areOver(parts: readonly Node[], written: ReadonlySet<Node>): boolean {
-  let [start, bound] = [0, 0];
-  for (const part of parts) {
-    const end = start + byteSize(part.type);
-    if (written.has(part)) {
-      if (start - leadOf(start) < bound) return true;
-      bound = end;
-    }
-    start = end;
-  }
-  return false;
 }

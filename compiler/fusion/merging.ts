@@ -121,7 +121,7 @@ export class Merging {
     const ops = membersOf(merged, stored).size;
     if (ops > MOST_OPS) return `together they have ${ops} ops`;
     const [torn] = tornBy(merged, stored, concats);
-    if (torn) return `one writes a part of ${labelOf(torn)}, and the other reads or writes beside it`;
+    if (torn) return `they read something of ${labelOf(torn)} and write a part of it`;
     const bound = this.bindings(first, second, merged);
     const most = this.context.maxReads + 1;
     if (bound > most) return tooManyBuffers(bound - 1, most - 1, `with ${labelOf(second.root)}`);

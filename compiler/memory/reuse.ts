@@ -13,6 +13,7 @@ import { buffersOf, storedIn } from '../fusion/windows.ts';
 import { boundBundles, NO_BUNDLES, type Bundles } from '../fusion/bundles.ts';
 import { leadsIn } from './leads.ts';
 import type { Step } from './plan.ts';
+import { stretchesOf } from './stretches.ts';
 
 export interface Reuse {
   /** The regions, with what each replaces. */
@@ -86,7 +87,8 @@ export function reuseMemory(
   });
   const leadsOf = leadsIn({ homes, packed, parts, isBuffer });
   const reusing = inPlace.map((region): Region => {
-    return { ...region, bundles: boundBundles(region, homes, bundles), leads: leadsOf(region) };
+    const together = [...boundBundles(region, homes, bundles), ...stretchesOf(region, parts)];
+    return { ...region, bundles: together, leads: leadsOf(region) };
   });
   const steps = reusing.map((region): Step => {
     const values = region.results.filter(({ node }) => !homes.has(node));

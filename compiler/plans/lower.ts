@@ -1,7 +1,7 @@
 /** A region and its plan become a kernel. */
 import { isFloat, sizeOf, type Node } from '../ir/index.ts';
 import { opDef } from '../ops/index.ts';
-import { bindingsOf, boundType, isBundle, type Bound, type Region } from '../fusion/regions.ts';
+import { bindingsOf, boundType, isBundle, isOfStates, type Bound, type Region } from '../fusion/regions.ts';
 import { isPack } from '../rewrite/packs.ts';
 import { KernelBuilder } from '../kernel/builder.ts';
 import { Inliner } from '../kernel/inline.ts';
@@ -37,9 +37,11 @@ function declareBuffers(region: Region, plan: Plan, b: KernelBuilder): Map<Node,
   for (const binding of bindingsOf(region)) {
     const fours = byFours?.(plan) && liesInFours(binding, region, storesFours) ? 'open' : undefined;
     if (isBundle(binding)) {
-      const { parts, elements, isWritten, states } = binding;
+      const { parts, elements, isWritten } = binding;
       const access = isWritten ? 'read_write' : 'read';
-      const buffer = b.buffer(`${tailOf(states[0])}_state`, 'f32', elements, access, fours);
+      const [first] = parts.keys();
+      const name = isOfStates(binding) ? `${tailOf(binding.states[0])}_state` : `${bufferName(first)}_parts`;
+      const buffer = b.buffer(name, first.type.dtype, elements, access, fours);
       for (const [node, { offset }] of parts) homes.set(node, { buffer, offset });
     } else {
       const access = isResult(binding) ? 'read_write' : 'read';

@@ -122,8 +122,8 @@ const TRAINED: typeof MODELS = {
     entries: { train: step((e) => threeOf(6)(e).square().mean()) },
     packs: ['a.weight b.weight c.weight', 'a.bias b.bias c.bias'],
   },
-  'gates of several blocks': {
-    entries: { train: (e) => gatedStep(e, 3), forward: (e) => ({ y: gated(e, 3) }) },
+  'gates of several blocks, which lie where no binding starts': {
+    entries: { train: (e) => gatedStep(e, 3, {}, 20), forward: (e) => ({ y: gated(e, 3, 20) }) },
     packs: ['m0.weight m1.weight m2.weight', 'm0.bias m1.bias m2.bias'],
   },
   'a step of two of three': {

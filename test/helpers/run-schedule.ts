@@ -10,7 +10,16 @@ import type { Kernel } from '../../compiler/kernel/ir.ts';
 import { lower } from '../../compiler/plans/lower.ts';
 import { interpret, type Bindings } from '../../compiler/ops/index.ts';
 import { scheduleAll, type CompileOptions, type Scheduled } from '../../compiler/pipeline.ts';
-import { bindingsOf, boundType, isBundle, operandsOf, type Bound, type Region } from '../../compiler/fusion/regions.ts';
+import {
+  bindingsOf,
+  boundType,
+  isBundle,
+  isOfStates,
+  operandsOf,
+  type Bound,
+  type BoundParts,
+  type Region,
+} from '../../compiler/fusion/regions.ts';
 import { runKernel } from './run-kernel.ts';
 
 export interface Ran {
@@ -88,7 +97,7 @@ function readyPart(scheduled: Scheduled, graph: Graph, options: RunOptions, kern
     bindingsOf(region).forEach((binding, at) => {
       const lead = leadOf(binding);
       if (places[at].subarray(0, lead).some((x) => !Number.isNaN(x))) throw new Error('a neighbour was overwritten');
-      if (isBundle(binding)) space.unbundle(binding, places[at]);
+      if (isBundle(binding)) space.unbundle(binding, places[at], dispatch.resources[at]);
       else if (region.results.some(({ node }) => node === binding))
         space.store(dispatch.resources[at], binding, places[at].subarray(lead));
     });
@@ -194,16 +203,35 @@ class Memory {
     values.forEach((value, i) => (halves[(i * halves.length) / values.length] = value));
   }
 
-  /** A copy of the states of a bundle, side by side; what lies between them is NaN. */
-  bundle({ parts, elements }: Bound): Float64Array {
-    const whole = new Float64Array(elements).fill(NaN);
-    for (const { state, offset } of parts.values()) whole.set(this.named(state), offset);
+  /** A copy of the states of a bundle, side by side; what lies between them is NaN. So are parts, before they are written. */
+  bundle(bound: Bound): Float64Array {
+    const whole = new Float64Array(bound.elements).fill(NaN);
+    if (isOfStates(bound)) for (const { state, offset } of bound.parts.values()) whole.set(this.named(state), offset);
     return whole;
   }
 
-  unbundle({ parts }: Bound, whole: Float64Array): void {
-    for (const { state, offset } of parts.values())
+  unbundle(bound: Bound, whole: Float64Array, resource: Resource): void {
+    if (!isOfStates(bound)) return this.storeParts(bound, whole, resource);
+    for (const { state, offset } of bound.parts.values())
       this.named(state).set(whole.subarray(offset, offset + this.named(state).length));
+  }
+
+  /** Of what a kernel has bound as one, the parts that it writes: all else there is to be as it was. */
+  private storeParts({ parts, lead }: BoundParts, whole: Float64Array, resource: Resource): void {
+    if (resource.kind !== 'arena') throw new Error(`parts lie in ${resource.name}`);
+    const written = new Set<number>();
+    for (const [node, { offset }] of parts) {
+      const count = sizeOf(node.type.shape);
+      const size = byteSize(node.type);
+      const from = resource.offset + (offset * size) / count - lead;
+      this.store(
+        { kind: 'arena', arena: resource.arena, offset: from, size },
+        node,
+        whole.subarray(offset, offset + count),
+      );
+      for (let i = 0; i < count; i++) written.add(offset + i);
+    }
+    if (whole.some((x, i) => !written.has(i) && !Number.isNaN(x))) throw new Error('a neighbour was overwritten');
   }
 
   private halves({ arena, offset, size }: Extract<Resource, { kind: 'arena' }>): Float64Array {

@@ -15,7 +15,7 @@ import { withMaps } from './materialize.ts';
 
 type Concats = Fusion['concats'];
 
-/** Those that a kernel would tear, by writing one part and binding another over it, are ruled out. */
+/** Those that a kernel would tear, by reading one part and writing another, are ruled out. */
 export function eliminateConcats(fusion: Fusion, context: FusionContext): Fusion {
   const choice = choiceFor(fusion, context);
   const stored = chooseStored({ ...choice, remarks: undefined });
@@ -58,7 +58,7 @@ function chooseConcats(
     if (!isWide && !stored.has(node) && !parts.every((part) => stored.has(part))) continue;
     const kinds = isWide ? ['pointwise', 'view'] : ['pointwise'];
     const why = torn.has(node)
-      ? `a kernel that writes a part of ${labelOf(node)} reads or writes beside it`
+      ? `a kernel reads one part of ${labelOf(node)} and writes another`
       : keepsApart(node, parts, choice, taken, kinds);
     if (why) {
       remarks?.missed('eliminate-concats', [node, ...parts], why);
