@@ -47,7 +47,9 @@ export const dslSections = (): readonly Section[] => (known ??= readSections());
 
 function readSections(): Section[] {
   const folder = fileURLToPath(new URL('../compiler/dsl/', import.meta.url));
-  const project = new Project({ tsConfigFilePath: fileURLToPath(new URL('../tsconfig.json', import.meta.url)) });
+  const tsConfigFilePath = fileURLToPath(new URL('../tsconfig.json', import.meta.url));
+  const project = new Project({ tsConfigFilePath, skipAddingFilesFromTsConfig: true });
+  project.addSourceFilesAtPaths(`${folder}*.ts`);
   const file = (name: string) => project.getSourceFileOrThrow(`${folder}${name}.ts`);
   const section = (title: string, source: string, name: string): Section => {
     const found = file(source).getClassOrThrow(name);

@@ -86,7 +86,7 @@ export function runFusion(fusion: Fusion, options: FusionOptions): Fusion {
   const context = new FusionContext(fusion.graph, options);
   return passes.reduce((current, { name, run }) => {
     const next = run(current, context);
-    if (verify) verifyFusion(next, context);
+    if (verify) verifyFusion(next, context, current);
     onPass?.(name, next);
     return next;
   }, fusion);

@@ -208,14 +208,13 @@ function bestPlace(node: Node, { places, groups, enemies, arenas, maxArena }: Su
   const size = byteSize(node.type);
   const life = groups.get(node)!;
   const barred = new Set([...enemies].flatMap((n) => places.get(n)?.arena ?? []));
+  const alive: Place[][] = [];
+  for (const [other, place] of places)
+    if (!barred.has(place.arena) && overlap(life, groups.get(other)!)) (alive[place.arena] ??= []).push(place);
   let best: { place: Place; growth: number } | undefined;
   for (let arena = 0; arena <= arenas.length; arena++) {
     if (barred.has(arena)) continue;
-    const alive = [...places].filter(([other, p]) => p.arena === arena && overlap(life, groups.get(other)!));
-    const offset = firstGap(
-      alive.map(([, place]) => place),
-      align(size),
-    );
+    const offset = firstGap(alive[arena] ?? [], align(size));
     if (arena < arenas.length && offset + align(size) > maxArena) continue;
     const growth = Math.max(0, offset + align(size) - (arenas[arena] ?? 0));
     if (!best || growth < best.growth) best = { place: { arena, offset, size }, growth };
