@@ -145,7 +145,7 @@ export class Program {
   }
 
   /**
-   * Sets a parameter from values in row-major order, whole or in chunks of any size; a run between these reads what is there.
+   * Sets a parameter from values in row-major order (f16: to nearest even), whole or in chunks; a run between these reads what is there.
    * @throws RuntimeError `not-found`, or `mismatch` when the values are too few or too many (the parameter is then
    * partly overwritten).
    */
