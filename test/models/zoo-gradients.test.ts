@@ -9,6 +9,7 @@ import { drawBindings } from './zoo.ts';
 import { gpt } from './zoo/gpt.ts';
 import { mixture } from './zoo/mixture.ts';
 import { parallel } from './zoo/parallel.ts';
+import { sana } from './zoo/sana.ts';
 import { swin } from './zoo/swin.ts';
 import { unet } from './zoo/unet.ts';
 import { writtenOut } from './zoo/written-out.ts';
@@ -26,6 +27,7 @@ const MODELS: Record<string, Model> = {
     sampleSize: [6, 5],
   }),
   'experts, the two best': mixture({ tokens: 5, d: 12, hidden: 8, experts: 3, depth: 1, top: true }),
+  'linear attention and a depthwise convolution': sana({ height: 3, width: 4, d: 12, heads: 2, hidden: 8 }),
   'attention beside the MLP': parallel({ tokens: 5, d: 12, heads: 2, depth: 1 }),
   'softmax and norms written out': writtenOut({ tokens: 5, d: 12, heads: 2, depth: 1, way: 'late' }),
   'shifted windows, learned temperature': swin({ height: 4, width: 6, window: 2, d: 16, heads: 2, cosine: true }),

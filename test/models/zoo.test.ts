@@ -26,7 +26,9 @@ import { perceiver } from './zoo/perceiver.ts';
 import { pixart } from './zoo/pixart.ts';
 import { recurrent } from './zoo/recurrent.ts';
 import { rotaryDit } from './zoo/rotary-dit.ts';
+import { sana } from './zoo/sana.ts';
 import { seq2seq } from './zoo/seq2seq.ts';
+import { singleStream } from './zoo/single-stream.ts';
 import { ssd } from './zoo/ssd.ts';
 import { swin } from './zoo/swin.ts';
 import { thresholding } from './zoo/thresholding.ts';
@@ -264,6 +266,18 @@ const CASES: Record<string, Case> = {
     depths: [convnext(), convnext({ depth: 3 })],
     byHand: 3,
     why: 'depthwise, norm+pwconv1+gelu, pwconv2+scale+residual',
+  },
+  'one stream, queries and keys turned after their norms': {
+    model: singleStream(),
+    depths: [singleStream(), singleStream({ depth: 3 })],
+    byHand: 4,
+    why: 'norm+linear1+gelu, norms of queries and keys with their turns, attention, linear2+gate+residual',
+  },
+  'linear attention and a convolution in the MLP': {
+    model: sana(),
+    depths: [sana(), sana({ depth: 2 })],
+    byHand: 8,
+    why: 'norm+qkv, state, mixed, over its total+proj+residual, norm, inverted+silu, depthwise, gate+point+residual',
   },
   'state space duality': {
     model: ssd(),
