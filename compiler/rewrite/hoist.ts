@@ -2,13 +2,14 @@
  * Hoisting: what a loop computes again and again from values that the loop does not change. An entry with a counter (a state
  * that runs through 0 … count−1, one value per run) is the body of a loop; matrix products, reductions and the like that
  * depend on nothing else that it updates are computed before the loop, for all values of the counter at once, into tables;
- * the body reads the row of its turn. In a diffusion sampler that is everything which depends on (t, y) only.
+ * the body reads the row of its turn. In a diffusion sampler that is everything which depends on (t, y) only. Weights that are
+ * normalised before they are used are normalised once.
  *
  * Before: x' = body(x, g(counter, inputs), inputs)           After: prelude: table = g(0 … count−1, inputs)
  *                                                                   body:    x' = body(x, table[counter], inputs)
  */
 import { byteSize, GraphBuilder, nodesOf, rebuild, results, usersOf, type Graph, type Node } from '../ir/index.ts';
-import { Functional, isGradient, opDef, opTable } from '../ops/index.ts';
+import { Functional, isGradient, isKnown, opDef, opTable } from '../ops/index.ts';
 import { limit, type DeviceSpec } from '../device.ts';
 import type { ModelContext } from './pass.ts';
 import { vectorise } from './vectorise.ts';
@@ -24,8 +25,10 @@ export interface Hoisted {
 export interface TableLimits {
   /** Bytes of one table: what the device binds. */
   readonly each: number;
-  /** Bytes of all. */
+  /** Bytes of all that are made of what the entry is given. */
   readonly total: number;
+  /** Bytes of all that are made of weights alone, and read in the place of these. */
+  readonly weights: number;
 }
 
 /** The pass: what there is to compute before a loop comes before its body. */
@@ -35,11 +38,11 @@ export const hoistAll = (graphs: readonly Graph[], { device }: ModelContext): re
     return prelude ? [prelude, body] : [body];
   });
 
-/** A table is worth its memory while all of them are small beside the weights that it spares the loop. */
+/** A table is worth its memory while all of them are small beside the weights that it spares the loop, or no more than those that it replaces. */
 function limitsOf(graph: Graph, device: DeviceSpec): TableLimits {
   const weights = nodesOf(graph).filter(({ op }) => op === 'param');
   const bytes = weights.reduce((sum, { type }) => sum + byteSize(type), 0);
-  return { each: limit(device, 'maxStorageBufferBindingSize'), total: bytes / 2 };
+  return { each: limit(device, 'maxStorageBufferBindingSize'), total: bytes / 2, weights: bytes };
 }
 
 export function hoist(graph: Graph, limits: TableLimits): Hoisted {
@@ -70,6 +73,8 @@ class HoistPlan {
   private readonly nodes: readonly Node[];
   /** Values that differ from one value of the counter to another. */
   private readonly counting = new Set<Node>();
+  /** Values of parameters alone that take more than a few operations, normalised weights as an example. */
+  private readonly fromWeights = new Set<Node>();
   private readonly limits: TableLimits;
   private readonly count: number;
 
@@ -77,8 +82,12 @@ class HoistPlan {
     this.nodes = nodesOf(graph);
     this.limits = limits;
     this.count = countOf(counter);
+    const ofWeights = new Set<Node>();
     for (const node of this.nodes) {
+      if (node.op === 'param' || isKnown(node, (input) => ofWeights.has(input))) ofWeights.add(node);
       if (node === counter || node.inputs.some((input) => this.counting.has(input))) this.counting.add(node);
+      if (ofWeights.has(node) && node.inputs.some((input) => isHeavy(input) || this.fromWeights.has(input)))
+        this.fromWeights.add(node);
     }
     const bound = new Set(graph.updates.map(({ state }) => state).filter((state) => state !== counter));
     this.tables = this.choose(graph, bound);
@@ -93,14 +102,22 @@ class HoistPlan {
     for (;;) {
       const tables = this.frontier(graph, this.changing(bound));
       const sizes = [...tables].map((node) => ({ node, bytes: this.bytes(node) }));
-      const total = sizes.reduce((sum, { bytes }) => sum + bytes, 0);
-      const largest = sizes.reduce((a, b) => (b.bytes > a.bytes ? b : a), {
-        node: undefined as Node | undefined,
-        bytes: 0,
-      });
-      if (!largest.node || (total <= this.limits.total && largest.bytes <= this.limits.each)) return tables;
-      for (const { node, bytes } of sizes) if (bytes === largest.bytes) bound.add(node);
+      const [weights, others] = [true, false].map((is) =>
+        sizes.filter(({ node }) => this.fromWeights.has(node) === is),
+      );
+      const most = this.tooLarge(weights, this.limits.weights) ?? this.tooLarge(others, this.limits.total);
+      if (!most) return tables;
+      // What is made of weights is then made of what lies behind it, in each turn.
+      for (const { node, bytes } of most.of)
+        if (bytes === most.bytes && !this.fromWeights.delete(node)) bound.add(node);
     }
+  }
+
+  /** Tables that are too large, or too large together, and the bytes of the largest; undefined where none is. */
+  private tooLarge(tables: readonly { readonly node: Node; readonly bytes: number }[], total: number) {
+    const all = tables.reduce((sum, { bytes }) => sum + bytes, 0);
+    const bytes = Math.max(0, ...tables.map((table) => table.bytes));
+    return all > total || bytes > this.limits.each ? { of: tables, bytes } : undefined;
   }
 
   private bytes(node: Node): number {
@@ -127,7 +144,10 @@ class HoistPlan {
     return vectorise(new Functional(builder), node, operands, this.count) !== undefined;
   }
 
-  /** The last heavy values before the loop's own: what lies between is cheap, and computed where it is used. */
+  /**
+   * The last heavy values before the loop's own: what lies between is cheap, and computed where it is used; but for what is made of weights
+   * alone, which the loop then reads in their place.
+   */
   private frontier(graph: Graph, changing: ReadonlySet<Node>): Set<Node> {
     const users = usersOf(this.nodes);
     const returned = new Set(results(graph));
@@ -136,7 +156,7 @@ class HoistPlan {
     const visit = (node: Node): void => {
       if (seen.has(node)) return;
       seen.add(node);
-      if (isHeavy(node)) found.add(node);
+      if (isHeavy(node) || (this.fromWeights.has(node) && opDef(node.op).kind === 'pointwise')) found.add(node);
       else node.inputs.forEach(visit);
     };
     for (const node of this.nodes) {

@@ -12,7 +12,7 @@ import { dit } from '../../../models/dit.ts';
 import { TestGpu } from '../../helpers/gpu.ts';
 import { relativeError } from '../../helpers/relative-error.ts';
 
-const ANY: TableLimits = { each: Infinity, total: Infinity };
+const ANY: TableLimits = { each: Infinity, total: Infinity, weights: Infinity };
 const SMALL = { inputSize: 4, patchSize: 2, hiddenSize: 16, depth: 2, numHeads: 2, numClasses: 3 };
 
 const traced = (model: Model, name: string, options = {}): Graph =>
@@ -107,11 +107,39 @@ describe('hoist', () => {
     const graph = traced(dit(SMALL), 'sampleStep', { steps: 3 });
     const all = hoist(graph, ANY).prelude!.updates.length;
     const bytes = 4 * 3 * 4 * 2 * 16;
-    const { prelude } = hoist(graph, { each: bytes, total: Infinity });
+    const { prelude } = hoist(graph, { each: bytes, total: Infinity, weights: Infinity });
     expect(prelude!.updates.length).toBeLessThan(all);
     for (const { state } of prelude!.updates) expect(4 * sizeOf(state.type.shape)).toBeLessThanOrEqual(bytes);
-    expectSame(graph, 'step', 3, { each: bytes, total: Infinity });
-    expect(hoist(graph, { each: 0, total: 0 }).prelude).toBeUndefined();
+    expectSame(graph, 'step', 3, { each: bytes, total: Infinity, weights: Infinity });
+    expect(hoist(graph, { each: 0, total: 0, weights: 0 }).prelude).toBeUndefined();
+  });
+
+  it('normalises weights once, where there is room for as many again', () => {
+    const model = defineModel({
+      config: {},
+      entries: {
+        turn(e) {
+          const i = e.counter('i', 3);
+          const x = e.state('x', [4, 8]);
+          const w = e.params.param('w', [6, 8]);
+          const centred = w.sub(w.mean([1], { keepDims: true }));
+          const y = silu(x.matmul(centred.div(centred.square().mean([1], { keepDims: true }).sqrt()).transpose()));
+          e.update(x, x.add(y.matmul(w)).mul(i.cast('f32')));
+          e.update(i, i.add(1));
+          return {};
+        },
+      },
+    });
+    const graph = traced(model, 'turn');
+    const tablesOf = (limits: TableLimits) => hoist(graph, limits).prelude!.updates.map(({ node }) => node.type.shape);
+    expect(tablesOf(ANY)).toEqual([[6, 8]]);
+    expectSame(graph, 'i', 3);
+    const statistics = { ...ANY, weights: 6 * 8 * 4 - 1 };
+    expect(tablesOf(statistics)).toEqual([
+      [6, 1],
+      [6, 1],
+    ]);
+    expectSame(graph, 'i', 3, statistics);
   });
 
   it('names no table as a state or another table is named', () => {
