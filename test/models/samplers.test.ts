@@ -104,6 +104,22 @@ describe('the sampling entries', () => {
     expect([...updates.x0.data].every((value) => value === 0)).toBe(true);
   });
 
+  it.each(SAMPLERS)('show x̂₀ where they are asked to, also midway: %s', (sampler) => {
+    const eps = exactEps(processOf('linear'), { mean: 0.25, deviation: 0 });
+    const entries = samplingEntries({
+      channels: 1,
+      size: 1,
+      nullClass: 0,
+      predict: (_p, x, t) => eps(x, t.cast('i32').reshape(-1, 1, 1, 1)),
+    });
+    const options = { batch: 1, steps: 10, sampler, cfg: 1, preview: true };
+    const { graph } = traceEntry(defineModel({ config: {}, entries }), 'sampleStep', options);
+    for (const step of [9, 5, 1, 0]) {
+      const given = { x: [0.7], x0: [0.25], step: [step], seed: [0, 0], first: [0], y: [0], cfgScale: [1] };
+      expect(interpret(graph, given).outputs.x0.data[0]).toBeCloseTo(0.25, 6);
+    }
+  });
+
   it('guide inside their interval alone, and as many channels as they are told', () => {
     // ε is the label in every channel: 1 where it is given, 0 for the null class.
     const entries = samplingEntries({

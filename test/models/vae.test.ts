@@ -109,10 +109,11 @@ it('SD3’s, of 16 channels without convolutions around the latents, has the par
 describe('sd-vae', () => {
   const shapes = parametersOf();
 
-  it('has the parameters of the published files', () => {
+  it('has the parameters of the published files, as SDXL’s of another scale has', () => {
     const of = (prefix: string) => count([...shapes].filter(([name]) => name.startsWith(prefix)).map(([, s]) => s));
     expect(shapes.size).toBe(248);
     expect(count(shapes.values())).toBe(83_653_863);
+    expect([...parametersOf(autoencoderKL({ scalingFactor: 0.13025 }))]).toEqual([...shapes]);
     expect(['encoder.', 'decoder.', 'quant_', 'post_'].map(of)).toEqual([34_163_592, 49_490_179, 72, 20]);
   });
 
