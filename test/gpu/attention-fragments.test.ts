@@ -1,6 +1,6 @@
 /**
- * Attention and its derivatives on matrix units, on a device that has some: a GPU, or the software one of the lab (`npm run lab -- run npx
- * vitest run test/gpu/attention-fragments.test.ts`, bench/lab/README.md). Elsewhere the tests' machine runs such kernels
+ * Attention and its derivatives on matrix units, on a device that has some: a GPU, or the software one of the lab (`npm run lab --
+ * executed test/gpu/attention-fragments.test.ts`, bench/lab/README.md). Elsewhere the tests' machine runs such kernels
  * (compiler/plans/score-fragments.test.ts).
  */
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';

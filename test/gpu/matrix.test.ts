@@ -1,5 +1,5 @@
 /**
- * Products on matrix units, on a device that has some: a GPU, or the software one of the lab (`npm run lab -- run npx vitest run
+ * Products on matrix units, on a device that has some: a GPU, or the software one of the lab (`npm run lab -- executed
  * test/gpu/matrix.test.ts`, bench/lab/README.md). Elsewhere the tests' machine runs such kernels (compiler/plans/fragments.test.ts).
  */
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
