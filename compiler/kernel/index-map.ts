@@ -6,6 +6,9 @@ import type { KernelBuilder } from './builder.ts';
 
 export { fixedIndex, keyOf, maxOf, ZERO } from '../ops/index.ts';
 
+/** What the part of an index that is known before a loop is called, until it is known what it is an index of (passes/name-bases.ts). */
+export const BASE = 'base';
+
 export interface ExprAtom extends Atom {
   readonly expr: Expr;
 }
@@ -100,7 +103,7 @@ export class Indexer extends IndexAlgebra<ExprAtom> {
     terms.forEach((t, i) => {
       const term = t.times === 1 ? t.atom.expr : this.b.binary('*', t.atom.expr, this.b.u32(t.times));
       // The part known before this loop level is a value of its own.
-      if (sum && sum.kind !== 'name' && levels[i] > levels[i - 1]) sum = this.b.bind('base', sum);
+      if (sum && sum.kind !== 'name' && levels[i] > levels[i - 1]) sum = this.b.bind(BASE, sum);
       sum = sum ? this.b.binary('+', sum, term) : term;
     });
     if (!sum) return this.b.u32(index.base);

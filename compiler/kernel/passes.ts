@@ -7,6 +7,7 @@ import { dropLets } from './passes/drop-lets.ts';
 import { hoistLets } from './passes/hoist-lets.ts';
 import { inlineStores } from './passes/inline-stores.ts';
 import { mergeLets } from './passes/merge-lets.ts';
+import { nameBases } from './passes/name-bases.ts';
 import { narrowLoads } from './passes/narrow-loads.ts';
 import { simplify } from './passes/simplify.ts';
 import { unroll } from './passes/unroll.ts';
@@ -30,6 +31,7 @@ export const KERNEL_PASSES: readonly KernelPass[] = [
   { name: 'cse', doc: 'what has a name already is called by it', run: mergeLets },
   DCE,
   { name: 'inline-stores', doc: 'what only the next store reads needs no name', run: inlineStores },
+  { name: 'name-bases', doc: 'what indices start from is named after the array that they are of', run: nameBases },
 ];
 
 export const runKernelPasses = (kernel: Kernel): Kernel =>
