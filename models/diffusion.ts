@@ -63,7 +63,7 @@ export interface Denoiser extends Network {
 }
 
 /** What a model is trained to predict: flow matching where it says so, else a DDPM's noise. */
-export const objectiveOf = (model: Pick<Denoiser, 'flow'>): Objective =>
+export const objectiveOf = (model: Partial<Denoiser>): Objective =>
   model.flow ? flow(completeFlow(model.flow)) : ddpm;
 
 /** The options of an entry, checked. @throws DitcError `config`. */

@@ -35,3 +35,19 @@ it('the model of docs/own-model.md trains and draws', async () => {
   expect(drawn.code, drawn.err).toBe(0);
   expect(PNG.sync.read(readFileSync(join(cwd, 'own.png'))).width).toBeGreaterThanOrEqual(3 * 4);
 });
+
+it.each(['flow: {}, ', ''])(
+  'a network of one’s own is sampled by flow matching, or without it by DDPM (%s)',
+  async (flow) => {
+    const page = readFileSync(new URL('../../docs/own-model.md', import.meta.url), 'utf8');
+    const [, , [, model]] = [...page.matchAll(/```(?:ts|sh)\n([\s\S]*?)```/g)];
+    expect(model).toContain('flow: {}, ');
+    const velocity = `import type { Scope, Tensor } from 'ditc/dsl';
+export const velocity = (p: Scope, x: Tensor, t: Tensor, y: Tensor): Tensor =>
+  x.mul(p.param('w', [4, 4])).add(t.add(y.cast('f32')).reshape(x.shape[0], 1, 1, 1));
+`;
+    const cwd = folder({ 'own.ts': model.replace('flow: {}, ', flow), 'velocity.ts': velocity });
+    const built = await ditc(['build', 'own.ts', '--entry', 'sampleStep', '--no-report', '--out', 'built'], cwd);
+    expect(built.code, built.err).toBe(0);
+  },
+);
