@@ -61,9 +61,9 @@ it.each(process.env.DITC_SLOW ? [...WIDTHS, ...MORE_WIDTHS] : WIDTHS)(
   'a block is as many dispatches at any width: %s, %i channels, %i heads: %i',
   { timeout: 240_000 },
   (device, hiddenSize, numHeads, most) => {
-    const sized = { hiddenSize, numHeads, inputSize: 16, patchSize: 2 };
+    const config = { hiddenSize, numHeads, inputSize: 16, patchSize: 2 };
     // From some number of blocks on, what they all read of the timestep is stored once: at five it is for each of these.
-    const [before, after] = [5, 6].map((depth) => kernelsOf(specOf(device), { ...sized, depth }, 4));
+    const [before, after] = [5, 6].map((depth) => kernelsOf(specOf(device), { ...config, depth }, 4));
     expect(after - before).toBeLessThanOrEqual(most);
   },
 );
