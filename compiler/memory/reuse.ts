@@ -50,15 +50,21 @@ export function reuseMemory(
   );
   const homes = new Map<Node, Node>();
   const buffer = (node: Node) => bufferOf(node, packed);
-  const stateOf = new Map(graph.updates.map(({ state, node }) => [node, state]));
-  /** A dispatch reads a buffer or writes to it: of a pack it reads nothing but what it writes over. What it writes it binds apart. */
-  const isWritable = (state: Node, { reads, results: all }: Region) => {
-    const isOther = (read: Node) => buffer(homes.get(read) ?? read) !== buffer(state);
+  const updateIn = (node: Node) =>
+    cut.has(node) ? undefined : graph.updates.find((u) => u.node === node && !returned.has(u.state));
+  /**
+   * A dispatch reads a buffer or writes to it: of a pack it reads nothing but what it writes over, all of it or none. What it writes it
+   * binds apart.
+   */
+  const isWritable = (state: Node, { reads, results: all }: Region, own: OwnReads, step: number) => {
+    const isOver = (read: Node) =>
+      lastRead.get(read) === step &&
+      all.some((result) => updateIn(result.node)?.state === read && own.get(result)!.includes(read));
+    const read = reads.filter((node) => buffer(homes.get(node) ?? node) === buffer(state));
     const written = all.flatMap(({ node }) => homes.get(node) ?? []);
-    return (
-      reads.every((read) => isOther(read) || all.some(({ node }) => stateOf.get(node) === read)) &&
-      !written.some((other) => bindingsOverlap(other, state, packed))
-    );
+    const bound = [...new Set([state, ...read])];
+    const areApart = bound.every((one, i) => !bound.slice(i + 1).some((other) => bindingsOverlap(one, other, packed)));
+    return read.every(isOver) && areApart && !written.some((other) => bindingsOverlap(other, state, packed));
   };
   const inPlace = regions.map((region, step): Region => {
     const own = ownReads(region);
@@ -67,10 +73,10 @@ export function reuseMemory(
       const { node } = result;
       const replaceable = (dies: (old: Node) => boolean) =>
         (own.get(result) ?? []).find((old) => ![...replaces.values()].includes(old) && dies(old));
-      const update = cut.has(node) ? undefined : graph.updates.find((u) => u.node === node && !returned.has(u.state));
+      const update = updateIn(node);
       const settled =
         update &&
-        isWritable(update.state, region) &&
+        isWritable(update.state, region, own, step) &&
         settles(update, replaceable, lastRead.get(update.state) ?? -1, step);
       if (settled) homes.set(node, update.state);
       // A part has its place in the whole.
@@ -125,8 +131,11 @@ function settles(
 /** Where a value is needed: at the index of the results behind the same views, or elsewhere. */
 type Need = Omit<Result, 'node'> | 'elsewhere';
 
+/** Of each result, what its kernel reads at no other element than it computes. */
+type OwnReads = ReadonlyMap<Result, readonly Node[]>;
+
 /** The reads of each result's type that the kernel needs only where it computes the same element of the result. */
-function ownReads({ results: all, members, reads }: Region): Map<Result, Node[]> {
+function ownReads({ results: all, members, reads }: Region): OwnReads {
   const needed = new Map<Node, Need>();
   const need = (node: Node, at: Need) => needed.set(node, together(needed.get(node) ?? at, at) ? at : 'elsewhere');
   for (const result of all) need(result.node, flat(result));

@@ -21,6 +21,7 @@ import {
   type Region,
 } from '../../compiler/fusion/regions.ts';
 import { runKernel } from './run-kernel.ts';
+import { checkUsage } from './usage.ts';
 
 export interface Ran {
   readonly scheduled: Scheduled;
@@ -78,6 +79,7 @@ function readyPart(scheduled: Scheduled, graph: Graph, options: RunOptions, kern
   const entry = { name: graph.name, ...scheduled, params: [], states: [] };
   const { manifest } = buildArtefact({ name: 'graph', source: '', device: options.device, entries: [entry] });
   const { dispatches, outputs, updates, memory } = manifest.entries[graph.name];
+  dispatches.forEach((dispatch) => checkUsage(dispatch, manifest));
   const lowered = new Map<string, Kernel>();
   const kernelOf = ({ kernel }: Dispatch, i: number): Kernel => {
     if (!lowered.has(kernel))
