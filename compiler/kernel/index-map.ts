@@ -3,11 +3,9 @@ import type { Node } from '../ir/index.ts';
 import { IndexAlgebra, keyOf, maxOf, ZERO, type Affine, type Atom, type Part } from '../ops/index.ts';
 import type { Expr } from './ir.ts';
 import type { KernelBuilder } from './builder.ts';
+import { BASE } from './passes/name-bases.ts';
 
 export { fixedIndex, keyOf, maxOf, ZERO } from '../ops/index.ts';
-
-/** What the part of an index that is known before a loop is called, until it is known what it is an index of (passes/name-bases.ts). */
-export const BASE = 'base';
 
 export interface ExprAtom extends Atom {
   readonly expr: Expr;

@@ -4,10 +4,12 @@
  * Before: let base = lane * 1152                 After: let x_base = lane * 1152
  *         for s: … x[base + s]                          for s: … x[x_base + s]
  */
-import { BASE } from '../index-map.ts';
 import type { Expr, Kernel, Stmt } from '../ir.ts';
 import { RESERVED } from '../reserved.ts';
 import { childrenOf, forEachStmt, mapExpr, namesIn, operandsOf, substitute } from '../walk.ts';
+
+/** What such a part is called before this pass (index-map.ts). */
+export const BASE = 'base';
 
 export function nameBases(kernel: Kernel): Kernel {
   const arrays = firstArrays(kernel.body);
