@@ -31,33 +31,33 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   var acc_3_2: f32 = 0.0;
   var acc_3_3: f32 = 0.0;
   let base = group.y * 64u;
-  let base_2 = group.x * 73728u;
-  let base_4 = (lane / 16u) * 4u;
-  let base_5 = (lane % 16u) * 4u;
+  let adaLN_modulation_1_weight_base = group.x * 73728u;
+  let left_tile_base = (lane / 16u) * 4u;
+  let right_tile_base = (lane % 16u) * 4u;
   for (var t = 0u; t < 72u; t++) {
-    let base_1 = t * 16u;
+    let c_base = t * 16u;
     for (var s = 0u; s < 4u; s++) {
       let e = lane + s * 256u;
       let row = min(base + (e / 16u), 499u);
-      let c_v = c[base_1 + (e % 16u) + row * 1152u];
+      let c_v = c[c_base + (e % 16u) + row * 1152u];
       left_tile[(e / 16u) + (e % 16u) * 65u] = c_v;
     }
-    let base_3 = base_2 + base_1;
+    let adaLN_modulation_1_weight_base_1 = adaLN_modulation_1_weight_base + c_base;
     for (var s_1 = 0u; s_1 < 4u; s_1++) {
       let e_1 = lane + s_1 * 256u;
-      let adaLN_modulation_1_weight_v = adaLN_modulation_1_weight[base_3 + (e_1 / 16u) * 1152u + (e_1 % 16u)];
+      let adaLN_modulation_1_weight_v = adaLN_modulation_1_weight[adaLN_modulation_1_weight_base_1 + (e_1 / 16u) * 1152u + (e_1 % 16u)];
       right_tile[(e_1 / 16u) + (e_1 % 16u) * 65u] = adaLN_modulation_1_weight_v;
     }
     workgroupBarrier();
     for (var kk = 0u; kk < 16u; kk++) {
-      let a_0 = left_tile[base_4 + kk * 65u];
-      let a_1 = left_tile[base_4 + kk * 65u + 1u];
-      let a_2 = left_tile[base_4 + kk * 65u + 2u];
-      let a_3 = left_tile[base_4 + kk * 65u + 3u];
-      let w_0 = right_tile[base_5 + kk * 65u];
-      let w_1 = right_tile[base_5 + kk * 65u + 1u];
-      let w_2 = right_tile[base_5 + kk * 65u + 2u];
-      let w_3 = right_tile[base_5 + kk * 65u + 3u];
+      let a_0 = left_tile[left_tile_base + kk * 65u];
+      let a_1 = left_tile[left_tile_base + kk * 65u + 1u];
+      let a_2 = left_tile[left_tile_base + kk * 65u + 2u];
+      let a_3 = left_tile[left_tile_base + kk * 65u + 3u];
+      let w_0 = right_tile[right_tile_base + kk * 65u];
+      let w_1 = right_tile[right_tile_base + kk * 65u + 1u];
+      let w_2 = right_tile[right_tile_base + kk * 65u + 2u];
+      let w_3 = right_tile[right_tile_base + kk * 65u + 3u];
       acc_0_0 = fma(a_0, w_0, acc_0_0);
       acc_0_1 = fma(a_0, w_1, acc_0_1);
       acc_0_2 = fma(a_0, w_2, acc_0_2);
@@ -81,16 +81,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     acc_0_0, acc_0_1, acc_0_2, acc_0_3, acc_1_0, acc_1_1, acc_1_2, acc_1_3,
     acc_2_0, acc_2_1, acc_2_2, acc_2_3, acc_3_0, acc_3_1, acc_3_2, acc_3_3,
   );
-  let base_6 = base + base_4;
-  let base_7 = group.x * 64u + base_5;
+  let base_6 = base + left_tile_base;
+  let adaLN_modulation_1_bias_base = group.x * 64u + right_tile_base;
   for (var c_1 = 0u; c_1 < 4u; c_1++) {
-    let adaLN_modulation_1_bias_v = adaLN_modulation_1_bias[base_7 + c_1];
-    let base_8 = base_7 + c_1;
+    let adaLN_modulation_1_bias_v = adaLN_modulation_1_bias[adaLN_modulation_1_bias_base + c_1];
+    let adaLN_modulation_base = adaLN_modulation_1_bias_base + c_1;
     for (var r = 0u; r < 4u; r++) {
       let product = tile[r * 4u + c_1];
       let row_1 = min(base_6 + r, 499u);
       if ((base_6 + r) < 500u) {
-        adaLN_modulation[base_8 + row_1 * 2304u] = product + adaLN_modulation_1_bias_v;
+        adaLN_modulation[adaLN_modulation_base + row_1 * 2304u] = product + adaLN_modulation_1_bias_v;
       }
     }
   }

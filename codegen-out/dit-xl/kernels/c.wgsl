@@ -19,29 +19,29 @@ fn silu(x: f32) -> f32 {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   var acc_0: f32 = 0.0;
-  let base = group.x * 4608u + (lane / 16u) * 1152u + (lane % 16u);
-  let base_1 = lane % 16u;
+  let mlp_2_weight_base = group.x * 4608u + (lane / 16u) * 1152u + (lane % 16u);
+  let hidden_base = lane % 16u;
   for (var s = 0u; s < 72u; s++) {
-    let mlp_2_weight_v = mlp_2_weight[base + s * 16u];
-    let hidden_v = hidden[base_1 + s * 16u];
+    let mlp_2_weight_v = mlp_2_weight[mlp_2_weight_base + s * 16u];
+    let hidden_v = hidden[hidden_base + s * 16u];
     acc_0 = fma(hidden_v, mlp_2_weight_v, acc_0);
   }
   parts[lane] = acc_0;
   workgroupBarrier();
-  let base_3 = group.x * 4u;
+  let mlp_2_bias_base = group.x * 4u;
   let y_v = y[0u];
   let row = min(u32(max(y_v, 0i)), 1000u);
-  let base_4 = base_3 + row * 1152u;
+  let embedding_table_weight_base = mlp_2_bias_base + row * 1152u;
   if (lane < 4u) {
     var sum: f32 = 0.0;
-    let base_2 = lane * 16u;
+    let parts_base = lane * 16u;
     for (var p = 0u; p < 16u; p++) {
-      sum += parts[base_2 + p];
+      sum += parts[parts_base + p];
     }
-    let mlp_2_bias_v = mlp_2_bias[base_3 + lane];
+    let mlp_2_bias_v = mlp_2_bias[mlp_2_bias_base + lane];
     let mlp = sum + mlp_2_bias_v;
-    let embedding_table_weight_v = embedding_table_weight[base_4 + lane];
+    let embedding_table_weight_v = embedding_table_weight[embedding_table_weight_base + lane];
     let sum_1 = mlp + embedding_table_weight_v;
-    c[base_3 + lane] = silu(sum_1);
+    c[mlp_2_bias_base + lane] = silu(sum_1);
   }
 }

@@ -40,9 +40,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   var acc_3_2: f32 = 0.0;
   var acc_3_3: f32 = 0.0;
   var total: f32 = 0.0;
-  let base = group.y * 73728u + (lane / 4u) * 1152u + (lane % 4u);
+  let x_base = group.y * 73728u + (lane / 4u) * 1152u + (lane % 4u);
   for (var s = 0u; s < 288u; s++) {
-    let x_v = x[base + s * 4u];
+    let x_v = x[x_base + s * 4u];
     total += x_v;
   }
   partials[lane] = total;
@@ -55,7 +55,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   workgroupBarrier();
   var total_1: f32 = 0.0;
   for (var s_1 = 0u; s_1 < 288u; s_1++) {
-    let x_v_1 = x[base + s_1 * 4u];
+    let x_v_1 = x[x_base + s_1 * 4u];
     let mean_1 = row_mean[lane / 4u];
     let sub = x_v_1 - mean_1;
     total_1 += sub * sub;
@@ -68,42 +68,42 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     row_inverse_deviation[lane] = inverse_deviation;
   }
   workgroupBarrier();
-  let base_1 = group.y * 73728u;
+  let x_base_1 = group.y * 73728u;
   let step_1_v = step_1[0u];
   let row = min(u32(max(step_1_v, 0i)), 249u);
-  let base_3 = (group.y / 4u) * 6912u + row * 13824u;
-  let base_5 = group.x * 73728u;
-  let base_7 = (lane / 16u) * 4u;
-  let base_8 = (lane % 16u) * 4u;
+  let sampleStep_adaLN_modulation_base = (group.y / 4u) * 6912u + row * 13824u;
+  let fc1_weight_base = group.x * 73728u;
+  let left_tile_base = (lane / 16u) * 4u;
+  let right_tile_base = (lane % 16u) * 4u;
   for (var t = 0u; t < 72u; t++) {
-    let base_2 = base_1 + t * 16u;
-    let base_4 = base_3 + t * 16u;
+    let x_base_2 = x_base_1 + t * 16u;
+    let sampleStep_adaLN_modulation_base_1 = sampleStep_adaLN_modulation_base + t * 16u;
     for (var s_2 = 0u; s_2 < 4u; s_2++) {
       let e = lane + s_2 * 256u;
-      let x_v_2 = x[base_2 + (e / 16u) * 1152u + (e % 16u)];
+      let x_v_2 = x[x_base_2 + (e / 16u) * 1152u + (e % 16u)];
       let mean_2 = row_mean[e / 16u];
       let sub_1 = x_v_2 - mean_2;
       let inverse_deviation_1 = row_inverse_deviation[e / 16u];
-      let sampleStep_adaLN_modulation_v = sampleStep_adaLN_modulation[base_4 + (e % 16u) + 4608u];
-      let sampleStep_adaLN_modulation_v_1 = sampleStep_adaLN_modulation[base_4 + (e % 16u) + 3456u];
+      let sampleStep_adaLN_modulation_v = sampleStep_adaLN_modulation[sampleStep_adaLN_modulation_base_1 + (e % 16u) + 4608u];
+      let sampleStep_adaLN_modulation_v_1 = sampleStep_adaLN_modulation[sampleStep_adaLN_modulation_base_1 + (e % 16u) + 3456u];
       left_tile[(e / 16u) + (e % 16u) * 65u] = ((sub_1 * inverse_deviation_1) * (sampleStep_adaLN_modulation_v + 1.0)) + sampleStep_adaLN_modulation_v_1;
     }
-    let base_6 = base_5 + t * 16u;
+    let fc1_weight_base_1 = fc1_weight_base + t * 16u;
     for (var s_3 = 0u; s_3 < 4u; s_3++) {
       let e_1 = lane + s_3 * 256u;
-      let fc1_weight_v = fc1_weight[base_6 + (e_1 / 16u) * 1152u + (e_1 % 16u)];
+      let fc1_weight_v = fc1_weight[fc1_weight_base_1 + (e_1 / 16u) * 1152u + (e_1 % 16u)];
       right_tile[(e_1 / 16u) + (e_1 % 16u) * 65u] = fc1_weight_v;
     }
     workgroupBarrier();
     for (var kk = 0u; kk < 16u; kk++) {
-      let a_0 = left_tile[base_7 + kk * 65u];
-      let a_1 = left_tile[base_7 + kk * 65u + 1u];
-      let a_2 = left_tile[base_7 + kk * 65u + 2u];
-      let a_3 = left_tile[base_7 + kk * 65u + 3u];
-      let w_0 = right_tile[base_8 + kk * 65u];
-      let w_1 = right_tile[base_8 + kk * 65u + 1u];
-      let w_2 = right_tile[base_8 + kk * 65u + 2u];
-      let w_3 = right_tile[base_8 + kk * 65u + 3u];
+      let a_0 = left_tile[left_tile_base + kk * 65u];
+      let a_1 = left_tile[left_tile_base + kk * 65u + 1u];
+      let a_2 = left_tile[left_tile_base + kk * 65u + 2u];
+      let a_3 = left_tile[left_tile_base + kk * 65u + 3u];
+      let w_0 = right_tile[right_tile_base + kk * 65u];
+      let w_1 = right_tile[right_tile_base + kk * 65u + 1u];
+      let w_2 = right_tile[right_tile_base + kk * 65u + 2u];
+      let w_3 = right_tile[right_tile_base + kk * 65u + 3u];
       acc_0_0 = fma(a_0, w_0, acc_0_0);
       acc_0_1 = fma(a_0, w_1, acc_0_1);
       acc_0_2 = fma(a_0, w_2, acc_0_2);
@@ -127,15 +127,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     acc_0_0, acc_0_1, acc_0_2, acc_0_3, acc_1_0, acc_1_1, acc_1_2, acc_1_3,
     acc_2_0, acc_2_1, acc_2_2, acc_2_3, acc_3_0, acc_3_1, acc_3_2, acc_3_3,
   );
-  let base_9 = group.x * 64u + base_8;
-  let base_10 = group.x * 64u + group.y * 294912u + (lane / 16u) * 18432u + base_8;
+  let fc1_bias_base = group.x * 64u + right_tile_base;
+  let gelu_1_base = group.x * 64u + group.y * 294912u + (lane / 16u) * 18432u + right_tile_base;
   for (var c = 0u; c < 4u; c++) {
-    let fc1_bias_v = fc1_bias[base_9 + c];
-    let base_11 = base_10 + c;
+    let fc1_bias_v = fc1_bias[fc1_bias_base + c];
+    let gelu_1_base_1 = gelu_1_base + c;
     for (var r = 0u; r < 4u; r++) {
       let product = tile[r * 4u + c];
       let fc1 = product + fc1_bias_v;
-      gelu_1[base_11 + r * 4608u] = gelu(fc1);
+      gelu_1[gelu_1_base_1 + r * 4608u] = gelu(fc1);
     }
   }
 }

@@ -34,32 +34,32 @@ fn silu(x: f32) -> f32 {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   var acc_0: f32 = 0.0;
-  let base = group.x * 1024u + (lane / 16u) * 256u + (lane % 16u);
+  let mlp_0_weight_base = group.x * 1024u + (lane / 16u) * 256u + (lane % 16u);
   let t_v = t[0u];
-  let base_1 = lane % 16u;
+  let table_base = lane % 16u;
   for (var s = 0u; s < 8u; s++) {
-    let mlp_0_weight_v = mlp_0_weight[base + s * 16u];
-    let table_v = table[base_1 + s * 16u];
+    let mlp_0_weight_v = mlp_0_weight[mlp_0_weight_base + s * 16u];
+    let table_v = table[table_base + s * 16u];
     let angles = t_v * table_v;
     acc_0 = fma(cosine(angles), mlp_0_weight_v, acc_0);
   }
   for (var s_1 = 0u; s_1 < 8u; s_1++) {
-    let mlp_0_weight_v_1 = mlp_0_weight[base + s_1 * 16u + 128u];
-    let table_v_1 = table[base_1 + s_1 * 16u];
+    let mlp_0_weight_v_1 = mlp_0_weight[mlp_0_weight_base + s_1 * 16u + 128u];
+    let table_v_1 = table[table_base + s_1 * 16u];
     let angles_1 = t_v * table_v_1;
     acc_0 = fma(sine(angles_1), mlp_0_weight_v_1, acc_0);
   }
   parts[lane] = acc_0;
   workgroupBarrier();
-  let base_3 = group.x * 4u;
+  let mlp_0_bias_base = group.x * 4u;
   if (lane < 4u) {
     var sum: f32 = 0.0;
-    let base_2 = lane * 16u;
+    let parts_base = lane * 16u;
     for (var p = 0u; p < 16u; p++) {
-      sum += parts[base_2 + p];
+      sum += parts[parts_base + p];
     }
-    let mlp_0_bias_v = mlp_0_bias[base_3 + lane];
+    let mlp_0_bias_v = mlp_0_bias[mlp_0_bias_base + lane];
     let mlp = sum + mlp_0_bias_v;
-    hidden[base_3 + lane] = silu(mlp);
+    hidden[mlp_0_bias_base + lane] = silu(mlp);
   }
 }

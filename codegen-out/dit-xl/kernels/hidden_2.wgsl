@@ -34,33 +34,33 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   var acc_3_2: f32 = 0.0;
   var acc_3_3: f32 = 0.0;
   let base = group.y * 64u;
-  let base_2 = group.x * 16384u;
-  let base_4 = (lane / 16u) * 4u;
-  let base_5 = (lane % 16u) * 4u;
+  let mlp_0_weight_base = group.x * 16384u;
+  let left_tile_base = (lane / 16u) * 4u;
+  let right_tile_base = (lane % 16u) * 4u;
   for (var t = 0u; t < 16u; t++) {
-    let base_1 = t * 16u;
+    let table_base = t * 16u;
     for (var s = 0u; s < 4u; s++) {
       let e = lane + s * 256u;
       let row = min(base + (e / 16u), 499u);
-      let table_v = table[base_1 + (e % 16u) + row * 256u];
+      let table_v = table[table_base + (e % 16u) + row * 256u];
       left_tile[(e / 16u) + (e % 16u) * 65u] = table_v;
     }
-    let base_3 = base_2 + base_1;
+    let mlp_0_weight_base_1 = mlp_0_weight_base + table_base;
     for (var s_1 = 0u; s_1 < 4u; s_1++) {
       let e_1 = lane + s_1 * 256u;
-      let mlp_0_weight_v = mlp_0_weight[base_3 + (e_1 / 16u) * 256u + (e_1 % 16u)];
+      let mlp_0_weight_v = mlp_0_weight[mlp_0_weight_base_1 + (e_1 / 16u) * 256u + (e_1 % 16u)];
       right_tile[(e_1 / 16u) + (e_1 % 16u) * 65u] = mlp_0_weight_v;
     }
     workgroupBarrier();
     for (var kk = 0u; kk < 16u; kk++) {
-      let a_0 = left_tile[base_4 + kk * 65u];
-      let a_1 = left_tile[base_4 + kk * 65u + 1u];
-      let a_2 = left_tile[base_4 + kk * 65u + 2u];
-      let a_3 = left_tile[base_4 + kk * 65u + 3u];
-      let w_0 = right_tile[base_5 + kk * 65u];
-      let w_1 = right_tile[base_5 + kk * 65u + 1u];
-      let w_2 = right_tile[base_5 + kk * 65u + 2u];
-      let w_3 = right_tile[base_5 + kk * 65u + 3u];
+      let a_0 = left_tile[left_tile_base + kk * 65u];
+      let a_1 = left_tile[left_tile_base + kk * 65u + 1u];
+      let a_2 = left_tile[left_tile_base + kk * 65u + 2u];
+      let a_3 = left_tile[left_tile_base + kk * 65u + 3u];
+      let w_0 = right_tile[right_tile_base + kk * 65u];
+      let w_1 = right_tile[right_tile_base + kk * 65u + 1u];
+      let w_2 = right_tile[right_tile_base + kk * 65u + 2u];
+      let w_3 = right_tile[right_tile_base + kk * 65u + 3u];
       acc_0_0 = fma(a_0, w_0, acc_0_0);
       acc_0_1 = fma(a_0, w_1, acc_0_1);
       acc_0_2 = fma(a_0, w_2, acc_0_2);
@@ -84,17 +84,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     acc_0_0, acc_0_1, acc_0_2, acc_0_3, acc_1_0, acc_1_1, acc_1_2, acc_1_3,
     acc_2_0, acc_2_1, acc_2_2, acc_2_3, acc_3_0, acc_3_1, acc_3_2, acc_3_3,
   );
-  let base_6 = base + base_4;
-  let base_7 = group.x * 64u + base_5;
+  let base_6 = base + left_tile_base;
+  let mlp_0_bias_base = group.x * 64u + right_tile_base;
   for (var c = 0u; c < 4u; c++) {
-    let mlp_0_bias_v = mlp_0_bias[base_7 + c];
-    let base_8 = base_7 + c;
+    let mlp_0_bias_v = mlp_0_bias[mlp_0_bias_base + c];
+    let hidden_base = mlp_0_bias_base + c;
     for (var r = 0u; r < 4u; r++) {
       let product = tile[r * 4u + c];
       let row_1 = min(base_6 + r, 499u);
       let mlp = product + mlp_0_bias_v;
       if ((base_6 + r) < 500u) {
-        hidden[base_8 + row_1 * 1152u] = silu(mlp);
+        hidden[hidden_base + row_1 * 1152u] = silu(mlp);
       }
     }
   }

@@ -14,23 +14,23 @@ var<workgroup> parts: array<f32, 64>;
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   var acc_0: f32 = 0.0;
-  let base = group.x * 4608u + (lane / 16u) * 1152u + (lane % 16u);
-  let base_1 = lane % 16u;
+  let adaLN_modulation_1_weight_pack_base = group.x * 4608u + (lane / 16u) * 1152u + (lane % 16u);
+  let c_base = lane % 16u;
   for (var s = 0u; s < 72u; s++) {
-    let adaLN_modulation_1_weight_pack_v = adaLN_modulation_1_weight_pack[base + s * 16u];
-    let c_v = c[base_1 + s * 16u];
+    let adaLN_modulation_1_weight_pack_v = adaLN_modulation_1_weight_pack[adaLN_modulation_1_weight_pack_base + s * 16u];
+    let c_v = c[c_base + s * 16u];
     acc_0 = fma(c_v, adaLN_modulation_1_weight_pack_v, acc_0);
   }
   parts[lane] = acc_0;
   workgroupBarrier();
-  let base_3 = group.x * 4u;
+  let adaLN_modulation_1_bias_pack_base = group.x * 4u;
   if (lane < 4u) {
     var sum: f32 = 0.0;
-    let base_2 = lane * 16u;
+    let parts_base = lane * 16u;
     for (var p = 0u; p < 16u; p++) {
-      sum += parts[base_2 + p];
+      sum += parts[parts_base + p];
     }
-    let adaLN_modulation_1_bias_pack_v = adaLN_modulation_1_bias_pack[base_3 + lane];
-    linear[base_3 + lane] = sum + adaLN_modulation_1_bias_pack_v;
+    let adaLN_modulation_1_bias_pack_v = adaLN_modulation_1_bias_pack[adaLN_modulation_1_bias_pack_base + lane];
+    linear[adaLN_modulation_1_bias_pack_base + lane] = sum + adaLN_modulation_1_bias_pack_v;
   }
 }

@@ -36,9 +36,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   var acc_3_2: f32 = 0.0;
   var acc_3_3: f32 = 0.0;
   var total: f32 = 0.0;
-  let base = group.y * 73728u + (lane / 4u) * 1152u + (lane % 4u);
+  let tokens_base = group.y * 73728u + (lane / 4u) * 1152u + (lane % 4u);
   for (var s = 0u; s < 288u; s++) {
-    let tokens_v = tokens[base + s * 4u];
+    let tokens_v = tokens[tokens_base + s * 4u];
     total += tokens_v;
   }
   partials[lane] = total;
@@ -51,7 +51,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   workgroupBarrier();
   var total_1: f32 = 0.0;
   for (var s_1 = 0u; s_1 < 288u; s_1++) {
-    let tokens_v_1 = tokens[base + s_1 * 4u];
+    let tokens_v_1 = tokens[tokens_base + s_1 * 4u];
     let mean_1 = row_mean[lane / 4u];
     let sub = tokens_v_1 - mean_1;
     total_1 += sub * sub;
@@ -64,39 +64,39 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     row_inverse_deviation[lane] = inverse_deviation;
   }
   workgroupBarrier();
-  let base_1 = group.y * 73728u;
-  let base_4 = group.x * 73728u;
-  let base_6 = (lane / 16u) * 4u;
-  let base_7 = (lane % 16u) * 4u;
+  let tokens_base_1 = group.y * 73728u;
+  let qkv_weight_base = group.x * 73728u;
+  let left_tile_base = (lane / 16u) * 4u;
+  let right_tile_base = (lane % 16u) * 4u;
   for (var t = 0u; t < 72u; t++) {
-    let base_2 = base_1 + t * 16u;
-    let base_3 = t * 16u;
+    let tokens_base_2 = tokens_base_1 + t * 16u;
+    let scaleA_base = t * 16u;
     for (var s_2 = 0u; s_2 < 4u; s_2++) {
       let e = lane + s_2 * 256u;
-      let tokens_v_2 = tokens[base_2 + (e / 16u) * 1152u + (e % 16u)];
+      let tokens_v_2 = tokens[tokens_base_2 + (e / 16u) * 1152u + (e % 16u)];
       let mean_2 = row_mean[e / 16u];
       let sub_1 = tokens_v_2 - mean_2;
       let inverse_deviation_1 = row_inverse_deviation[e / 16u];
-      let scaleA_v = scaleA[base_3 + (e % 16u)];
-      let shiftA_v = shiftA[base_3 + (e % 16u)];
+      let scaleA_v = scaleA[scaleA_base + (e % 16u)];
+      let shiftA_v = shiftA[scaleA_base + (e % 16u)];
       left_tile[(e / 16u) + (e % 16u) * 65u] = ((sub_1 * inverse_deviation_1) * (scaleA_v + 1.0)) + shiftA_v;
     }
-    let base_5 = base_4 + base_3;
+    let qkv_weight_base_1 = qkv_weight_base + scaleA_base;
     for (var s_3 = 0u; s_3 < 4u; s_3++) {
       let e_1 = lane + s_3 * 256u;
-      let qkv_weight_v = qkv_weight[base_5 + (e_1 / 16u) * 1152u + (e_1 % 16u)];
+      let qkv_weight_v = qkv_weight[qkv_weight_base_1 + (e_1 / 16u) * 1152u + (e_1 % 16u)];
       right_tile[(e_1 / 16u) + (e_1 % 16u) * 65u] = qkv_weight_v;
     }
     workgroupBarrier();
     for (var kk = 0u; kk < 16u; kk++) {
-      let a_0 = left_tile[base_6 + kk * 65u];
-      let a_1 = left_tile[base_6 + kk * 65u + 1u];
-      let a_2 = left_tile[base_6 + kk * 65u + 2u];
-      let a_3 = left_tile[base_6 + kk * 65u + 3u];
-      let w_0 = right_tile[base_7 + kk * 65u];
-      let w_1 = right_tile[base_7 + kk * 65u + 1u];
-      let w_2 = right_tile[base_7 + kk * 65u + 2u];
-      let w_3 = right_tile[base_7 + kk * 65u + 3u];
+      let a_0 = left_tile[left_tile_base + kk * 65u];
+      let a_1 = left_tile[left_tile_base + kk * 65u + 1u];
+      let a_2 = left_tile[left_tile_base + kk * 65u + 2u];
+      let a_3 = left_tile[left_tile_base + kk * 65u + 3u];
+      let w_0 = right_tile[right_tile_base + kk * 65u];
+      let w_1 = right_tile[right_tile_base + kk * 65u + 1u];
+      let w_2 = right_tile[right_tile_base + kk * 65u + 2u];
+      let w_3 = right_tile[right_tile_base + kk * 65u + 3u];
       acc_0_0 = fma(a_0, w_0, acc_0_0);
       acc_0_1 = fma(a_0, w_1, acc_0_1);
       acc_0_2 = fma(a_0, w_2, acc_0_2);
@@ -121,14 +121,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     acc_2_0, acc_2_1, acc_2_2, acc_2_3, acc_3_0, acc_3_1, acc_3_2, acc_3_3,
   );
   let i = group.x * 16u + (lane % 16u);
-  let base_8 = group.x * 64u + base_7;
-  let base_9 = group.y * 4608u + (lane / 16u) * 288u + (i / 18u) * 18432u + (i % 18u) * 4u;
+  let qkv_bias_base = group.x * 64u + right_tile_base;
+  let qkv_base = group.y * 4608u + (lane / 16u) * 288u + (i / 18u) * 18432u + (i % 18u) * 4u;
   for (var c = 0u; c < 4u; c++) {
-    let qkv_bias_v = qkv_bias[base_8 + c];
-    let base_10 = base_9 + c;
+    let qkv_bias_v = qkv_bias[qkv_bias_base + c];
+    let qkv_base_1 = qkv_base + c;
     for (var r = 0u; r < 4u; r++) {
       let product = tile[r * 4u + c];
-      qkv[base_10 + r * 72u] = product + qkv_bias_v;
+      qkv[qkv_base_1 + r * 72u] = product + qkv_bias_v;
     }
   }
 }

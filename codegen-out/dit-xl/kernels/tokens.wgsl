@@ -31,33 +31,33 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   var acc_3_1: f32 = 0.0;
   var acc_3_2: f32 = 0.0;
   var acc_3_3: f32 = 0.0;
-  let base = group.y * 256u;
+  let x_base = group.y * 256u;
   for (var s = 0u; s < 4u; s++) {
     let e = lane + s * 256u;
     let i = e / 2u;
     let i_1 = i / 2u;
     let i_2 = i_1 / 4u;
-    let x_v = x[base + (e % 2u) + (i % 2u) * 32u + (i_1 % 4u) * 1024u + (i_2 / 16u) * 64u + (i_2 % 16u) * 2u];
+    let x_v = x[x_base + (e % 2u) + (i % 2u) * 32u + (i_1 % 4u) * 1024u + (i_2 / 16u) * 64u + (i_2 % 16u) * 2u];
     left_tile[(e / 16u) + (e % 16u) * 65u] = x_v;
   }
-  let base_1 = group.x * 1024u;
+  let proj_weight_base = group.x * 1024u;
   for (var s_1 = 0u; s_1 < 4u; s_1++) {
     let e_1 = lane + s_1 * 256u;
-    let proj_weight_v = proj_weight[base_1 + e_1];
+    let proj_weight_v = proj_weight[proj_weight_base + e_1];
     right_tile[(e_1 / 16u) + (e_1 % 16u) * 65u] = proj_weight_v;
   }
   workgroupBarrier();
-  let base_2 = (lane / 16u) * 4u;
-  let base_3 = (lane % 16u) * 4u;
+  let left_tile_base = (lane / 16u) * 4u;
+  let right_tile_base = (lane % 16u) * 4u;
   for (var kk = 0u; kk < 16u; kk++) {
-    let a_0 = left_tile[base_2 + kk * 65u];
-    let a_1 = left_tile[base_2 + kk * 65u + 1u];
-    let a_2 = left_tile[base_2 + kk * 65u + 2u];
-    let a_3 = left_tile[base_2 + kk * 65u + 3u];
-    let w_0 = right_tile[base_3 + kk * 65u];
-    let w_1 = right_tile[base_3 + kk * 65u + 1u];
-    let w_2 = right_tile[base_3 + kk * 65u + 2u];
-    let w_3 = right_tile[base_3 + kk * 65u + 3u];
+    let a_0 = left_tile[left_tile_base + kk * 65u];
+    let a_1 = left_tile[left_tile_base + kk * 65u + 1u];
+    let a_2 = left_tile[left_tile_base + kk * 65u + 2u];
+    let a_3 = left_tile[left_tile_base + kk * 65u + 3u];
+    let w_0 = right_tile[right_tile_base + kk * 65u];
+    let w_1 = right_tile[right_tile_base + kk * 65u + 1u];
+    let w_2 = right_tile[right_tile_base + kk * 65u + 2u];
+    let w_3 = right_tile[right_tile_base + kk * 65u + 3u];
     acc_0_0 = fma(a_0, w_0, acc_0_0);
     acc_0_1 = fma(a_0, w_1, acc_0_1);
     acc_0_2 = fma(a_0, w_2, acc_0_2);
@@ -80,15 +80,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     acc_0_0, acc_0_1, acc_0_2, acc_0_3, acc_1_0, acc_1_1, acc_1_2, acc_1_3,
     acc_2_0, acc_2_1, acc_2_2, acc_2_3, acc_3_0, acc_3_1, acc_3_2, acc_3_3,
   );
-  let base_4 = group.x * 64u + base_3;
-  let base_5 = group.x * 64u + group.y * 73728u + (lane / 16u) * 4608u + base_3;
+  let proj_bias_base = group.x * 64u + right_tile_base;
+  let pos_embed_base = group.x * 64u + group.y * 73728u + (lane / 16u) * 4608u + right_tile_base;
   for (var c = 0u; c < 4u; c++) {
-    let proj_bias_v = proj_bias[base_4 + c];
-    let base_6 = base_5 + c;
+    let proj_bias_v = proj_bias[proj_bias_base + c];
+    let pos_embed_base_1 = pos_embed_base + c;
     for (var r = 0u; r < 4u; r++) {
       let product = tile[r * 4u + c];
-      let pos_embed_v = pos_embed[base_6 + r * 1152u];
-      tokens[base_6 + r * 1152u] = (product + proj_bias_v) + pos_embed_v;
+      let pos_embed_v = pos_embed[pos_embed_base_1 + r * 1152u];
+      tokens[pos_embed_base_1 + r * 1152u] = (product + proj_bias_v) + pos_embed_v;
     }
   }
 }

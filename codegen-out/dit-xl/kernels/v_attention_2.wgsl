@@ -23,41 +23,41 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     total[lane] = 0.0;
   }
   workgroupBarrier();
-  let base = lane * 72u + group.z * 18432u;
-  let base_2 = group.x * 1152u + group.z * 18432u;
-  let base_3 = lane * 16u;
-  let base_4 = group.z * 18432u;
+  let qkv_base = lane * 72u + group.z * 18432u;
+  let qkv_base_2 = group.x * 1152u + group.z * 18432u;
+  let scores_base = lane * 16u;
+  let qkv_base_3 = group.z * 18432u;
   for (var block = 0u; block < 4u; block++) {
     // scores of this block of keys
     var s_0_0: vec4f = vec4f(0.0);
     var s_0_1: vec4f = vec4f(0.0);
     var s_0_2: vec4f = vec4f(0.0);
     var s_0_3: vec4f = vec4f(0.0);
-    let base_1 = base + block * 4608u;
+    let qkv_base_1 = qkv_base + block * 4608u;
     for (var c = 0u; c < 72u; c++) {
-      let qkv_v = qkv[base_1 + c + 589824u];
-      let qkv_v_1 = qkv[base_2 + c];
-      let qkv_v_2 = qkv[base_2 + c + 72u];
-      let qkv_v_3 = qkv[base_2 + c + 144u];
-      let qkv_v_4 = qkv[base_2 + c + 216u];
+      let qkv_v = qkv[qkv_base_1 + c + 589824u];
+      let qkv_v_1 = qkv[qkv_base_2 + c];
+      let qkv_v_2 = qkv[qkv_base_2 + c + 72u];
+      let qkv_v_3 = qkv[qkv_base_2 + c + 144u];
+      let qkv_v_4 = qkv[qkv_base_2 + c + 216u];
       let q_0 = vec4f(qkv_v_1, qkv_v_2, qkv_v_3, qkv_v_4);
       s_0_0 = fma(q_0, vec4f(qkv_v), s_0_0);
-      let qkv_v_5 = qkv[base_2 + c + 288u];
-      let qkv_v_6 = qkv[base_2 + c + 360u];
-      let qkv_v_7 = qkv[base_2 + c + 432u];
-      let qkv_v_8 = qkv[base_2 + c + 504u];
+      let qkv_v_5 = qkv[qkv_base_2 + c + 288u];
+      let qkv_v_6 = qkv[qkv_base_2 + c + 360u];
+      let qkv_v_7 = qkv[qkv_base_2 + c + 432u];
+      let qkv_v_8 = qkv[qkv_base_2 + c + 504u];
       let q_1 = vec4f(qkv_v_5, qkv_v_6, qkv_v_7, qkv_v_8);
       s_0_1 = fma(q_1, vec4f(qkv_v), s_0_1);
-      let qkv_v_9 = qkv[base_2 + c + 576u];
-      let qkv_v_10 = qkv[base_2 + c + 648u];
-      let qkv_v_11 = qkv[base_2 + c + 720u];
-      let qkv_v_12 = qkv[base_2 + c + 792u];
+      let qkv_v_9 = qkv[qkv_base_2 + c + 576u];
+      let qkv_v_10 = qkv[qkv_base_2 + c + 648u];
+      let qkv_v_11 = qkv[qkv_base_2 + c + 720u];
+      let qkv_v_12 = qkv[qkv_base_2 + c + 792u];
       let q_2 = vec4f(qkv_v_9, qkv_v_10, qkv_v_11, qkv_v_12);
       s_0_2 = fma(q_2, vec4f(qkv_v), s_0_2);
-      let qkv_v_13 = qkv[base_2 + c + 864u];
-      let qkv_v_14 = qkv[base_2 + c + 936u];
-      let qkv_v_15 = qkv[base_2 + c + 1008u];
-      let qkv_v_16 = qkv[base_2 + c + 1080u];
+      let qkv_v_13 = qkv[qkv_base_2 + c + 864u];
+      let qkv_v_14 = qkv[qkv_base_2 + c + 936u];
+      let qkv_v_15 = qkv[qkv_base_2 + c + 1008u];
+      let qkv_v_16 = qkv[qkv_base_2 + c + 1080u];
       let q_3 = vec4f(qkv_v_13, qkv_v_14, qkv_v_15, qkv_v_16);
       s_0_3 = fma(q_3, vec4f(qkv_v), s_0_3);
     }
@@ -67,7 +67,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     );
     for (var r = 0u; r < 16u; r++) {
       let score = tile[r] * 0.11785113;
-      scores[base_3 + r] = select(score, -3.402823466e38, score < -3.402823466e38);
+      scores[scores_base + r] = select(score, -3.402823466e38, score < -3.402823466e38);
     }
     workgroupBarrier();
     // running maximum and sum of each row
@@ -90,24 +90,24 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     }
     workgroupBarrier();
     // output of the block, rescaled to the new maximum
-    let base_5 = base_4 + block * 4608u;
+    let qkv_base_4 = qkv_base_3 + block * 4608u;
     for (var chunk = 0u; chunk < 2u; chunk++) {
       let column_0 = min(lane + chunk * 64u, 71u);
       let rescale_0 = vec4f(rescale[0u], rescale[1u], rescale[2u], rescale[3u]);
       let rescale_1 = vec4f(rescale[4u], rescale[5u], rescale[6u], rescale[7u]);
       let rescale_2 = vec4f(rescale[8u], rescale[9u], rescale[10u], rescale[11u]);
       let rescale_3 = vec4f(rescale[12u], rescale[13u], rescale[14u], rescale[15u]);
-      let old = vec4f(output[base_3 + chunk * 1024u], output[base_3 + chunk * 1024u + 1u], output[base_3 + chunk * 1024u + 2u], output[base_3 + chunk * 1024u + 3u]);
+      let old = vec4f(output[scores_base + chunk * 1024u], output[scores_base + chunk * 1024u + 1u], output[scores_base + chunk * 1024u + 2u], output[scores_base + chunk * 1024u + 3u]);
       var o_0_0: vec4f = old * rescale_0;
-      let old_1 = vec4f(output[base_3 + chunk * 1024u + 4u], output[base_3 + chunk * 1024u + 5u], output[base_3 + chunk * 1024u + 6u], output[base_3 + chunk * 1024u + 7u]);
+      let old_1 = vec4f(output[scores_base + chunk * 1024u + 4u], output[scores_base + chunk * 1024u + 5u], output[scores_base + chunk * 1024u + 6u], output[scores_base + chunk * 1024u + 7u]);
       var o_0_1: vec4f = old_1 * rescale_1;
-      let old_2 = vec4f(output[base_3 + chunk * 1024u + 8u], output[base_3 + chunk * 1024u + 9u], output[base_3 + chunk * 1024u + 10u], output[base_3 + chunk * 1024u + 11u]);
+      let old_2 = vec4f(output[scores_base + chunk * 1024u + 8u], output[scores_base + chunk * 1024u + 9u], output[scores_base + chunk * 1024u + 10u], output[scores_base + chunk * 1024u + 11u]);
       var o_0_2: vec4f = old_2 * rescale_2;
-      let old_3 = vec4f(output[base_3 + chunk * 1024u + 12u], output[base_3 + chunk * 1024u + 13u], output[base_3 + chunk * 1024u + 14u], output[base_3 + chunk * 1024u + 15u]);
+      let old_3 = vec4f(output[scores_base + chunk * 1024u + 12u], output[scores_base + chunk * 1024u + 13u], output[scores_base + chunk * 1024u + 14u], output[scores_base + chunk * 1024u + 15u]);
       var o_0_3: vec4f = old_3 * rescale_3;
-      let base_6 = base_5 + column_0;
+      let qkv_base_5 = qkv_base_4 + column_0;
       for (var j_2 = 0u; j_2 < 64u; j_2++) {
-        let qkv_v_17 = qkv[base_6 + j_2 * 72u + 1179648u];
+        let qkv_v_17 = qkv[qkv_base_5 + j_2 * 72u + 1179648u];
         let w_0 = vec4f(scores[j_2 * 16u], scores[j_2 * 16u + 1u], scores[j_2 * 16u + 2u], scores[j_2 * 16u + 3u]);
         o_0_0 = fma(w_0, vec4f(qkv_v_17), o_0_0);
         let w_1 = vec4f(scores[j_2 * 16u + 4u], scores[j_2 * 16u + 5u], scores[j_2 * 16u + 6u], scores[j_2 * 16u + 7u]);
@@ -121,21 +121,21 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         o_0_0.x, o_0_0.y, o_0_0.z, o_0_0.w, o_0_1.x, o_0_1.y, o_0_1.z, o_0_1.w,
         o_0_2.x, o_0_2.y, o_0_2.z, o_0_2.w, o_0_3.x, o_0_3.y, o_0_3.z, o_0_3.w,
       );
-      let base_7 = base_3 + chunk * 1024u;
+      let output_base = scores_base + chunk * 1024u;
       for (var r_1 = 0u; r_1 < 16u; r_1++) {
-        output[base_7 + r_1] = tile_1[r_1];
+        output[output_base + r_1] = tile_1[r_1];
       }
     }
     workgroupBarrier();
   }
-  let base_9 = group.x * 18432u + (group.z / 16u) * 294912u + (group.z % 16u) * 72u;
+  let attention_base = group.x * 18432u + (group.z / 16u) * 294912u + (group.z % 16u) * 72u;
   for (var i_1 = 0u; i_1 < 2u; i_1++) {
-    let base_8 = base_3 + i_1 * 1024u;
+    let output_base_1 = scores_base + i_1 * 1024u;
     let column = min(lane + i_1 * 64u, 71u);
-    let base_10 = base_9 + column;
+    let attention_base_1 = attention_base + column;
     for (var r_2 = 0u; r_2 < 16u; r_2++) {
       if ((lane + i_1 * 64u) < 72u) {
-        attention[base_10 + r_2 * 1152u] = output[base_8 + r_2] / total[r_2];
+        attention[attention_base_1 + r_2 * 1152u] = output[output_base_1 + r_2] / total[r_2];
       }
     }
   }
