@@ -17,6 +17,8 @@ export function callFunction(
   const declared = [...attribute, ...attributeProto.map(({ name }) => name)];
   const other = call.attribute.find(({ name }) => !declared.includes(name));
   if (other) throw damaged(`${call.opType}: ${valueIn(other)} is no attribute of its function`);
+  const more = inputs.findIndex((value, i) => value !== undefined && i >= input.length);
+  if (more >= 0) throw damaged(`${call.opType}: operand ${more + 1} is more than its function takes`);
   const given = new Map([...attributeProto, ...call.attribute].map((attribute) => [attribute.name, attribute]));
   const values: Values = new Map();
   input.forEach((name, i) => {

@@ -18,6 +18,8 @@ const MOST_SIZE = 2 ** 16;
 function resize(call: Call): Tensor {
   const x = call.tensor();
   const scaled = axesOf(call, x);
+  // Of a region, what is no larger than before is another picture: a mode that is not read is refused of these axes, too.
+  for (const line of scaled) placeOf(call, line);
   const lines = scaled.filter(({ from, to, scale }) => from !== to || scale !== 1);
   if (call.text('mode', 'nearest') === 'nearest') {
     const places = lines.map((line) => ({ ...line, places: nearestPlaces(call, line) }));

@@ -104,6 +104,22 @@ describe('what a node says and nobody reads is refused at the node, never passed
     expect(await changed(op, change)).toThrow(told);
   });
 
+  it('a region to resize, also one that becomes as large as the whole', async () => {
+    const onnx = await parsed('nearest-floor');
+    const node = onnx.graph.node.find(({ opType }) => opType === 'Resize')!;
+    word('coordinate_transformation_mode', 'tf_crop_and_resize')(node);
+    const scales = onnx.graph.initializer.find(({ name }) => name === node.input[2])!;
+    Object.assign(scales, { floatData: undefined, rawData: new Uint8Array(Float32Array.of(1, 1, 1, 1).buffer) });
+    expect(() => trace(onnx, 'nearest-floor')).toThrow(/tf_crop_and_resize is not read/);
+  });
+
+  it('an operand that a function does not take', async () => {
+    const onnx = await parsed('function');
+    const [name] = onnx.functions.map((one) => one.name);
+    extra(onnx.graph.node.find(({ opType }) => opType === name)!);
+    expect(() => trace(onnx, 'function')).toThrow(/operand \d is more than its function takes.*export it again/s);
+  });
+
   it('but what changes nothing may be said', async () => {
     expect(await changed('MaxPool', set({ name: 'storage_order', i: 1 }))).not.toThrow();
     expect(await changed('LayerNormalization', set({ name: 'stash_type', i: 1 }))).not.toThrow();
