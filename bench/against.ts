@@ -29,6 +29,7 @@ const { positionals, count, text, rounds, json } = options(
 const [commit, ...named] = positionals;
 const scripts = named.length ? named : ['gemm', 'conv', 'block', 'training', 'sample'];
 const most = Number(text('most'));
+if (!(most > 0)) throw new Error(`--most is ${text('most')}: give a ratio, such as 1.03`);
 
 interface Row {
   readonly label: string;
@@ -69,9 +70,10 @@ for (const script of scripts) {
       }
     }
   }
-  for (const [label, [before, after]] of medians) {
-    if (before.length && after.length) results[`${script} ${label}`] = [spread(before).median, spread(after).median];
-  }
+  const compared = [...medians].filter(([, both]) => both.every(({ length }) => length > 0));
+  if (!compared.length) throw new Error(`bench/${script}.ts has no row that both commits measure`);
+  for (const [label, [before, after]] of compared)
+    results[`${script} ${label}`] = [spread(before).median, spread(after).median];
   console.error(`${script} done`);
 }
 

@@ -40,7 +40,7 @@ export async function spills(paths: readonly string[]): Promise<void> {
     const rows: Row[] = [];
     for (const kernel of await kernelsOf(path, { dtype, batch, entry, device: DEVICES[GPU] }))
       rows.push(await rowOf(chip, kernel, known));
-    isGood &&= put(one, rows);
+    isGood = put(one, rows) && isGood;
   }
   process.exit(isGood ? 0 : 1);
 }
