@@ -17,7 +17,7 @@ const PAGE = {
   heads: ['model', 'kernels', 'most registers', 'fewest waves', 'spill', 'day'],
   text: `# Whether kernels fit their registers
 
-Written by \`npm run lab -- spills\`: all kernels of the models of [\`models/\`](../../models), compiled for ${DEVICES[GPU]} (${GPU}) by Mesa’s RADV.
+Written by \`npm run lab -- spills\`: all kernels of each model below, of [\`models/\`](../../models), compiled for ${DEVICES[GPU]} (${GPU}) by Mesa’s RADV.
 “All” are the entries that \`ditc build\` compiles unless told.`,
 };
 
