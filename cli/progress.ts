@@ -157,7 +157,7 @@ function logged(terminal: Terminal, label: string, total: number, unit: string):
 function rateText(done: number, total: number, perSecond: number | undefined, unit: string): string {
   const count = ` · ${done}/${total} ${unit}`;
   if (!perSecond) return count;
-  const slow = `${(1 / perSecond).toPrecision(3)} s per ${unit.replace(/s$/, '')}`;
+  const slow = `${(1 / perSecond).toPrecision(3)} s per ${unit.replace(/(?<=ch|ss)es$|s$/, '')}`;
   const fast = perSecond < 100 ? perSecond.toPrecision(3) : grouped(Math.round(perSecond));
   const rate = perSecond >= 1 ? `${fast} ${unit}/s` : slow;
   return `${count} · ${rate} · ${clock((total - done) / perSecond)} left`;

@@ -61,6 +61,15 @@ describe('progress in a log', () => {
     ]);
   });
 
+  it('names one of what it counts', () => {
+    const bar = startProgress(terminal(false), 'checking', 17, 'dispatches');
+    for (let i = 1; i <= 3; i++) {
+      later(10);
+      bar.update(i);
+    }
+    expect(told).toEqual(['checking 3/17 dispatches · 10.0 s per dispatch · 2:20 left']);
+  });
+
   it('has the rate of what is done, not of what was queued at once', () => {
     const bar = startProgress(terminal(false), 'sampling', 50, 'steps');
     later(20); // the first step, in which kernels are compiled
