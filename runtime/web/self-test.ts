@@ -2,6 +2,7 @@
  * Drivers compute wrongly now and then, and pictures do not show how. Before a variant is used, a small model with kernels of its kinds
  * (products, a norm, attention) is run and held against what it is in float64.
  */
+import type { Resource } from '../../compiler/emit/artefact.ts';
 import { Program } from '../program.ts';
 import { unpacked } from './artefact.ts';
 import type { SelfTestFile } from './model-file.ts';
@@ -28,6 +29,12 @@ export async function wrongValues(device: GPUDevice, test: SelfTestFile): Promis
 
 function kernelOf({ manifest }: ReturnType<typeof unpacked>, entry: string, output: string): string {
   const { outputs, dispatches } = manifest.entries[entry];
-  const place = JSON.stringify(outputs.find(({ name }) => name === output)!.resource);
-  return dispatches.findLast(({ resources }) => resources.some((r) => JSON.stringify(r) === place))?.kernel ?? output;
+  const { resource } = outputs.find(({ name }) => name === output)!;
+  return dispatches.findLast(({ resources }) => resources.some((bound) => covers(bound, resource)))?.kernel ?? output;
 }
+
+/** Whether a kernel that binds `a` has all of `b`: what lies side by side in an arena may be bound together. */
+const covers = (a: Resource, b: Resource): boolean =>
+  a.kind === 'arena' && b.kind === 'arena'
+    ? a.arena === b.arena && a.offset <= b.offset && b.offset + b.size <= a.offset + a.size
+    : JSON.stringify(a) === JSON.stringify(b);
