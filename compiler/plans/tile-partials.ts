@@ -14,8 +14,9 @@ export interface Tiles {
 
 /** Where what a reduction reduces lies in the tiles of a product, as a piece of them or as a stretch of a row. */
 export const partialTile = (reduction: Node, anchor: Node, views: readonly Node[], tiles: Tiles): Tile | undefined => {
-  if (views.some((view) => boxOf(view))) return undefined;
   const { shape } = reduction.inputs[0].type;
+  // Of a part, or of elements that repeat, a tile has not what is reduced just once.
+  if (views.some((view) => boxOf(view)) || sizeOf(shape) !== sizeOf(anchor.type.shape)) return undefined;
   const axes = attrList(reduction.attrs, 'axes');
   return pieceTile(shape, axes, anchor, views, tiles) ?? stretchTile(shape, axes, anchor, views, tiles);
 };
