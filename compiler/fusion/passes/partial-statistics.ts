@@ -30,7 +30,7 @@ export function partialStatistics(fusion: Fusion, context: FusionContext): Fusio
 function fusePieces(groups: Groups, context: FusionContext): Set<Node> {
   const partial = new Set<Node>();
   for (const row of inOrder(groups)) {
-    const product = row.kind === 'row' ? productOf(row, groups) : undefined;
+    const product = row.kind === 'row' ? productOf(row, groups, context) : undefined;
     if (!product) continue;
     const [reduction] = row.reductions;
     if (take(row, product, groups, context, 'partial reductions', (tiles) => withPiece(product, reduction, tiles)))
@@ -51,7 +51,7 @@ function withPiece(product: FusionGroup, reduction: Node, tiles: Tiles): FusionG
 /** Moves whole kernels of rows that are stretches of a product's, as norms of heads are, into the product. */
 function fuseStretches(groups: Groups, context: FusionContext): void {
   for (const row of inOrder(groups)) {
-    const product = row.kind === 'row' ? productOfRows(row, groups) : undefined;
+    const product = row.kind === 'row' ? productOfRows(row, groups, context) : undefined;
     if (product)
       take(row, product, groups, context, 'partial reductions', (tiles) => withStretches(product, row, tiles));
   }
@@ -68,9 +68,10 @@ function withStretches(product: FusionGroup, row: FusionGroup, tiles: Tiles): Fu
 }
 
 /** The product whose last value is all that a row kernel computes something of, besides what lies in memory from the start. */
-function productOfRows(row: FusionGroup, groups: Groups): FusionGroup | undefined {
+function productOfRows(row: FusionGroup, groups: Groups, context: FusionContext): FusionGroup | undefined {
   const own = new Set(row.reductions);
-  const isSource = (node: Node) => own.has(node) || (node !== row.root && groups.has(node));
+  const isBetween = storedBetween(groups, context);
+  const isSource = (node: Node) => own.has(node) || isBetween(node) || (node !== row.root && groups.has(node));
   const ends = row.results.map(({ node, views }) => views[0]?.inputs[0] ?? node);
   const sources = [...row.reductions.flatMap(({ inputs }) => inputs), ...ends].flatMap((node) =>
     own.has(node) ? [] : [...sourcesOf(node, isSource)],
@@ -78,6 +79,12 @@ function productOfRows(row: FusionGroup, groups: Groups): FusionGroup | undefine
   const [computed, ...others] = new Set(sources.filter((node) => !own.has(node) && !isOfLeaves(node)));
   const product = computed && groups.get(computed);
   return others.length || product?.kind !== 'contraction' || product.pieces ? undefined : product;
+}
+
+/** Values that get kernels of their own: on the way to what is reduced, these come after the product and before the rows. */
+function storedBetween(groups: Groups, { returned }: FusionContext): (node: Node) => boolean {
+  const made = givenBy([...groups.values()]);
+  return (node) => returned.has(node) && !made.has(node);
 }
 
 /** Moves a row group into a product, which computes it by square tiles; false where there are none, or they do not fit. */
@@ -121,9 +128,11 @@ function crowds(group: FusionGroup, given: ReadonlySet<Node>, { users, returned,
 const inOrder = (groups: Groups): FusionGroup[] => [...groups.values()].sort(byRoot);
 
 /** The product whose last value a row kernel reduces, alone or with what was reduced of it before. */
-function productOf({ root, reductions: [reduction, ...others] }: FusionGroup, groups: Groups): FusionGroup | undefined {
-  if (others.length || root !== reduction) return undefined;
-  const sources = [...sourcesOf(reduction.inputs[0], (node) => groups.has(node))];
+function productOf(row: FusionGroup, groups: Groups, context: FusionContext): FusionGroup | undefined {
+  const [reduction, ...others] = row.reductions;
+  if (others.length || row.root !== reduction) return undefined;
+  const isBetween = storedBetween(groups, context);
+  const sources = [...sourcesOf(reduction.inputs[0], (node) => isBetween(node) || groups.has(node))];
   const products = sources.flatMap((node) => groups.get(node) ?? []).filter(({ kind }) => kind === 'contraction');
   return products.find((product) => {
     const known = new Set([product.root, ...(product.pieces?.reductions ?? [])]);
